@@ -1,0 +1,406 @@
+r"""A batch of sets is a batch of weighted empirical distributions.
+
+Set b has atoms $x_i$ and weights $w_i \ge 0$ that sum to one, $P_b = \sum_i w_i \delta_{x_i}$.
+A batch packs the atoms of all its sets one after another:
+
+    x (N, *event), w (N,), offsets (B + 1,):   set b owns rows offsets[b] : offsets[b + 1].
+
+There is no padding, no mask and no sentinel. What looks at a batch through `mean`, `expand` and
+`dense` alone sees distributions, and cannot see the order of the atoms or their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["SetBatch"]
+
+
+class SetBatch:
+    r"""B weighted sets, packed.
+
+    Build one with `from_list` or `from_dense`, which check the values; the constructor itself
+    checks only what is free to check, because training makes a batch at every step.
+
+    Args:
+        x: Atoms, `(N, *event)`.
+        w: Weights, `(N,)`, floating; those of each set sum to one.
+        offsets: `(B + 1,)` int64, from 0 to N, strictly increasing.
+
+    Raises:
+        ValueError: If the shapes or the type of the weights do not fit.
+
+    Example:
+        >>> batch = SetBatch.from_list([[[0.0], [2.0]], [[5.0]]])
+        >>> batch.mean(batch.x).tolist()
+        [[1.0], [5.0]]
+    """
+
+    def __init__(self, x: Tensor, w: Tensor, offsets: Tensor) -> None:
+        if x.ndim < 1 or w.shape != x.shape[:1]:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}; a batch needs x of shape "
+                "(N, *event) and one weight an atom, w of shape (N,)."
+            )
+        if not w.is_floating_point():
+            raise ValueError(f"w has dtype {w.dtype}; weights are floating-point fractions.")
+        if offsets.ndim != 1 or len(offsets) < 1 or offsets.dtype != torch.int64:
+            raise ValueError(
+                f"offsets has shape {tuple(offsets.shape)} and dtype {offsets.dtype}; it needs "
+                "shape (B + 1,) and dtype int64."
+            )
+        self.x = x
+        self.w = w
+        self.offsets = offsets
+
+    # -- construction ---------------------------------------------------------------------------
+
+    @classmethod
+    def from_list(
+        cls,
+        sets: Sequence[Tensor | np.ndarray | Sequence[object]],
+        weights: Sequence[Tensor | np.ndarray | Sequence[float]] | None = None,
+    ) -> SetBatch:
+        """Pack a list of sets, each `(m_b, *event)`, and normalise their weights.
+
+        Args:
+            sets: The atoms of each set; sizes may differ, event shapes may not.
+            weights: Relative weights of each set, `(m_b,)`; equal ones where left out.
+
+        Raises:
+            ValueError: If a set is empty, event shapes differ, an atom is not finite, or the
+                weights are negative, not finite or sum to zero.
+        """
+        atoms = [torch.as_tensor(s) for s in sets]
+        if not atoms:
+            raise ValueError("There is no set to pack; give at least one.")
+        _check_events(atoms)
+        x = torch.cat(atoms)
+        float_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        if weights is None:
+            w = torch.cat([torch.full((len(a),), 1 / len(a), dtype=float_dtype) for a in atoms])
+        else:
+            if len(weights) != len(atoms):
+                raise ValueError(f"There are {len(atoms)} sets but {len(weights)} weight vectors.")
+            w = torch.cat([torch.as_tensor(v).to(float_dtype) for v in weights])
+        offsets = torch.tensor([0, *(len(a) for a in atoms)]).cumsum(0)
+        return cls(x, w.to(x.device), offsets.to(x.device)).checked(normalise=True)
+
+    @classmethod
+    def from_dense(cls, x: Tensor, w: Tensor | None = None) -> SetBatch:
+        """Pack `(B, m, *event)` atoms of equal sizes, with `(B, m)` relative weights if given.
+
+        Raises:
+            ValueError: As `from_list`.
+        """
+        if x.ndim < 2 or x.shape[1] == 0:
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, m, *event), m >= 1.")
+        b, m = x.shape[:2]
+        float_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        flat = x.flatten(0, 1)
+        offsets = torch.arange(0, b * m + 1, m, device=x.device)
+        if w is None:
+            w = torch.full((b * m,), 1 / m, dtype=float_dtype, device=x.device)
+            batch = cls(flat, w, offsets)
+            batch.__dict__["equal"] = m
+            return batch.checked()
+        return cls(flat, w.flatten().to(float_dtype), offsets).checked(normalise=True)
+
+    def checked(self, normalise: bool = False) -> SetBatch:
+        """Return this batch after looking at its values; `normalise` divides the weights.
+
+        Raises:
+            ValueError: If a set is empty, an atom or weight is not finite, a weight is negative,
+                or the weights of a set do not sum to one (to zero, when normalising).
+        """
+        sizes = self.sizes
+        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.x):
+            raise ValueError(f"offsets must run from 0 to N = {len(self.x)}.")
+        if bool((sizes <= 0).any()):
+            empty = int((sizes <= 0).nonzero()[0])
+            raise ValueError(
+                f"Set {empty} is empty; a distribution needs at least one atom. Drop the set, or "
+                "raise min_size where the sets are made."
+            )
+        if self.x.is_floating_point() and not bool(torch.isfinite(self.x).all()):
+            row = int((~torch.isfinite(self.x).reshape(len(self.x), -1).all(1)).nonzero()[0])
+            raise ValueError(
+                f"Atom {row - int(self.offsets[int(self.owner[row])])} of set "
+                f"{int(self.owner[row])} holds NaN or infinity. Drop or impute it first: a "
+                "missing value is not a sample."
+            )
+        if not bool(torch.isfinite(self.w).all()) or bool((self.w < 0).any()):
+            raise ValueError("Weights must be finite and not negative; they are probabilities.")
+        total = self._total()
+        if bool((total <= 0).any()):
+            raise ValueError(
+                f"The weights of set {int((total <= 0).nonzero()[0])} sum to zero; at least one "
+                "atom of each set needs a positive weight."
+            )
+        if normalise:
+            w = self.w / total.to(self.w.dtype)[self.owner]
+            return self.replace(w=w)
+        if bool(((total - 1).abs() > 1e-4).any()):
+            raise ValueError(
+                "The weights of each set must sum to one; SetBatch.from_list normalises them."
+            )
+        return self
+
+    # -- shape ----------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        return (
+            f"SetBatch({len(self)} sets, {len(self.x)} atoms of shape {self.event_shape}, "
+            f"{str(self.x.dtype).removeprefix('torch.')}, {self.x.device})"
+        )
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one atom."""
+        return tuple(self.x.shape[1:])
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """Number of atoms of each set, `(B,)`."""
+        return self.offsets.diff()
+
+    @cached_property
+    def owner(self) -> Tensor:
+        """Index of the set that owns each atom, `(N,)`."""
+        index = torch.arange(len(self), device=self.offsets.device)
+        return index.repeat_interleave(self.sizes, output_size=len(self.x))
+
+    @cached_property
+    def equal(self) -> int | None:
+        """The common size where all sets have it and all weights are equal, else None.
+
+        This is the one place that decides whether `x.view(B, m, *event)` may be used. Weights
+        that ask for a gradient are never taken for constants.
+        """
+        if not len(self) or len(self.x) % len(self) or self.w.requires_grad:
+            return None
+        m = len(self.x) // len(self)
+        same = (self.sizes == m).all() & ((self.w * m - 1).abs() < 1e-6).all()
+        return m if bool(same) else None
+
+    def replace(self, x: Tensor | None = None, w: Tensor | None = None) -> SetBatch:
+        """Return the same sets with other atoms `(N, *event)` or other weights `(N,)`."""
+        other = SetBatch(self.x if x is None else x, self.w if w is None else w, self.offsets)
+        names = ("sizes", "owner", "equal") if w is None else ("sizes", "owner")
+        other.__dict__.update({n: self.__dict__[n] for n in names if n in self.__dict__})
+        return other
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> SetBatch:
+        """Move to a device; `dtype` converts the weights, and the atoms if they are floating."""
+        x, w = self.x.to(device), self.w.to(device)
+        if dtype is not None:
+            x, w = (x.to(dtype) if x.is_floating_point() else x), w.to(dtype)
+        if x is self.x and w is self.w:
+            return self
+        moved = SetBatch(x, w, self.offsets.to(device))
+        if "equal" in self.__dict__:
+            moved.__dict__["equal"] = self.equal
+        return moved
+
+    def __getitem__(self, b: int) -> SetBatch:
+        """Return set b as a batch of one."""
+        return self.select([range(len(self))[b]])
+
+    def select(self, indices: Sequence[int] | Tensor) -> SetBatch:
+        """Return some of the sets, in the given order; a set may be named more than once."""
+        index = torch.as_tensor(indices, dtype=torch.int64, device=self.offsets.device)
+        sizes = self.sizes[index]
+        offsets = _offsets(sizes)
+        shift = (self.offsets[:-1][index] - offsets[:-1]).repeat_interleave(sizes)
+        rows = torch.arange(int(offsets[-1]), device=index.device) + shift
+        return SetBatch(self.x[rows], self.w[rows], offsets)
+
+    @staticmethod
+    def concat(batches: Sequence[SetBatch]) -> SetBatch:
+        """Put the sets of several batches into one.
+
+        Raises:
+            ValueError: If there is no batch or the event shapes differ.
+        """
+        if not batches:
+            raise ValueError("There is no batch to concatenate.")
+        _check_events([b.x for b in batches])
+        return SetBatch(
+            torch.cat([b.x for b in batches]),
+            torch.cat([b.w for b in batches]),
+            _offsets(torch.cat([b.sizes for b in batches])),
+        )
+
+    # -- what an encoder may do -----------------------------------------------------------------
+
+    def mean(self, h: Tensor) -> Tensor:
+        r"""Return the weighted mean of each set, $\sum_i w_i h_i / \sum_i w_i$.
+
+        Sums run in float64: adding 10^7 float32 rows one by one loses several per cent.
+
+        Args:
+            h: One row an atom, `(N, *H)`.
+
+        Returns:
+            `(B, *H)`, in the type of `h` but at least float32; differentiable in `h` and `w`.
+        """
+        out = torch.promote_types(h.dtype, torch.float32)
+        if self.equal is not None:
+            # torch sums a dense axis in cascade, which is as good as float64 accumulation here.
+            return h.to(out).reshape(len(self), self.equal, *h.shape[1:]).mean(1)
+        weights = self.w.double().reshape(-1, *[1] * (h.ndim - 1))
+        total = h.new_zeros((len(self), *h.shape[1:]), dtype=torch.float64)
+        total = total.index_add(0, self.owner, h.double() * weights)
+        return (total / self._total().reshape(-1, *[1] * (h.ndim - 1))).to(out)
+
+    def expand(self, v: Tensor) -> Tensor:
+        """Give every atom the row of its set, `(B, *H) -> (N, *H)`."""
+        if self.equal is not None:
+            wide = v.unsqueeze(1).expand(len(self), self.equal, *v.shape[1:])
+            return wide.reshape(len(self.x), *v.shape[1:])
+        return v[self.owner]
+
+    def dense(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `h` as `(B, M, *H)`, M the largest size, and log-weights `(B, M)`.
+
+        Rows that pad a shorter set are zero and have log-weight minus infinity, as have atoms of
+        weight zero; attention that adds the log-weights to its logits cannot see them.
+        """
+        if self.equal is not None:
+            m = self.equal
+            log_w = torch.log(self.w).reshape(len(self), m)
+            return h.reshape(len(self), m, *h.shape[1:]), log_w
+        column = torch.arange(len(self.x), device=self.x.device) - self.offsets[:-1][self.owner]
+        longest = int(self.sizes.max())
+        out = h.new_zeros((len(self), longest, *h.shape[1:]))
+        out = out.index_put((self.owner, column), h)
+        positive = self.w > 0
+        # log of a clamped weight, so that an atom of weight zero sends no NaN back to w
+        log_w = torch.where(positive, torch.log(self.w.clamp_min(1e-38)), -torch.inf)
+        dense_w = log_w.new_full((len(self), longest), -torch.inf)
+        return out, dense_w.index_put((self.owner, column), log_w)
+
+    # -- draws ----------------------------------------------------------------------------------
+
+    def subsample(self, m: int, rng: torch.Generator) -> SetBatch:
+        """Draw m atoms of each set; a set that has no more than m is kept as it is.
+
+        Sets of equal weights are drawn without replacement. A weighted set is drawn with
+        replacement in proportion to its weights, and the drawn atoms weigh the same.
+
+        Raises:
+            ValueError: If m < 1.
+        """
+        if m < 1:
+            raise ValueError(f"m = {m}; a set needs at least one atom.")
+        if bool((self.sizes <= m).all()):
+            return self
+        offsets = _offsets(self.sizes.clamp_max(m))
+        drawn = SetBatch(self.x[: int(offsets[-1])], self.w[: int(offsets[-1])], offsets)
+        owner = drawn.owner
+        rows = self._shuffled(rng)[drawn._rank + self.offsets[owner]]
+        w = self.w[rows]
+        resampled = ((self.sizes > m) & ~self._equal_weights)[owner]
+        if bool(resampled.any()):
+            cdf = self.w.double().cumsum(0)
+            low = torch.cat([cdf.new_zeros(1), cdf])[self.offsets]
+            u = torch.rand(len(owner), generator=rng, dtype=torch.float64)
+            point = low[owner] + u * low.diff()[owner]
+            hit = torch.searchsorted(cdf, point, right=True)
+            hit = torch.minimum(hit, self.offsets[owner + 1] - 1)
+            rows, w = torch.where(resampled, hit, rows), torch.where(resampled, 1.0, w)
+        return SetBatch(self.x[rows], w, offsets)._normalised()
+
+    def split(
+        self, context: int, target: int, rng: torch.Generator
+    ) -> tuple[SetBatch, SetBatch]:
+        """Draw two disjoint parts of each set: no atom is in both.
+
+        Where a set is too small for both, its atoms are shared out in the same proportion. Atoms
+        of weight zero are in neither.
+
+        Args:
+            context: Atoms wanted in the first part.
+            target: Atoms wanted in the second.
+            rng: Source of the draw, on the CPU as the batch.
+
+        Raises:
+            ValueError: If a part would be empty, as it is for a set of a single atom.
+        """
+        if context < 1 or target < 1:
+            raise ValueError(f"context = {context} and target = {target} must be at least 1.")
+        whole = self._keep(self.w > 0)
+        n = whole.sizes
+        if bool((n < 2).any()):
+            small = int((n < 2).nonzero()[0])
+            raise ValueError(
+                f"Set {small} has {int(n[small])} atom of positive weight and cannot be split "
+                "into a context and a target; ask for min_size=2 where the sets are made."
+            )
+        share = (n * context).div(context + target, rounding_mode="floor")
+        share = torch.minimum(share.clamp_min(1), n - 1)
+        rows = whole._shuffled(rng)
+        shuffled = SetBatch(whole.x[rows], whole.w[rows], whole.offsets)
+        first = shuffled._rank < share[shuffled.owner]
+        return (
+            shuffled._keep(first).subsample(context, rng),
+            shuffled._keep(~first).subsample(target, rng),
+        )
+
+    # -- private --------------------------------------------------------------------------------
+
+    @property
+    def _rank(self) -> Tensor:
+        """Position of each atom within its set, `(N,)`."""
+        return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
+
+    @property
+    def _equal_weights(self) -> Tensor:
+        """Whether all atoms of a set weigh the same, `(B,)`."""
+        w, b = self.w, len(self)
+        high = w.new_zeros(b).scatter_reduce(0, self.owner, w, "amax", include_self=False)
+        low = w.new_zeros(b).scatter_reduce(0, self.owner, w, "amin", include_self=False)
+        return high - low <= 1e-6 * high
+
+    def _shuffled(self, rng: torch.Generator) -> Tensor:
+        """Row numbers with the rows of each set in random order, `(N,)`."""
+        keys = torch.rand(len(self.x), generator=rng, dtype=torch.float64)
+        return torch.argsort(keys + self.owner)
+
+    def _keep(self, mask: Tensor) -> SetBatch:
+        """Keep some of the atoms and normalise; a set may end up empty, which callers check."""
+        if bool(mask.all()):
+            return self
+        sizes = torch.zeros_like(self.sizes).index_add(0, self.owner, mask.long())
+        return SetBatch(self.x[mask], self.w[mask], _offsets(sizes))._normalised()
+
+    def _normalised(self) -> SetBatch:
+        return self.replace(w=self.w / self._total().to(self.w.dtype)[self.owner])
+
+    def _total(self) -> Tensor:
+        """Sum of the weights of each set, `(B,)` float64."""
+        zero = torch.zeros(len(self), dtype=torch.float64, device=self.w.device)
+        return zero.index_add(0, self.owner, self.w.double())
+
+
+def _offsets(sizes: Tensor) -> Tensor:
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def _check_events(atoms: Sequence[Tensor]) -> None:
+    shapes = {tuple(a.shape[1:]) if a.ndim else None for a in atoms}
+    if len(shapes) > 1 or None in shapes:
+        raise ValueError(
+            f"The sets have event shapes {sorted(map(str, shapes))}; every set needs shape "
+            "(m, *event) with the same *event, so a set of m numbers is (m, 1)."
+        )
