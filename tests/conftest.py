@@ -10,12 +10,14 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _no_global_state_changes():
-    """Fail a test that draws from or changes torch's global state."""
-    before = (torch.get_default_dtype(), torch.random.get_rng_state())
-    yield
-    assert torch.get_default_dtype() == before[0], "the default dtype was changed"
-    assert torch.equal(torch.random.get_rng_state(), before[1]), "the global generator was used"
+def _global_state():
+    """Start every test from the same global generator, and fail one that leaves torch changed."""
+    before = (torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+    after = (torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled())
+    assert after == before, f"the test left torch changed: {before} -> {after}"
 
 
 @pytest.fixture
