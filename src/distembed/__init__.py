@@ -1,1 +1,91 @@
-"""Embed whole distributions."""
+"""Embed whole distributions: a vector, distances and new samples for every set of samples.
+
+>>> import distembed as de
+>>> sets = de.read([[[0.0], [1.0]], [[5.0], [6.0], [7.0]]])
+>>> len(sets), sets.sizes.tolist()
+(2, [2, 3])
+
+Names are loaded when they are first used, so that importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from distembed.version import __version__
+
+if TYPE_CHECKING:
+    from distembed.batch import SetBatch
+    from distembed.embeddings import Embeddings
+    from distembed.evaluation.evaluate import evaluate
+    from distembed.model import GDE
+    from distembed.report import write_report
+    from distembed.sets.collection import Sets
+    from distembed.sets.construct import mixtures
+    from distembed.sets.read import read
+    from distembed.testing import check_encoder, check_generator
+
+    load = GDE.load
+
+__all__ = [
+    "GDE",
+    "Embeddings",
+    "SetBatch",
+    "Sets",
+    "__version__",
+    "check_encoder",
+    "check_generator",
+    "evaluate",
+    "load",
+    "mixtures",
+    "read",
+    "write_report",
+]
+
+_HOMES = {
+    "GDE": "distembed.model:GDE",
+    "Embeddings": "distembed.embeddings:Embeddings",
+    "SetBatch": "distembed.batch:SetBatch",
+    "Sets": "distembed.sets.collection:Sets",
+    "check_encoder": "distembed.testing:check_encoder",
+    "check_generator": "distembed.testing:check_generator",
+    "evaluate": "distembed.evaluation.evaluate:evaluate",
+    "load": "distembed.model:GDE.load",
+    "mixtures": "distembed.sets.construct:mixtures",
+    "read": "distembed.sets.read:read",
+    "write_report": "distembed.report.html:write_report",
+}
+_MODULES = (
+    "apps",
+    "batch",
+    "data",
+    "divergences",
+    "encoders",
+    "evaluation",
+    "generators",
+    "geometry",
+    "nn",
+    "protocols",
+    "report",
+    "sets",
+    "testing",
+    "training",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"distembed.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'distembed' has no attribute {name!r}")
+    module, _, path = _HOMES[name].partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_MODULES})

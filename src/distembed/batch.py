@@ -83,7 +83,9 @@ class SetBatch:
         x = torch.cat(atoms)
         float_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
         if weights is None:
-            w = torch.cat([torch.full((len(a),), 1 / len(a), dtype=float_dtype) for a in atoms])
+            w = torch.cat(
+                [torch.full((len(a),), 1 / max(len(a), 1), dtype=float_dtype) for a in atoms]
+            )
         else:
             if len(weights) != len(atoms):
                 raise ValueError(f"There are {len(atoms)} sets but {len(weights)} weight vectors.")
@@ -171,6 +173,14 @@ class SetBatch:
     def sizes(self) -> Tensor:
         """Number of atoms of each set, `(B,)`."""
         return self.offsets.diff()
+
+    @cached_property
+    def effective_sizes(self) -> Tensor:
+        r"""Kish's effective number of atoms, $1 / \sum_i w_i^2$, `(B,)` float64.
+
+        It equals the size where weights are equal. An encoder must not use it.
+        """
+        return 1 / self.mean(self.w.double())
 
     @cached_property
     def owner(self) -> Tensor:
@@ -321,9 +331,7 @@ class SetBatch:
             rows, w = torch.where(resampled, hit, rows), torch.where(resampled, 1.0, w)
         return SetBatch(self.x[rows], w, offsets)._normalised()
 
-    def split(
-        self, context: int, target: int, rng: torch.Generator
-    ) -> tuple[SetBatch, SetBatch]:
+    def split(self, context: int, target: int, rng: torch.Generator) -> tuple[SetBatch, SetBatch]:
         """Draw two disjoint parts of each set: no atom is in both.
 
         Where a set is too small for both, its atoms are shared out in the same proportion. Atoms

@@ -1,0 +1,36 @@
+# Two commands are enough: `make demo` and `make test`. Each makes .venv where it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# Tests and examples on real data read DISTEMBED_DATA, and are skipped where it is unset.
+ifeq ($(origin DISTEMBED_DATA), undefined)
+ifneq ($(wildcard ../shared/data/.),)
+export DISTEMBED_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: install demo test test-slow check
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[all,test,lint]'
+	touch $@
+
+# Train on real scanned digits, evaluate on held-out sets, and write demo_output/report.html.
+demo: $(STAMP)
+	$(BIN)/distembed demo --out demo_output
+
+# Two processes of one thread each: torch's own threads would fight over the cores.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow"
+
+test-slow: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy

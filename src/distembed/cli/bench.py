@@ -1,0 +1,61 @@
+"""`distembed bench`: the numbers of the documentation, and the tables that are made from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distembed.apps import BENCHES
+from distembed.cli.console import say
+from distembed.cli.files import claim, write_text
+from distembed.cli.options import Force
+from distembed.registry import lookup
+
+__all__ = ["bench"]
+
+
+def bench(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=f"`table`, or one of: {', '.join(BENCHES)}.")
+    ],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="JSON files of earlier runs, for `table`."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One seed in a few minutes; promises nothing.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Independent runs, for the intervals.")] = 3,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--json", help="A .json file for the numbers.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Measure the package with its defaults, beside baselines and floors; or tabulate results.
+
+    Example: distembed bench gaussian --quick --json gaussian.json
+
+    Then: distembed bench table gaussian.json
+    """
+    if output is not None:
+        claim(output, (".json",), force)
+    if name != "table" and files:
+        raise ValueError(f"{name} reads no files; did you mean: distembed bench table {files[0]}?")
+    from distembed.evaluation.bench import bench_table, tabulate
+
+    if name == "table":
+        if not files:
+            raise ValueError("Name the JSON files to tabulate: distembed bench table FILE...")
+        typer.echo(bench_table(files), nl=False)
+        return
+    run = lookup(BENCHES, name, "bench")
+    result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say)
+    if output is not None:
+        write_text(output, json.dumps(result, indent=2) + "\n")
+    typer.echo(tabulate([result]), nl=False)

@@ -1,0 +1,137 @@
+"""Reading a config: a YAML file, `key.sub=value` overrides over it, and every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from distembed.cli.config import RunConfig, perhaps
+from distembed.cli.yaml12 import inline, parse
+
+__all__ = ["load_config", "to_yaml"]
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a config and put `key.sub=value` overrides over it; values are read as YAML.
+
+    Args:
+        path: The file, or None where the overrides say everything.
+        overrides: Applied in order, so that the last one holds.
+
+    Raises:
+        ValueError: With every error of the config in one list.
+        FileNotFoundError: If there is no such file.
+    """
+    source = "the config" if path is None else str(path)
+    document: Any = {}
+    if path is not None:
+        try:
+            document = parse(path.read_text(encoding="utf-8"))
+        except ValueError as error:  # bytes that are not text are one too
+            raise ValueError(f"{source}: {error}") from error
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ValueError(
+            f"{source} holds a {type(document).__name__}; a config is a mapping with the keys "
+            f"{', '.join(RunConfig.model_fields)}."
+        )
+    for override in overrides:
+        _override(document, override)
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        lines = _readable(error.errors(include_url=False), document)
+        count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+        raise ValueError("\n".join([f"{source} has {count}:", *lines])) from error
+
+
+def to_yaml(config: RunConfig) -> str:
+    """Write every value of a config, defaults too, each with what it means."""
+    values = config.model_dump(mode="json")
+    lines = []
+    for name, field in RunConfig.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            lines.append(f"{name}:  # {(section.__doc__ or '').splitlines()[0]}")
+            lines += [
+                f"  {key}: {inline(values[name][key])}  # {item.description}"
+                for key, item in section.model_fields.items()
+            ]
+        else:
+            lines.append(f"{name}: {inline(values[name])}  # {field.description}")
+    return "\n".join(lines) + "\n"
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    *above, last = dotted.strip().split(".")
+    if not equals or not all([*above, last]):
+        raise ValueError(
+            f"{override!r} is not an override; write key.sub=value, as train.lr=1e-3."
+        )
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise ValueError(f"{override!r}: {error}") from error
+    section = document
+    for key in above:
+        inner = section.get(key) or {}
+        if isinstance(inner, str) and key in ("encoder", "generator"):
+            inner = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ValueError(f"{override!r}: {key} is {inner!r}, which has no keys below it.")
+        section[key] = inner
+        section = inner
+    section[last] = value
+
+
+def _readable(errors: Sequence[ErrorDetails], document: Mapping[str, Any]) -> list[str]:
+    """One line for each wrong key; the branches of a union are alternatives of one key."""
+    found: dict[str, dict[str, str]] = {}
+    for error in errors:
+        where = _where(error["loc"], document)
+        given = ""
+        if error["type"] == "extra_forbidden":
+            text = f"is not a key of a config{_other_key(where)}"
+        elif error["type"] == "missing":
+            text = "is missing, and has no default"
+        else:
+            text = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            if error["type"] != "value_error":
+                given = f", but is {inline(error['input'])}"
+        found.setdefault(".".join(map(str, where)), {})[text] = given
+    return [f"  {key}: {', or '.join(t)}{[*t.values()][-1]}" for key, t in found.items()]
+
+
+def _where(loc: Sequence[int | str], document: Any) -> list[int | str]:
+    """Follow a location as far as the document goes: the rest names branches of a union."""
+    path: list[int | str] = []
+    for n, key in enumerate(loc):
+        if isinstance(document, Mapping) and (key in document or n == len(loc) - 1):
+            path.append(key)
+            document = document.get(key)
+        elif isinstance(document, list) and isinstance(key, int):
+            path.append(key)
+            document = document[key] if key < len(document) else None
+    return path
+
+
+def _other_key(where: Sequence[int | str]) -> str:
+    sections = {
+        name: list(getattr(field.annotation, "model_fields", ()))
+        for name, field in RunConfig.model_fields.items()
+    }
+    *above, key = map(str, where)
+    valid = sections.get(above[0], []) if above else list(sections)
+    near = get_close_matches(key, valid, n=1) or [
+        f"{name}.{close}"
+        for name, keys in sections.items()
+        for close in get_close_matches(key, keys, n=1, cutoff=0.8)
+    ]
+    return perhaps(near) or f"; there are: {', '.join(valid)}"

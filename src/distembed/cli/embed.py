@@ -1,0 +1,43 @@
+"""`distembed embed`: a vector for every set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from distembed.cli.console import say
+from distembed.cli.files import claim
+from distembed.cli.options import Data, Force, Ids, Model, takes_data
+
+__all__ = ["embed"]
+
+
+@takes_data
+def embed(
+    model: Model,
+    data: Data = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .h5ad file.")
+    ] = Path("embeddings.csv"),
+    ids: Ids = None,
+    force: Force = False,
+    *,
+    chosen: Mapping[str, Any],
+) -> None:
+    """Write the vector of every set, beside its id, its number of atoms and its metadata.
+
+    An .h5ad file holds one observation a set, with the vector in X.
+
+    Example: distembed embed run new.csv -o z.parquet
+    """
+    claim(output, (".csv", ".tsv", ".parquet", ".h5ad"), force)
+    from distembed.cli.loading import embeddings
+    from distembed.cli.tables import write_embeddings
+    from distembed.model import GDE
+
+    table = embeddings(GDE.load(model), data, chosen, ids)
+    write_embeddings(output, table)
+    say(f"{output}: {len(table)} sets, vectors of length {table.z.shape[1]}")

@@ -1,0 +1,50 @@
+"""`distembed evaluate`: the model's numbers on held-out sets, beside baselines and floors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from distembed.cli.console import say
+from distembed.cli.files import claim, write_text
+from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
+
+__all__ = ["evaluate"]
+
+
+@takes_data
+def evaluate(
+    model: Model,
+    data: Data = None,
+    which: Which = "held-out",
+    pairs: Pairs = 2000,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A .json file; default MODEL/evaluation.json."),
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    *,
+    chosen: Mapping[str, Any],
+) -> None:
+    """Print reconstruction and geometry of held-out sets, every number beside its baselines.
+
+    Sets that the model was trained on are refused.
+
+    Example: distembed evaluate run -o evaluation.json
+    """
+    path = claim(output or model / "evaluation.json", (".json",), force or output is None)
+    from distembed.cli.loading import test_sets
+    from distembed.evaluation.evaluate import evaluate as run
+    from distembed.model import GDE
+
+    gde = GDE.load(model)
+    test = test_sets(model, gde, data, chosen, which)
+    evaluation = run(gde, test, rng=seed, pairs=pairs, progress=say)
+    write_text(path, json.dumps(evaluation.to_json()) + "\n")
+    typer.echo(evaluation.table())
+    say(str(path))

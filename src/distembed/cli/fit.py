@@ -1,0 +1,140 @@
+"""`distembed fit`: from a table of samples to a model, as a config says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from distembed.cli.config import RunConfig
+from distembed.cli.configfile import load_config, to_yaml
+from distembed.cli.console import say
+from distembed.cli.files import claim_folder, write_text
+from distembed.cli.loading import HELD_OUT, read_sets
+from distembed.cli.options import Force
+
+if TYPE_CHECKING:
+    from distembed.model import GDE
+    from distembed.sets.collection import Sets
+
+__all__ = ["fit"]
+
+RUN, CHECKPOINT, CONFIG = "run.yaml", "checkpoint.safetensors", "config.json"
+
+
+def fit(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG", help="A YAML file; left out where overrides say everything."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY.SUB=VALUE", help="Override a key; the last one holds."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the model; the same as out=FOLDER.")
+    ] = None,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Print every key, its value and meaning, and stop."),
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Read sets, hold some out, train a model on the others, and save it with its config.
+
+    A run that was killed leaves FOLDER.partial, and goes on from its last checkpoint when the same
+    command is given again.
+
+    Example: distembed fit run.yaml data.path=cells.csv train.steps=2000 --out run
+
+    Without a file: distembed fit data.path=cells.csv data.by=patient
+    """
+    words = [config, *(overrides or [])]
+    file = None if "=" in config and not Path(config).exists() else Path(words.pop(0))
+    run = load_config(file, words + ([f"out={json.dumps(out)}"] if out is not None else []))
+    if print_config:
+        typer.echo(to_yaml(run), nl=False)
+        return
+    folder = Path(run.out).expanduser()
+    partial = _claim(folder, run, force)
+    train, test = _split(run, read_sets(run.data))
+    model = _model(run)
+    with _working(partial):
+        write_text(partial / RUN, to_yaml(run))
+        write_text(partial / HELD_OUT, "".join(f"{name}\n" for name in test))
+        model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
+        model.save(folder)
+        for name in (RUN, HELD_OUT):
+            (partial / name).replace(folder / name)
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+    say(f"{folder}: the model, its card and its config; next: distembed report {folder}")
+
+
+def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
+    """Return the folder of an unfinished run, after refusing what would overwrite another run."""
+    claim_folder(folder, CONFIG)
+    if (folder / CONFIG).exists() and not force:
+        raise FileExistsError(
+            errno.EEXIST, "holds a model; --force fits it anew, --out names another", str(folder)
+        )
+    partial = folder.with_name(f"{folder.name}.partial")
+    if force:
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+    elif (partial / CHECKPOINT).exists() and load_config(partial / RUN) != run:
+        raise FileExistsError(
+            errno.EEXIST,
+            "holds an unfinished run of another config; --force starts anew, --out names another",
+            str(partial),
+        )
+    return partial
+
+
+def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
+    """Return the sets to learn from and the ids of those that are held out."""
+    say(repr(sets))
+    if not run.split.test:
+        return sets, []
+    train, test = sets.split(
+        run.split.test, rng=run.split.seed, stratify=run.split.stratify, group=run.split.group
+    )
+    say(f"{len(train)} sets to learn from, {len(test)} held out")
+    return train, test.ids.tolist()
+
+
+def _model(run: RunConfig) -> GDE:
+    from distembed.model import GDE
+
+    chosen, steps = run.model, run.model.transform
+    model = GDE(
+        chosen.encoder.name,
+        chosen.generator.name,
+        chosen.latent,
+        encoder_options=chosen.encoder.options,
+        generator_options=chosen.generator.options,
+        transform=steps if steps == "auto" else [step.model_dump() for step in steps],
+    )
+    model.notes["data"] = run.data.model_dump(mode="json", exclude_none=True)
+    return model
+
+
+@contextmanager
+def _working(partial: Path) -> Iterator[None]:
+    """Keep the folder of a run that stops if it can go on from a checkpoint."""
+    partial.mkdir(parents=True, exist_ok=True)
+    hopeless = False
+    try:
+        yield
+    except ValueError:  # the same data and settings would meet it again
+        hopeless = True
+        raise
+    finally:
+        if hopeless or not (partial / CHECKPOINT).exists():
+            shutil.rmtree(partial)

@@ -1,0 +1,51 @@
+"""`distembed interpolate`: distributions on the way from one set to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from distembed.cli.console import say, stage
+from distembed.cli.files import claim
+from distembed.cli.options import Count, Data, Force, Model, Seed, takes_data
+
+__all__ = ["interpolate"]
+
+
+@takes_data
+def interpolate(
+    model: Model,
+    data: Data = None,
+    *,
+    start: Annotated[str, typer.Option("--from", help="Id of the first set.")],
+    end: Annotated[str, typer.Option("--to", help="Id of the last set.")],
+    steps: Annotated[int, typer.Option(min=2, help="Points of the path, both ends counted.")] = 11,
+    n: Count = 500,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .npz file.")
+    ] = Path("path.csv"),
+    seed: Seed = 0,
+    force: Force = False,
+    chosen: Mapping[str, Any],
+) -> None:
+    """Draw atoms along the path from one set to another; `t` runs from 0 to 1.
+
+    DATA may also be a table that `distembed embed` wrote.
+
+    Example: distembed interpolate run --from P017 --to P230 --steps 5 -o path.csv
+    """
+    claim(output, (".csv", ".tsv", ".parquet", ".npz"), force)
+    from distembed.cli.loading import embeddings
+    from distembed.cli.tables import write_samples
+    from distembed.model import GDE
+
+    gde = GDE.load(model)
+    z = embeddings(gde, data, chosen, [start, end]).z
+    with stage(f"drawing {n} atoms at {steps} points"):
+        x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed)
+    write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)
+    say(f"{output}: {steps} points from {start} to {end}, {n} atoms each")

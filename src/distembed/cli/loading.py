@@ -1,0 +1,126 @@
+"""What the verbs after `fit` begin with: a model, and sets read as the model's own were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distembed.cli.config import DataConfig
+from distembed.cli.console import say, stage
+from distembed.cli.tables import holds_embeddings, read_embeddings
+
+if TYPE_CHECKING:
+    from distembed.embeddings import Embeddings
+    from distembed.model import GDE
+    from distembed.sets.collection import Sets
+
+__all__ = ["HELD_OUT", "choose", "embeddings", "open_sets", "read_sets", "test_sets"]
+
+HELD_OUT = "test_ids.txt"
+"""File beside a model that names the sets that `fit` kept away from it."""
+
+
+def read_sets(config: DataConfig) -> Sets:
+    """Read sets as a config's data section says.
+
+    Raises:
+        FileNotFoundError: If there is no such file, or a variable in its name is not set.
+    """
+    path = _expand(config.path)
+    from distembed.sets.read import read
+
+    options = config.model_dump(exclude={"path", "metadata"})
+    metadata = _expand(config.metadata) if config.metadata else None
+    with stage(f"reading {path}"):
+        return read(path, metadata=metadata, **options)
+
+
+def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets:
+    """Read sets for a model: what was not chosen is as in the data that it was fitted on.
+
+    Features are asked for by the model's names, so that their order in the file does not matter
+    and others are ignored. Metadata of the model's own file are not expected in another one.
+    """
+    fitted = dict(model.notes.get("data", {}))
+    if source is None and "path" not in fitted:
+        raise ValueError("The model does not say which data it was fitted on; name DATA.")
+    if source is not None and source != fitted.get("path"):
+        fitted = {k: v for k, v in fitted.items() if k not in ("meta", "metadata")}
+        fitted["path"] = source
+    config = DataConfig.model_validate(fitted | dict(chosen))
+    if False and not {"columns", "genes"} & set(chosen) and not config.obsm:
+        kind = "genes" if config.path.endswith(".h5ad") else "columns"
+        config = config.model_copy(update={kind: model.features})
+    return read_sets(config)
+
+
+def embeddings(
+    model: GDE, source: str | None, chosen: Mapping[str, Any], ids: Sequence[str] | None = None
+) -> Embeddings:
+    """Embed the sets of a file, or read the file where it holds embeddings already.
+
+    Raises:
+        ValueError: If stored embeddings are of another length than the model's.
+    """
+    if source is not None and Path(source).exists() and holds_embeddings(Path(source)):
+        table = read_embeddings(Path(source))
+        if table.z.shape[1] != model.latent:
+            raise ValueError(
+                f"{source} holds embeddings of length {table.z.shape[1]}, but the model's have "
+                f"length {model.latent}; they were made by another model."
+            )
+        return table if not ids else table.select(choose(table.ids, ids))
+    sets = open_sets(model, source, chosen)
+    if ids:
+        sets = sets.select(choose(sets.ids, ids))
+    with stage(f"embedding {len(sets)} sets"):
+        return model.embed(sets)
+
+
+def test_sets(
+    folder: Path, model: GDE, source: str | None, chosen: Mapping[str, Any], which: str
+) -> Sets:
+    """Read the sets that judge a model: those named in its folder, or all that DATA holds.
+
+    Raises:
+        ValueError: If none were held out, or one that was is not in the data.
+    """
+    sets = open_sets(model, source, chosen)
+    if which == "all":
+        return sets
+    file = folder / HELD_OUT
+    names = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    if not names:
+        raise ValueError(
+            f"{folder} names no held-out sets in {HELD_OUT}. Give DATA that the model has not "
+            "seen, with --sets all; or fit again with split.test above 0."
+        )
+    test = sets.select(choose(sets.ids, names))
+    say(f"{len(test)} held-out sets of {len(sets)}")
+    return test
+
+
+def choose(ids: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
+    """Positions of the wanted ids, in the order in which they are wanted.
+
+    Raises:
+        ValueError: If one is not there; the message lists close ones.
+    """
+    from distembed.data.observations import refuse_unknown
+
+    refuse_unknown(wanted, ids.tolist(), "set")
+    position = {name: i for i, name in enumerate(ids.tolist())}
+    return np.array([position[name] for name in wanted])
+
+
+def _expand(path: str) -> Path:
+    expanded = Path(os.path.expandvars(path)).expanduser()
+    if "$" in str(expanded) and not expanded.exists():
+        raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")
+    if not expanded.exists():
+        raise FileNotFoundError(f"There is no file {expanded} (from {Path.cwd()}).")
+    return expanded

@@ -1,0 +1,73 @@
+"""The app: every verb under one name, and the one place where our errors become a line of text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from distembed.cli.bench import bench
+from distembed.cli.console import say
+from distembed.cli.demo import demo
+from distembed.cli.distance import distance
+from distembed.cli.embed import embed
+from distembed.cli.evaluate import evaluate
+from distembed.cli.fit import fit
+from distembed.cli.interpolate import interpolate
+from distembed.cli.report import report
+from distembed.cli.sample import sample
+from distembed.version import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="distembed",
+    help="Embed whole distributions: a vector, distances and new samples for every set.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for verb in (demo, fit, embed, sample, distance, interpolate, evaluate, report, bench):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 one of our errors, 2 wrong usage.
+
+    An error of ours is one line on stderr that says what to do. Anything else is a defect of this
+    package and keeps its traceback, as everything does after `--debug`, which may stand anywhere.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        app([word for word in words if word != "--debug"], prog_name="distembed")
+    except (ValueError, ImportError, OSError) as error:
+        # an ImportError that names a module is not one of ours, which name the extra to install
+        if debug or (isinstance(error, ImportError) and error.name):
+            raise
+        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        text = error.strerror if where and isinstance(error, OSError) else str(error)
+        say(f"error: {where}{text}")
+        sys.exit(1)

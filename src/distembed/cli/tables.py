@@ -1,0 +1,132 @@
+"""Tables on disk: CSV in the core, Parquet and .h5ad through their extras; and embeddings as one.
+
+A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (fewer, where weights differ),
+the metadata, and `z0`, `z1`, ... of the vector. A metadata column of one of these names is written
+as `meta.NAME`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distembed.cli.files import replacing
+from distembed.registry import need
+
+if TYPE_CHECKING:
+    from distembed.embeddings import Embeddings
+
+__all__ = [
+    "holds_embeddings",
+    "read_embeddings",
+    "write_embeddings",
+    "write_samples",
+    "write_table",
+]
+
+_OURS = re.compile(r"id|n_atoms|n_effective|z\d+")
+
+
+def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+    """Write columns of equal length as .csv, .tsv or .parquet, whole or not at all."""
+    with replacing(path) as temporary:
+        if path.suffix == ".parquet":
+            arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
+            parquet.write_table(arrow.table(dict(columns)), temporary)
+            return
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+            writer.writerow(columns)
+            # astype(str) writes the shortest text that reads back as the same float32
+            writer.writerows(zip(*(c.astype(str) for c in columns.values()), strict=True))
+
+
+def write_embeddings(path: Path, table: Embeddings) -> None:
+    """Write embeddings as a table, or as an AnnData with one observation a set."""
+    meta = {f"meta.{k}" if _OURS.fullmatch(k) else k: v for k, v in table.meta.items()}
+    counts = {"n_atoms": table.sizes, "n_effective": table.effective_sizes}
+    names = [f"z{i}" for i in range(table.z.shape[1])]
+    if path.suffix != ".h5ad":
+        vectors = dict(zip(names, table.z.T, strict=True))
+        write_table(path, {"id": table.ids} | counts | meta | vectors)
+        return
+    anndata, pandas = need("anndata", "anndata"), need("pandas", "anndata")
+    observations = pandas.DataFrame(counts | meta, index=table.ids.astype(str))
+    cells = anndata.AnnData(table.z, obs=observations, var=pandas.DataFrame(index=names))
+    with replacing(path) as temporary:
+        cells.write_h5ad(temporary)
+
+
+def write_samples(
+    path: Path, labels: Mapping[str, np.ndarray], x: np.ndarray, features: Sequence[str] | None
+) -> None:
+    """Write drawn atoms, one row an atom, or as the arrays of an .npz file.
+
+    Args:
+        path: The file; .npz keeps `x` of shape (B, n, *event) as it is.
+        labels: One column that says where the atoms of each b come from, `(B,)`.
+        x: The atoms, `(B, n, *event)`.
+        features: Names of the features, where atoms are vectors with names.
+
+    Raises:
+        ValueError: If atoms are no vectors and the file is a table.
+    """
+    if path.suffix == ".npz":
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {
+                **labels,
+                "x": x,
+                "features": np.array(features or (), dtype=str),
+            }
+            np.savez_compressed(file, **arrays)
+        return
+    if x.ndim != 3:
+        raise ValueError(
+            f"An atom has shape {x.shape[2:]} and is no row of a table; write an .npz file."
+        )
+    names = features or [f"x{i}" for i in range(x.shape[2])]
+    if twice := labels.keys() & set(names):
+        raise ValueError(
+            f"A feature is called {twice.pop()!r}, as is the label; write an .npz file."
+        )
+    rows = {name: np.repeat(label, x.shape[1]) for name, label in labels.items()}
+    write_table(path, rows | dict(zip(names, x.reshape(-1, x.shape[2]).T, strict=True)))
+
+
+def holds_embeddings(path: Path) -> bool:
+    """Tell a table of embeddings from data, by its header alone."""
+    if path.suffix == ".parquet":
+        names = need("pyarrow.parquet", "parquet").read_schema(path).names
+    elif path.suffix in (".csv", ".tsv"):
+        with path.open(newline="", encoding="utf-8") as file:
+            names = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
+    else:
+        return False
+    return {"id", "n_atoms", "n_effective", "z0"} <= set(names)
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read a table that `write_embeddings` wrote.
+
+    Raises:
+        ValueError: If the columns of the vector are not numbers.
+    """
+    from distembed.data.table import read_columns
+    from distembed.embeddings import Embeddings
+
+    columns = dict(read_columns(path))
+    names = sorted((n for n in columns if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
+    z = np.stack([columns.pop(name).astype(np.float32) for name in names], axis=1)
+    return Embeddings(
+        z=z,
+        ids=columns.pop("id").astype(str),
+        sizes=columns.pop("n_atoms").astype(np.int64),
+        effective_sizes=columns.pop("n_effective").astype(np.float64),
+        meta=columns,
+    )

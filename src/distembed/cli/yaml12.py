@@ -1,0 +1,90 @@
+"""YAML as people write it: the core schema of YAML 1.2, in which `no` is a word and 1e-3 a number.
+
+PyYAML follows YAML 1.1, where a column called `on` becomes true, `1e-3` stays text, a date becomes
+an object and the second of two equal keys wins in silence. See https://yaml.org/spec/1.2.2/#103-core-schema.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+__all__ = ["inline", "parse"]
+
+_FLOAT = r"""[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?
+           | [-+]?\.(inf|Inf|INF) | \.(nan|NaN|NAN)"""
+_SCALARS = {  # in this order: every integer would be a float too
+    "null": (r"~ | null | Null | NULL | ", ["~", "n", "N", ""]),
+    "bool": (r"true | True | TRUE | false | False | FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+ | 0o[0-7]+ | 0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (_FLOAT, list("-+.0123456789")),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what a reader of either version would take for something else than text."""
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(loader.construct_scalar(key_node))
+        if key in mapping:
+            line = key_node.start_mark.line + 1
+            raise ValueError(f"line {line} gives the key {key!r} a second time")
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
+
+
+for _name, (_pattern, _first) in _SCALARS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$", re.VERBOSE), _first
+        )
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def parse(text: str) -> Any:
+    """Read a YAML document.
+
+    Raises:
+        ValueError: If the text is not YAML, or gives a key twice.
+
+    Example:
+        >>> parse("{lr: 1e-3, by: no, day: 2020-01-01}")
+        {'lr': 0.001, 'by': 'no', 'day': '2020-01-01'}
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"this is not YAML: {error}") from error
+
+
+def inline(value: Any) -> str:
+    """Write a value on one line so that readers of both versions read the same value back.
+
+    Example:
+        >>> inline({"by": "no", "context": [8, 256]})
+        "{by: 'no', context: [8, 256]}"
+    """
+    text = yaml.dump(
+        [value],
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+    )
+    return text.strip()[1:-1]

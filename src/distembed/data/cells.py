@@ -1,0 +1,102 @@
+"""Read single cells from AnnData: one observation a cell, a layer or an embedding as its atom.
+
+A sparse matrix stays sparse; rows become dense a batch at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.registry import need
+
+__all__ = ["read_cells"]
+
+
+def read_cells(
+    source: Any,
+    *,
+    layer: str | None = None,
+    obsm: str | None = None,
+    genes: str | Sequence[str] | np.ndarray | None = None,
+    keep: Sequence[str] | None = None,
+) -> Observations:
+    """Read cells and their annotation.
+
+    Args:
+        source: An AnnData object, or the path of an `.h5ad` file.
+        layer: Layer to read instead of `X`.
+        obsm: Embedding to read instead of `X`, such as "X_pca"; its features are named
+            "X_pca0" and so on.
+        genes: Which genes: a boolean column of `var`, a boolean mask `(G,)`, or names.
+        keep: Columns of `obs` to keep; all where left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a layer, an embedding, a gene or a column is unknown, or `obsm` is
+            combined with a layer or genes.
+        ImportError: If anndata is not installed.
+    """
+    if obsm is not None and (layer is not None or genes is not None):
+        raise ValueError("obsm holds features of its own; layer and genes do not go with it.")
+    adata = _open(source, backed=obsm is not None)
+    wanted = list(adata.obs.columns) if keep is None else list(keep)
+    refuse_unknown(wanted, adata.obs.columns, "column of obs")
+    columns = {name: plain_column(np.asarray(adata.obs[name])) for name in wanted}
+    if obsm is not None:
+        refuse_unknown([obsm], adata.obsm.keys(), "embedding in obsm")
+        x = np.asarray(adata.obsm[obsm])
+        if adata.isbacked and adata is not source:
+            adata.file.close()
+        return Observations(x, columns, tuple(f"{obsm}{j}" for j in range(x.shape[1])))
+    if layer is not None:
+        refuse_unknown([layer], adata.layers.keys(), "layer")
+    x = adata.X if layer is None else adata.layers[layer]
+    if x is None:
+        raise ValueError("X is empty; name a layer or an obsm.")
+    names = np.asarray(adata.var_names).astype(str)
+    if genes is not None:
+        chosen = _chosen(genes, adata.var, names)
+        x, names = x[:, chosen], names[chosen]
+    return Observations(x.tocsr() if hasattr(x, "tocsr") else np.asarray(x), columns, tuple(names))
+
+
+def _open(source: Any, backed: bool) -> Any:
+    if not isinstance(source, str | Path):
+        if not all(hasattr(source, name) for name in ("obs", "var_names", "obsm", "layers")):
+            raise TypeError(f"A {type(source).__name__} is no AnnData; give one, or a path.")
+        return source
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    anndata = need("anndata", "anndata")
+    try:
+        adata = anndata.read_h5ad(path, backed="r" if backed else None)
+    except OSError as error:
+        raise ValueError(f"{path.name} is damaged or is not HDF5: {error}") from error
+    return adata
+
+
+def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray) -> np.ndarray:
+    """Positions of the chosen genes, in the order in which they are named."""
+    if isinstance(genes, str):
+        refuse_unknown([genes], var.columns, "column of var")
+        genes = np.asarray(var[genes])
+        if genes.dtype != bool:
+            raise ValueError(f"The column of var has dtype {genes.dtype}; a mask is boolean.")
+    mask = np.asarray(genes)
+    if mask.dtype == bool:
+        if mask.shape != names.shape:
+            raise ValueError(f"The mask has shape {mask.shape}; there are {len(names)} genes.")
+        found = np.flatnonzero(mask)
+    else:
+        refuse_unknown(mask.tolist(), names.tolist(), "gene")
+        position = {name: i for i, name in enumerate(names.tolist())}
+        found = np.array([position[name] for name in mask.tolist()], np.int64)
+    if not len(found):
+        raise ValueError("No gene is chosen; at least one is needed.")
+    return found

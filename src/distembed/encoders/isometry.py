@@ -1,0 +1,52 @@
+r"""A fixed linear map to L dimensions that keeps distances as well as L dimensions can.
+
+Given vectors $v_b \in \mathbb{R}^K$ of training sets it is the projection on their first L
+principal axes, classical scaling of their distances (Torgerson, 1952). Unprepared it is a random
+orthonormal map. Where $L \ge K$ nothing is lost: the result is padded with zeros.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from distembed.rng import stream
+
+__all__ = ["Isometry"]
+
+
+class Isometry(nn.Module):
+    """Project `(B, K) -> (B, L)` with orthonormal rows.
+
+    Args:
+        inputs: Dimension K.
+        latent: Dimension L.
+    """
+
+    centre: Tensor
+    rows: Tensor
+
+    def __init__(self, inputs: int, latent: int) -> None:
+        super().__init__()
+        rank = min(inputs, latent)
+        random = torch.randn(inputs, rank, generator=stream(0, "isometry", inputs, rank))
+        rows = torch.zeros(latent, inputs)
+        rows[:rank] = torch.linalg.qr(random)[0].T
+        self.register_buffer("rows", rows)
+        self.register_buffer("centre", torch.zeros(inputs))
+
+    def fit(self, v: Tensor) -> None:
+        """Turn the map towards the principal axes of `v (B, K)`."""
+        rank = min(*self.rows.shape)
+        centre = v.double().mean(0)
+        _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=True)
+        # the sign of an axis is arbitrary: fix it, so that equal data give equal embeddings
+        sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+        self.rows.zero_()
+        self.rows[:rank] = (axes * sign)[:rank].to(self.rows.dtype)
+        self.centre.copy_(centre)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Project `(B, K) -> (B, L)`."""
+        # centred in the type of v: a small difference of large means must not be rounded away
+        return (v - self.centre.to(v.dtype)).to(self.rows.dtype) @ self.rows.T

@@ -1,0 +1,159 @@
+r"""Untrained summaries whose Euclidean distances are known distances of distributions.
+
+- `mean`: $\mu$. Distances are those of the means, a lower bound of W2.
+- `mean_cov`: $(\mu, \Sigma^{1/2})$. $\|\mu_1 - \mu_2\|^2 + \|\Sigma_1^{1/2} - \Sigma_2^{1/2}\|_F^2$
+  is an upper bound of the squared Bures distance (equal where the covariances commute), which
+  itself is a lower bound of W2^2 (Gelbrich, 1990).
+- `quantiles`: $\sqrt{D}\,K \int_{k/K}^{(k+1)/K} F^{-1}_\theta(u)\,du$ over projections $\theta$
+  and bins k, a discretised sliced W2 (Bonneel et al., 2015), scaled so that a shift by $\delta$
+  moves the vector by about $\|\delta\|$. Bin means are continuous in the weights, single
+  quantiles are not.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from distembed.batch import SetBatch
+from distembed.encoders.isometry import Isometry
+from distembed.nn.sqrtm import sqrtm
+from distembed.rng import stream
+
+__all__ = ["Moments", "covariance", "moment_count"]
+
+Kind = Literal["mean", "mean_cov", "quantiles"]
+AXES = 16
+"""Most principal axes that a root covariance is taken on."""
+
+
+def moment_count(d: int) -> int:
+    """Number of distinct entries of mean and root covariance in d dimensions."""
+    axes = min(d, AXES)
+    return d + axes * (axes + 1) // 2
+
+
+def covariance(batch: SetBatch, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean `(B, D)` and covariance `(B, D, D)` of `x (N, D)` in float64.
+
+    The covariance is that of the empirical distribution, with no correction for its size: an
+    encoder must not know how many atoms there are.
+    """
+    x = x.double()
+    mean = batch.mean(x)
+    centred = x - batch.expand(mean)
+    if batch.equal is not None:
+        block = centred.view(len(batch), batch.equal, -1)
+        return mean, block.mT @ block / batch.equal
+    return mean, batch.mean(centred.unsqueeze(2) * centred.unsqueeze(1))
+
+
+class Moments(nn.Module):
+    """Moments or quantiles of a set, brought to L dimensions by an isometry.
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        kind: `mean`, `mean_cov` or `quantiles`.
+        axes: The root covariance is taken on at most so many principal axes of the atoms.
+        projections: Number of directions for `quantiles`.
+        bins: Number of bins for `quantiles`.
+
+    Example:
+        >>> batch = SetBatch.from_list([[[0.0], [2.0]], [[5.0]]])
+        >>> Moments((1,), 1, "mean")(batch).diff(dim=0).abs().item()
+        4.0
+    """
+
+    axes: Tensor
+    floor: Tensor
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent: int,
+        kind: Kind = "mean_cov",
+        axes: int = AXES,
+        projections: int = 32,
+        bins: int = 16,
+    ) -> None:
+        super().__init__()
+        if kind not in ("mean", "mean_cov", "quantiles"):
+            raise ValueError(f"kind is {kind!r}; there are: 'mean', 'mean_cov', 'quantiles'.")
+        d = math.prod(event_shape)
+        count = projections if kind == "quantiles" else min(axes, d)
+        self.latent, self.kind, self.bins = latent, kind, bins
+        random = torch.randn(d, count, generator=stream(0, "moments", d, count))
+        if kind == "quantiles":
+            axes_ = random / random.norm(dim=0)
+        else:
+            axes_ = torch.linalg.qr(random)[0] if count < d else torch.eye(d)
+        self.register_buffer("axes", axes_)
+        self.register_buffer("floor", torch.tensor(0.02))
+        size = {"mean": d, "mean_cov": d + count * (count + 1) // 2, "quantiles": count * bins}
+        self.isometry = Isometry(size[kind], latent)
+
+    def prepare(self, batch: SetBatch) -> None:
+        """Fix the axes from the atoms of training sets and the isometry from their vectors."""
+        x = batch.x.flatten(1).double()
+        if self.kind == "mean_cov":
+            centred = x - batch.mean(x).mean(0)
+            pooled = centred.T @ (centred * batch.w.double().unsqueeze(1)) / len(batch)
+            self.floor.copy_(0.02 * pooled.diagonal().mean().sqrt())
+            if self.axes.shape[1] < self.axes.shape[0]:
+                top = torch.linalg.eigh(pooled)[1].flip(1)[:, : self.axes.shape[1]]
+                self.axes.copy_(top)
+        self.isometry.fit(self.vector(batch))
+
+    def vector(self, batch: SetBatch) -> Tensor:
+        """Return the vector before the isometry, `(B, K)` float64."""
+        x = batch.x.flatten(1).double()
+        if self.kind == "mean":
+            return batch.mean(x)
+        projected = x @ self.axes.double()
+        if self.kind == "quantiles":
+            bins = _binned_quantiles(batch, projected, self.bins)
+            return bins.flatten(1) * math.sqrt(x.shape[1] / (self.axes.shape[1] * self.bins))
+        _, cov = covariance(batch, projected)
+        eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
+        root = sqrtm(cov + self.floor.double() ** 2 * eye)
+        return torch.cat([batch.mean(x), _half_vector(root)], 1)
+
+    def forward(self, batch: SetBatch) -> Tensor:
+        """Embed each set, `(B, L)`."""
+        z: Tensor = self.isometry(self.vector(batch))
+        return z
+
+
+def _half_vector(s: Tensor) -> Tensor:
+    """Upper triangle of symmetric matrices, scaled so that its norm is the Frobenius norm."""
+    row, column = torch.triu_indices(*s.shape[-2:], device=s.device)
+    scale = torch.where(row == column, 1.0, math.sqrt(2)).to(s.dtype)
+    return s[..., row, column] * scale
+
+
+def _binned_quantiles(batch: SetBatch, y: Tensor, bins: int) -> Tensor:
+    """Mean of the quantile function over equal bins, `(N, P) -> (B, P, bins)`."""
+    values, log_w = batch.dense(y)
+    w = log_w.exp().to(y.dtype).unsqueeze(2).expand_as(values)
+    values, order = values.sort(1)
+    w = w.gather(1, order)
+    mass = _from_zero(w.cumsum(1).mT.contiguous())
+    moment = _from_zero((w * values).cumsum(1).mT.contiguous())
+    mass = mass / mass[..., -1:]
+    moment = moment / w.sum(1).unsqueeze(2)
+    # integral of the quantile function up to u, linear between the cumulative weights
+    u = torch.linspace(0, 1, bins + 1, dtype=y.dtype, device=y.device).expand(*mass.shape[:2], -1)
+    right = torch.searchsorted(mass, u.contiguous()).clamp(1, mass.shape[-1] - 1)
+    m0, m1 = mass.gather(2, right - 1), mass.gather(2, right)
+    i0, i1 = moment.gather(2, right - 1), moment.gather(2, right)
+    share = ((u - m0) / (m1 - m0).clamp_min(1e-300)).clamp(0, 1)
+    return (i0 + share * (i1 - i0)).diff(dim=2) * bins
+
+
+def _from_zero(cumulative: Tensor) -> Tensor:
+    """Put a zero before a cumulative sum along the last axis."""
+    return nn.functional.pad(cumulative, (1, 0))

@@ -1,0 +1,35 @@
+"""Numbers that cannot flatter: a model on held-out sets, beside baselines and floors."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from distembed.registry import Family, Member
+
+if TYPE_CHECKING:
+    from distembed.evaluation.judged import Evaluated
+    from distembed.evaluation.record import Evaluation, Pairs, Row
+
+__all__ = ["BASELINES", "Evaluated", "Evaluation", "Pairs", "Row"]
+
+_HOME = "distembed.evaluation.baselines"
+BASELINES: Family = {
+    "mean": Member(f"{_HOME}:Mean", "distance of the sample means"),
+    "mean_cov": Member(f"{_HOME}:MeanCov", "mean and root covariance as one vector"),
+    "bures": Member(f"{_HOME}:BuresDistance", "W2 of Gaussians with the sample moments"),
+    "quantiles": Member(f"{_HOME}:Quantiles", "sliced quantile functions as one vector"),
+    "kernel_0.5": Member(f"{_HOME}:half_kernel", "kernel mean at half the median distance"),
+    "kernel_1": Member(f"{_HOME}:Kernel", "kernel mean at the median distance"),
+    "kernel_2": Member(f"{_HOME}:double_kernel", "kernel mean at twice the median distance"),
+    "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points"),
+    "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # the function `evaluate` is in the module of that name, which would hide it here
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "judged" if name == "Evaluated" else "record"
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

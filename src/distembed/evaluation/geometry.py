@@ -1,0 +1,136 @@
+"""Whether distances of embeddings order pairs of sets as W2 does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from distembed.divergences.exact import pairwise_w2
+from distembed.evaluation import BASELINES
+from distembed.evaluation.baselines import affordable_atoms, latent_distances
+from distembed.evaluation.judged import Halves
+from distembed.evaluation.metrics import spearman
+from distembed.evaluation.record import Pairs, Row, compare
+from distembed.registry import lookup
+from distembed.rng import stream
+
+__all__ = ["Truth", "geometry", "truth_of"]
+
+_LEAST_ATOMS = 50
+_LEAST_SETS = 12
+_OT_ATOMS = 512
+_NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class Truth:
+    """W2 of pairs of sets.
+
+    Attributes:
+        index: The pairs, `(P, 2)`.
+        w2: Their distances, `(P,)`.
+        source: Where the distances are from.
+        exact: Whether they are known, and not measured on samples.
+    """
+
+    index: Tensor
+    w2: NDArray[np.float64]
+    source: str
+    exact: bool
+
+
+def truth_of(sets: Halves, truth: NDArray[Any] | None, pairs: int, seed: int) -> Truth:
+    """Choose pairs of sets and find their W2.
+
+    Where the truth `(S, S)` is not given it is measured between equal subsamples of the target
+    halves, of sets with 50 atoms there; of all sets, and said so, where fewer than 12 have them.
+
+    Raises:
+        ValueError: If the truth has another shape or is not a matrix of distances.
+    """
+    if truth is not None:
+        w2 = _checked(truth, len(sets.target))
+        index = _pairs(torch.arange(len(w2)), pairs, seed)
+        i, j = index.numpy().T
+        return Truth(index, w2[i, j], "given", True)
+    large = (sets.target.sizes >= _LEAST_ATOMS).nonzero().flatten()
+    enough = len(large) >= _LEAST_SETS
+    chosen = large if enough else torch.arange(len(sets.target))
+    index = _pairs(chosen, pairs, seed)
+    most = affordable_atoms(3 * len(index), _OT_ATOMS)
+    atoms = min(most, int(sets.target.sizes[chosen].min())) if enough else most
+    few = sets.target.subsample(atoms, stream(seed, "truth"))
+    source = f"exact OT between target halves of {len(chosen)} sets, "
+    source += (
+        f"{atoms} atoms each" if enough else f"at most {atoms} atoms, some below {_LEAST_ATOMS}"
+    )
+    return Truth(index, pairwise_w2(few, index).double().numpy(), source, False)
+
+
+@torch.no_grad()
+def geometry(
+    z: Mapping[str, Tensor],
+    sets: Halves,
+    truth: Truth,
+    baselines: Sequence[str],
+    counts: NDArray[np.float64],
+) -> tuple[list[Row], Pairs]:
+    """Correlate latent and baseline distances with W2.
+
+    Args:
+        z: Embeddings `(S, L)` by method; `gde` among them.
+        sets: The halves; baselines see the contexts.
+        truth: Pairs and their W2.
+        baselines: Names of baselines.
+        counts: Resamples of the sets, `(R, S)`.
+
+    Returns:
+        Rows of `spearman_w2` and `spearman_w2_near`, and the pairs behind them.
+    """
+    distances = {name: latent_distances(v, truth.index).numpy() for name, v in z.items()}
+    for name in baselines:
+        baseline = lookup(BASELINES, name, "baseline")()
+        distances[name] = baseline(sets.target, truth.index).double().numpy()
+    notes = {}
+    if not truth.exact:
+        ot = lookup(BASELINES, "ot", "baseline")()
+        distances["floor"] = (
+            distances["ot"]
+            if "ot" in distances
+            else ot(sets.context, truth.index).double().numpy()
+        )
+        notes["floor"] = "exact OT on the other halves"
+    index = truth.index.numpy()
+    near = float(np.quantile(truth.w2, _NEAR))
+    rows = []
+    for metric, threshold in (("spearman_w2", None), ("spearman_w2_near", near)):
+        estimates = {
+            name: spearman(d, truth.w2, index, counts, threshold) for name, d in distances.items()
+        }
+        rows += compare(metric, estimates, notes)
+    return rows, Pairs(distances["gde"], truth.w2, index)
+
+
+def _pairs(sets: Tensor, most: int, seed: int) -> Tensor:
+    """All pairs of sets, or a random choice of them, `(P, 2)`."""
+    every = torch.combinations(sets)
+    if len(every) <= most:
+        return every
+    return every[torch.randperm(len(every), generator=stream(seed, "pairs"))[:most]]
+
+
+def _checked(truth: NDArray[Any], sets: int) -> NDArray[np.float64]:
+    w2 = np.asarray(truth, dtype=np.float64)
+    if w2.shape != (sets, sets):
+        raise ValueError(
+            f"truth has shape {w2.shape}; expected the W2 of every pair, ({sets}, {sets})."
+        )
+    if not np.isfinite(w2).all() or (w2 < 0).any() or not np.allclose(w2, w2.T):
+        raise ValueError("truth is not a matrix of distances: finite, not negative, symmetric.")
+    return w2

@@ -1,0 +1,140 @@
+"""What is judged, and the halves of the test sets that judge it.
+
+The *context* half of a set makes its embedding and feeds the baselines; the *target* half, whose
+atoms are others, judges. Distances are taken in the model's ground space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distembed.batch import SetBatch
+from distembed.protocols import Collection
+from distembed.rng import stream
+from distembed.sets.fingerprint import fingerprints
+
+__all__ = ["Embedded", "Evaluated", "Halves", "draw", "embed", "halves", "refuse_training_sets"]
+
+CONTEXT, TARGET = 4096, 1024
+_SETS_AT_ONCE = 64
+
+
+class Embedded(Protocol):
+    """Holds embeddings."""
+
+    @property
+    def z(self) -> np.ndarray:
+        """One row a set, `(S, L)`."""
+
+
+@runtime_checkable
+class Evaluated(Protocol):
+    """What `evaluate` asks of a model; a kernel mean or a user's own model will do.
+
+    More is used where it is there: `sample(z, n, rng)` for reconstruction, `transform(x)` to the
+    ground space, `untrained()` for a baseline, `features` to match columns by name, and
+    `fingerprints` (with `salt` and `hashes`) to refuse training sets.
+    """
+
+    def embed(self, sets: SetBatch, /) -> Embedded:
+        """Embed each set of a batch in the user's units."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Disjoint parts of the test sets.
+
+    Attributes:
+        given: The contexts in the user's units, as the model embeds them.
+        context: The same atoms in the ground space, flat, `(N, D)`.
+        target: The other atoms in the ground space, flat.
+    """
+
+    given: SetBatch
+    context: SetBatch
+    target: SetBatch
+
+
+def refuse_training_sets(model: Evaluated, test: Collection) -> None:
+    """Raise where the model was trained on a set of the collection.
+
+    Raises:
+        ValueError: If it was; the message names the sets.
+    """
+    known = getattr(model, "fingerprints", None)
+    if known is None or not known.hashes:
+        return
+    hashes = fingerprints(test, known.salt)
+    seen = [str(test.ids[i]) for i, name in enumerate(hashes) if name in known.hashes]
+    if seen:
+        raise ValueError(
+            f"{len(seen)} of the {len(test)} sets were used to train this model: "
+            f"{', '.join(seen[:5])}{', ...' if len(seen) > 5 else ''}. Numbers on them would "
+            "flatter it; evaluate on held-out sets, such as the second part of sets.split()."
+        )
+
+
+def halves(model: Evaluated, test: Collection, seed: int) -> Halves:
+    """Read the test sets and cut each into halves of at most 4096 and 1024 atoms."""
+    rng = stream(seed, "halves")
+    columns = _columns(model, test)
+    contexts, targets = [], []
+    for start in range(0, len(test), _SETS_AT_ONCE):
+        indices = range(len(test))[start : start + _SETS_AT_ONCE]
+        # a draw from weighted sets could repeat an atom, and put it into both halves
+        whole = test.weighted or int(max(test.sizes[list(indices)])) <= 2 * CONTEXT
+        batch = test.batch(indices) if whole else test.batch(indices, 2 * CONTEXT, rng)
+        if columns is not None:
+            batch = batch.replace(x=batch.x[:, columns])
+        context, target = batch.split(CONTEXT, CONTEXT, rng)
+        contexts.append(context)
+        targets.append(target.subsample(TARGET, rng))
+    given = SetBatch.concat(contexts)
+    target = SetBatch.concat(targets)
+    return Halves(given, _ground(model, given), _ground(model, target))
+
+
+def embed(model: Evaluated, sets: Halves) -> Tensor:
+    """Embed the contexts, `(S, L)` float64."""
+    return torch.as_tensor(np.asarray(model.embed(sets.given).z)).double()
+
+
+def draw(model: Any, z: Tensor, sizes: Sequence[int], seed: int) -> SetBatch:
+    """Draw `sizes[b]` atoms from each embedding, in the ground space."""
+    rng = stream(seed, "draw")
+    atoms: list[Tensor] = []
+    for start in range(0, len(z), 32):
+        counts = sizes[start : start + 32]
+        x = torch.as_tensor(model.sample(z[start : start + 32].float().numpy(), max(counts), rng))
+        atoms += [part[:m] for part, m in zip(x, counts, strict=True)]
+    return _ground(model, SetBatch.from_list(atoms))
+
+
+@torch.no_grad()
+def _ground(model: Any, batch: SetBatch) -> SetBatch:
+    transform = getattr(model, "transform", None)
+    x = batch.x
+    if transform is not None:
+        state = transform.buffers() if isinstance(transform, nn.Module) else ()
+        x = transform(x.to(next((b.device for b in state), x.device))).cpu()
+    return batch.replace(x=x.flatten(1))
+
+
+def _columns(model: Any, test: Collection) -> list[int] | None:
+    """Columns of the test sets in the order of the model's features."""
+    wanted, given = getattr(model, "features", None), test.features
+    if wanted is None or given is None or tuple(wanted) == tuple(given):
+        return None
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise ValueError(
+            f"The sets lack {len(missing)} of the model's {len(wanted)} features: "
+            f"{', '.join(map(str, missing[:5]))}. Features are matched by name."
+        )
+    return [given.index(name) for name in wanted]

@@ -1,0 +1,1 @@
+"""Geometry of embeddings: judges arrays of embeddings, whoever made them."""

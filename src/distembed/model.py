@@ -1,0 +1,451 @@
+"""Generative Distribution Embeddings: a vector for every set, and samples for every vector.
+
+`GDE` is the facade: it builds the members that its settings name once the data's shape is known,
+trains them together, and keeps what is needed to use and to judge them later: transforms, the
+calibration of distances to W2, and the fingerprints of the sets it was trained on.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from distembed.batch import SetBatch
+from distembed.card import model_card
+from distembed.data.steps import Chain
+from distembed.embeddings import Embeddings, Fingerprints
+from distembed.encoders import ENCODERS
+from distembed.generators import GENERATORS
+from distembed.calibrate import MANY_SETS, calibrate
+from distembed.geometry.distance import Calibration, latent_distances
+from distembed.geometry.path import straight_path
+from distembed.network import Network
+from distembed.protocols import Collection, Objective
+from distembed.registry import build
+from distembed.rng import Rng, as_generator, stream
+from distembed.sets.collection import Sets as Held
+from distembed.sets.fingerprint import fingerprints
+from distembed.sets.read import read
+from distembed.storage import Stored, read_folder, restore, write_folder
+from distembed.training.config import TrainConfig
+from distembed.training.log import RunLog
+from distembed.training.loop import Record, train
+from distembed.training.runtime import Runtime
+from distembed.training.steps import held_out_sets
+from distembed.version import __version__
+
+__all__ = ["GDE"]
+
+Sets = Collection | SetBatch | Sequence[ArrayLike]
+MemberSpec = str | nn.Module
+ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
+"""Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
+
+
+class GDE:
+    """An encoder and a generator that are trained together.
+
+    Args:
+        encoder: Name of an encoder, or a module with the `Encoder` protocol.
+        generator: Name of a generator, or a module with the `Generator` protocol whose z has
+            L + 1 coordinates (the last says how few atoms made it).
+        latent: Dimension L of the embedding.
+        encoder_options: Options of a named encoder.
+        generator_options: Options of a named generator.
+        transform: Steps applied to atoms, each a name or a mapping of `name` and options; or `auto`: standardise each feature where features have names (their units differ), all
+            by one scale where they have none (W2 is kept up to that scale).
+
+    Example:
+        >>> from distembed.data.synthetic import Gaussians
+        >>> model = GDE(latent=4).fit(Gaussians.prior(20, 2, 10), steps=2, progress=False)
+        >>> model.sample(model.embed([[[0.0, 1.0], [1.0, 1.0]]]).z[0], 5).shape
+        (5, 2)
+    """
+
+    def __init__(
+        self,
+        encoder: MemberSpec = "deepsets",
+        generator: MemberSpec = "flow",
+        latent: int = 32,
+        *,
+        encoder_options: Mapping[str, Any] | None = None,
+        generator_options: Mapping[str, Any] | None = None,
+        transform: str | Sequence[str | Mapping[str, Any]] = "auto",
+    ) -> None:
+        if latent < 1:
+            raise ValueError(f"latent = {latent}; an embedding has at least one dimension.")
+        self.encoder, self.generator, self.latent = encoder, generator, latent
+        self.encoder_options = dict(encoder_options or {})
+        self.generator_options = dict(generator_options or {})
+        self.steps = transform
+        self.event_shape: tuple[int, ...] = ()
+        self.features: tuple[str, ...] | None = None
+        self.config = TrainConfig()
+        self.history: list[Record] = []
+        self.calibration = Calibration()
+        self.fingerprints = Fingerprints("", frozenset())
+        self.notes: dict[str, Any] = {}
+        self._network: Network | None = None
+        self._initial: dict[str, torch.Tensor] = {}
+        self._runtime = Runtime.choose("cpu")
+
+    def __repr__(self) -> str:
+        state = f"fitted to atoms of shape {self.event_shape}" if self._network else "not fitted"
+        return f"GDE(encoder={_name(self.encoder)!r}, generator={_name(self.generator)!r}, latent={self.latent}; {state})"
+
+    # -- training -------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        sets: Sets,
+        config: TrainConfig | None = None,
+        *,
+        checkpoint: str | Path | None = None,
+        objectives: Sequence[Objective] = (),
+        progress: bool = True,
+        **settings: Any,
+    ) -> Self:
+        """Train on sets; a share of them is kept for early stopping.
+
+        Args:
+            sets: A collection, a batch or a list of arrays `(m, *event)`.
+            config: How to train.
+            checkpoint: File to resume from and to save to.
+            objectives: Further losses `(network, step, z) -> (B,)`.
+            progress: Whether to show it.
+            settings: Single settings of `TrainConfig`, over those of `config`.
+
+        Raises:
+            ValueError: If a setting is unknown, or an atom is not finite.
+        """
+        base = config or TrainConfig()
+        self.config = TrainConfig.model_validate(base.model_dump() | settings)
+        collection = _collection(sets)
+        self.event_shape, self.features = collection.event_shape, collection.features
+        self._runtime = Runtime.choose(
+            self.config.device, self.config.precision, self.config.threads
+        )
+        seed = self.config.seed
+        held_out = held_out_sets(len(collection), self.config.validation, seed)
+        training = np.setdiff1d(np.arange(len(collection)), held_out)
+        self._network = self._build(objectives)
+        with self._runtime.active():
+            batch = _first_look(collection, training, self.config)
+            self._network.transform.fit(batch.x, batch.w)
+            self._network.to(self._runtime.device).prepare(batch.to(self._runtime.device))
+        self._initial = {k: v.cpu().clone() for k, v in self._network.state_dict().items()}
+        log = RunLog(self.config.steps, progress)
+        self.history = train(
+            self._network,
+            collection,
+            self.config,
+            indices=training.tolist(),
+            held_out=held_out.tolist(),
+            checkpoint=checkpoint,
+            log=log,
+        )
+        salt = secrets.token_hex(8)
+        self.fingerprints = Fingerprints(salt, frozenset(fingerprints(collection, salt)))
+        judges = held_out if len(held_out) >= MANY_SETS else training
+        with self._runtime.active():
+            self.calibration = calibrate(self._network, collection, judges, seed)
+        return self
+
+    # -- use ------------------------------------------------------------------------------------
+
+    def embed(self, sets: Sets) -> Embeddings:
+        """Embed every set from all of its atoms.
+
+        Raises:
+            ValueError: If the atoms have another shape or lack features of the model.
+        """
+        collection = _collection(sets)
+        pick = self._match(collection)
+        z = np.empty((len(collection), self.latent), dtype=np.float32)
+        effective = np.empty(len(collection))
+        with self._runtime.active(), torch.inference_mode():
+            for indices in _by_atoms(collection.sizes, _at_once(self._runtime.device)):
+                batch = collection.batch(indices.tolist())
+                if pick is not None:
+                    batch = batch.replace(x=batch.x[:, pick])
+                z[indices] = self.network.encode(batch.to(self._runtime.device)).cpu().numpy()
+                effective[indices] = batch.effective_sizes.numpy()
+        meta = {name: np.asarray(column) for name, column in collection.meta.items()}
+        sizes = np.asarray(collection.sizes)
+        return Embeddings(z, np.asarray(collection.ids), sizes, effective, meta)
+
+    def sample(
+        self, z: Embeddings | ArrayLike, n: int, rng: Rng = 0, sizes: ArrayLike | None = None
+    ) -> NDArray[Any]:
+        """Draw from the distribution of an embedding, in the units of the data.
+
+        Args:
+            z: One embedding `(L,)`, several `(B, L)`, or a table, which knows its sizes.
+            n: Atoms of each, at least 1.
+            rng: Seed or generator.
+            sizes: Effective atoms behind each embedding, `(B,)`. An embedding of few atoms is
+                uncertain, and its samples are then drawn towards what all sets share. Left out
+                for an array, z is taken to be the distribution itself.
+
+        Returns:
+            `(n, *event)` or `(B, n, *event)`.
+
+        Raises:
+            ValueError: If `n < 1` or the dimension of z is not the model's.
+        """
+        if n < 1:
+            raise ValueError(f"n = {n}; at least one sample has to be drawn.")
+        if isinstance(z, Embeddings):
+            return self.sample(z.z, n, rng, z.effective_sizes if sizes is None else sizes)
+        given = torch.as_tensor(np.asarray(z), dtype=torch.float32)
+        if given.ndim not in (1, 2) or given.shape[-1] != self.latent:
+            raise ValueError(
+                f"z has shape {tuple(given.shape)}; this model's embeddings are ({self.latent},), "
+                f"or (B, {self.latent}) for several."
+            )
+        device = self._runtime.device
+        generator, most = as_generator(rng, device), _at_once(device)
+        rows = torch.atleast_2d(given).to(device)
+        behind = np.inf if sizes is None else np.asarray(sizes, dtype=np.float32)
+        known = torch.as_tensor(np.broadcast_to(behind, len(rows)).copy()).to(device)
+        counts = [min(most, n - done) for done in range(0, n, most)]
+        drawn = []
+        with self._runtime.active(), torch.inference_mode():
+            for some, size in zip(*(t.split(max(1, most // n)) for t in (rows, known)), strict=True):
+                parts = [self.network.sample(some, c, generator, size).cpu() for c in counts]
+                drawn.append(torch.cat(parts, 1))
+        x: NDArray[Any] = torch.cat(drawn).numpy()
+        return x[0] if given.ndim == 1 else x
+
+    def reconstruct(self, sets: Sets, n: int, rng: Rng = 0) -> NDArray[Any]:
+        """Embed sets and draw n samples of each, `(S, n, *event)`."""
+        return self.sample(self.embed(sets), n, rng)
+
+    def distances(
+        self, a: Embeddings | ArrayLike, b: Embeddings | ArrayLike | None = None,
+        calibrated: bool = True,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """Return distances between embeddings, `(A, B)`.
+
+        Args:
+            a: Embeddings `(A, L)`.
+            b: Others `(B, L)`; those of `a` where left out.
+            calibrated: In units of W2 of the model's ground space (`model.calibration` states the
+                error), else plain latent distances.
+        """
+        first, second = (e.z if isinstance(e, Embeddings) else e for e in (a, b))
+        assert first is not None
+        latent = latent_distances(first, second)
+        return self.calibration(latent) if calibrated else latent
+
+    def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
+        """Return embeddings on the straight path from one to another, `(steps, L)`."""
+        return straight_path(z0, z1, steps)
+
+    @property
+    def network(self) -> Network:
+        """The trained module.
+
+        Raises:
+            ValueError: If the model was not fitted.
+        """
+        if self._network is None:
+            raise ValueError("This model was not fitted; call fit(sets), or GDE.load(path).")
+        return self._network
+
+    @property
+    def transform(self) -> Chain:
+        """The map of atoms to the model's ground space, and its inverse."""
+        chain = self.network.transform
+        assert isinstance(chain, Chain)
+        return chain
+
+    def untrained(self) -> GDE:
+        """Return this model as it was before its first training step, as a baseline."""
+        other = copy.copy(self)
+        other._network = copy.deepcopy(self.network)
+        restore(other._network, self._initial)
+        return other
+
+    # -- storage --------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model's folder.
+
+        Raises:
+            FileExistsError: If the path holds something else than a model.
+            OSError: If it cannot be written.
+        """
+        trained = {f"model.{k}": v for k, v in self.network.state_dict().items()}
+        initial = {f"initial.{k}": v for k, v in self._initial.items()}
+        return write_folder(path, Stored(self._describe(), trained | initial, self.history), self.card())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        encoder: nn.Module | None = None,
+        generator: nn.Module | None = None,
+        device: str = "auto",
+        threads: int | str = "auto",
+    ) -> GDE:
+        """Read a model's folder.
+
+        Args:
+            path: The folder.
+            encoder: The module, where the model was made with an object and not a name.
+            generator: Likewise.
+            device: Where to compute.
+            threads: CPU threads.
+
+        Raises:
+            FileNotFoundError: If it is not there.
+            ValueError: If it is newer than this package, damaged, edited or incomplete.
+        """
+        stored = read_folder(path)
+        config = stored.config
+        try:
+            model = cls(
+                _stored_member(config["encoder"], encoder, "encoder"),
+                _stored_member(config["generator"], generator, "generator"),
+                config["latent"],
+                encoder_options=config["encoder"]["options"],
+                generator_options=config["generator"]["options"],
+                transform=config["transform"],
+            )
+            model.event_shape = tuple(config["event_shape"])
+            model.features = tuple(config["features"]) if config["features"] else None
+            model.config = TrainConfig.model_validate(config["train"])
+            model.calibration = Calibration(**config["calibration"])
+            model.fingerprints = Fingerprints(config["salt"], frozenset(config["hashes"]))
+            model.notes = dict(config["notes"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"The config of {path} lacks or misnames {error}.") from error
+        model.history = list(stored.history)
+        model._runtime = Runtime.choose(device, "auto", threads)
+        model._network = model._build(()).to(model._runtime.device).eval()
+        for prefix in ("initial.", "model."):
+            part = {
+                k.removeprefix(prefix): v for k, v in stored.tensors.items() if k.startswith(prefix)
+            }
+            restore(model._network, part)
+            if prefix == "initial.":
+                model._initial = part
+        return model
+
+    def card(self) -> str:
+        """Return a description of the model in Markdown, generated from what it is."""
+        return model_card(self._describe(), self.history)
+
+    # -- private --------------------------------------------------------------------------------
+
+    def _build(self, objectives: Sequence[Objective]) -> Network:
+        if isinstance(self.steps, str):
+            over = "feature" if self.features and len(self.event_shape) == 1 else "all"
+            self.steps = [{"name": "standardise", "over": over}]
+        chain = Chain.build(self.steps)
+        shape = chain.event_shape(self.event_shape)
+        with torch.random.fork_rng(devices=[]):  # layers draw their weights globally
+            torch.manual_seed(self.config.seed)
+            parts = [
+                build(family, spec, kind, shape, inputs, options=options)
+                if isinstance(spec, str)
+                else spec
+                for family, spec, kind, inputs, options in (
+                    (ENCODERS, self.encoder, "encoder", self.latent, self.encoder_options),
+                    # one more input than z: how many atoms made it
+                    (GENERATORS, self.generator, "generator", self.latent + 1,
+                     self.generator_options),
+                )
+            ]  # fmt: skip
+        return Network(parts[0], parts[1], chain, self.latent, objectives)
+
+    def _match(self, collection: Collection) -> list[int] | None:
+        """Columns of a collection in the model's order; None where they are as they should be."""
+        given = collection.features
+        if self.features is not None and given is not None:
+            missing = [name for name in self.features if name not in given]
+            if missing:
+                raise ValueError(
+                    f"The sets lack {len(missing)} of the model's {len(self.features)} features: "
+                    f"{', '.join(missing[:5])}. Features are matched by name."
+                )
+            order = [given.index(name) for name in self.features]
+            return None if order == list(range(len(given))) else order
+        if collection.event_shape != self.event_shape:
+            raise ValueError(
+                f"The atoms have shape {collection.event_shape}, and the model was fitted to "
+                f"{self.event_shape}."
+            )
+        return None
+
+    def _describe(self) -> dict[str, Any]:
+        versions = {p: importlib.metadata.version(p) for p in ("torch", "numpy", "safetensors")}
+        return {
+            "distembed": __version__,
+            "versions": versions,
+            "event_shape": list(self.event_shape),
+            "features": list(self.features) if self.features else None,
+            "latent": self.latent,
+            "encoder": {"name": _name(self.encoder), "options": self.encoder_options},
+            "generator": {"name": _name(self.generator), "options": self.generator_options},
+            "transform": self.steps,
+            "train": self.config.model_dump(mode="json"),
+            "calibration": vars(self.calibration),
+            "salt": self.fingerprints.salt,
+            "hashes": sorted(self.fingerprints.hashes),
+            "notes": self.notes,
+        }
+
+
+def _name(spec: MemberSpec) -> str | None:
+    """The name of a member, or None for an object of the user's."""
+    return spec if isinstance(spec, str) else None
+
+
+def _stored_member(
+    stored: Mapping[str, Any], given: nn.Module | None, kind: str
+) -> MemberSpec:
+    name = stored["name"]
+    if name is None and given is None:
+        raise ValueError(
+            f"This model was made with {kind} object of its author's, which a folder cannot hold. "
+            f"Pass one of the same class and shapes: GDE.load(path, {kind}=...)."
+        )
+    return given if given is not None else str(name)
+
+
+def _collection(sets: Sets) -> Collection:
+    if isinstance(sets, Collection):
+        return sets
+    if isinstance(sets, SetBatch):
+        return Held.from_batch(sets.checked())
+    return read(sets)
+
+
+def _first_look(collection: Collection, indices: np.ndarray, config: TrainConfig) -> SetBatch:
+    """Atoms of some training sets, for everything that is fitted before the first step."""
+    rng = stream(config.seed, "first look")
+    few = torch.randperm(len(indices), generator=rng)[:1024].numpy()
+    return collection.batch(indices[few].tolist(), max(config.context[1], 2), rng)
+
+
+def _at_once(device: torch.device) -> int:
+    return ATOMS_AT_ONCE.get(device.type, ATOMS_AT_ONCE["cpu"])
+
+
+def _by_atoms(sizes: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
+    """Yield groups of sets of similar size that hold about so many atoms."""
+    order = np.argsort(sizes, kind="stable")
+    group = np.cumsum(sizes[order]) // atoms
+    yield from np.split(order, np.flatnonzero(np.diff(group)) + 1)

@@ -1,0 +1,52 @@
+r"""The symmetric square root of positive definite matrices, with a gradient that always exists.
+
+The derivative of $S = A^{1/2}$ solves the Lyapunov equation $S\,dS + dS\,S = dA$. In the
+eigenbasis of A it is a division by $s_i + s_j$, which stays finite when eigenvalues coincide,
+where differentiating through `eigh` would divide by $s_i - s_j$ (Higham, 2008, section 6.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = ["sqrtm"]
+
+
+class _Sqrtm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(a)
+        roots = values.clamp_min(0).sqrt()
+        ctx.save_for_backward(roots, vectors)
+        return (vectors * roots.unsqueeze(-2)) @ vectors.mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        roots, vectors = ctx.saved_tensors
+        inner = vectors.mT @ (grad + grad.mT) / 2 @ vectors
+        total = roots.unsqueeze(-1) + roots.unsqueeze(-2)
+        return vectors @ (inner / total.clamp_min(torch.finfo(roots.dtype).tiny)) @ vectors.mT
+
+
+def sqrtm(a: Tensor) -> Tensor:
+    """Return the symmetric square root of each matrix.
+
+    Args:
+        a: Symmetric positive semi-definite matrices, `(..., D, D)`. Add a small multiple of the
+            identity first where the gradient of a singular matrix is wanted.
+
+    Returns:
+        The roots, `(..., D, D)`.
+
+    Example:
+        >>> sqrtm(4 * torch.eye(2))
+        tensor([[2., 0.],
+                [0., 2.]])
+    """
+    root: Tensor = _Sqrtm.apply(a)
+    return root

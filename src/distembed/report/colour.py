@@ -1,0 +1,214 @@
+r"""From a column of metadata to the colours of points, and which column is worth it.
+
+A column is informative if neighbours in the embedding share its value. With the k nearest other
+sets of each set, the skill of a categorical column is the agreement with them beyond chance,
+$(a - \sum_c p_c^2) / (1 - \sum_c p_c^2)$, and that of a numeric one is the fraction of the
+variance of its ranks that their mean explains. Both are 1 for a perfect map and 0 for none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from distembed.report.style import OKABE_ITO, PETROFF, REAL, SEQUENTIAL
+
+__all__ = ["Colouring", "Column", "Level", "choose_column", "colouring", "hex_rgb", "skill"]
+
+_MISSING, _OTHER = "missing", "other"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of metadata, and why it was taken."""
+
+    name: str
+    values: np.ndarray
+    why: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """One entry of a legend."""
+
+    label: str
+    color: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """Colours of S points and what they mean.
+
+    Attributes:
+        name: The column.
+        colors: `(S, 3)` in [0, 1].
+        levels: The categories, the missing last; for numbers at most the missing.
+        codes: Index into `levels` of each point, `(S,)`, and -1 for a number.
+        range: Smallest and largest value of the scale, for numbers.
+    """
+
+    name: str
+    colors: np.ndarray
+    levels: tuple[Level, ...]
+    codes: np.ndarray
+    range: tuple[float, float] | None = None
+
+
+def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
+    """Give every value a colour: a palette for categories, a scale for numbers.
+
+    Categories beyond the tenth share one grey. The scale of numbers ends at their 2nd and 98th
+    percentile, so that one extreme set does not take all the contrast.
+
+    Args:
+        name: Title of the legend.
+        values: `(S,)`.
+
+    Example:
+        >>> [level.label for level in colouring("site", ["b", "a", "b", ""]).levels]
+        ['a', 'b', 'missing']
+    """
+    column = np.asarray(values)
+    if _is_numeric(column):
+        return _numbers(name, column.astype(float))
+    text = [_label(v) for v in column.tolist()]
+    most = [label for label, _ in Counter(t for t in text if t != _MISSING).most_common()]
+    if len(most) > len(PETROFF):
+        kept = {*most[: len(PETROFF) - 1], _MISSING}
+        text = [t if t in kept else _OTHER for t in text]
+    count = Counter(text)
+    labels = sorted(count, key=_order)
+    palette = OKABE_ITO if len(set(labels) - {_OTHER, _MISSING}) <= len(OKABE_ITO) else PETROFF
+    shades = [REAL if t in (_OTHER, _MISSING) else palette[i] for i, t in enumerate(labels)]
+    levels = tuple(Level(t, c, count[t]) for t, c in zip(labels, shades, strict=True))
+    codes = np.array([labels.index(t) for t in text], dtype=int)
+    rgb = np.array([hex_rgb(c) for c in shades]).reshape(-1, 3)
+    return Colouring(name, rgb[codes], levels, codes)
+
+
+def choose_column(
+    z: np.ndarray, meta: Mapping[str, np.ndarray], sizes: np.ndarray, name: str | None = None
+) -> Column:
+    """Return the named column, or the one that the embedding knows most about.
+
+    Mixtures, whose `weight_*` columns sum to one, are coloured by their largest component. Where
+    no column has any skill, the size of the sets is taken.
+
+    Args:
+        z: Embeddings, `(S, L)`.
+        meta: Columns `(S,)`.
+        sizes: Number of atoms, `(S,)`.
+        name: A column of `meta`, or "size".
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if name == "size" and "size" not in meta:
+        return Column("number of atoms", np.asarray(sizes, dtype=float), "as asked for")
+    if name is not None:
+        if name not in meta:
+            raise ValueError(
+                f"There is no metadata column {name!r} to colour by; there are: "
+                f"{', '.join([*meta, 'size'])}."
+            )
+        return Column(name, np.asarray(meta[name]), "as asked for")
+    largest = _largest_component(meta)
+    if largest is not None:
+        return Column("largest component", largest, "the sets are mixtures")
+    known = {name: skill(z, np.asarray(values)) for name, values in meta.items()}
+    best = max(known, key=known.__getitem__, default=None)
+    if best is not None and known[best] > 0.05:
+        why = f"the column that neighbours predict best, with skill {known[best]:.2f} of 1"
+        return Column(best, np.asarray(meta[best]), why)
+    why = "no metadata column varies with the embedding" if known else "the sets have no metadata"
+    return Column("number of atoms", np.asarray(sizes, dtype=float), why)
+
+
+def skill(z: np.ndarray, values: np.ndarray) -> float:
+    """Say how well the nearest other sets predict a column; see the top of the module.
+
+    Args:
+        z: Embeddings, `(S, L)`.
+        values: `(S,)`; missing values are left out.
+
+    Returns:
+        At most 1; 0 for chance, and for a column that is constant or names almost every set.
+    """
+    numeric = _is_numeric(values)
+    text = np.array([_label(v) for v in values.tolist()])
+    rows = np.flatnonzero(np.isfinite(values) if numeric else text != _MISSING)
+    rows = rows[:: max(1, len(rows) // 2000)]
+    levels, codes = np.unique(text[rows], return_inverse=True)
+    if len(levels) < 2 or len(rows) < 6 or not (numeric or len(rows) >= 3 * len(levels)):
+        return 0.0
+    points = np.asarray(z, dtype=float)[rows]
+    square = (points**2).sum(1)
+    distance = square[:, None] + square - 2 * points @ points.T
+    np.fill_diagonal(distance, np.inf)
+    k = min(len(rows) - 1, max(3, min(10, len(rows) // 20)))
+    near = np.argpartition(distance, k - 1, axis=1)[:, :k]
+    if numeric:
+        rank = np.argsort(np.argsort(values[rows], kind="stable")).astype(float)
+        return float(1 - ((rank - rank[near].mean(1)) ** 2).mean() / rank.var())
+    chance = float(((np.bincount(codes) / len(codes)) ** 2).sum())
+    return float(((codes[near] == codes[:, None]).mean() - chance) / (1 - chance))
+
+
+def hex_rgb(color: str) -> tuple[float, float, float]:
+    """Return red, green and blue in [0, 1] of "#rrggbb"."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue
+
+
+def _numbers(name: str, values: np.ndarray) -> Colouring:
+    finite = np.isfinite(values)
+    low, high = np.percentile(values[finite], [2, 98]).tolist() if finite.any() else (0.0, 1.0)
+    place = np.clip((np.where(finite, values, low) - low) / ((high - low) or 1.0), 0, 1)
+    stops = np.array([hex_rgb(c) for c in SEQUENTIAL])
+    at = np.linspace(0, 1, len(stops))
+    colors = np.stack([np.interp(place, at, stops[:, c]) for c in range(3)], axis=1)
+    colors[~finite] = hex_rgb(REAL)
+    missing = int((~finite).sum())
+    levels = (Level(_MISSING, REAL, missing),) if missing else ()
+    return Colouring(name, colors, levels, np.where(finite, -1, 0), (low, high))
+
+
+def _is_numeric(values: np.ndarray) -> bool:
+    """Numbers are a scale, unless they are a few whole numbers that rather name groups."""
+    if values.dtype.kind not in "fiu":
+        return False
+    finite = values[np.isfinite(values)]
+    return bool((finite != np.round(finite)).any()) or len(np.unique(finite)) > 10
+
+
+def _label(value: Any) -> str:
+    if value is None or value != value or value == "":
+        return _MISSING
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _order(label: str) -> tuple[int, float, str]:
+    """Numbers by value, then text by letter, then what is left over, then what is missing."""
+    if label in (_OTHER, _MISSING):
+        return (1 + (label == _MISSING), 0.0, label)
+    try:
+        return (0, float(label), "")
+    except ValueError:
+        return (0, np.inf, label)
+
+
+def _largest_component(meta: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    names = [n for n in meta if n.startswith("weight_") and np.asarray(meta[n]).dtype.kind == "f"]
+    if len(names) < 2:
+        return None
+    weights = np.stack([np.asarray(meta[n], dtype=float) for n in names], axis=1)
+    if not np.allclose(weights.sum(1), 1, atol=1e-4):
+        return None
+    parts = np.array([n.removeprefix("weight_") for n in names])
+    largest: np.ndarray = parts[weights.argmax(1)]
+    return largest

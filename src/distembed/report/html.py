@@ -1,0 +1,202 @@
+"""The report: one HTML file without scripts that holds all that is known about a model.
+
+Every figure is an SVG or a PNG inside the file, every text is escaped, and the page forbids
+itself to load or run anything. The same model and sets give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distembed.registry import need
+from distembed.report import figures
+from distembed.report.colour import choose_column, colouring
+from distembed.report.files import claim
+from distembed.report.images import are_images
+from distembed.report.markdown import to_html
+from distembed.report.plane import pca_plane, spread_along, umap_plane
+from distembed.report.results import metrics_of
+from distembed.report.samples import Between, interpolate, read_pairs
+from distembed.report.style import SEQUENTIAL
+from distembed.sets.fingerprint import fingerprints
+from distembed.training.checkpoint import write_atomically
+from distembed.version import __version__
+
+if TYPE_CHECKING:
+    from distembed.embeddings import Embeddings
+    from distembed.evaluation.record import Evaluation
+    from distembed.geometry.distance import Calibration
+    from distembed.model import GDE
+    from distembed.protocols import Collection
+
+__all__ = ["write_report"]
+
+_SETS = 4
+_ATOMS = 1000
+_IMAGES = 36
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One entry of the page's head."""
+
+    name: str
+    value: str
+
+
+def write_report(
+    path: str | Path,
+    *,
+    model: GDE,
+    test: Collection,
+    evaluation: Evaluation | None = None,
+    embeddings: Embeddings | None = None,
+    color: str | None = None,
+    between: Between | None = None,
+    title: str = "Embedded distributions",
+) -> Path:
+    """Write a report of a model on sets that it should not have seen; it says if it has.
+
+    Args:
+        path: The HTML file; its folder is made, and an old file is replaced in one go.
+        model: A fitted model.
+        test: Held-out sets.
+        evaluation: What `evaluate` returned; without it there is no table and no distance plot.
+        embeddings: Of `test`; computed where left out.
+        color: Metadata column that colours the map, or "size"; the most informative one where
+            left out.
+        between: Ends of the interpolation, ids of two sets or `{name: z}`; the two sets that are
+            farthest apart where left out.
+        title: Heading of the page.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If matplotlib or jinja2 is not installed.
+        ValueError: If the file cannot be written, or `color` or `between` names nothing.
+    """
+    need("matplotlib", "report")
+    need("jinja2", "report")
+    path = claim(path, "the report")
+    if embeddings is None:
+        embeddings = model.embed(test)
+    column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
+    colours = colouring(column.name, column.values)
+    plane = pca_plane(embeddings.z)
+    chosen = spread_along(plane, _SETS)
+    content: dict[str, Any] = {
+        "title": title,
+        "version": __version__,
+        "seen": _seen(model, test),
+        "facts": _facts(model, embeddings),
+        "column": column,
+        "colours": colours,
+        "gradient": ", ".join(SEQUENTIAL),
+        "maps": [
+            figures.map_figure(p, colours)
+            for p in (plane, umap_plane(embeddings.z))
+            if p is not None
+        ],
+        "training": figures.training_figure(model.history) if model.history else None,
+        "card": figures.markup(to_html(model.card())),
+        "metrics": metrics_of(evaluation.rows) if evaluation is not None else (),
+        "settings": _settings(evaluation.settings) if evaluation is not None else (),
+        "distances": None,
+        "pictures": (),
+        "vectors": (),
+        "path": None,
+    }
+    if evaluation is not None and len(evaluation.pairs.w2):
+        content["pairs"] = len(evaluation.pairs.w2)
+        content["line"] = _line(model.calibration, evaluation.settings.get("truth") == "given")
+        content["distances"] = figures.distance_figure(evaluation.pairs, model.calibration)
+    if test.dtype.is_floating_point:
+        pictures = are_images(tuple(test.event_shape))
+        n = _IMAGES if pictures else _ATOMS
+        pairs = read_pairs(model, test, embeddings, chosen, n)
+        way = interpolate(model, test, embeddings, between, steps=11, n=5 if pictures else 150)
+        content |= {"names": way.names, "steps": len(way.samples), "ends": way.real is not None}
+        if pictures:
+            content["pictures"] = figures.pictures(pairs)
+            content["path"] = figures.strip(way, pairs)
+        else:
+            content["vectors"] = figures.vectors(model, pairs)
+            content["path"] = figures.way_figure(model, way, pairs)
+    page = _template().render(content)
+    write_atomically(path, page.encode())
+    return path
+
+
+def _template() -> Any:
+    jinja2 = need("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _seen(model: GDE, test: Collection) -> int:
+    """How many of the sets the model was trained on."""
+    known = model.fingerprints
+    if not known.hashes:
+        return 0
+    return sum(mark in known.hashes for mark in fingerprints(test, known.salt))
+
+
+def _facts(model: GDE, embeddings: Embeddings) -> list[Fact]:
+    sizes = np.asarray(embeddings.sizes)
+    shape = tuple(model.event_shape)
+    atom = (
+        f"{' × '.join(map(str, shape))} {'images' if are_images(shape) else 'numbers'}"
+        if shape
+        else "numbers"
+    )
+    low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
+    facts = [
+        Fact("sets", f"{len(sizes):,}"),
+        Fact("atoms in a set", low if low == high else f"{low} to {high} (median {middle})"),
+        Fact("an atom is", atom),
+        Fact("embedding", f"{model.latent} numbers"),
+    ]
+    parts = [getattr(model, part, None) for part in ("encoder", "generator")]
+    names = [p if isinstance(p, str) else type(p).__name__ for p in parts if p is not None]
+    facts.append(Fact("encoder and generator", " and ".join(names)))
+    if model.history:
+        last = model.history[-1]
+        spent = f", {last['seconds']:,.0f} s" if last.get("seconds") else ""
+        facts.append(Fact("training", f"{last['step']:,.0f} steps{spent}"))
+    return facts
+
+
+def _line(calibration: Calibration, exact: bool) -> str:
+    if not calibration.pairs:
+        return "The model is not calibrated; on the line the two are equal."
+    error = f", with a median error of {calibration.error:.0%}" if calibration.error >= 0 else ""
+    text = f"The line is the calibration by which the model reads one as the other{error}."
+    if exact:
+        return text
+    return (
+        f"{text} It leaves out what W2 owes to the sampling of small sets, which lifts the cloud."
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> list[Fact]:
+    return [Fact(str(k).replace("_", " "), _short(v)) for k, v in settings.items()]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_short, value))
+    return str(value)

@@ -1,0 +1,1 @@
+"""Collections of sets: how they are made, read, split and drawn from."""

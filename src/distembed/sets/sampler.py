@@ -1,0 +1,108 @@
+r"""What a training step reads, as a pure function of (seed, k).
+
+Step k takes the next `batch` sets of an endless sequence of random permutations of all sets, so
+that every set is read equally often. The context size is drawn log-uniformly from its range, one
+a step: a small context is then as usual as a large one, and z is right at any size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distembed.batch import SetBatch
+from distembed.protocols import Collection
+from distembed.rng import stream
+
+__all__ = ["Sampler"]
+
+
+class Sampler:
+    """Disjoint context and target parts of some sets, for every step.
+
+    Args:
+        collection: Where sets are read; each of at least two atoms.
+        batch: Sets a step. More than there are repeats some, with other atoms.
+        context: Least and greatest number of atoms that are encoded.
+        target: Atoms of each set that the generator is scored on.
+        seed: With k, decides everything.
+        indices: The sets to take, such as those that are not held out; all where left out.
+
+    Raises:
+        ValueError: If a number is not positive, the range or the choice of sets is empty, or a
+            set has a single atom.
+
+    Example:
+        >>> from distembed.data.synthetic import Gaussians
+        >>> sets = Gaussians([[0.0], [9.0]], [[[1.0]], [[1.0]]])
+        >>> context, target, index = Sampler(sets, batch=2, context=(4, 8), target=3).step(0)
+        >>> target.sizes.tolist(), sorted(index.tolist())
+        ([3, 3], [0, 1])
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        batch: int,
+        context: tuple[int, int],
+        target: int,
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+    ) -> None:
+        low, high = context
+        if min(batch, low, target) < 1 or low > high:
+            raise ValueError(
+                f"batch = {batch}, context = {context} and target = {target} must be at least 1, "
+                "and the context range must not be empty."
+            )
+        chosen = np.arange(len(collection)) if indices is None else np.asarray(indices, np.int64)
+        if not len(chosen):
+            raise ValueError("There is no set to read; indices is empty.")
+        single = chosen[collection.sizes[chosen] < 2]
+        if len(single):
+            raise ValueError(
+                f"{len(single)} sets have a single atom, the first being "
+                f"'{collection.ids[single[0]]}'; context and target are disjoint, so a set needs "
+                "two. Ask for min_size=2 where the sets are made."
+            )
+        self.collection = collection
+        self.sets = batch
+        self.context = context
+        self.target = target
+        self.seed = seed
+        self.indices = torch.from_numpy(chosen)
+
+    def step(self, k: int) -> tuple[SetBatch, SetBatch, Tensor]:
+        """Read step k: the contexts, the targets, and which sets they are, `(B,)` int64."""
+        rng = stream(self.seed, "sampler", k)
+        index = self._index(k)
+        m = self._context(rng)
+        read = None if self.collection.weighted else m + self.target
+        batch = self.collection.batch(index.tolist(), read, rng)
+        context, target = batch.split(m, self.target, rng)
+        return context, target, index
+
+    def _index(self, k: int) -> Tensor:
+        """The k-th piece of the endless sequence of permutations."""
+        s = len(self.indices)
+        position = torch.arange(k * self.sets, (k + 1) * self.sets)
+        first, last = int(position[0]) // s, int(position[-1]) // s
+        order = torch.cat([_permutation(s, self.seed, e) for e in range(first, last + 1)])
+        return self.indices[order[position - first * s]]
+
+    def _context(self, rng: torch.Generator) -> int:
+        low, high = self.context
+        u = float(torch.rand((), generator=rng, dtype=torch.float64))
+        drawn = math.exp(math.log(low) + u * (math.log(high + 1) - math.log(low)))
+        return min(int(drawn), high)
+
+
+@lru_cache(maxsize=8)
+def _permutation(s: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(s, generator=stream(seed, "epoch", epoch))

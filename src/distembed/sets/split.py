@@ -1,0 +1,131 @@
+r"""Split a collection by sets, so that no set and no atom is on both sides.
+
+Every unit (a set, or a group of sets that must stay together) gets the key (r + u) / n: r is its
+place in a random order of the n units of its stratum, u uniform. The units of the least keys are
+the test part: a random choice, and in proportion to every stratum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from distembed.data.observations import refuse_unknown
+from distembed.rng import Rng, as_generator
+from distembed.sets.collection import Sets
+
+__all__ = ["refuse_overlap", "split"]
+
+
+def split(
+    sets: Sets,
+    test: float | int = 0.2,
+    *,
+    rng: Rng = 0,
+    stratify: str | None = None,
+    group: str | None = None,
+) -> tuple[Sets, Sets]:
+    """Divide the sets into a training and a test part, each in the order of the collection.
+
+    Args:
+        sets: At least two.
+        test: Share of the sets to hold out, or their number; met as closely as groups allow.
+        rng: Source of the choice.
+        stratify: Column of metadata whose values both parts hold in like proportion.
+        group: Column of metadata whose values are not divided, such as the donor of a sample.
+
+    Returns:
+        The training part and the test part.
+
+    Raises:
+        ValueError: If a column is unknown, `test` leaves a part empty, there is a single group,
+            a group belongs to several strata, or the parts would share atoms.
+
+    Example:
+        >>> from distembed.data.observations import Observations
+        >>> from distembed.sets.construct import by_label
+        >>> table = Observations(np.zeros((20, 1)), {"set": np.arange(20) // 2})
+        >>> train, test = split(by_label(table, "set"), 0.3)
+        >>> len(train), len(test)
+        (7, 3)
+    """
+    refuse_unknown([c for c in (stratify, group) if c], sets.meta, "metadata column")
+    wanted = _wanted(test, len(sets))
+    unit = np.arange(len(sets))
+    if group:
+        unit = np.unique(sets.meta[group], return_inverse=True)[1]
+    units = int(unit.max()) + 1
+    if units < 2:
+        raise ValueError(f"All sets have the same {group!r}; there is no way to divide them.")
+    stratum = _strata(sets, unit, units, stratify, group)
+    generator = as_generator(rng)
+    order = torch.randperm(units, generator=generator).numpy()
+    u = torch.rand(units, generator=generator, dtype=torch.float64).numpy()
+    key = np.empty(units)
+    for value in np.unique(stratum):
+        members = order[stratum[order] == value]
+        key[members] = (np.arange(len(members)) + u[members]) / len(members)
+    by_key = np.argsort(key)
+    total = np.cumsum(np.bincount(unit)[by_key])[:-1]
+    held_out = np.isin(unit, by_key[: 1 + int(np.argmin(np.abs(total - wanted)))])
+    parts = sets.select(~held_out), sets.select(held_out)
+    refuse_overlap(*parts)
+    return parts
+
+
+def refuse_overlap(train: Sets, test: Sets) -> None:
+    """Raise a ValueError if two collections share a set, by its id, or an atom.
+
+    An atom is shared if both read the same row of the same observations.
+    """
+    shared = np.intersect1d(train.ids, test.ids)
+    if len(shared):
+        raise ValueError(
+            f"{len(shared)} sets are in both parts, such as '{shared[0]}'. A set that a model was "
+            "trained on says nothing of others; split by sets."
+        )
+    if train.observations.x is not test.observations.x:
+        return
+    seen = np.zeros(train.observations.rows, bool)
+    seen[train.rows] = True
+    if seen[test.rows].any():
+        where = int(np.argmax(seen[test.rows]))
+        name = test.ids[np.searchsorted(test.offsets, where, side="right") - 1]
+        raise ValueError(
+            f"{int(seen[test.rows].sum())} atoms of the test part are in the training part too, "
+            f"the first in set '{name}'. Split the observations before sets are mixed or "
+            "overlap, or split with `group`."
+        )
+
+
+def _wanted(test: float | int, sets: int) -> int:
+    wanted = round(test * sets) if isinstance(test, float) else int(test)
+    if isinstance(test, float) and not 0 < test < 1 or not 0 < test < sets or sets < 2:
+        raise ValueError(
+            f"test = {test} of {sets} sets; give a share between 0 and 1, or a number of sets "
+            "that leaves some on both sides."
+        )
+    return min(max(wanted, 1), sets - 1)
+
+
+def _strata(
+    sets: Sets, unit: np.ndarray, units: int, stratify: str | None, group: str | None
+) -> np.ndarray:
+    """Number of the stratum of each unit."""
+    if stratify is None:
+        return np.zeros(units, np.int64)
+    values, code = np.unique(sets.meta[stratify], return_inverse=True)
+    if len(values) > max(2, len(sets) // 2):
+        raise ValueError(
+            f"{stratify!r} has {len(values)} values for {len(sets)} sets, too many to keep each "
+            "in proportion. Bin it first, for instance by quantiles."
+        )
+    stratum = np.zeros(units, np.int64)
+    stratum[unit] = code
+    divided = stratum[unit] != code
+    if divided.any():
+        raise ValueError(
+            f"{group!r} {sets.meta[group or ''][np.argmax(divided)]} has sets of several values "
+            f"of {stratify!r}; a group that stays together belongs to one stratum."
+        )
+    return stratum

@@ -1,0 +1,130 @@
+"""A model's folder: `model.safetensors`, `config.json`, a card and the history of its training.
+
+Nothing in it can run code. The config names members of families only, holds the format's version
+and the hash of the weights; a folder that is newer, edited or truncated is refused. Files are
+written to a temporary folder beside the target, which is then moved into place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+__all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a folder holds."""
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    history: Sequence[dict[str, float]]
+
+
+def write_folder(path: str | Path, stored: Stored, card: str) -> Path:
+    """Write a model's folder; the files of a model that was there before are replaced.
+
+    Raises:
+        FileExistsError: If the path is a file, or a folder that holds something else than a model.
+        OSError: If it cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file; a model is a folder. Name another path.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).exists():
+        raise FileExistsError(
+            f"{folder} holds files that are not a model's; name an empty or a new folder."
+        )
+    weights = save({k: v.detach().cpu().contiguous() for k, v in stored.tensors.items()})
+    config = {
+        "format": FORMAT,
+        **stored.config,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        new = Path(scratch)
+        (new / WEIGHTS).write_bytes(weights)
+        (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+        (new / CARD).write_text(card)
+        (new / HISTORY).write_text("".join(json.dumps(r) + "\n" for r in stored.history))
+        folder.mkdir(exist_ok=True)
+        # the config goes last: it names the hash of the weights, so a half-moved folder is refused
+        for name in (WEIGHTS, CARD, HISTORY, CONFIG):
+            os.replace(new / name, folder / name)
+    return folder
+
+
+def read_folder(path: str | Path) -> Stored:
+    """Read a model's folder.
+
+    Raises:
+        FileNotFoundError: If it is not there or a file is missing.
+        ValueError: If it is of a newer format, damaged or edited.
+    """
+    folder = Path(path)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} is not a model: it has no {name}. A model is the folder that "
+                "GDE.save or `distembed fit` wrote."
+            )
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        version = int(config["format"])
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}. Copy the model again.") from error
+    if version > FORMAT:
+        raise ValueError(
+            f"{folder} has format {version}, and this distembed reads up to {FORMAT}; it was made "
+            f"by distembed {config.get('distembed')}. Upgrade distembed."
+        )
+    weights = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
+        raise ValueError(
+            f"{folder / WEIGHTS} is not the file that the config was written with: it is "
+            "truncated, edited or of another model. Copy the model again."
+        )
+    try:
+        tensors = load(weights)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / WEIGHTS} is damaged: {error}.") from error
+    history = folder / HISTORY
+    lines = history.read_text().splitlines() if history.is_file() else []
+    return Stored(config, tensors, [json.loads(line) for line in lines])
+
+
+def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy stored tensors into a module.
+
+    Raises:
+        ValueError: If a tensor is missing, unknown or of another shape; all are named.
+    """
+    wanted = module.state_dict()
+    wrong = [f"{k} is missing" for k in wanted if k not in tensors]
+    wrong += [f"{k} is not part of the model" for k in tensors if k not in wanted]
+    wrong += [
+        f"{k} has shape {tuple(tensors[k].shape)}, expected {tuple(wanted[k].shape)}"
+        for k in wanted
+        # a transform that is not fitted yet has empty buffers and takes any shape
+        if k in tensors and wanted[k].numel() and tensors[k].shape != wanted[k].shape
+    ]
+    if wrong:
+        raise ValueError("The stored weights do not fit the model: " + "; ".join(wrong) + ".")
+    module.load_state_dict(dict(tensors))

@@ -1,0 +1,107 @@
+"""What a check measured, and the error that says what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Check", "LawError", "Report", "change", "fact", "same_shape", "verdict"]
+
+_CAUSES = {
+    "repeat": "dropout, or other noise that does not come from rng",
+    "reads": "an output that is constant, such as a head that is multiplied by zero",
+    "permute": "something that sees the order of the atoms: positions, recurrence, a reshape",
+    "replicate": "sum pooling, a count feature such as log(n), or a mean over padded rows",
+    "split": "weights that are not used, sum pooling, or a count feature such as log(n)",
+    "zero": "weights that are not used, or a division by the size instead of batch.mean",
+    "independence": "BatchNorm, a mean over padded rows, or another statistic across the sets",
+    "state": "a tensor that is a plain attribute; register it as a buffer",
+    "gradient": "a detached tensor, or a layer that is built and never used",
+    "weights": "a plain mean over the atoms instead of batch.mean",
+    "dtype": "a tensor made without dtype=z.dtype",
+    "random": "noise that does not come from rng, or none",
+    "pickle": "state that is not in the fields, such as an open file or a drawn seed",
+    "seed": "draws from a global generator instead of rng",
+    "chunks": "weights that are normalised in a chunk; they stay fractions of the set",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One measurement: `error` should not exceed `allowed`."""
+
+    law: str
+    where: str
+    error: float
+    allowed: float
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds; an error that is not a number is a failure."""
+        return self.error <= self.allowed
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        size = self.detail or f"off by {self.error:.2g}, allowed {self.allowed:.0e}"
+        cause = f". Usual cause: {_CAUSES[self.law]}." if self.law in _CAUSES else "."
+        return f"{self.law}{where}: {size}{cause}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All measurements of one subject."""
+
+    subject: str
+    checks: tuple[Check, ...]
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Names of what is broken, each once."""
+        return tuple(dict.fromkeys(c.law for c in self.checks if not c.ok))
+
+    def __str__(self) -> str:
+        if not self.broken:
+            return f"{self.subject} passes {len(self.checks)} checks"
+        lines = [f"  {c}" for c in self.checks if not c.ok]
+        return "\n".join([f"{self.subject} breaks: {', '.join(self.broken)}", *lines])
+
+
+class LawError(AssertionError):
+    """A promise is broken; `report` has the numbers."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report
+
+
+def verdict(subject: object, checks: Iterable[Check]) -> Report:
+    """Return the report, or raise it."""
+    report = Report(type(subject).__name__, tuple(checks))
+    if report.broken:
+        raise LawError(report)
+    return report
+
+
+def fact(law: str, holds: bool, detail: str, where: str = "") -> Check:
+    """Record something that is either so or not; `detail` says what is wrong if it is not."""
+    return Check(law, where, float(not holds), 0.0, detail)
+
+
+def change(new: Tensor, old: Tensor) -> float:
+    """Largest difference relative to the largest number; NaN where there is a NaN."""
+    scale = old.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    return float((new - old).abs().max() / scale)
+
+
+def same_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse another shape, because no law can be looked at then.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if tensor.shape != shape:
+        raise ValueError(f"{what} has shape {tuple(tensor.shape)}; expected {shape}.")

@@ -1,0 +1,83 @@
+"""What a run says: a progress bar on a terminal, plain lines elsewhere, JSON lines in a folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["RunLog"]
+
+logger = logging.getLogger("distembed")
+
+
+class RunLog:
+    """Shows and stores the records of a run.
+
+    Args:
+        total: Number of steps.
+        progress: Whether anything is shown.
+        file: JSON-lines file that every record is appended to, if any.
+        console: Where to show it; standard error by default.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        progress: bool = True,
+        file: Path | None = None,
+        console: Console | None = None,
+    ) -> None:
+        self.total, self.file = total, file
+        self.console = console or Console(stderr=True)
+        self.shown = progress
+        self.bar: Progress | None = None
+        if progress and self.console.is_terminal:
+            columns = ("[progress.description]{task.description}", BarColumn())
+            self.bar = Progress(*columns, TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+                                console=self.console)  # fmt: skip
+
+    def __enter__(self) -> Self:
+        if self.bar is not None:
+            self.bar.start()
+            self.task = self.bar.add_task("training", total=self.total, note="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+        logger.info(message)
+        if self.shown:
+            self.console.print(message, highlight=False, markup=False)
+
+    def step(self, number: int) -> None:
+        """Move the bar to the end of a step."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=number)
+
+    def record(self, values: Mapping[str, float]) -> None:
+        """Show and store the numbers of a validation."""
+        names = ("loss", "validation")
+        note = "  ".join(f"{name} {values[name]:.4f}" for name in names if name in values)
+        if self.bar is not None:
+            self.bar.update(self.task, note=note)
+        else:
+            done = int(values["step"])
+            self.say(f"step {done}/{self.total}  {note}  {values['seconds']:.0f} s")
+        if self.file is not None:
+            with self.file.open("a") as out:
+                out.write(json.dumps(dict(values)) + "\n")

@@ -1,0 +1,69 @@
+"""Where and how a run computes: device, precision and threads, decided once and then stated."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Runtime"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A device, a precision and a number of CPU threads.
+
+    Attributes:
+        device: Where tensors live.
+        autocast: The reduced type of matrix products, or None for float32 throughout.
+        threads: CPU threads, or None to leave torch's choice.
+    """
+
+    device: torch.device
+    autocast: torch.dtype | None = None
+    threads: int | None = None
+
+    @classmethod
+    def choose(
+        cls, device: str = "auto", precision: str = "auto", threads: int | str = "auto"
+    ) -> Runtime:
+        """Resolve `auto`: CUDA where there is one; bfloat16 only there and where it has it.
+
+        Raises:
+            ValueError: If the device does not exist on this machine.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            place = torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(f"device is {device!r}; use 'auto', 'cpu' or 'cuda'.") from error
+        if place.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device is {device!r}, but this torch sees no CUDA; use 'cpu'.")
+        if place.type == "mps" and not torch.backends.mps.is_available():
+            raise ValueError(f"device is {device!r}, but this torch sees no MPS; use 'cpu'.")
+        reduced = precision == "bfloat16" or (
+            precision == "auto" and place.type == "cuda" and torch.cuda.is_bf16_supported()
+        )
+        count = None if isinstance(threads, str) else threads
+        return cls(place, torch.bfloat16 if reduced else None, count)
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Use the threads and the precision, and give back what was there before."""
+        before = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        enabled = self.autocast is not None
+        try:
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=enabled):
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+    def __str__(self) -> str:
+        precision = "bfloat16" if self.autocast else "float32"
+        threads = self.threads or torch.get_num_threads()
+        return f"{self.device}, {precision}, {threads} thread{'s' if threads > 1 else ''}"

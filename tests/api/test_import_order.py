@@ -1,0 +1,76 @@
+"""Data flows one way: a module imports only from those before it in the list below."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import distembed
+
+ROOT = Path(distembed.__file__).parent
+ORDER = """
+version rng registry batch protocols testing nn divergences data sets encoders generators training
+geometry network embeddings storage card calibrate model evaluation report apps cli
+""".split()
+APART = {"encoders": {"generators"}, "generators": {"encoders"}}
+
+
+def imports(tree):
+    """Every module of ours that is imported, inside functions and TYPE_CHECKING too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "a relative import"
+
+
+def offences(unit, path, source):
+    """What a file of `unit` must not import, as `file:line imports module`."""
+    for line, name in imports(ast.parse(source)):
+        own, *rest = name.split(".")
+        other = rest[0] if rest else None
+        known = other in ORDER and unit in ORDER
+        late = known and ORDER.index(other) > ORDER.index(unit)
+        sibling = unit == other == "apps" and rest[1:] and path.stem not in ("__init__", rest[1])
+        if own == "distembed" and (late or sibling or other in APART.get(unit, ())):
+            yield f"{path}:{line} imports {name}"
+        elif own == "a relative import":
+            yield f"{path}:{line} uses a relative import"
+
+
+def test_every_module_has_its_place():
+    units = {p.stem if p.is_file() else p.name for p in ROOT.iterdir()} - {
+        "__init__",
+        "__pycache__",
+    }
+    assert {u for u in units if not u.startswith(("py", "."))} == set(ORDER)
+
+
+def test_imports_follow_the_order():
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        unit = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        found += offences(unit, path, path.read_text()) if unit != "__init__" else []
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("batch", "import distembed.model"),
+        ("nn", "def f():\n    from distembed.encoders import ENCODERS"),
+        ("geometry", "if TYPE_CHECKING:\n    from distembed.model import GDE"),
+        ("generators", "from distembed.encoders.deepsets import DeepSets"),
+        ("encoders", "from distembed.generators import flow"),
+        ("sets", "from distembed import cli"),
+        ("apps", "from distembed.apps.other import demo"),
+        ("apps", "from distembed.apps import other"),
+        ("data", "from . import sets"),
+    ],
+)
+def test_an_offender_is_named(unit, source):
+    (*_, offence) = offences(unit, Path("app.py"), source)
+    assert offence.startswith("app.py:")

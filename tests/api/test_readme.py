@@ -1,0 +1,58 @@
+"""The code of the README runs, in the order in which it is read."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from distembed.cli.main import app
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(*languages):
+    found = [code for language, code in BLOCK.findall(README.read_text()) if language in languages]
+    assert found, f"README.md has no block of {' or '.join(languages)}"
+    return found
+
+
+def test_python_blocks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "readme"}
+    for code in blocks("python"):
+        exec(compile(code, str(README), "exec"), namespace)
+
+
+def test_commands_exist():
+    commands = [
+        line.removeprefix("$ ")
+        for code in blocks("console", "bash", "sh")
+        for line in code.replace("\\\n", " ").splitlines()
+        if line.removeprefix("$ ").startswith(("distembed ", "make "))
+    ]
+    assert commands, "README.md shows no command"
+    targets = (README.parent / "Makefile").read_text()
+    for command in commands:
+        program, *words = shlex.split(command, comments=True)
+        if program == "make":
+            assert all(re.search(rf"^{word}:", targets, re.MULTILINE) for word in words), command
+            continue
+        given = [word.partition("=")[0] for word in words if word.startswith("--")]
+        assert options(words[0]) >= set(given), command
+
+
+def options(verb):
+    """The options that a verb has; an unknown verb fails here."""
+    command = get_command(app)
+    if verb.startswith("--"):
+        return {o for p in command.params for o in p.opts}
+    return {o for p in command.commands[verb].params for o in p.opts}
+
+
+def test_the_check_fails_for_a_verb_that_is_not():
+    with pytest.raises(KeyError):
+        options("train")
+    assert "--sets" in options("evaluate")

@@ -1,0 +1,259 @@
+"""Bad input: one clear line, a non-zero exit, and nothing half-written."""
+
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from cli_table import QUICK, cells, write_csv
+
+import distembed
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write the table of `cells` with changes, and return its path."""
+
+    def write(**changes):
+        columns = cells() | changes
+        return write_csv(
+            tmp_path / "cells.csv", {k: v for k, v in columns.items() if v is not None}
+        )
+
+    return write
+
+
+def changed(name, row, value):
+    column = cells()[name].astype(object)
+    column[row] = value
+    return {name: column}
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Run a verb that must refuse, and return its one error."""
+
+    def check(*words, code=1):
+        before = sorted(tmp_path.rglob("*"))
+        outcome = run(*words)
+        assert outcome.code == code, outcome.err
+        assert "Traceback" not in outcome.err
+        assert sorted(tmp_path.rglob("*")) == before
+        return outcome.err
+
+    return check
+
+
+@pytest.fixture
+def fit(refused, tmp_path):
+    return lambda path, *words: refused(
+        "fit", *QUICK, f"data.path={path}", f"out={tmp_path / 'model'}", *words
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "close"),
+    [
+        ("data.by=patients", "'patient'"),
+        ("data.columns=[hieght]", "'height'"),
+        ("data.columns=PC*", "PC*"),
+        ("data.meta=grop", "'group'"),
+        ("data.weights=shares", "'share'"),
+        ("split.stratify=grup", "'group'"),
+    ],
+)
+def test_missing_column(fit, table, override, close):
+    assert close in fit(table(), override)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", ""])
+def test_missing_or_infinite_atom(fit, table, value):
+    # a row of every set, so that whichever is looked at first holds one
+    column = cells()["mass"].astype(object)
+    column[::5] = value
+    message = fit(table(mass=column))
+    assert "mass" in message
+
+
+def test_missing_atom_of_a_single_set_is_found_before_training(fit, table):
+    assert "p07" in fit(table(**changed("mass", cells()["patient"].tolist().index("p07"), "nan")))
+
+
+def test_a_run_that_cannot_go_on_leaves_nothing(fit, table, monkeypatch):
+    def diverge(model, *_, checkpoint, **__):
+        checkpoint.write_text("step 0")
+        raise ValueError("The loss at step 1 is nan")
+
+    monkeypatch.setattr(distembed.GDE, "fit", diverge)
+    assert "step 1" in fit(table())
+
+
+def test_text_among_numbers(fit, table):
+    message = fit(table(**changed("mass", 5, "heavy")))
+    assert "mass" in message
+    assert "heavy" in message
+
+
+def test_text_column_as_feature(fit, table):
+    assert "'group' holds text" in fit(table(), "data.columns=[height, group]", "data.meta=null")
+
+
+@pytest.mark.parametrize("value", [-1.0, "nan"])
+def test_bad_weight(fit, table, value):
+    message = fit(table(**changed("share", 5, value)), "data.weights=share")
+    assert "eight" in message
+
+
+def test_weights_that_sum_to_zero(fit, table):
+    share = np.where(cells()["patient"] == "p03", 0.0, 1.0)
+    assert "p03" in fit(table(share=share), "data.weights=share")
+
+
+def test_no_set_is_large_enough(fit, table):
+    assert "min_size" in fit(table(), "data.min_size=1000")
+
+
+def test_empty_set():
+    with pytest.raises(ValueError, match="empty"):
+        distembed.read([np.zeros((3, 2)), np.zeros((0, 2))])
+
+
+def test_event_shapes_that_disagree():
+    with pytest.raises(ValueError, match="shape"):
+        distembed.read([np.zeros((3, 2)), np.zeros((3, 4))])
+
+
+def test_too_few_sets_to_split(fit, table):
+    one = {k: v[:12] for k, v in cells(1).items()}
+    assert fit(table(**one), "split.stratify=null")
+
+
+def test_unknown_config_key(fit, table):
+    assert "did you mean 'columns'" in fit(table(), "data.colums=x")
+
+
+def test_unknown_option_of_a_member(fit, table):
+    message = fit(table(), "model.encoder.widht=8")
+    assert "encoder 'deepsets' has no option 'widht'" in message
+
+
+@pytest.mark.parametrize("name", ["none.csv", "$DISTEMBED_NONE/cells.csv", "cells.txt"])
+def test_missing_or_unknown_file(fit, table, name, tmp_path):
+    table()
+    (tmp_path / "cells.txt").write_text("a")
+    assert name in fit(name if "$" in name else tmp_path / name)
+
+
+def test_folder_that_cannot_be_written(refused, table, tmp_path):
+    path = table()
+    words = ["fit", *QUICK, f"data.path={path}"]
+    assert "is not a folder" in refused(*words, f"out={path}/model")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    assert "has files in it" in refused(*words, f"out={tmp_path / 'full'}")
+    assert "has files in it" in refused(*words, f"out={tmp_path / 'full'}", "--force")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_permission(refused, table, tmp_path):
+    path = table()
+    (tmp_path / "locked").mkdir(mode=0o500)
+    message = refused("fit", *QUICK, f"data.path={path}", f"out={tmp_path / 'locked' / 'model'}")
+    assert "cannot be written" in message
+
+
+def test_other_features(refused, work, table, tmp_path):
+    path = table(mass=None)
+    assert "'mass'" in refused("embed", work / "model", path, "-o", tmp_path / "z.csv")
+
+
+def test_other_event_shape(work):
+    model = distembed.load(work / "model")
+    with pytest.raises(ValueError, match="shape"):
+        model.embed([np.zeros((5, 3))])
+
+
+def test_embeddings_of_another_model(refused, work, tmp_path):
+    columns = {"id": ["a"], "n_atoms": [3], "n_effective": [3.0], "z0": [0.0], "z1": [0.0]}
+    path = write_csv(tmp_path / "z.csv", columns)
+    assert "length 2" in refused("sample", work / "model", path, "-o", tmp_path / "s.csv")
+
+
+def test_unknown_set(refused, work, tmp_path):
+    message = refused("embed", work / "model", "--id", "p3", "-o", tmp_path / "z.csv")
+    assert "'p03'" in message
+
+
+@pytest.mark.parametrize("n", ["0", "-5", "many"])
+def test_n_is_positive(refused, work, tmp_path, n):
+    out = tmp_path / "s.csv"
+    assert "--n" in refused("sample", work / "model", "--n", n, "-o", out, code=2)
+    words = ["--from", "p00", "--to", "p01", "--n", n, "-o", out]
+    assert "--n" in refused("interpolate", work / "model", *words, code=2)
+
+
+def test_output_of_unknown_format(refused, work, tmp_path):
+    assert ".parquet" in refused("embed", work / "model", "-o", tmp_path / "z.xlsx")
+    assert ".npz" in refused("sample", work / "model", "-o", tmp_path / "s.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "words"),
+    [
+        ("pyarrow", "parquet", ["embed", "MODEL", "-o", "z.parquet"]),
+        ("anndata", "anndata", ["embed", "MODEL", "-o", "z.h5ad"]),
+        ("matplotlib", "report", ["report", "MODEL", "-o", "r.html"]),
+        ("pyarrow", "parquet", ["embed", "MODEL", "cells.parquet", "-o", "z.csv"]),
+    ],
+)
+def test_missing_extra(refused, work, tmp_path, monkeypatch, package, extra, words):
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1")
+    for name in [m for m in sys.modules if m.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    places = {"MODEL": work / "model"}
+    given = [places.get(w, tmp_path / w if "." in w else w) for w in words]
+    assert f"distembed[{extra}]" in refused(*given)
+
+
+def damage(name, change):
+    def act(folder):
+        path = folder / name
+        path.write_bytes(change(path.read_bytes()))
+
+    return act
+
+
+def edit(**changes):
+    def change(content):
+        return json.dumps(json.loads(content) | changes).encode()
+
+    return damage("config.json", change)
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        (damage("model.safetensors", lambda b: b[:-10]), "truncated"),
+        (damage("model.safetensors", lambda b: b[:-1] + bytes([b[-1] ^ 1])), "edited"),
+        (damage("config.json", lambda b: b[:50]), "damaged"),
+        (damage("config.json", lambda b: b"[]"), "damaged"),
+        (edit(format=99), "format 99"),
+        (edit(latent=5), "shape"),
+        (edit(encoder={"name": "os:system", "options": {}}), "os:system"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+    ],
+    ids=["truncated", "edited", "cut", "list", "newer", "shape", "path", "weights", "config"],
+)
+def test_damaged_model(refused, work, tmp_path, act, text):
+    folder = tmp_path / "model"
+    shutil.copytree(work / "model", folder)
+    act(folder)
+    assert text in refused("embed", folder, "-o", tmp_path / "z.csv")
+
+
+def test_no_model(refused, tmp_path):
+    assert "not a model" in refused("embed", tmp_path / "none", "-o", tmp_path / "z.csv")

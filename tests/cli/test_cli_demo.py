@@ -1,0 +1,36 @@
+"""`distembed demo`: its folder, and the thing itself."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+
+def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
+    def demo(out, *, quick, log, progress):
+        assert quick
+        assert progress
+        log("training")
+        out.mkdir(exist_ok=True)
+        (out / "report.html").write_text("page")
+        return out / "report.html"
+
+    monkeypatch.setitem(sys.modules, "distembed.apps.digits", SimpleNamespace(demo=demo))
+    out = tmp_path / "demo"
+    for _ in range(2):
+        done = run("demo", "--quick", "--out", out)
+        assert done.code == 0, done.err
+        assert done.err.splitlines() == ["training", f"Open {out / 'report.html'} in a browser."]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    assert "has files in it" in run("demo", "--quick", "--out", tmp_path / "mine").err
+    assert run("demo", "--quick", "--force", "--out", tmp_path / "mine").code == 0
+
+
+@pytest.mark.slow
+def test_demo(run, tmp_path):
+    pytest.importorskip("sklearn")
+    done = run("demo", "--quick", "--out", tmp_path / "demo")
+    assert done.code == 0, done.err
+    assert 10_000 < (tmp_path / "demo" / "report.html").stat().st_size < 5_000_000
+    assert (tmp_path / "demo" / "model" / "model.safetensors").exists()

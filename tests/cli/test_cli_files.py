@@ -1,0 +1,99 @@
+"""Outputs: refused before the work, whole or not at all, and never over something else."""
+
+import os
+
+import numpy as np
+import pytest
+
+from distembed.cli.files import claim, claim_folder, replacing, write_text
+from distembed.cli.tables import holds_embeddings, write_samples, write_table
+from distembed.data.table import read_columns
+
+
+def test_claim(tmp_path):
+    path = tmp_path / "z.csv"
+    assert claim(path, (".csv",)) == path
+    assert not path.exists()
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match="--force"):
+        claim(path, (".csv",))
+    assert claim(path, (".csv",), force=True) == path
+    with pytest.raises(ValueError, match=r"one of .csv, .parquet"):
+        claim(tmp_path / "z.xlsx", (".csv", ".parquet"))
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        claim(tmp_path / "none" / "z.csv", (".csv",))
+    with pytest.raises(NotADirectoryError):
+        claim(path / "z.csv", (".csv",))
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(IsADirectoryError):
+        claim(tmp_path / "folder.csv", (".csv",), force=True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_unwritable_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="cannot be written"):
+        claim(tmp_path / "z.csv", (".csv",))
+    with pytest.raises(PermissionError, match="cannot be written"):
+        claim_folder(tmp_path / "run", "config.json")
+
+
+def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"distembed\[parquet\]"):
+        claim(tmp_path / "z.parquet", (".parquet",))
+
+
+def test_claim_folder(tmp_path):
+    assert claim_folder(tmp_path / "a" / "b", "config.json")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"no config.json"):
+        claim_folder(tmp_path, "config.json")
+    assert claim_folder(tmp_path, "config.json", force=True)
+    (tmp_path / "config.json").write_text("ours")
+    assert claim_folder(tmp_path, "config.json")
+    with pytest.raises(NotADirectoryError):
+        claim_folder(tmp_path / "notes.txt" / "run", "config.json")
+
+
+def test_replacing_leaves_the_old_file_when_it_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_tables_are_read_back_exactly(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"t{suffix}"
+    z = np.random.default_rng(0).normal(size=50).astype(np.float32)
+    names = np.array([f'a,"{i}\n' if i == 3 else f"é{i}" for i in range(50)])
+    write_table(path, {"id": names, "n_atoms": np.arange(50), "n_effective": z, "z0": z})
+    found = read_columns(path)
+    np.testing.assert_array_equal(found["z0"].astype(np.float32), z)
+    assert found["id"].tolist() == names.tolist()
+    assert holds_embeddings(path)
+
+
+def test_samples_that_are_no_rows_need_arrays(tmp_path):
+    images = np.zeros((2, 3, 4, 4))
+    with pytest.raises(ValueError, match=r"\.npz"):
+        write_samples(tmp_path / "s.csv", {"set": np.array(["a", "b"])}, images, None)
+    write_samples(tmp_path / "s.npz", {"set": np.array(["a", "b"])}, images, None)
+    with np.load(tmp_path / "s.npz") as found:
+        assert found["x"].shape == images.shape
+        assert found["set"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="'set'"):
+        write_samples(tmp_path / "s.csv", {"set": np.array(["a"])}, np.zeros((1, 2, 1)), ["set"])
+    assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]

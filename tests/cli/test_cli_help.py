@@ -1,0 +1,92 @@
+"""Help and config errors: complete, and without torch."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.main import get_command
+
+from distembed.cli.main import app
+from distembed.version import __version__
+
+VERBS = (
+    "demo",
+    "fit",
+    "embed",
+    "sample",
+    "distance",
+    "interpolate",
+    "evaluate",
+    "report",
+    "bench",
+)
+COMMANDS = get_command(app).commands
+
+
+def test_the_verbs():
+    assert tuple(COMMANDS) == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example_and_the_meaning_of_every_option(run, verb):
+    shown = run(verb, "--help")
+    assert shown.code == 0
+    text = re.sub(r"[│╭╮╰╯─\s]+", " ", shown.out)
+    assert f"Example: distembed {verb} " in text
+    for parameter in COMMANDS[verb].params:
+        assert parameter.help, parameter.name
+        for option in parameter.opts if parameter.param_type_name == "option" else ():
+            assert option in text
+
+
+def test_version(run):
+    assert run("--version").out.strip() == __version__
+
+
+def test_no_verb_shows_help(run):
+    assert "interpolate" in run().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["fit", "data.pth=x"], ["fit", "data.path=x", "--print-config"]]
+    + [["fit", "data.path=x", "train.steps=-1"], ["fit", "missing.yaml"], ["bench", "none"]]
+    + [[verb, "--help"] for verb in VERBS],
+    ids=" ".join,
+)
+def test_torch_is_not_imported(words):
+    code = (
+        "import sys\nfrom distembed.cli.main import main\n"
+        f"try: main({words})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'ot', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_console_script_exits_as_main_does():
+    for words, code in ((["--version"], 0), (["fit", "x.yaml"], 1), (["fly"], 2), (["fit"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-c", "from distembed.cli.main import main; main()", *words],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback():
+    code = "from distembed.cli.main import main; main(['fit', 'x.yaml', '--debug'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.slow
+def test_help_is_quick():
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "distembed.cli.main"], check=False)
+    assert time.perf_counter() - start < 2

@@ -1,0 +1,214 @@
+"""Every verb on a small table: what it writes is what the model says."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from cli_table import QUICK, cells, write_csv
+
+from distembed.model import GDE
+from distembed.sets.read import read
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def model(work):
+    return GDE.load(work / "model")
+
+
+def test_fit_leaves_a_whole_folder(work, model):
+    names = {p.name for p in (work / "model").iterdir()}
+    assert names == {
+        "model.safetensors", "config.json", "README.md", "history.jsonl", "run.yaml",
+        "test_ids.txt",
+    }  # fmt: skip
+    assert not (work / "model.partial").exists()
+    held_out = (work / "model" / "test_ids.txt").read_text().split()
+    assert len(held_out) == 4
+    assert {int(name[1:]) % 2 for name in held_out} == {0, 1}
+    assert model.history[-1]["step"] == 6
+    assert model.notes["data"]["by"] == "patient"
+    log = (work / "fit.log").read_text()
+    assert "16 sets to learn from, 4 held out" in log
+    assert "6 steps: about" in log
+    assert "\x1b" not in log
+
+
+def test_fit_refuses_a_model_that_is_there_and_obeys_force(run, work, tmp_path):
+    shutil.copytree(work / "model", tmp_path / "model")
+    words = ["fit", *QUICK, f"data.path={work / 'cells.csv'}", "--out", tmp_path / "model"]
+    refused = run(*words)
+    assert (refused.code, "--force" in refused.err) == (1, True)
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    again = run(*words, "train.seed=1", "--force")
+    assert again.code == 0, again.err
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+
+
+def test_fit_goes_on_where_it_was_killed(run, work, tmp_path, monkeypatch):
+    words = ["fit", *QUICK, f"data.path={work / 'cells.csv'}", "--out", tmp_path / "model"]
+
+    def killed(*_):
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GDE, "save", killed)
+        assert run(*words).code == 1
+    partial = tmp_path / "model.partial"
+    assert not (tmp_path / "model").exists()
+    assert (partial / "checkpoint.safetensors").exists()
+    other = run(*words, "train.lr=1e-4")
+    assert (other.code, "unfinished run" in other.err) == (1, True)
+    resumed = run(*words)
+    assert resumed.code == 0, resumed.err
+    assert "resumed at step 6" in resumed.err
+    assert not partial.exists()
+    same, fresh = GDE.load(tmp_path / "model"), GDE.load(work / "model")
+    z = np.zeros((1, 4))
+    np.testing.assert_array_equal(same.sample(z, 3), fresh.sample(z, 3))
+
+
+def test_print_config_touches_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = run("fit", "data.path=cells.csv", "--print-config", "--out", "here")
+    assert shown.code == 0
+    assert "out: here" in shown.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_fit_on_everything_holds_nothing_out(run, work, tmp_path):
+    done = run(
+        "fit", *QUICK, f"data.path={work / 'cells.csv'}", "split.test=0",
+        "split.stratify=null", "--out", tmp_path / "model",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert (tmp_path / "model" / "test_ids.txt").read_text() == ""
+    refused = run("evaluate", tmp_path / "model")
+    assert "names no held-out sets" in refused.err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_embed(run, work, model, tmp_path, suffix):
+    path = tmp_path / f"z{suffix}"
+    assert run("embed", work / "model", "-o", path).code == 0
+    expected = model.embed(read(work / "cells.csv", "patient", ["height", "mass"], meta="group"))
+    if suffix == ".csv":
+        found = rows(path)
+    else:
+        found = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
+    assert list(found[0]) == ["id", "n_atoms", "n_effective", "group", "z0", "z1", "z2", "z3"]
+    assert [row["id"] for row in found] == expected.ids.tolist()
+    assert [int(row["n_atoms"]) for row in found] == expected.sizes.tolist()
+    assert [row["group"] for row in found] == expected.meta["group"].tolist()
+    z = np.array([[row[f"z{i}"] for i in range(4)] for row in found], dtype=np.float32)
+    np.testing.assert_array_equal(z, expected.z)
+
+
+def test_embed_writes_an_anndata_with_one_observation_a_set(run, work, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    path = tmp_path / "z.h5ad"
+    done = run("embed", work / "model", "-o", path)
+    assert done.code == 0, done.err
+    found = anndata.read_h5ad(path)
+    assert found.shape == (20, 4)
+    assert found.obs_names[3] == "p03"
+    assert found.obs["group"].iloc[3] == "high"
+
+
+def test_embed_matches_features_by_name(run, work, tmp_path):
+    table = cells()
+    shuffled = {k: table[k] for k in ("mass", "share", "patient", "height")}
+    other = write_csv(tmp_path / "other.csv", shuffled)  # another order, one more, no metadata
+    assert run("embed", work / "model", "-o", tmp_path / "a.csv").code == 0
+    done = run("embed", work / "model", other, "-o", tmp_path / "b.csv")
+    assert done.code == 0, done.err
+    a, b = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
+    assert [[r["id"], r["z0"], r["z3"]] for r in a] == [[r["id"], r["z0"], r["z3"]] for r in b]
+
+
+def test_options_override_how_the_model_was_fitted(run, work, tmp_path):
+    out = tmp_path / "z.csv"
+    done = run("embed", work / "model", "--by", "group", "--weights", "share", "-o", out)
+    assert done.code == 0, done.err
+    assert [row["id"] for row in rows(out)] == ["low", "high"]
+
+
+def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path):
+    assert run("embed", work / "model", "-o", tmp_path / "z.csv").code == 0
+    words = ["--id", "p03", "--id", "p01", "--n", 7, "--seed", 5]
+    assert run("sample", work / "model", *words, "-o", tmp_path / "a.csv").code == 0
+    stored = [work / "model", tmp_path / "z.csv", *words]
+    assert run("sample", *stored, "-o", tmp_path / "b.csv").code == 0
+    found, again = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
+    assert [row["set"] for row in found] == [row["set"] for row in again]
+    heights = [[float(row["height"]) for row in table] for table in (found, again)]
+    np.testing.assert_allclose(*heights, rtol=1e-3)  # two sets and twenty round differently
+    assert list(found[0]) == ["set", "height", "mass"]
+    assert [row["set"] for row in found] == ["p03"] * 7 + ["p01"] * 7
+    assert 50 < np.mean([float(row["mass"]) for row in found]) < 150
+    assert run("sample", *stored, "-o", tmp_path / "c.npz").code == 0
+    with np.load(tmp_path / "c.npz") as arrays:
+        assert arrays["x"].shape == (2, 7, 2)
+        mass = [float(row["mass"]) for row in again]
+        np.testing.assert_allclose(arrays["x"][..., 1].ravel(), mass, rtol=1e-6)
+        assert arrays["features"].tolist() == ["height", "mass"]
+
+
+def test_distance(run, work, model, tmp_path):
+    square, long = tmp_path / "square.csv", tmp_path / "long.csv"
+    assert run("distance", work / "model", "-o", square).code == 0
+    done = run("distance", work / "model", "--latent", "--long", "-o", long)
+    assert done.code == 0, done.err
+    assert "latent units" in done.err
+    table = model.embed(read(work / "cells.csv", "patient", ["height", "mass"]))
+    expected = model.distances(table)
+    found = rows(square)
+    assert list(found[0])[1:] == [row["id"] for row in found] == table.ids.tolist()
+    matrix = np.array([[float(row[name]) for name in table.ids] for row in found])
+    np.testing.assert_allclose(matrix, expected)
+    pairs = rows(long)
+    assert len(pairs) == 190
+    assert (pairs[0]["a"], pairs[0]["b"]) == ("p00", "p01")
+    latent = model.distances(table, calibrated=False)
+    np.testing.assert_allclose(float(pairs[0]["distance"]), latent[0, 1])
+
+
+def test_interpolate(run, work, tmp_path):
+    out = tmp_path / "path.csv"
+    words = ["--from", "p00", "--to", "p01", "--steps", 3, "--n", 4, "-o", out]
+    done = run("interpolate", work / "model", *words)
+    assert done.code == 0, done.err
+    assert [row["t"] for row in rows(out)] == ["0.0"] * 4 + ["0.5"] * 4 + ["1.0"] * 4
+    assert list(rows(out)[0]) == ["t", "height", "mass"]
+
+
+def test_evaluate_and_report(run, work, tmp_path):
+    pytest.importorskip("matplotlib")
+    done = run("evaluate", work / "model", "--pairs", 20, "-o", tmp_path / "e.json")
+    assert done.code == 0, done.err
+    assert "4 held-out sets of 20" in done.err
+    numbers = json.loads((tmp_path / "e.json").read_text())
+    assert {row["method"] for row in numbers["rows"]} >= {"gde", "untrained", "mean", "floor"}
+    assert "gde" in done.out
+    page = tmp_path / "report.html"
+    done = run("report", work / "model", "--color", "group", "--pairs", 20, "-o", page)
+    assert done.code == 0, done.err
+    assert page.read_text().startswith("<!")
+    again = tmp_path / "again.html"
+    words = ["--color", "group", "--evaluation", tmp_path / "e.json", "-o", again]
+    assert run("report", work / "model", *words).code == 0
+    assert again.read_bytes() == page.read_bytes()
+    assert 10_000 < page.stat().st_size < 5_000_000
+
+
+def test_training_sets_are_refused(run, work, tmp_path):
+    done = run("evaluate", work / "model", "--sets", "all", "-o", tmp_path / "e.json")
+    assert done.code == 1
+    assert "train" in done.err
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,90 @@
+"""AnnData: layers, embeddings and genes, from an object and from a file, without densifying."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from distembed.data.cells import read_cells
+
+anndata = pytest.importorskip("anndata")
+pandas = pytest.importorskip("pandas")
+
+
+@pytest.fixture
+def adata():
+    x = scipy.sparse.random(6, 4, density=0.5, format="csr", dtype=np.float32, rng=0)
+    made = anndata.AnnData(
+        x,
+        obs=pandas.DataFrame(
+            {"guide": pandas.Categorical(list("aabbb") + [None]), "umi": range(6)},
+            index=[f"c{i}" for i in range(6)],
+        ),
+        var=pandas.DataFrame({"hvg": [True, False, True, False], "n": 1}, index=list("wxyz")),
+    )
+    made.layers["dense"] = x.toarray() + 1
+    made.layers["csc"] = x.tocsc()
+    made.obsm["X_pca"] = np.arange(12.0).reshape(6, 2)
+    return made
+
+
+@pytest.fixture(params=["object", "file"])
+def source(request, adata, tmp_path):
+    if request.param == "object":
+        return adata
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+def test_x_stays_sparse_and_annotation_is_plain(adata, source):
+    obs = read_cells(source)
+    assert obs.sparse
+    assert (obs.x != adata.X).nnz == 0
+    assert obs.features == tuple("wxyz")
+    assert obs.columns["guide"].tolist() == [*"aabbb", ""]
+    assert obs.columns["umi"].tolist() == list(range(6))
+    assert set(read_cells(source, keep=["guide"]).columns) == {"guide"}
+
+
+def test_layers_genes_and_embeddings(adata, source):
+    dense = adata.layers["dense"]
+    assert np.array_equal(read_cells(source, layer="dense").x, dense)
+    assert read_cells(source, layer="csc").sparse
+    for genes, names in (("hvg", "wy"), (["z", "w"], "zw"), (np.array([0, 1, 0, 0], bool), "x")):
+        obs = read_cells(source, layer="dense", genes=genes)
+        assert obs.features == tuple(names)
+        assert np.array_equal(obs.x, dense[:, ["wxyz".index(n) for n in names]])
+    obs = read_cells(source, obsm="X_pca")
+    assert obs.features == ("X_pca0", "X_pca1")
+    assert np.array_equal(obs.x, adata.obsm["X_pca"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": "dens"}, "close names are: 'dense'"),
+        ({"obsm": "X_umap"}, "no embedding in obsm"),
+        ({"genes": ["q"]}, "no gene 'q'"),
+        ({"genes": "highly"}, "no column of var"),
+        ({"genes": "n"}, "a mask is boolean"),
+        ({"genes": np.array([True])}, "there are 4 genes"),
+        ({"genes": np.zeros(4, bool)}, "at least one"),
+        ({"keep": ["guid"]}, "close names are: 'guide'"),
+        ({"obsm": "X_pca", "genes": "hvg"}, "do not go with it"),
+    ],
+)
+def test_errors_say_what_is_expected(adata, options, message):
+    with pytest.raises(ValueError, match=message):
+        read_cells(adata, **options)
+
+
+def test_what_is_no_anndata_is_refused(adata, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_cells(tmp_path / "no.h5ad")
+    (tmp_path / "bad.h5ad").write_bytes(b"not HDF5")
+    with pytest.raises(ValueError, match="damaged"):
+        read_cells(tmp_path / "bad.h5ad")
+    with pytest.raises(TypeError, match="is no AnnData"):
+        read_cells({"X": 1})
+    adata.X = None
+    with pytest.raises(ValueError, match="X is empty"):
+        read_cells(adata)

@@ -1,0 +1,218 @@
+"""Small models with the surface of the real one: Gaussians in the plane, and scans of digits."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from distembed.batch import SetBatch
+from distembed.embeddings import Fingerprints
+from distembed.geometry.distance import Calibration
+from distembed.rng import as_generator
+
+
+@dataclass(frozen=True)
+class Table:
+    z: np.ndarray
+    ids: np.ndarray
+    meta: dict
+    sizes: np.ndarray
+
+    def __len__(self):
+        return len(self.z)
+
+
+@dataclass(frozen=True)
+class FakeRow:
+    metric: str
+    method: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class FakePairs:
+    latent: np.ndarray
+    w2: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class FakeEvaluation:
+    rows: tuple
+    settings: dict
+    pairs: FakePairs
+
+
+@dataclass
+class Listed:
+    """A collection of arrays in memory."""
+
+    atoms: list
+    ids: np.ndarray
+    meta: dict = field(default_factory=dict)
+    features: tuple | None = None
+    weights: list | None = None
+
+    def __len__(self):
+        return len(self.atoms)
+
+    @property
+    def sizes(self):
+        return np.array([len(a) for a in self.atoms])
+
+    @property
+    def event_shape(self):
+        return tuple(self.atoms[0].shape[1:])
+
+    @property
+    def dtype(self):
+        return torch.float32
+
+    @property
+    def weighted(self):
+        return self.weights is not None
+
+    def batch(self, indices, m=None, rng=None):
+        weights = None if self.weights is None else [self.weights[i] for i in indices]
+        batch = SetBatch.from_list([self.atoms[i] for i in indices], weights)
+        return batch if m is None else batch.subsample(m, rng)
+
+
+class FakeModel:
+    """Shares what does not depend on the data."""
+
+    encoder, generator = "deepsets", "flow"
+    features = None
+
+    def __init__(self, event_shape, latent):
+        self.event_shape, self.latent = event_shape, latent
+        self.fingerprints = Fingerprints("", frozenset())
+        self.transform = torch.nn.Identity()
+        self.calibration = Calibration(1.1, 0.95, 0.07, 2000)
+        self.history = [
+            {
+                "step": k,
+                "loss": 1.2 + 2 * np.exp(-k / 150) + 0.05 * np.sin(k),
+                "validation": 1.25 + 1.9 * np.exp(-k / 180) + 1e-8 * max(0, k - 2000) ** 2,
+                "lr": 1e-3 * min(1, k / 300) * (1 + np.cos(np.pi * k / 4000)) / 2,
+                "seconds": k / 40,
+            }
+            for k in range(0, 4001, 50)
+        ]
+
+    def interpolate(self, z0, z1, steps=11):
+        t = np.linspace(0, 1, steps)[:, None]
+        return ((1 - t) * z0 + t * z1).astype("float32")
+
+    def card(self):
+        return (
+            "---\nlibrary_name: distembed\n---\n# A model of <sets>\n\nTrained on *held* sets. "
+            "See [the paper](https://arxiv.org/abs/2505.18150).\n\n## Limits\n\n- small `sets`\n"
+            "- **no** promise\n\n| part | what |\n|---|---|\n| encoder | deepsets |\n"
+        )
+
+
+class GaussianModel(FakeModel):
+    """The vector is the mean and the root covariance."""
+
+    def __init__(self):
+        super().__init__((2,), 5)
+        self.features = ("CD3", "CD19")
+
+    def embed(self, sets):
+        z = []
+        for a in sets.atoms:
+            values, vectors = np.linalg.eigh(np.cov(a.T))
+            root = vectors * np.sqrt(values.clip(1e-6)) @ vectors.T
+            z.append([*a.mean(0), root[0, 0], np.sqrt(2) * root[0, 1], root[1, 1]])
+        return Table(np.array(z, dtype="float32"), sets.ids, sets.meta, sets.sizes)
+
+    def sample(self, z, n, rng=0):
+        noise = torch.randn(n, 2, generator=as_generator(rng)).numpy()
+        off = z[3] / np.sqrt(2)
+        return z[:2] + noise @ np.array([[z[2], off], [off, z[4]]])
+
+
+class DigitsModel(FakeModel):
+    """The vector is the share of each digit; samples are scans with a little noise."""
+
+    def __init__(self, images, digit):
+        super().__init__((8, 8), 10)
+        self.images, self.digit = images, digit
+
+    def embed(self, sets):
+        z = np.stack([sets.meta[f"weight_{d}"] for d in range(10)], axis=1).astype("float32")
+        return Table(z, sets.ids, sets.meta, sets.sizes)
+
+    def sample(self, z, n, rng=0):
+        generator = as_generator(rng)
+        u = torch.rand(n, 3, generator=generator).numpy()
+        share = np.clip(z, 0, None)
+        digits = np.searchsorted(np.cumsum(share / share.sum()), u[:, 0]).clip(0, 9)
+        pools = [self.images[self.digit == d] for d in digits]
+        x = np.stack([pool[int(v * len(pool))] for pool, v in zip(pools, u[:, 1], strict=True)])
+        return x + torch.randn(x.shape, generator=generator).numpy()
+
+
+def gaussian_sets(count=80, seed=0):
+    rng = np.random.default_rng(seed)
+    atoms, group = [], []
+    for k in range(count):
+        scale = np.diag(rng.uniform(0.1, 0.6, 2))
+        angle = rng.uniform(0, np.pi)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        centre = rng.uniform(0, 5, 2)
+        size = int(rng.integers(20, 600))
+        atoms.append((centre + rng.normal(size=(size, 2)) @ scale @ turn).astype("float32"))
+        group.append("north" if centre[1] > 3.2 else "south" if k % 9 else "")
+    age = np.array([a[:, 0].mean() * 10 + 20 for a in atoms])
+    ids = np.array([f"patient {k}" for k in range(count)])
+    return Listed(atoms, ids, {"site": np.array(group), "age": age}, ("CD3", "CD19"))
+
+
+def digit_sets(count=120, seed=0):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    rng = np.random.default_rng(seed)
+    atoms, weights = [], np.zeros((count, 10))
+    for k in range(count):
+        size, kinds = int(rng.integers(64, 257)), rng.choice(10, 3, replace=False)
+        share = rng.dirichlet(np.full(3, 0.5))
+        labels = rng.choice(kinds, size, p=share)
+        weights[k] = np.bincount(labels, minlength=10) / size
+        rows = [rng.choice(np.flatnonzero(digits.target == d)) for d in labels]
+        atoms.append(digits.images[rows].astype("float32"))
+    meta = {f"weight_{d}": weights[:, d] for d in range(10)}
+    sets = Listed(atoms, np.array([f"mixture {k}" for k in range(count)]), meta)
+    return DigitsModel(digits.images, digits.target), sets
+
+
+def fake_evaluation(z, seed=0):
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, len(z), (2000, 2))
+    w2 = np.linalg.norm(z[index[:, 0]] - z[index[:, 1]], axis=1)
+    latent = w2 * np.exp(0.08 * rng.normal(size=len(w2)))
+    rows = (
+        FakeRow("spearman_w2", "gde", 0.957, 0.945, 0.968, 0.004, ""),
+        FakeRow("spearman_w2", "untrained", 0.71, 0.66, 0.76),
+        FakeRow("spearman_w2", "mean", 0.93, 0.91, 0.945),
+        FakeRow("spearman_w2", "mean_cov", 0.975, 0.968, 0.981, None, "knows the second moments"),
+        FakeRow("spearman_w2", "kernel_1", 0.94, 0.93, 0.95),
+        FakeRow("spearman_w2", "ot", 0.983, 0.979, 0.987),
+        FakeRow("spearman_w2", "floor", 0.995, 0.993, 0.997),
+        FakeRow("sliced_w2", "gde", 0.21, 0.19, 0.23, 0.0001),
+        FakeRow("sliced_w2", "mean", 0.52, 0.49, 0.55),
+        FakeRow("sliced_w2", "untrained", float("nan")),
+        FakeRow("sliced_w2", "mean_cov", 0.33, 0.31, 0.36),
+        FakeRow("sliced_w2", "floor", 0.12, 0.11, 0.13),
+        FakeRow("energy", "gde", 0.004, 0.003, 0.005),
+        FakeRow("energy", "mean", 0.9, 0.8, 1.0),
+        FakeRow("energy", "floor", 0.002),
+    )
+    settings = {"sets": len(z), "pairs": 2000, "ground": "model", "bootstrap": 200, "level": 0.95}
+    return FakeEvaluation(rows, settings, FakePairs(latent, w2, index))

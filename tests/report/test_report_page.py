@@ -1,0 +1,274 @@
+"""The page and the overview, on Gaussians and on digits."""
+
+import dataclasses
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_fakes import FakeEvaluation, FakeModel, GaussianModel, Listed, Table, gaussian_sets
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+import distembed.report
+from distembed.embeddings import Fingerprints
+from distembed.report import overview, write_report
+from distembed.report.samples import interpolate, project, read_pairs, view_of
+from distembed.sets.fingerprint import fingerprints
+
+HOSTILE = '<img src="//x.y/z" onerror="alert(1)">\'&{{ 7 * 7 }}'
+
+
+class Page(HTMLParser):
+    """Sections, pictures and tags; fails where a tag that must be closed is not."""
+
+    VOID = ("meta", "img", "link", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.attributes, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def pages(gaussians, digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    return {
+        name: write_report(folder / f"{name}.html", model=model, test=sets, evaluation=evaluation)
+        for name, (model, sets, evaluation) in (("gaussians", gaussians), ("digits", digits))
+    }
+
+
+@pytest.mark.parametrize("name", ["gaussians", "digits"])
+def test_a_page_is_whole_small_and_alone(pages, name):
+    text = pages[name].read_text()
+    page = Page(text)
+    assert len(text) < 1e6
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    for key, value in page.attributes:
+        assert not key.startswith("on")
+        if key in ("src", "href", "xlink:href"):
+            assert value.startswith(("data:image/png;base64,", "#", "https://arxiv.org"))
+    assert "url(http" not in text
+    assert "@import" not in text
+    ids = [value for key, value in page.attributes if key == "id"]
+    assert len(ids) == len(set(ids))
+    assert {"map", "samples", "path", "distances", "evaluation", "training", "card"} <= set(ids)
+    pictured = page.tags.count("svg") + page.tags.count("img")
+    names = [v for k, v in page.attributes if k in ("aria-label", "alt") and v]
+    assert len(names) >= pictured > 6
+    assert list(pages[name].parent.glob(".*")) == []
+
+
+def test_pages_show_images_as_images_and_vectors_as_scatters(pages):
+    assert Page(pages["digits"].read_text()).tags.count("img") == 2 * 4 + 1
+    assert Page(pages["gaussians"].read_text()).tags.count("img") == 0
+
+
+def test_a_page_says_where_the_model_is_beaten(pages):
+    text = Page(pages["gaussians"].read_text()).text.replace("\u00a0", " ")
+    assert (
+        "Rank correlation with W2. 2 of 5 baselines do better than the GDE (0.957); the best is "
+        "exact OT on the same points (0.983), p = 0.004." in text
+    )
+    assert "untrained" in text
+    assert "median error of 7%" in text
+
+
+def test_a_page_is_reproducible(gaussians, pages, tmp_path):
+    model, sets, evaluation = gaussians
+    again = write_report(tmp_path / "a.html", model=model, test=sets, evaluation=evaluation)
+    assert again.read_bytes() == pages["gaussians"].read_bytes()
+
+
+def test_nothing_the_user_wrote_is_run(tmp_path):
+    model, sets = GaussianModel(), gaussian_sets(24)
+    sets.ids = np.array([f"{HOSTILE}{k}" for k in range(24)])
+    sets.meta = {HOSTILE: np.array([HOSTILE + str(a[:, 1].mean() > 2) for a in sets.atoms])}
+    model.features = sets.features = (HOSTILE, "b")
+    model.card = lambda: f"# {HOSTILE}\n\n- `{HOSTILE}`"
+    path = write_report(tmp_path / "a.html", model=model, test=sets, color=HOSTILE, title=HOSTILE)
+    page = Page(path.read_text())
+    assert "img" not in page.tags
+    assert not [key for key, _ in page.attributes if key.startswith("on")]
+    assert page.text.count(HOSTILE) > 6
+
+
+def test_a_page_without_evaluation_history_or_metadata(tmp_path):
+    model, sets = GaussianModel(), gaussian_sets(3)
+    model.history, sets.meta = [], {}
+    page = Page(write_report(tmp_path / "new" / "a.html", model=model, test=sets).read_text())
+    ids = {value for key, value in page.attributes if key == "id"}
+    assert {"map", "samples", "path", "card"} <= ids
+    assert not {"distances", "evaluation", "training"} & ids
+    assert "number of atoms" in page.text
+
+
+class Identity(FakeModel):
+    """Samples are standard normal around z."""
+
+    def __init__(self, event_shape):
+        super().__init__(event_shape, int(np.prod(event_shape)))
+
+    def embed(self, sets):
+        z = np.stack([a.reshape(len(a), -1).mean(0) for a in sets.atoms]).astype("float32")
+        return Table(z, sets.ids, sets.meta, sets.sizes)
+
+    def sample(self, z, n, rng=0):
+        noise = np.random.default_rng(rng).normal(size=(n, self.latent))
+        return (z + noise).reshape(n, *self.event_shape).astype("float32")
+
+
+def sets_of(event_shape, count=5, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    atoms = [rng.normal(k, 1, (20 + k, *event_shape)).astype("float32") for k in range(count)]
+    return Listed(atoms, np.array([f"s{k}" for k in range(count)]), **options)
+
+
+@pytest.mark.parametrize("shape", [(1,), (), (12,), (3, 3), (3, 8, 8), (120, 100)])
+def test_every_event_shape_has_a_page_and_a_picture(shape, tmp_path):
+    model, sets = Identity(shape), sets_of(shape)
+    model.history = []
+    page = write_report(tmp_path / "a.html", model=model, test=sets, between=("s0", "s4"))
+    assert page.stat().st_size < 5e6
+    Page(page.read_text())
+    assert overview(tmp_path / "a.png", model=model, test=sets).exists()
+
+
+def test_sets_that_the_model_was_trained_on_are_owned_up_to(gaussians, pages, tmp_path):
+    model, sets = GaussianModel(), gaussian_sets(6)
+    model.fingerprints = Fingerprints("salt", frozenset(fingerprints(sets, "salt")[:2]))
+    text = Page(write_report(tmp_path / "a.html", model=model, test=sets).read_text()).text
+    assert "The model was trained on 2 of these sets" in text
+    assert "has seen none of these sets" not in text
+    assert "has seen none of these sets" in Page(pages["gaussians"].read_text()).text
+
+
+# -- samples ------------------------------------------------------------------------------------
+
+
+def test_features_are_matched_by_name_and_counts_keep_their_sign():
+    model, sets = Identity((3,)), sets_of((3,), features=("a", "b", "c"))
+    sets.atoms = [np.abs(a) for a in sets.atoms]
+    model.features = ("c", "a", "b")
+    (pair,) = read_pairs(model, sets, model.embed(sets), np.array([1]), 1000)
+    view = view_of(model, [pair])
+    assert {tuple(row) for row in pair.real} == {tuple(row) for row in sets.atoms[1][:, [2, 0, 1]]}
+    assert view.labels == ("c", "a", "b")
+    np.testing.assert_array_equal(
+        project(model, view, -np.ones((2, 3))), project(model, view, np.zeros((2, 3)))
+    )
+
+
+def test_unequal_weights_become_frequencies():
+    weights = [np.eye(20 + k)[0] + 1e-12 for k in range(5)]
+    model, sets = Identity((2,)), sets_of((2,), weights=weights)
+    (pair,) = read_pairs(model, sets, model.embed(sets), np.array([2]), 50)
+    np.testing.assert_array_equal(pair.real, np.repeat(sets.atoms[2][:1], 50, axis=0))
+
+
+def test_a_path_goes_between_the_farthest_sets_or_between_those_named():
+    model, sets = Identity((2,)), sets_of((2,))
+    table = model.embed(sets)
+    assert set(interpolate(model, sets, table, None, steps=3, n=4).names) == {"s0", "s4"}
+    ends = {"here": np.zeros(2), "there": np.ones(2)}
+    path = interpolate(model, sets, table, ends, steps=3, n=4)
+    assert (path.names, path.real) == (("here", "there"), None)
+    np.testing.assert_allclose(path.samples[2] - path.samples[0], 1, atol=1e-6)
+    with pytest.raises(ValueError, match="no set 'nobody'"):
+        interpolate(model, sets, table, ("s0", "nobody"), steps=3, n=4)
+    with pytest.raises(ValueError, match="between two ends; 1 were given"):
+        interpolate(model, sets, table, {"here": np.zeros(2)}, steps=3, n=4)
+
+
+# -- errors -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", [write_report, overview])
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(write, gaussians, tmp_path):
+    model, sets, _ = gaussians
+    lazy = dataclasses.replace(sets)
+    lazy.batch = None  # whoever reads fails
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "a.html"):
+        with pytest.raises(ValueError, match="cannot be written to"):
+            write(path, model=model, test=lazy)
+
+
+@pytest.mark.parametrize("write", [write_report, overview])
+def test_an_error_leaves_the_old_file(write, gaussians, tmp_path):
+    model, sets, _ = gaussians
+    old = tmp_path / "a.html"
+    old.write_text("old")
+    with pytest.raises(ValueError, match="no metadata column 'height'"):
+        write(old, model=model, test=sets, color="height")
+    assert old.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
+def test_a_missing_package_is_named_with_its_extra(missing, gaussians, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    model, sets, _ = gaussians
+    with pytest.raises(ImportError, match=rf"{missing}.*distembed\[report\]"):
+        write_report(tmp_path / "a.html", model=model, test=sets)
+    assert not list(tmp_path.iterdir())
+
+
+# -- overview -----------------------------------------------------------------------------------
+
+
+def test_the_overview_is_a_wide_picture_and_reproducible(digits, tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    model, sets, evaluation = digits
+    ends = {"threes": np.eye(10)[3], "eights": np.eye(10)[8]}
+    paths = [
+        overview(tmp_path / name, model=model, test=sets, evaluation=evaluation, between=ends)
+        for name in ("a.png", "b.png")
+    ]
+    with image.open(paths[0]) as picture:
+        assert picture.size == (1600, 520)
+        assert not set(picture.info) - {"dpi"}
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    none = FakeEvaluation((), {}, dataclasses.replace(evaluation.pairs, w2=np.empty(0)))
+    short = overview(tmp_path / "c.png", model=model, test=sets, evaluation=none)
+    with image.open(short) as picture:
+        assert picture.size == (1200, 520)
+
+
+def test_public_names():
+    for name in distembed.report.__all__:
+        assert callable(getattr(distembed.report, name))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        distembed.report.nothing  # noqa: B018
+
+
+def test_the_template_names_no_colour_that_the_style_sheet_has_not():
+    css = (Path(distembed.report.__path__[0]) / "page" / "report.css").read_text()
+    assert set(re.findall(r"var\((--\w+)\)", css)) <= set(re.findall(r"(--\w+):", css))

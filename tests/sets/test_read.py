@@ -1,0 +1,168 @@
+"""`read`: every kind of source, metadata from a second table, and bad input."""
+
+import numpy as np
+import pytest
+
+from distembed.sets.read import read
+
+TABLE = {
+    "who": np.array(["a", "b", "a", "b", "c"]),
+    "day": np.array([1, 1, 1, 2, 1]),
+    "age": np.array([50, 61, 50, 61, 70]),
+    "PC1": np.array([0.1, 0.2, 0.3, 0.4, 0.5]),
+    "PC2": np.arange(5.0),
+}
+
+
+def test_a_table_with_its_metadata():
+    sets = read(TABLE, by="who", columns="PC*")
+    assert sets.ids.tolist() == ["a", "b"]
+    assert sets.features == ("PC1", "PC2")
+    assert sets.meta["age"].tolist() == [50, 61]
+    assert "day" not in sets.meta
+    assert sets.batch([0]).x.tolist() == [[np.float32(0.1), 0.0], [np.float32(0.3), 2.0]]
+    assert read(TABLE, ["who", "day"], "PC1", min_size=1).ids.tolist() == [
+        "a|1",
+        "b|1",
+        "b|2",
+        "c|1",
+    ]
+    assert read(TABLE, "who", meta=["age"]).features == ("day", "PC1", "PC2")
+    with pytest.raises(ValueError, match="'day' is 1 and 2 within set 'b'"):
+        read(TABLE, "who", "PC*", meta="day")
+
+
+def test_metadata_of_a_second_table_are_joined():
+    second = {"who": ["c", "a", "b"], "sex": ["m", "f", "m"], "dose": [0.0, 1.0, 2.0]}
+    sets = read(TABLE, "who", "PC*", metadata=second)
+    assert sets.meta["sex"].tolist() == ["f", "m"]
+    assert sets.meta["dose"].tolist() == [1.0, 2.0]
+    assert set(read(TABLE, "who", "PC*", meta=["sex"], metadata=second).meta) == {"sex"}
+    assert set(read(TABLE, "who", "PC*", meta=["age", "sex"], metadata=second).meta) == {
+        "age",
+        "sex",
+    }
+    several = read(TABLE, ["day", "who"], "PC*", min_size=1, metadata=second)
+    assert several.meta["dose"].tolist() == [1.0, 2.0, 2.0, 0.0]
+    lists = read([np.ones((2, 1)), np.ones((3, 1))], metadata={"set": [1, 0], "y": [5, 6]})
+    assert lists.meta["y"].tolist() == [6, 5]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"whom": ["a"], "sex": ["f"]}, "close names are: 'whom'"),
+        ({"who": ["a"], "sex": ["f"]}, "no row for 1 of 2 sets, the first being 'b'"),
+        ({"who": ["a", "b", "a"], "sex": list("fmf")}, "several rows for 'a'"),
+        ({"who": ["a", "b"], "age": [50, 62]}, "'age' is in the data and in the metadata"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(second, message):
+    with pytest.raises(ValueError, match=message):
+        read(TABLE, "who", "PC*", metadata=second)
+
+
+def test_arrays():
+    x = np.arange(24.0).reshape(12, 2)
+    parts = [x[:2], x[2:5], x[5:]]
+    sets = read(parts * 4)
+    assert sets.ids.tolist() == [str(i) for i in range(12)]
+    assert sets.sizes.tolist() == [2, 3, 7] * 4
+    named = read({"q": parts[0], "p": parts[1]})
+    assert named.ids.tolist() == ["q", "p"]
+    assert named.batch([1]).x.tolist() == parts[1].tolist()
+    labelled = read(x, by=np.arange(12) // 6)
+    assert labelled.ids.tolist() == ["0", "1"]
+    assert labelled.observations.x is x
+    images = read([np.zeros((3, 1, 8, 8), np.uint8)] * 2)
+    assert images.event_shape == (1, 8, 8)
+    assert not images.meta
+
+
+def test_integers_in_a_frame_and_a_label_with_a_category():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(TABLE).assign(who=lambda f: f["who"].astype("category"))
+    sets = read(
+        frame, "who", ["day", "PC1"], metadata=pandas.DataFrame({"who": ["a", "b"], "y": [1, 2]})
+    )
+    assert sets.features == ("day", "PC1")
+    assert sets.meta["y"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: read(TABLE, "whom"), "close names are: 'who'"),
+        (lambda: read(TABLE, "who", ["PC3"]), "no column 'PC3'"),
+        (lambda: read(TABLE, "who", weights="w"), "no column 'w'"),
+        (lambda: read(TABLE, "who", "PC*", genes=["a"]), "genes does not go with a dict"),
+        (lambda: read([np.ones((2, 1))], by="who"), "every array is a set already"),
+        (lambda: read([np.ones((2, 1))], columns="PC*"), "no names"),
+        (lambda: read(np.ones((2, 1))), "label of each row"),
+        (lambda: read([np.ones((2, 1)), np.ones((0, 1))]), "'1' is empty"),
+        (lambda: read([np.ones((2, 1)), np.ones((2, 2))]), "event|shape"),
+        (lambda: read([np.array([[1.0], [np.inf]])]), "Set '0' holds inf"),
+        (lambda: read([np.ones((1, 1))]), "min_size = 2"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_bad_sources_are_refused(tmp_path):
+    with pytest.raises(TypeError, match="read from a int"):
+        read(3)
+    with pytest.raises(FileNotFoundError, match="no.csv"):
+        read(tmp_path / "no.csv", "who")
+    with pytest.raises(ValueError, match=r"x.npy has no known format; expected .h5ad, .csv"):
+        read(tmp_path / "x.npy", "who")
+    path = tmp_path / "t.csv"
+    path.write_text("who,x\na,1\na,nan\n")
+    with pytest.raises(ValueError, match="needs `by`"):
+        read(path)
+    with pytest.raises(ValueError, match="Set 'a' holds nan in feature 'x', row 1"):
+        read(path, "who")
+    path.write_text("who,x\na,1\na,oops\na,2\n")
+    with pytest.raises(ValueError, match="'oops' in line 3"):
+        read(str(path), "who")
+
+
+def test_glomeruli_of_patients(data_dir):
+    pytest.importorskip("pyarrow")
+    folder = data_dir / "kidney_glomeruli"
+    sets = read(
+        folder / "glomeruli.parquet",
+        by="patient",
+        columns=["glom_sizes", "glom_shape_*"],
+        metadata=folder / "patients.csv",
+    )
+    assert len(sets) == 494
+    assert (sets.sizes.min(), np.median(sets.sizes), sets.sizes.max()) == (2, 28, 415)
+    assert sets.event_shape == (5,)
+    assert np.array_equal(sets.meta["n_glomeruli"], sets.sizes)
+    classes = dict(zip(*np.unique(sets.meta["egfr_class"], return_counts=True), strict=True))
+    assert classes == {">60": 312, "30-60": 138, "<30": 44}
+    train, test = sets.split(0.25, stratify="egfr_class")
+    assert abs((test.meta["egfr_class"] == "<30").sum() - 11) <= 1
+    assert len(train) + len(test) == 494
+    batch = sets.batch(range(494))
+    assert bool((batch.mean(batch.x)[:, 0] > 0).all())
+
+
+def test_cells_of_guides(data_dir):
+    pytest.importorskip("anndata")
+    path = data_dir / "perturbseq_papalexi" / "papalexi2021_thp1.h5ad"
+    sets = read(path, by="grna")
+    assert (len(sets), len(sets.rows), sets.event_shape) == (82, 13_994, (299,))
+    assert sets.observations.sparse
+    assert "target" in sets.meta
+    assert len(np.unique(sets.meta["target"])) == 24
+    batch = sets.batch([0, 81])
+    assert bool((batch.x == batch.x.round()).all())
+    train, test = sets.split(0.2, group="target")
+    assert not set(train.meta["target"]) & set(test.meta["target"])
+    several = read(path, by=["target", "replicate"], genes="is_target")
+    assert (len(several), several.sizes.min(), several.sizes.max()) == (72, 5, 571)
+    assert several.features is not None
+    assert "STAT1" in several.features
