@@ -18,7 +18,7 @@ from distembed.version import __version__
 if TYPE_CHECKING:
     from distembed.batch import SetBatch
     from distembed.embeddings import Embeddings
-    from distembed.evaluation.evaluate import evaluate
+    from distembed.evaluation.assess import evaluate
     from distembed.model import GDE
     from distembed.report import write_report
     from distembed.sets.collection import Sets
@@ -50,7 +50,7 @@ _HOMES = {
     "Sets": "distembed.sets.collection:Sets",
     "check_encoder": "distembed.testing:check_encoder",
     "check_generator": "distembed.testing:check_generator",
-    "evaluate": "distembed.evaluation.evaluate:evaluate",
+    "evaluate": "distembed.evaluation.assess:evaluate",
     "load": "distembed.model:GDE.load",
     "mixtures": "distembed.sets.construct:mixtures",
     "read": "distembed.sets.read:read",

@@ -356,14 +356,15 @@ class SetBatch:
                 "into a context and a target; ask for min_size=2 where the sets are made."
             )
         share = (n * context).div(context + target, rounding_mode="floor")
-        share = torch.minimum(share.clamp_min(1), n - 1)
+        share = share.clamp_min(1)
         rows = whole._shuffled(rng)
-        shuffled = SetBatch(whole.x[rows], whole.w[rows], whole.offsets)
-        first = shuffled._rank < share[shuffled.owner]
-        return (
-            shuffled._keep(first).subsample(context, rng),
-            shuffled._keep(~first).subsample(target, rng),
+        first = whole._rank < share[whole.owner]
+        parts = ((rows[first], share, context), (rows[~first], n - share, target))
+        one, two = (
+            SetBatch(whole.x[part], whole.w[part], _offsets(size))._normalised().subsample(m, rng)
+            for part, size, m in parts
         )
+        return one, two
 
     # -- private --------------------------------------------------------------------------------
 

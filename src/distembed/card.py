@@ -18,13 +18,14 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "encoder": _member(config["encoder"]),
         "generator": _member(config["generator"]),
         "latent dimension": config["latent"],
-        "atoms": f"{shape}" + (f" ({', '.join(features[:8])}{', ...' if len(features) > 8 else ''})" if features else ""),
+        "atoms": shape + (f" ({_some(features)})" if features else ""),
         "transform": ", ".join(_step(s) for s in config["transform"]) or "none",
         "training sets": len(config["hashes"]),
         "steps": int(history[-1]["step"]) if history else 0,
         "seconds": round(history[-1]["seconds"]) if history else 0,
         "best validation loss": _best(history),
-        "context and target atoms": f"{train['context'][0]} to {train['context'][1]}, {train['target']}",
+        "context atoms": "{} to {}".format(*train["context"]),
+        "target atoms": train["target"],
         "seed": train["seed"],
         "distance": _distance(calibration),
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
@@ -34,9 +35,8 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         [
             "# A distribution embedding",
             "",
-            "Made by [distembed](https://github.com/distembed/distembed): an encoder maps a set of "
-            "samples to a vector, a generator maps the vector back to a distribution, and both "
-            "were trained together.",
+            "Made by distembed: an encoder maps a set of samples to a vector, a generator maps "
+            "the vector back to a distribution, and both were trained together.",
             "",
             "| | |",
             "|---|---|",
@@ -61,6 +61,10 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
             "",
         ]
     )
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _member(member: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import importlib.metadata
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -20,21 +20,19 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from distembed.batch import SetBatch
+from distembed.calibrate import MANY_SETS, calibrate
 from distembed.card import model_card
 from distembed.data.steps import Chain
 from distembed.embeddings import Embeddings, Fingerprints
-from distembed.encoders import ENCODERS
-from distembed.generators import GENERATORS
-from distembed.calibrate import MANY_SETS, calibrate
 from distembed.geometry.distance import Calibration, latent_distances
 from distembed.geometry.path import straight_path
 from distembed.network import Network
 from distembed.protocols import Collection, Objective
-from distembed.registry import build
 from distembed.rng import Rng, as_generator, stream
 from distembed.sets.collection import Sets as Held
 from distembed.sets.fingerprint import fingerprints
 from distembed.sets.read import read
+from distembed.spec import MemberSpec, Spec
 from distembed.storage import Stored, read_folder, restore, write_folder
 from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
@@ -46,9 +44,10 @@ from distembed.version import __version__
 __all__ = ["GDE"]
 
 Sets = Collection | SetBatch | Sequence[ArrayLike]
-MemberSpec = str | nn.Module
 ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
 """Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
+LOOKS = 6
+"""Context sizes that are looked at before the first step."""
 
 
 class GDE:
@@ -61,7 +60,8 @@ class GDE:
         latent: Dimension L of the embedding.
         encoder_options: Options of a named encoder.
         generator_options: Options of a named generator.
-        transform: Steps applied to atoms, each a name or a mapping of `name` and options; or `auto`: standardise each feature where features have names (their units differ), all
+        transform: Steps applied to atoms, each a name or a mapping of `name` and options; or
+            `auto`: standardise each feature where features have names (their units differ), all
             by one scale where they have none (W2 is kept up to that scale).
 
     Example:
@@ -81,12 +81,14 @@ class GDE:
         generator_options: Mapping[str, Any] | None = None,
         transform: str | Sequence[str | Mapping[str, Any]] = "auto",
     ) -> None:
-        if latent < 1:
-            raise ValueError(f"latent = {latent}; an embedding has at least one dimension.")
-        self.encoder, self.generator, self.latent = encoder, generator, latent
-        self.encoder_options = dict(encoder_options or {})
-        self.generator_options = dict(generator_options or {})
-        self.steps = transform
+        self.spec = Spec(
+            encoder,
+            generator,
+            latent,
+            dict(encoder_options or {}),
+            dict(generator_options or {}),
+            transform,
+        )
         self.event_shape: tuple[int, ...] = ()
         self.features: tuple[str, ...] | None = None
         self.config = TrainConfig()
@@ -99,8 +101,15 @@ class GDE:
         self._runtime = Runtime.choose("cpu")
 
     def __repr__(self) -> str:
+        parts = self.spec.describe()
+        made = ", ".join(f"{part}={parts[part]['name']!r}" for part in ("encoder", "generator"))
         state = f"fitted to atoms of shape {self.event_shape}" if self._network else "not fitted"
-        return f"GDE(encoder={_name(self.encoder)!r}, generator={_name(self.generator)!r}, latent={self.latent}; {state})"
+        return f"GDE({made}, latent={self.latent}; {state})"
+
+    @property
+    def latent(self) -> int:
+        """Dimension L of the embedding."""
+        return self.spec.latent
 
     # -- training -------------------------------------------------------------------------------
 
@@ -137,11 +146,14 @@ class GDE:
         seed = self.config.seed
         held_out = held_out_sets(len(collection), self.config.validation, seed)
         training = np.setdiff1d(np.arange(len(collection)), held_out)
-        self._network = self._build(objectives)
+        self.spec = self.spec.resolved(self.features)
+        self._network = self.spec.build(self.event_shape, seed, objectives)
         with self._runtime.active():
             batch = _first_look(collection, training, self.config)
             self._network.transform.fit(batch.x, batch.w)
-            self._network.to(self._runtime.device).prepare(batch.to(self._runtime.device))
+            sizes = np.geomspace(*self.config.context, LOOKS).round().astype(int).tolist()
+            rng = stream(seed, "prepare")
+            self._network.to(self._runtime.device).prepare(batch, sizes, rng)
         self._initial = {k: v.cpu().clone() for k, v in self._network.state_dict().items()}
         log = RunLog(self.config.steps, progress)
         self.history = train(
@@ -184,9 +196,14 @@ class GDE:
         return Embeddings(z, np.asarray(collection.ids), sizes, effective, meta)
 
     def sample(
-        self, z: Embeddings | ArrayLike, n: int, rng: Rng = 0, sizes: ArrayLike | None = None
+        self,
+        z: Embeddings | ArrayLike,
+        n: int,
+        rng: Rng = 0,
+        sizes: ArrayLike | None = None,
+        ground: Literal["input", "model"] = "input",
     ) -> NDArray[Any]:
-        """Draw from the distribution of an embedding, in the units of the data.
+        """Draw from the distribution of an embedding.
 
         Args:
             z: One embedding `(L,)`, several `(B, L)`, or a table, which knows its sizes.
@@ -195,6 +212,7 @@ class GDE:
             sizes: Effective atoms behind each embedding, `(B,)`. An embedding of few atoms is
                 uncertain, and its samples are then drawn towards what all sets share. Left out
                 for an array, z is taken to be the distribution itself.
+            ground: `input` for the units of the data, `model` for the space after the transform.
 
         Returns:
             `(n, *event)` or `(B, n, *event)`.
@@ -205,7 +223,8 @@ class GDE:
         if n < 1:
             raise ValueError(f"n = {n}; at least one sample has to be drawn.")
         if isinstance(z, Embeddings):
-            return self.sample(z.z, n, rng, z.effective_sizes if sizes is None else sizes)
+            sizes = z.effective_sizes if sizes is None else sizes
+            return self.sample(z.z, n, rng, sizes, ground)
         given = torch.as_tensor(np.asarray(z), dtype=torch.float32)
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent:
             raise ValueError(
@@ -220,11 +239,14 @@ class GDE:
         counts = [min(most, n - done) for done in range(0, n, most)]
         drawn = []
         with self._runtime.active(), torch.inference_mode():
-            for some, size in zip(*(t.split(max(1, most // n)) for t in (rows, known)), strict=True):
-                parts = [self.network.sample(some, c, generator, size).cpu() for c in counts]
-                drawn.append(torch.cat(parts, 1))
-        x: NDArray[Any] = torch.cat(drawn).numpy()
-        return x[0] if given.ndim == 1 else x
+            for some, size in zip(
+                *(t.split(max(1, most // n)) for t in (rows, known)), strict=True
+            ):
+                parts = [self.network.sample(some, c, generator, size) for c in counts]
+                x = torch.cat(parts, 1)
+                drawn.append((self.transform.inverse(x) if ground == "input" else x).cpu())
+        out: NDArray[Any] = torch.cat(drawn).numpy()
+        return out[0] if given.ndim == 1 else out
 
     def reconstruct(self, sets: Sets, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
@@ -265,9 +287,7 @@ class GDE:
     @property
     def transform(self) -> Chain:
         """The map of atoms to the model's ground space, and its inverse."""
-        chain = self.network.transform
-        assert isinstance(chain, Chain)
-        return chain
+        return self.network.transform
 
     def untrained(self) -> GDE:
         """Return this model as it was before its first training step, as a baseline."""
@@ -287,7 +307,9 @@ class GDE:
         """
         trained = {f"model.{k}": v for k, v in self.network.state_dict().items()}
         initial = {f"initial.{k}": v for k, v in self._initial.items()}
-        return write_folder(path, Stored(self._describe(), trained | initial, self.history), self.card())
+        return write_folder(
+            path, Stored(self._describe(), trained | initial, self.history), self.card()
+        )
 
     @classmethod
     def load(
@@ -314,15 +336,9 @@ class GDE:
         """
         stored = read_folder(path)
         config = stored.config
+        model = cls()
         try:
-            model = cls(
-                _stored_member(config["encoder"], encoder, "encoder"),
-                _stored_member(config["generator"], generator, "generator"),
-                config["latent"],
-                encoder_options=config["encoder"]["options"],
-                generator_options=config["generator"]["options"],
-                transform=config["transform"],
-            )
+            model.spec = Spec.from_description(config, encoder, generator)
             model.event_shape = tuple(config["event_shape"])
             model.features = tuple(config["features"]) if config["features"] else None
             model.config = TrainConfig.model_validate(config["train"])
@@ -333,10 +349,13 @@ class GDE:
             raise ValueError(f"The config of {path} lacks or misnames {error}.") from error
         model.history = list(stored.history)
         model._runtime = Runtime.choose(device, "auto", threads)
-        model._network = model._build(()).to(model._runtime.device).eval()
+        network = model.spec.build(model.event_shape, model.config.seed)
+        model._network = network.to(model._runtime.device).eval()
         for prefix in ("initial.", "model."):
             part = {
-                k.removeprefix(prefix): v for k, v in stored.tensors.items() if k.startswith(prefix)
+                k.removeprefix(prefix): v
+                for k, v in stored.tensors.items()
+                if k.startswith(prefix)
             }
             restore(model._network, part)
             if prefix == "initial.":
@@ -348,27 +367,6 @@ class GDE:
         return model_card(self._describe(), self.history)
 
     # -- private --------------------------------------------------------------------------------
-
-    def _build(self, objectives: Sequence[Objective]) -> Network:
-        if isinstance(self.steps, str):
-            over = "feature" if self.features and len(self.event_shape) == 1 else "all"
-            self.steps = [{"name": "standardise", "over": over}]
-        chain = Chain.build(self.steps)
-        shape = chain.event_shape(self.event_shape)
-        with torch.random.fork_rng(devices=[]):  # layers draw their weights globally
-            torch.manual_seed(self.config.seed)
-            parts = [
-                build(family, spec, kind, shape, inputs, options=options)
-                if isinstance(spec, str)
-                else spec
-                for family, spec, kind, inputs, options in (
-                    (ENCODERS, self.encoder, "encoder", self.latent, self.encoder_options),
-                    # one more input than z: how many atoms made it
-                    (GENERATORS, self.generator, "generator", self.latent + 1,
-                     self.generator_options),
-                )
-            ]  # fmt: skip
-        return Network(parts[0], parts[1], chain, self.latent, objectives)
 
     def _match(self, collection: Collection) -> list[int] | None:
         """Columns of a collection in the model's order; None where they are as they should be."""
@@ -396,33 +394,13 @@ class GDE:
             "versions": versions,
             "event_shape": list(self.event_shape),
             "features": list(self.features) if self.features else None,
-            "latent": self.latent,
-            "encoder": {"name": _name(self.encoder), "options": self.encoder_options},
-            "generator": {"name": _name(self.generator), "options": self.generator_options},
-            "transform": self.steps,
+            **self.spec.describe(),
             "train": self.config.model_dump(mode="json"),
             "calibration": vars(self.calibration),
             "salt": self.fingerprints.salt,
             "hashes": sorted(self.fingerprints.hashes),
             "notes": self.notes,
         }
-
-
-def _name(spec: MemberSpec) -> str | None:
-    """The name of a member, or None for an object of the user's."""
-    return spec if isinstance(spec, str) else None
-
-
-def _stored_member(
-    stored: Mapping[str, Any], given: nn.Module | None, kind: str
-) -> MemberSpec:
-    name = stored["name"]
-    if name is None and given is None:
-        raise ValueError(
-            f"This model was made with {kind} object of its author's, which a folder cannot hold. "
-            f"Pass one of the same class and shapes: GDE.load(path, {kind}=...)."
-        )
-    return given if given is not None else str(name)
 
 
 def _collection(sets: Sets) -> Collection:

@@ -6,10 +6,16 @@ T are the invertible transforms that bring atoms to the model's ground space. C 
 each coordinate of z to unit deviation over training sets, so that a generator sees a small
 covariance coordinate as well as a large mean coordinate while z itself keeps W2 units.
 
-C also appends sqrt(8 / m), m the effective number of atoms that made z. z must not depend on m,
-but what is known of the distribution does: from ten atoms the best guess is drawn towards what
-all sets share, from ten thousand it is not. A generator that is not told would compromise, and be
-wrong at both. An embedding without a size stands for the distribution itself, m = infinity.
+z must not depend on m, the effective number of atoms that made it, but what is known of the
+distribution does: from ten atoms the best guess lies nearer to what all sets share, from ten
+thousand it does not. So C also shrinks, by a learned r, and tells the generator:
+
+    C(z, m) = [u + s r(u, s), s],      u = (z - centre) / scale,   s = sqrt(8 / (8 + m)),
+
+which leaves u alone as m grows. r starts as a regression of one part of a set on another, linear
+in u and in s (the shrinkage of empirical Bayes, which is s^2 where eight atoms say as much as the
+population does), and a small network adds the rest. An embedding without a size is the
+distribution itself, s = 0.
 """
 
 from __future__ import annotations
@@ -21,7 +27,17 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.protocols import Encoder, Generator, Objective, Step
+from distembed.data.steps import Chain
+from distembed.nn.mlp import MLP, shrink
+from distembed.nn.ridge import ridge
+from distembed.protocols import (
+    Encoder,
+    Generator,
+    Objective,
+    PreparedEncoder,
+    PreparedGenerator,
+    Step,
+)
 
 __all__ = ["Network"]
 
@@ -40,6 +56,7 @@ class Network(nn.Module):
         objectives: Further losses, added to the generator's.
     """
 
+    linear: Tensor
     z_centre: Tensor
     z_scale: Tensor
 
@@ -47,28 +64,55 @@ class Network(nn.Module):
         self,
         encoder: nn.Module,
         generator: nn.Module,
-        transform: nn.Module,
+        transform: Chain,
         latent: int,
         objectives: Sequence[Objective] = (),
     ) -> None:
         super().__init__()
-        self.encoder, self.generator, self.transform = encoder, generator, transform
+        self.encoder, self.generator = encoder, generator
+        self.transform = transform
         self.objectives = tuple(objectives)
+        self.shrinkage = MLP(latent + 1, latent, 4 * latent)
+        shrink(cast(nn.Linear, self.shrinkage[-1]), 0.01)
+        self.register_buffer("linear", torch.zeros(2 * latent + 2, latent))
         self.register_buffer("z_centre", torch.zeros(latent))
         self.register_buffer("z_scale", torch.ones(latent))
 
     @torch.no_grad()
-    def prepare(self, batch: SetBatch) -> None:
-        """Let each part look at training sets once, before the first step."""
-        batch = self.to_ground(batch)
-        if hasattr(self.encoder, "prepare"):
-            self.encoder.prepare(batch)
-        z = cast(Encoder, self.encoder)(batch)
+    def prepare(self, batch: SetBatch, sizes: Sequence[int], rng: torch.Generator) -> None:
+        """Let each part look at training sets once, before the first step.
+
+        Args:
+            batch: Training sets.
+            sizes: Context sizes that training will draw.
+            rng: Source of draws, on the CPU.
+        """
+        device = self.z_centre.device
+        ground = self.to_ground(batch.to(device))
+        if isinstance(self.encoder, PreparedEncoder):
+            self.encoder.prepare(ground)
+        z = cast(Encoder, self.encoder)(ground)
         deviation = z.std(0, unbiased=False)
         self.z_centre.copy_(z.mean(0))
         self.z_scale.copy_(deviation.clamp_min(LEAST_SCALE * deviation.max().clamp_min(1e-6)))
-        if hasattr(self.generator, "prepare"):
-            self.generator.prepare(batch, self.condition(z, batch.effective_sizes))
+        whole = self._standardise(z)
+        if isinstance(self.generator, PreparedGenerator):
+            # whole sets: what the generator reads is the distribution, and shrinkage comes before
+            self.generator.prepare(ground, torch.cat([whole, whole.new_zeros(len(z), 1)], 1))
+        self._prepare_shrinkage([batch.split(m, max(m, 64), rng) for m in sizes])
+
+    def _prepare_shrinkage(self, parts: Sequence[tuple[SetBatch, SetBatch]]) -> None:
+        """Regress the embedding of one part of a set on that of a disjoint one."""
+        device = self.z_centre.device
+        design, gap, trust = [], [], []
+        for part, other in parts:
+            u = self._standardise(self.encode(part.to(device))).double()
+            s = _uncertainty(part.effective_sizes).to(device)
+            gap.append(self._standardise(self.encode(other.to(device))).double() - u)
+            design.append(_basis(u, s))
+            trust.append((1 - _uncertainty(other.effective_sizes).square()).to(device))
+        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(trust), intercept=False)
+        self.linear.copy_(fit.weight)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
         """Transform atoms to the model's ground space."""
@@ -80,11 +124,11 @@ class Network(nn.Module):
         return z
 
     def condition(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Standardise embeddings for the generator and append their uncertainty, `(B, L + 1)`."""
-        scaled = (z - self.z_centre) / self.z_scale
-        if sizes is None:
-            return torch.cat([scaled, scaled.new_zeros(len(z), 1)], 1)
-        return torch.cat([scaled, (8 / sizes).sqrt().to(scaled).unsqueeze(1)], 1)
+        """Standardise and shrink embeddings for the generator, `(B, L) -> (B, L + 1)`."""
+        u = self._standardise(z)
+        s = u.new_zeros(len(u), 1) if sizes is None else _uncertainty(sizes).to(u)
+        shrunk = u + _basis(u, s) @ self.linear + s * self.shrinkage(torch.cat([u, s], 1))
+        return torch.cat([shrunk, s], 1)
 
     def loss(self, step: Step) -> Tensor:
         """Score the target of each set under the embedding of its context, `(B,)`."""
@@ -98,8 +142,22 @@ class Network(nn.Module):
         return loss
 
     @torch.no_grad()
-    def sample(self, z: Tensor, n: int, rng: torch.Generator, sizes: Tensor | None = None) -> Tensor:
-        """Draw atoms in the user's units, `(B, n, *event)`."""
-        x = cast(Generator, self.generator).sample(self.condition(z, sizes), n, rng)
-        out: Tensor = self.transform.inverse(x.flatten(0, 1))
-        return out.unflatten(0, (len(z), n))
+    def sample(
+        self, z: Tensor, n: int, rng: torch.Generator, sizes: Tensor | None = None
+    ) -> Tensor:
+        """Draw atoms in the ground space, `(B, n, *event)`."""
+        return cast(Generator, self.generator).sample(self.condition(z, sizes), n, rng)
+
+    def _standardise(self, z: Tensor) -> Tensor:
+        return (z - self.z_centre) / self.z_scale
+
+
+def _uncertainty(sizes: Tensor) -> Tensor:
+    """One for a set of nothing, zero for infinitely many atoms, `(B, 1)`."""
+    return (8 / (8 + sizes)).sqrt().unsqueeze(1)
+
+
+def _basis(u: Tensor, s: Tensor) -> Tensor:
+    """What shrinkage is linear in, `(B, 2 L + 2)`; zero where s is."""
+    affine = s * torch.cat([u, torch.ones_like(s)], 1)
+    return torch.cat([affine, s * affine], 1)

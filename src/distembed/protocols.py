@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from distembed.batch import SetBatch
 
-__all__ = ["Collection", "Divergence", "Encoder", "Generator", "Objective", "Step"]
+__all__ = [
+    "Collection",
+    "Divergence",
+    "Encoder",
+    "Generator",
+    "Objective",
+    "PreparedEncoder",
+    "PreparedGenerator",
+    "Step",
+]
 
 
 @runtime_checkable
@@ -72,14 +81,29 @@ class Collection(Protocol):
 class Encoder(Protocol):
     """A map from the empirical distribution of a set to a vector; it can see nothing else.
 
-    Built as `(event_shape, latent, **options)`. Where it has a method `prepare(batch)`, training
-    calls it once before the first step.
+    Built as `(event_shape, latent, **options)`.
     """
 
     latent: int
 
     def __call__(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
+
+
+@runtime_checkable
+class PreparedEncoder(Protocol):
+    """An encoder that looks at training sets once before the first step: scales, bandwidths."""
+
+    def prepare(self, batch: SetBatch) -> None:
+        """Set buffers from training sets."""
+
+
+@runtime_checkable
+class PreparedGenerator(Protocol):
+    """A generator that looks at training sets and their z once before the first step."""
+
+    def prepare(self, batch: SetBatch, z: Tensor) -> None:
+        """Set buffers from training sets and their embeddings `(B, L)`."""
 
 
 @runtime_checkable

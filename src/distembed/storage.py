@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +88,9 @@ def read_folder(path: str | Path) -> Stored:
         config = json.loads((folder / CONFIG).read_text())
         version = int(config["format"])
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder / CONFIG} is damaged: {error!r}. Copy the model again.") from error
+        raise ValueError(
+            f"{folder / CONFIG} is damaged: {error!r}. Copy the model again."
+        ) from error
     if version > FORMAT:
         raise ValueError(
             f"{folder} has format {version}, and this distembed reads up to {FORMAT}; it was made "

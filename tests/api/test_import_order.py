@@ -9,8 +9,8 @@ import distembed
 
 ROOT = Path(distembed.__file__).parent
 ORDER = """
-version rng registry batch protocols testing nn divergences data sets encoders generators training
-geometry network embeddings storage card calibrate model evaluation report apps cli
+version rng registry files batch protocols testing nn divergences data sets encoders generators
+training geometry network spec embeddings storage card calibrate model evaluation report apps cli
 """.split()
 APART = {"encoders": {"generators"}, "generators": {"encoders"}}
 

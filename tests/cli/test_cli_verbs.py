@@ -46,9 +46,11 @@ def test_fit_refuses_a_model_that_is_there_and_obeys_force(run, work, tmp_path):
     refused = run(*words)
     assert (refused.code, "--force" in refused.err) == (1, True)
     before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    (tmp_path / "model" / "report.html").write_text("of the old model")
     again = run(*words, "train.seed=1", "--force")
     assert again.code == 0, again.err
     assert (tmp_path / "model" / "model.safetensors").read_bytes() != before
+    assert not (tmp_path / "model" / "report.html").exists()
 
 
 def test_fit_goes_on_where_it_was_killed(run, work, tmp_path, monkeypatch):
@@ -132,6 +134,16 @@ def test_embed_matches_features_by_name(run, work, tmp_path):
     assert [[r["id"], r["z0"], r["z3"]] for r in a] == [[r["id"], r["z0"], r["z3"]] for r in b]
 
 
+def test_only_the_features_of_the_model_are_read(run, work, tmp_path):
+    fitted = ["fit", *QUICK, f"data.path={work / 'cells.csv'}", "data.columns='[hm]*'"]
+    done = run(*fitted, "--out", tmp_path / "model")
+    assert done.code == 0, done.err
+    gap = np.full(len(cells()["mass"]), np.nan)
+    other = write_csv(tmp_path / "other.csv", cells() | {"hazard": gap})
+    done = run("embed", tmp_path / "model", other, "-o", tmp_path / "z.csv")
+    assert done.code == 0, done.err
+
+
 def test_options_override_how_the_model_was_fitted(run, work, tmp_path):
     out = tmp_path / "z.csv"
     done = run("embed", work / "model", "--by", "group", "--weights", "share", "-o", out)
@@ -160,16 +172,22 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
         assert arrays["features"].tolist() == ["height", "mass"]
 
 
-def test_distance(run, work, model, tmp_path):
+def test_distance(run, work, tmp_path):
+    shutil.copytree(work / "model", tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["calibration"] |= {"scale": 2.0, "power": 0.5, "pairs": 10}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    model = GDE.load(tmp_path / "model")
     square, long = tmp_path / "square.csv", tmp_path / "long.csv"
-    assert run("distance", work / "model", "-o", square).code == 0
-    done = run("distance", work / "model", "--latent", "--long", "-o", long)
+    assert run("distance", tmp_path / "model", "-o", square).code == 0
+    done = run("distance", tmp_path / "model", "--latent", "--long", "-o", long)
     assert done.code == 0, done.err
     assert "latent units" in done.err
     table = model.embed(read(work / "cells.csv", "patient", ["height", "mass"]))
     expected = model.distances(table)
     found = rows(square)
     assert list(found[0])[1:] == [row["id"] for row in found] == table.ids.tolist()
+    assert "W2" in run("distance", tmp_path / "model", "--force", "-o", square).err
     matrix = np.array([[float(row[name]) for name in table.ids] for row in found])
     np.testing.assert_allclose(matrix, expected)
     pairs = rows(long)

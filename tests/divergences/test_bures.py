@@ -7,7 +7,8 @@ import torch
 from scipy.linalg import sqrtm
 
 from distembed.batch import SetBatch
-from distembed.divergences.bures import Bures, bures_w2, moments
+from distembed.divergences.bures import Bures, bures_w2
+from distembed.nn.per_set import moments_per_set as moments
 
 F64 = torch.float64
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from distembed.batch import SetBatch
-from distembed.divergences.bures import bures_w2, moments
+from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import pairwise_w2
 from distembed.encoders.kernel import KernelMean
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import AXES, ExactDistance, affordable_atoms
+from distembed.nn.per_set import moments_per_set as moments
 from distembed.registry import lookup
 from distembed.rng import stream
 

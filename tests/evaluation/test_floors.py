@@ -5,8 +5,8 @@ import math
 import torch
 
 from distembed.batch import SetBatch
-from distembed.divergences.bures import moments
 from distembed.evaluation.floors import gaussian, pooled, truth_again
+from distembed.nn.per_set import moments_per_set as moments
 from distembed.rng import stream
 
 

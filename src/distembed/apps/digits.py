@@ -10,6 +10,7 @@ their classes, each image weighted by its class's share. A model sees the set's 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,13 +21,13 @@ from distembed.batch import SetBatch
 from distembed.data.observations import Observations
 from distembed.divergences.exact import pairwise_w2
 from distembed.evaluation import evaluate
+from distembed.files import write_atomically
 from distembed.model import GDE
 from distembed.registry import need
 from distembed.report import overview, write_report
 from distembed.rng import stream
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label, mixtures
-from distembed.storage import write_atomically
 from distembed.training.config import TrainConfig
 
 __all__ = ["demo", "digit_pools", "mixture_w2"]
@@ -74,7 +75,9 @@ def mixture_w2(
     for row in torch.from_numpy(shares):
         w = (row[owner] / atoms.sizes[owner]).float()
         used = w > 0
-        parts.append(SetBatch(x[used], w[used] / w[used].sum(), torch.tensor([0, int(used.sum())])))
+        parts.append(
+            SetBatch(x[used], w[used] / w[used].sum(), torch.tensor([0, int(used.sum())]))
+        )
     pairs = torch.combinations(torch.arange(len(sets)))
     truth = torch.zeros(len(sets), len(sets), dtype=torch.float64)
     truth[pairs[:, 0], pairs[:, 1]] = pairwise_w2(SetBatch.concat(parts), pairs).double()
@@ -99,7 +102,8 @@ def demo(
     log(evaluation.table())
     threes, eights = (test_pool.select(test_pool.ids == digit) for digit in ("3", "8"))
     ends = {"all threes": model.embed(threes).z[0], "all eights": model.embed(eights).z[0]}
-    write_atomically(out / "evaluation.json", evaluation.dumps().encode())
+    content = json.dumps(evaluation.to_json(), indent=1) + "\n"
+    write_atomically(out / "evaluation.json", content.encode())
     overview(out / "overview.png", model=model, test=test, evaluation=evaluation, between=ends)
     return write_report(
         out / "report.html",

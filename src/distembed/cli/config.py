@@ -27,9 +27,18 @@ from distembed.generators import GENERATORS
 from distembed.registry import Family
 from distembed.training.config import Number, TrainConfig, Whole
 
-__all__ = ["DataConfig", "MemberConfig", "ModelConfig", "RunConfig", "SplitConfig", "perhaps"]
+__all__ = [
+    "DataConfig",
+    "MemberConfig",
+    "ModelConfig",
+    "Names",
+    "RunConfig",
+    "SplitConfig",
+    "perhaps",
+]
 
 Names = str | tuple[str, ...] | None
+"""One name or several."""
 
 
 class DataConfig(BaseModel):

@@ -78,7 +78,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     try:
         value = parse(text)
     except ValueError as error:
-        raise ValueError(f"{override!r}: {error}") from error
+        raise ValueError(f'{override!r}: {error}\nPut text in quotes, as key="*".') from error
     section = document
     for key in above:
         inner = section.get(key) or {}

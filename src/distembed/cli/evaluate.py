@@ -39,7 +39,7 @@ def evaluate(
     """
     path = claim(output or model / "evaluation.json", (".json",), force or output is None)
     from distembed.cli.loading import test_sets
-    from distembed.evaluation.evaluate import evaluate as run
+    from distembed.evaluation.assess import evaluate as run
     from distembed.model import GDE
 
     gde = GDE.load(model)

@@ -74,6 +74,8 @@ def fit(
         model.save(folder)
         for name in (RUN, HELD_OUT):
             (partial / name).replace(folder / name)
+        for old in ("evaluation.json", "report.html"):  # of the model that was there before
+            (folder / old).unlink(missing_ok=True)
         (partial / CHECKPOINT).unlink(missing_ok=True)
     say(f"{folder}: the model, its card and its config; next: distembed report {folder}")
 

@@ -52,7 +52,7 @@ def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets
         fitted = {k: v for k, v in fitted.items() if k not in ("meta", "metadata")}
         fitted["path"] = source
     config = DataConfig.model_validate(fitted | dict(chosen))
-    if False and not {"columns", "genes"} & set(chosen) and not config.obsm:
+    if model.features is not None and not {"columns", "genes"} & set(chosen) and not config.obsm:
         kind = "genes" if config.path.endswith(".h5ad") else "columns"
         config = config.model_copy(update={kind: model.features})
     return read_sets(config)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from distembed.cli.config import DataConfig
+from distembed.cli.config import DataConfig, Names
 
 __all__ = ["Count", "Data", "Force", "Ids", "Model", "Pairs", "Seed", "Which", "takes_data"]
 
@@ -62,7 +62,10 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(annotation: Any, text: str) -> Any:
-    kinds = str(annotation)
-    kind: Any = list[str] if "tuple" in kinds else int if "int" in kinds else str
-    repeated = " Repeatable." if "tuple" in kinds else ""
-    return Annotated[kind | None, typer.Option(help=text + repeated, rich_help_panel=_PANEL)]
+    """The option of a key: names are repeated on a command line, where a config has a list."""
+    kind: Any = str
+    if annotation == Names:
+        kind, text = list[str], f"{text} Repeatable."
+    elif "int" in str(annotation):
+        kind = int
+    return Annotated[kind | None, typer.Option(help=text, rich_help_panel=_PANEL)]

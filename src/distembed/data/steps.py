@@ -89,8 +89,8 @@ class Log1p(nn.Module):
         return torch.log1p(x * (self.scale / torch.where(total > 0, total, 1)))
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Return exp(y) - 1."""
-        return torch.expm1(y)
+        """Return exp(y) - 1, at least 0: a sample is a count as its data are."""
+        return torch.expm1(y).clamp_min(0)
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shapes stay."""

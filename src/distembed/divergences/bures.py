@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.divergences.pairing import aligned, pieces, root
+from distembed.divergences.pairing import aligned, root
+from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
 
-__all__ = ["Bures", "bures_w2", "moments", "procrustes_w2"]
+__all__ = ["Bures", "bures_w2", "procrustes_w2"]
 
 
 def bures_w2(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
@@ -74,20 +75,6 @@ def procrustes_w2(mean1: Tensor, root1: Tensor, mean2: Tensor, root2: Tensor) ->
     return root(location + shape)
 
 
-def moments(batch: SetBatch) -> tuple[Tensor, Tensor]:
-    """Return the mean `(B, D)` and covariance `(B, D, D)` of each set, in float64.
-
-    Atoms are flattened to D numbers. The covariance is that of the empirical distribution, so a
-    set of one atom has covariance zero; nothing corrects for the number of atoms.
-    """
-    x = batch.x.flatten(1).double()
-    mean = batch.mean(x)
-    centred, weights = pieces(batch, x - batch.expand(mean)), pieces(batch, batch.w.double())
-    # set by set, because outer products of all atoms at once would take N D^2 numbers
-    cov = [c.mT @ (c * w[:, None]) / w.sum() for c, w in zip(centred, weights, strict=True)]
-    return mean, torch.stack(cov)
-
-
 @dataclass(frozen=True)
 class Bures:
     """W2 between the Gaussians that share mean and covariance with two sets.
@@ -102,5 +89,5 @@ class Bures:
     def __call__(self, a: SetBatch, b: SetBatch) -> Tensor:
         """Compare set by set, `(B,)`, in the type of the atoms."""
         dtype = aligned(a, b)
-        (mean1, cov1), (mean2, cov2) = moments(a), moments(b)
+        (mean1, cov1), (mean2, cov2) = moments_per_set(a), moments_per_set(b)
         return procrustes_w2(mean1, sqrtm(cov1), mean2, sqrtm(cov2)).to(dtype)

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.encoders.moments import Moments, covariance, moment_count
+from distembed.encoders.moments import Moments, moment_count
 from distembed.nn.mlp import MLP
+from distembed.nn.per_set import apply_per_set, moments_per_set
 
 __all__ = ["DeepSets"]
 
@@ -125,13 +126,10 @@ def _relative(batch: SetBatch, x: Tensor, floor: Tensor) -> Tensor:
         centred = x - batch.expand(batch.mean(x))
         scale = (batch.mean(centred.square()) + floor.double() ** 2).sqrt()
         return centred / batch.expand(scale)
-    mean, cov = covariance(batch, x)
+    mean, cov = moments_per_set(batch, x)
     eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     # Cholesky and not eigh: its gradient exists where eigenvalues coincide
     factor = torch.linalg.cholesky(cov + floor.double() ** 2 * eye)
     inverse = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
     centred = x - batch.expand(mean)
-    if batch.equal is not None:
-        block = centred.view(len(batch), batch.equal, -1)
-        return (block @ inverse.mT).flatten(0, 1)
-    return (batch.expand(inverse) @ centred.unsqueeze(2)).squeeze(2)
+    return apply_per_set(batch, inverse, centred)

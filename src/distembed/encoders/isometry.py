@@ -38,6 +38,8 @@ class Isometry(nn.Module):
     def fit(self, v: Tensor) -> None:
         """Turn the map towards the principal axes of `v (B, K)`."""
         rank = min(*self.rows.shape)
+        if not rank:
+            return
         centre = v.double().mean(0)
         _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=True)
         # the sign of an axis is arbitrary: fix it, so that equal data give equal embeddings

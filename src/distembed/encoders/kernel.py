@@ -1,6 +1,6 @@
-r"""The kernel mean embedding by random Fourier features (Smola et al., 2007; Rahimi, Recht, 2007).
+r"""The kernel mean by random Fourier features (Smola et al., 2007; Rahimi and Recht, 2007).
 
-$z = \mathbb{E}_P[\phi(X)]$ with $\phi(x) = \sqrt{2/L}\,(\cos \omega_j^\top x, \sin \omega_j^\top x)$
+$z = \mathbb{E}_P[\phi(X)]$, $\phi(x) = \sqrt{2/L}\,(\cos \omega_j^\top x, \sin \omega_j^\top x)$,
 and $\omega_j \sim N(0, I / \sigma_j^2)$, so that $\|z_1 - z_2\|$ approximates the maximum mean
 discrepancy under a Gaussian kernel. The bandwidth is a multiple of the median distance between
 training atoms; with several multiples the frequencies are shared out among them.

@@ -1,9 +1,8 @@
 r"""Untrained summaries whose Euclidean distances are known distances of distributions.
 
 - `mean`: $\mu$. Distances are those of the means, a lower bound of W2.
-- `mean_cov`: $(\mu, \Sigma^{1/2})$. $\|\mu_1 - \mu_2\|^2 + \|\Sigma_1^{1/2} - \Sigma_2^{1/2}\|_F^2$
-  is an upper bound of the squared Bures distance (equal where the covariances commute), which
-  itself is a lower bound of W2^2 (Gelbrich, 1990).
+- `mean_cov`: $(\mu, \Sigma^{1/2})$. Its squared distance is an upper bound of the squared Bures
+  distance, equal where covariances commute; Bures is a lower bound of W2 (Gelbrich, 1990).
 - `quantiles`: $\sqrt{D}\,K \int_{k/K}^{(k+1)/K} F^{-1}_\theta(u)\,du$ over projections $\theta$
   and bins k, a discretised sliced W2 (Bonneel et al., 2015), scaled so that a shift by $\delta$
   moves the vector by about $\|\delta\|$. Bin means are continuous in the weights, single
@@ -13,17 +12,18 @@ r"""Untrained summaries whose Euclidean distances are known distances of distrib
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.encoders.isometry import Isometry
+from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
 from distembed.rng import stream
 
-__all__ = ["Moments", "covariance", "moment_count"]
+__all__ = ["Moments", "moment_count"]
 
 Kind = Literal["mean", "mean_cov", "quantiles"]
 AXES = 16
@@ -34,21 +34,6 @@ def moment_count(d: int) -> int:
     """Number of distinct entries of mean and root covariance in d dimensions."""
     axes = min(d, AXES)
     return d + axes * (axes + 1) // 2
-
-
-def covariance(batch: SetBatch, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean `(B, D)` and covariance `(B, D, D)` of `x (N, D)` in float64.
-
-    The covariance is that of the empirical distribution, with no correction for its size: an
-    encoder must not know how many atoms there are.
-    """
-    x = x.double()
-    mean = batch.mean(x)
-    centred = x - batch.expand(mean)
-    if batch.equal is not None:
-        block = centred.view(len(batch), batch.equal, -1)
-        return mean, block.mT @ block / batch.equal
-    return mean, batch.mean(centred.unsqueeze(2) * centred.unsqueeze(1))
 
 
 class Moments(nn.Module):
@@ -93,11 +78,18 @@ class Moments(nn.Module):
             axes_ = torch.linalg.qr(random)[0] if count < d else torch.eye(d)
         self.register_buffer("axes", axes_)
         self.register_buffer("floor", torch.tensor(0.02))
-        size = {"mean": d, "mean_cov": d + count * (count + 1) // 2, "quantiles": count * bins}
-        self.isometry = Isometry(size[kind], latent)
+        pairs = count * (count + 1) // 2
+        if kind == "mean_cov":
+            # Each has coordinates of its own: many noisy covariances must not crowd out the mean.
+            means = min(d, max(math.ceil(2 * latent / 3), latent - pairs))
+            parts = [(d, means), (pairs, latent - means)]
+        else:
+            parts = [(d if kind == "mean" else count * bins, latent)]
+        self.sizes = [size for size, _ in parts]
+        self.isometries = nn.ModuleList([Isometry(size, most) for size, most in parts])
 
     def prepare(self, batch: SetBatch) -> None:
-        """Fix the axes from the atoms of training sets and the isometry from their vectors."""
+        """Fix the axes from the atoms of training sets and the isometries from their vectors."""
         x = batch.x.flatten(1).double()
         if self.kind == "mean_cov":
             centred = x - batch.mean(x).mean(0)
@@ -106,7 +98,9 @@ class Moments(nn.Module):
             if self.axes.shape[1] < self.axes.shape[0]:
                 top = torch.linalg.eigh(pooled)[1].flip(1)[:, : self.axes.shape[1]]
                 self.axes.copy_(top)
-        self.isometry.fit(self.vector(batch))
+        vectors = self.vector(batch).split(self.sizes, 1)
+        for isometry, vector in zip(self.isometries, vectors, strict=True):
+            cast(Isometry, isometry).fit(vector)
 
     def vector(self, batch: SetBatch) -> Tensor:
         """Return the vector before the isometry, `(B, K)` float64."""
@@ -117,15 +111,15 @@ class Moments(nn.Module):
         if self.kind == "quantiles":
             bins = _binned_quantiles(batch, projected, self.bins)
             return bins.flatten(1) * math.sqrt(x.shape[1] / (self.axes.shape[1] * self.bins))
-        _, cov = covariance(batch, projected)
+        _, cov = moments_per_set(batch, projected)
         eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
         root = sqrtm(cov + self.floor.double() ** 2 * eye)
         return torch.cat([batch.mean(x), _half_vector(root)], 1)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        z: Tensor = self.isometry(self.vector(batch))
-        return z
+        vectors = self.vector(batch).split(self.sizes, 1)
+        return torch.cat([f(v) for f, v in zip(self.isometries, vectors, strict=True)], 1)
 
 
 def _half_vector(s: Tensor) -> Tensor:

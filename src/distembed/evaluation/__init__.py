@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from distembed.registry import Family, Member
 
 if TYPE_CHECKING:
+    from distembed.evaluation.assess import evaluate
     from distembed.evaluation.judged import Evaluated
     from distembed.evaluation.record import Evaluation, Pairs, Row
 
-__all__ = ["BASELINES", "Evaluated", "Evaluation", "Pairs", "Row"]
+__all__ = ["BASELINES", "Evaluated", "Evaluation", "Pairs", "Row", "evaluate"]
 
 _HOME = "distembed.evaluation.baselines"
 BASELINES: Family = {
@@ -28,8 +29,7 @@ BASELINES: Family = {
 
 
 def __getattr__(name: str) -> Any:
-    # the function `evaluate` is in the module of that name, which would hide it here
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "judged" if name == "Evaluated" else "record"
+    home = {"Evaluated": "judged", "evaluate": "assess"}.get(name, "record")
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.divergences.bures import moments, procrustes_w2
+from distembed.divergences.bures import procrustes_w2
 from distembed.divergences.exact import pairwise_w2
 from distembed.encoders.kernel import KernelMean
 from distembed.encoders.moments import Moments
+from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
 from distembed.rng import stream
 
@@ -185,7 +186,7 @@ def _mean_and_root(batch: SetBatch) -> tuple[Tensor, Tensor]:
     if x.shape[1] > AXES:
         centred = x - mean.mean(0)
         x = centred @ _principal_axes(centred * batch.w[:, None].double().sqrt())
-    return mean, sqrtm(moments(batch.replace(x=x))[1])
+    return mean, sqrtm(moments_per_set(batch, x)[1])
 
 
 def _principal_axes(x: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ def geometry(
     distances = {name: latent_distances(v, truth.index).numpy() for name, v in z.items()}
     for name in baselines:
         baseline = lookup(BASELINES, name, "baseline")()
-        distances[name] = baseline(sets.target, truth.index).double().numpy()
+        distances[name] = baseline(sets.context, truth.index).double().numpy()
     notes = {}
     if not truth.exact:
         ot = lookup(BASELINES, "ot", "baseline")()

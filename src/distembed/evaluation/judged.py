@@ -6,7 +6,6 @@ atoms are others, judges. Distances are taken in the model's ground space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,8 +36,9 @@ class Embedded(Protocol):
 class Evaluated(Protocol):
     """What `evaluate` asks of a model; a kernel mean or a user's own model will do.
 
-    More is used where it is there: `sample(z, n, rng)` for reconstruction, `transform(x)` to the
-    ground space, `untrained()` for a baseline, `features` to match columns by name, and
+    More is used where it is there: `sample(z, n, rng)` for reconstruction; `transform(x)` to the
+    ground space, and then `sample(z, n, rng, sizes, ground="model")`, told the sizes of the sets
+    and drawing in that space; `untrained()` for a baseline, `features` to match columns by name, and
     `fingerprints` (with `salt` and `hashes`) to refuse training sets.
     """
 
@@ -105,15 +105,22 @@ def embed(model: Evaluated, sets: Halves) -> Tensor:
     return torch.as_tensor(np.asarray(model.embed(sets.given).z)).double()
 
 
-def draw(model: Any, z: Tensor, sizes: Sequence[int], seed: int) -> SetBatch:
-    """Draw `sizes[b]` atoms from each embedding, in the ground space."""
+def draw(model: Any, z: Tensor, sets: Halves, seed: int) -> SetBatch:
+    """Draw as many atoms from each embedding as its target half has, in the ground space."""
     rng = stream(seed, "draw")
+    counts, behind = sets.target.sizes.tolist(), sets.given.effective_sizes.numpy()
     atoms: list[Tensor] = []
     for start in range(0, len(z), 32):
-        counts = sizes[start : start + 32]
-        x = torch.as_tensor(model.sample(z[start : start + 32].float().numpy(), max(counts), rng))
-        atoms += [part[:m] for part, m in zip(x, counts, strict=True)]
-    return _ground(model, SetBatch.from_list(atoms))
+        part = slice(start, start + 32)
+        some, most = z[part].float().numpy(), max(counts[part])
+        # in the ground space at once: a transform may lose what its inverse cannot give back
+        if hasattr(model, "transform"):
+            x = model.sample(some, most, rng, sizes=behind[part], ground="model")
+        else:
+            x = model.sample(some, most, rng)
+        atoms += [torch.as_tensor(a[:m]) for a, m in zip(x, counts[part], strict=True)]
+    batch = SetBatch.from_list(atoms)
+    return batch.replace(x=batch.x.flatten(1))
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def reconstruction(
     """
     sizes = sets.target.sizes.tolist()
     drawn = {
-        name: draw(model, z[name], sizes, seed)
+        name: draw(model, z[name], sets, seed)
         for name, model in models.items()
         if hasattr(model, "sample")
     }

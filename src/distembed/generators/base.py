@@ -2,7 +2,8 @@ r"""The conditional Gaussian that a generator starts from.
 
     X | z ~ N(l(z), S(z)^2 + f^2 I),      l and S affine in z plus a small network
 
-S is a symmetric matrix up to `FULL_UP_TO` dimensions and diagonal above; f is a floor. An
+S is a symmetric matrix up to `FULL_UP_TO` dimensions and a number above, where single features may
+be almost constant and a scale of their own would be a trap; f is a floor. An
 embedding whose distances are those of W2 holds location and *root* covariance almost linearly,
 which is why S and not its logarithm or its Cholesky factor is what is predicted. `prepare` solves
 for the affine part by ridge regression on the moments of training sets. It stays fixed from then
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.nn.mlp import MLP, shrink
+from distembed.nn.per_set import apply_per_set, moments_per_set
+from distembed.nn.ridge import ridge
 
 __all__ = ["FULL_UP_TO", "ConditionalGaussian", "Gaussian"]
 
@@ -30,7 +33,7 @@ FULL_UP_TO = 32
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Location `(B, D)` and scale: lower Cholesky factors `(B, D, D)` or deviations `(B, D)`."""
+    """Location `(B, D)` and scale: lower Cholesky factors `(B, D, D)` or deviations `(B, 1)`."""
 
     location: Tensor
     scale: Tensor
@@ -42,10 +45,7 @@ class Gaussian:
             return centred / batch.expand(self.scale)
         eye = torch.eye(centred.shape[1], dtype=centred.dtype, device=centred.device)
         inverse = torch.linalg.solve_triangular(self.scale, eye.expand_as(self.scale), upper=False)
-        if batch.equal is not None:
-            block = centred.view(len(batch), batch.equal, -1)
-            return (block @ inverse.mT).flatten(0, 1)
-        return (batch.expand(inverse) @ centred.unsqueeze(2)).squeeze(2)
+        return apply_per_set(batch, inverse, centred)
 
     def colour(self, u: Tensor) -> Tensor:
         """Undo `whiten` for `(B, n, D)` residuals."""
@@ -53,9 +53,9 @@ class Gaussian:
         return self.location.unsqueeze(1) + scaled
 
     def log_volume(self) -> Tensor:
-        """Logarithm of the determinant of the scale, `(B,)`."""
+        """Logarithm of the determinant of the scale over D, `(B,)`."""
         diagonal = self.scale if self.scale.ndim == 2 else self.scale.diagonal(dim1=1, dim2=2)
-        return diagonal.log().sum(1)
+        return diagonal.log().mean(1)
 
 
 class ConditionalGaussian(nn.Module):
@@ -77,7 +77,7 @@ class ConditionalGaussian(nn.Module):
         super().__init__()
         self.dim, self.full, self.floor = dim, dim <= FULL_UP_TO, floor
         self.register_buffer("unit", torch.tensor(1.0))
-        outputs = dim + (dim * (dim + 1) // 2 if self.full else dim)
+        outputs = dim + (dim * (dim + 1) // 2 if self.full else 1)
         self.register_buffer("weight", torch.zeros(outputs, latent))
         self.register_buffer("bias", self._pack(torch.zeros(1, dim), torch.eye(dim)[None])[0])
         self.register_buffer("left_over", torch.ones(outputs))
@@ -88,29 +88,24 @@ class ConditionalGaussian(nn.Module):
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Solve for the affine part from the moments of training sets."""
-        x = batch.x.flatten(1).double()
-        mean = batch.mean(x)
-        centred = x - batch.expand(mean)
-        spread = batch.mean(centred.square())
-        self.unit.copy_((spread.mean() + mean.var(0, unbiased=False).mean()).sqrt())
+        mean, cov = moments_per_set(batch)
+        level = cov.diagonal(dim1=1, dim2=2).mean(1)
+        self.unit.copy_((level.mean() + mean.var(0, unbiased=False).mean()).sqrt())
         floor = (self.floor * self.unit.double()).square()
         # the plain covariance of m atoms is too small by (m - 1) / m for the atoms of a target
         unbias = 1 / (1 - 1 / batch.effective_sizes).clamp_min(0.5)
         if self.full:
-            cov = batch.mean(centred.unsqueeze(2) * centred.unsqueeze(1))
             values, vectors = torch.linalg.eigh(cov * unbias[:, None, None])
             root = (vectors * (values - floor).clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
         else:
-            root = (spread * unbias[:, None] - floor).clamp_min(0).sqrt().diag_embed()
+            root = (level * unbias - floor).clamp_min(0).sqrt()[:, None, None]
         wanted = self._pack(mean, root)
-        design = torch.cat([z.double(), z.new_ones(len(z), 1, dtype=torch.float64)], 1)
-        ridge = 1e-5 * len(z) * torch.eye(design.shape[1], dtype=torch.float64, device=z.device)
-        ridge[-1, -1] = 0
-        solution = torch.linalg.solve(design.T @ design + ridge, design.T @ wanted)
-        self.weight.copy_(solution[:-1].T)
-        self.bias.copy_(solution[-1])
-        left_over = (design @ solution - wanted).square().mean(0).sqrt()
-        self.left_over.copy_(left_over.clamp_min(self.floor * self.unit))
+        # moments of few atoms are noise: they count as they would beside eight atoms of all sets
+        trust = (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1)
+        fit = ridge(z, wanted, trust)
+        self.weight.copy_(fit.weight.T)
+        self.bias.copy_(fit.bias)
+        self.left_over.copy_(fit.error.clamp_min(0.1 * self.floor * self.unit))
 
     def forward(self, z: Tensor) -> Gaussian:
         """Return the Gaussian of each set."""
@@ -133,10 +128,10 @@ class ConditionalGaussian(nn.Module):
         The scale is measured in training deviations, so that units do not move the loss.
         """
         distance = batch.mean(gaussian.whiten(batch).square().sum(1)) / 2
-        return (distance + gaussian.log_volume()) / self.dim - self.unit.log()
+        return distance / self.dim + gaussian.log_volume() - self.unit.log()
 
     def _pack(self, location: Tensor, root: Tensor) -> Tensor:
         if self.full:
             row, column = torch.triu_indices(self.dim, self.dim, device=root.device)
             return torch.cat([location, root[:, row, column]], 1)
-        return torch.cat([location, root.diagonal(dim1=1, dim2=2)], 1)
+        return torch.cat([location, root[:, :1, 0]], 1)

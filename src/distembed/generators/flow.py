@@ -96,4 +96,5 @@ class Flow(nn.Module):
             first = velocity(u, k)
             second = velocity(u + h * first, k + 1)
             u = u + h / 2 * (first + second)
-        return gaussian.colour(u).reshape(len(z), n, *self.event_shape)
+        drawn: Tensor = gaussian.colour(u)
+        return drawn.reshape(len(z), n, *self.event_shape)

@@ -32,7 +32,9 @@ class _Block(nn.Module):
     def forward(self, h: Tensor, condition: Tensor, time: Tensor, expand: Expand) -> Tensor:
         a, b = (expand(self.by_condition(condition)) + self.by_time(time)).chunk(2, -1)
         normed = functional.layer_norm(h, h.shape[-1:])
-        out: Tensor = h + self.outer(functional.silu(self.inner(torch.addcmul(normed + b, a, normed))))
+        out: Tensor = h + self.outer(
+            functional.silu(self.inner(torch.addcmul(normed + b, a, normed)))
+        )
         return out
 
 

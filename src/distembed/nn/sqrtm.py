@@ -22,15 +22,18 @@ class _Sqrtm(torch.autograd.Function):
         values, vectors = torch.linalg.eigh(a)
         roots = values.clamp_min(0).sqrt()
         ctx.save_for_backward(roots, vectors)
-        return (vectors * roots.unsqueeze(-2)) @ vectors.mT
+        root: Tensor = (vectors * roots.unsqueeze(-2)) @ vectors.mT
+        return root
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         roots, vectors = ctx.saved_tensors
         inner = vectors.mT @ (grad + grad.mT) / 2 @ vectors
         total = roots.unsqueeze(-1) + roots.unsqueeze(-2)
-        return vectors @ (inner / total.clamp_min(torch.finfo(roots.dtype).tiny)) @ vectors.mT
+        smallest = torch.finfo(roots.dtype).tiny
+        derivative: Tensor = vectors @ (inner / total.clamp_min(smallest)) @ vectors.mT
+        return derivative
 
 
 def sqrtm(a: Tensor) -> Tensor:
@@ -48,5 +51,5 @@ def sqrtm(a: Tensor) -> Tensor:
         tensor([[2., 0.],
                 [0., 2.]])
     """
-    root: Tensor = _Sqrtm.apply(a)
+    root: Tensor = _Sqrtm.apply(a)  # type: ignore[no-untyped-call]
     return root

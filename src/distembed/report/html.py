@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distembed.files import write_atomically
 from distembed.registry import need
 from distembed.report import figures
 from distembed.report.colour import choose_column, colouring
@@ -24,7 +25,6 @@ from distembed.report.results import metrics_of
 from distembed.report.samples import Between, interpolate, read_pairs
 from distembed.report.style import SEQUENTIAL
 from distembed.sets.fingerprint import fingerprints
-from distembed.training.checkpoint import write_atomically
 from distembed.version import __version__
 
 if TYPE_CHECKING:
@@ -156,11 +156,9 @@ def _seen(model: GDE, test: Collection) -> int:
 def _facts(model: GDE, embeddings: Embeddings) -> list[Fact]:
     sizes = np.asarray(embeddings.sizes)
     shape = tuple(model.event_shape)
-    atom = (
-        f"{' × '.join(map(str, shape))} {'images' if are_images(shape) else 'numbers'}"
-        if shape
-        else "numbers"
-    )
+    images = are_images(shape)
+    size = " × ".join(str(side) for side in shape if side > 1 or not images)
+    atom = f"{size} {'images' if images else 'numbers'}".strip()
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
     facts = [
         Fact("sets", f"{len(sizes):,}"),

@@ -106,5 +106,6 @@ def _inline(text: str) -> str:
 
 def _marks(text: str) -> str:
     text = re.sub(r"\[([^\]]+)\]\((https?://[^\s)]+)\)", r'<a href="\2">\1</a>', text)
-    text = re.sub(r"\*\*(\S(?:.*?\S)?)\*\*", r"<strong>\1</strong>", text)
+    # no star next to or inside the pair, so that the two marks can never cross
+    text = re.sub(r"(?<!\*)\*\*(?!\*)(\S(?:[^*]*\S)?)\*\*(?!\*)", r"<strong>\1</strong>", text)
     return re.sub(r"(?<![\w*])\*(\S(?:[^*]*\S)?)\*(?![\w*])", r"<em>\1</em>", text)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distembed.files import write_atomically
 from distembed.registry import need
 from distembed.report import plots
 from distembed.report.colour import choose_column, colouring
@@ -20,7 +21,6 @@ from distembed.report.images import are_images, as_images, tone_of
 from distembed.report.plane import pca_plane, spread_along
 from distembed.report.samples import Between, interpolate, project, read_pairs, view_of
 from distembed.report.style import ACCENT, drawing
-from distembed.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure

@@ -1,10 +1,7 @@
 """Plots of arrays: axes in, axes out, and nothing else is touched.
 
 Text and lines take the colours of the axes they are drawn in, so each function fits into any
-figure of the user:
-
-    figure, ax = plt.subplots()
-    plots.embedding_map(ax, table.z, table.meta["tissue"])
+figure of the user: `plots.embedding_map(ax, table.z, table.meta["tissue"])`.
 """
 
 from __future__ import annotations
@@ -187,8 +184,7 @@ def distance_scatter(
         ax: Where to draw.
         latent: `(P,)`.
         w2: `(P,)`.
-        line: What a latent distance is read as; the identity where left out, as for distances
-            that are calibrated.
+        line: What a latent distance is read as, such as `model.calibration`, else the identity.
     """
     size = float(np.clip(9000 / len(w2), 4, 20))
     many = len(w2) > _MANY

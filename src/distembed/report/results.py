@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "Metric", "metrics_of", "number"]
 
+_AGAINST = "reconstruction against held-out atoms, in the model's ground space"
 _METRICS = {
-    "sliced_w2": ("Sliced W2", "reconstruction against held-out atoms"),
-    "energy": ("Energy distance", "reconstruction against held-out atoms"),
-    "w2": ("W2", "reconstruction against held-out atoms, in the model's ground space"),
+    "sliced_w2": ("Sliced W2", _AGAINST),
+    "energy": ("Energy distance", _AGAINST),
+    "w2": ("W2", _AGAINST),
     "spearman_w2": ("Rank correlation with W2", "Spearman, all pairs of sets"),
     "spearman_w2_near": ("Rank correlation with W2, near pairs", "Spearman, the closest tenth"),
 }

@@ -8,7 +8,6 @@ tensors travel as JSON in the header of the file.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-__all__ = ["Checkpoint", "write_atomically"]
+from distembed.files import write_atomically
 
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+__all__ = ["Checkpoint"]
 
 
 class Checkpoint:
@@ -65,14 +59,16 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 header = file.metadata()
-                found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                found = {name: file.get_tensor(name) for name in file.keys()}
         except SafetensorError as error:
             raise ValueError(
                 f"The checkpoint {self.path} is damaged ({error}); delete it to start again."
             ) from error
         before = json.loads(header["config"])
         if before != self.config:
-            changed = sorted(k for k in before | self.config if before.get(k) != self.config.get(k))
+            changed = sorted(
+                k for k in before | self.config if before.get(k) != self.config.get(k)
+            )
             raise ValueError(
                 f"The checkpoint {self.path} belongs to a run with another {', '.join(changed)}; "
                 "a run resumes only with the settings it began with. Delete the file, or name "

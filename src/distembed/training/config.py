@@ -44,7 +44,7 @@ class TrainConfig(BaseModel):
     steps: Whole = Field(default=4000, ge=1, description="Most steps of the optimiser.")
     batch: Whole = Field(default=32, ge=1, description="Sets a step.")
     context: tuple[Whole, Whole] = Field(
-        default=(8, 256),
+        default=(8, 512),
         description="Fewest and most atoms of a set that are encoded; one number fixes it.",
     )
     target: Whole = Field(

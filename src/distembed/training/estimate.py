@@ -27,7 +27,9 @@ class Estimate:
     def __str__(self) -> str:
         minutes = self.seconds / 60
         time_ = f"{self.seconds:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min"
-        return f"about {time_ if minutes < 90 else f'{minutes / 60:.1f} h'}, {self.megabytes:.0f} MB"
+        return (
+            f"about {time_ if minutes < 90 else f'{minutes / 60:.1f} h'}, {self.megabytes:.0f} MB"
+        )
 
 
 def estimate(module: nn.Module, loss: Callable[[int], Tensor], steps: int) -> Estimate:
@@ -51,7 +53,7 @@ def estimate(module: nn.Module, loss: Callable[[int], Tensor], steps: int) -> Es
         began = time.perf_counter()
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             value = loss(k)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         seconds.append(time.perf_counter() - began)
         largest = max(largest, kept)
     module.zero_grad(set_to_none=True)

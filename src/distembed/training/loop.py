@@ -85,14 +85,16 @@ def train(
         indices=indices,
     )
     module.to(runtime.device).train()
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
     # fused AdamW is a third faster than the default, on the CPU too
     optimizer = torch.optim.AdamW(
         parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
     average = copy.deepcopy(module).eval().requires_grad_(False)
-    averaged = [
-        a for a, p in zip(average.parameters(), module.parameters(), strict=True) if p.requires_grad
+    averaged: list[Tensor] = [
+        a
+        for a, p in zip(average.parameters(), module.parameters(), strict=True)
+        if p.requires_grad
     ]
     best = {name: value.clone() for name, value in average.state_dict().items()}
     tensors = {
@@ -152,7 +154,7 @@ def train(
                 group["lr"] = lr
             loss = loss_of(k)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             _refuse_infinite(k, loss, nn.utils.clip_grad_norm_(parameters, config.clip))
             optimizer.step()
             # an average that starts at once would remember the first weights for too long
@@ -182,7 +184,7 @@ def _learning_rate(config: TrainConfig, k: int) -> float:
 def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
     if not math.isfinite(float(norm)):
         raise ValueError(
-            f"The loss at step {k} is {float(loss):.3g} with a gradient of norm {float(norm):.3g}. "
+            f"The loss at step {k} is {float(loss):.3g}, its gradient's norm {float(norm):.3g}. "
             "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or "
             "lower the learning rate."
         )

@@ -11,7 +11,10 @@ from distembed.data.arrays import from_arrays
 from distembed.data.observations import Observations
 from distembed.data.synthetic import Gaussians
 from distembed.evaluation import BASELINES
-from distembed.evaluation.evaluate import evaluate
+from distembed.evaluation.assess import evaluate
+from distembed.evaluation.judged import Halves
+from distembed.evaluation.metrics import resamples
+from distembed.evaluation.reconstruction import reconstruction
 from distembed.rng import as_generator
 from distembed.sets.construct import by_label
 from distembed.sets.fingerprint import fingerprints
@@ -138,6 +141,19 @@ def test_the_halves_are_disjoint():
     assert not context & target
     assert context | target == set(range(100))
     assert set(model.seen[0].x.flatten().tolist()) == context
+
+
+def test_no_rival_sees_the_target_half():
+    """Where the target lies far away, whoever is near has looked."""
+    context = known(6).batch(range(6))
+    target = context.replace(x=context.x + 50)
+    model = MeanModel()
+    z = torch.as_tensor(model.embed(context).z)
+    counts = resamples(6, 10, as_generator(0))
+    sets = Halves(context, context, target)
+    rows = reconstruction({"gde": model}, {"gde": z}, sets, counts, 0)
+    assert len(rows) == 12
+    assert all(row.value > 40 for row in rows)
 
 
 def test_distances_are_taken_in_the_ground_space():

@@ -1,0 +1,43 @@
+"""Matrices of every set: its moments, and a linear map of its own.
+
+Sets of different sizes are taken one by one: outer products or matrices of all N atoms at once
+would be N D^2 numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from distembed.batch import SetBatch
+
+__all__ = ["apply_per_set", "moments_per_set"]
+
+
+def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return mean `(B, D)` and covariance `(B, D, D)` of each set, in float64.
+
+    The covariance is that of the empirical distribution: nothing corrects for the number of
+    atoms.
+
+    Args:
+        batch: The sets.
+        x: One row an atom, `(N, D)`; the flattened atoms where left out.
+    """
+    x = (batch.x.flatten(1) if x is None else x).double()
+    mean = batch.mean(x)
+    centred = x - batch.expand(mean)
+    if batch.equal is not None:
+        block = centred.view(len(batch), batch.equal, -1)
+        return mean, block.mT @ block / batch.equal
+    sizes = batch.sizes.tolist()
+    parts = zip(centred.split(sizes), batch.w.double().split(sizes), strict=True)
+    return mean, torch.stack([c.mT @ (c * w[:, None]) / w.sum() for c, w in parts])
+
+
+def apply_per_set(batch: SetBatch, a: Tensor, x: Tensor) -> Tensor:
+    """Multiply every atom by the matrix of its set, `(B, K, D), (N, D) -> (N, K)`."""
+    if batch.equal is not None:
+        return (x.view(len(batch), batch.equal, -1) @ a.mT).flatten(0, 1)
+    parts = zip(x.split(batch.sizes.tolist()), a, strict=True)
+    return torch.cat([part @ matrix.mT for part, matrix in parts])
