@@ -43,6 +43,6 @@ def sample(
     gde = GDE.load(model)
     table = embeddings(gde, data, chosen, ids)
     with stage(f"drawing {n} atoms of {len(table)} sets"):
-        x = gde.sample(table.z, n, rng=seed)
+        x = gde.sample(table, n, rng=seed)
     write_samples(output, {"set": table.ids}, x, gde.features)
     say(f"{output}: {len(table)} sets, {n} atoms each")

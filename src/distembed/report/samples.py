@@ -85,7 +85,7 @@ def read_pairs(
     pairs = []
     for i in chosen.tolist():
         real = _real_atoms(model, test, i, m)
-        generated = np.asarray(model.sample(embeddings.z[i], len(real), rng=0))
+        generated = model.sample(embeddings.select([i]), len(real), rng=0)[0]
         pairs.append(Pair(str(embeddings.ids[i]), real, generated))
     return pairs
 

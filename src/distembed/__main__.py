@@ -1,0 +1,5 @@
+"""`python -m distembed`, the command line."""
+
+from distembed.cli.main import main
+
+main()
