@@ -1,16 +1,23 @@
 r"""Measure what a latent distance is worth in W2.
 
 Pairs of sets are embedded from one part of their atoms and compared by exact W2 on others, in the
-model's ground space. Two samples of one distribution are not at distance zero, so a second part
-of each set measures that floor:  W2^2(A, B) - (W2^2(A, A') + W2^2(B, B')) / 2.
+model's ground space. The W2 of two samples is too large, and how much is not known: two samples
+of *one* distribution are apart by a floor F, but where distributions differ the excess is smaller,
+all of F for a shift and little of it for mixtures of other parts. It shrinks with the number of
+atoms at the same rate as the floor, so two sizes tell its share r of the floor:
+
+    W2^2 ~ W2^2(A_m, B_m) - r F_m,
+    r    = E[W2^2(A_m/2, B_m/2) - W2^2(A_m, B_m)] / E[F_m/2 - F_m].
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
@@ -50,14 +57,24 @@ def calibrate(
     count = len(large)
     every = torch.combinations(torch.arange(count))
     pairs = every[torch.randperm(len(every), generator=rng)[:PAIRS]]
-    own = torch.arange(count)
-    wanted = torch.cat([pairs, torch.stack([own, own + count], 1)])
-    squared = pairwise_w2(SetBatch.concat(halves), wanted).square()
-    between, floor = squared[: len(pairs)], squared[len(pairs) :]
-    w2 = (between - floor[pairs].mean(1)).clamp_min(0).sqrt()
+    whole, floor = _squared(halves, pairs)
+    fewer = [half.subsample(ATOMS // 2, rng) for half in halves]
+    whole_of_half, floor_of_half = _squared(fewer, pairs)
+    gain = float((floor_of_half - floor).mean())
+    share = float((whole_of_half - whole).mean()) / gain if gain > 0 else 1.0
+    w2 = (whole - min(max(share, 0.0), 1.0) * floor).clamp_min(0).sqrt()
     latent = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1).cpu()
     try:
         return Calibration.fit(latent.numpy(), w2.numpy())
     except ValueError as error:
         logger.info("distances stay latent: %s", error)
         return Calibration()
+
+
+def _squared(halves: Sequence[SetBatch], pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared W2 of pairs `(P, 2)`, and the mean floor of the two sets of each, `(P,)`."""
+    first, second = halves
+    own = torch.arange(len(first))
+    wanted = torch.cat([pairs, torch.stack([own, own + len(first)], 1)])
+    squared = pairwise_w2(SetBatch.concat([first, second]), wanted).square()
+    return squared[: len(pairs)], squared[len(pairs) :][pairs].mean(1)

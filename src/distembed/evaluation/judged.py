@@ -38,8 +38,8 @@ class Evaluated(Protocol):
 
     More is used where it is there: `sample(z, n, rng)` for reconstruction; `transform(x)` to the
     ground space, and then `sample(z, n, rng, sizes, ground="model")`, told the sizes of the sets
-    and drawing in that space; `untrained()` for a baseline, `features` to match columns by name, and
-    `fingerprints` (with `salt` and `hashes`) to refuse training sets.
+    and drawing in that space; `untrained()` for a baseline; `features` to match columns by name;
+    and `fingerprints` (with `salt` and `hashes`) to refuse training sets.
     """
 
     def embed(self, sets: SetBatch, /) -> Embedded:

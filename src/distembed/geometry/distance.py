@@ -5,9 +5,8 @@ an accident. A calibration states it: on pairs of training sets whose W2 was mea
 
     W2 ~ a |z_1 - z_2|^p,
 
-with a and p from least squares on the logarithms, and its error measured on pairs it did not see.
-W2 between two samples is too large by what two samples of *one* distribution are apart; the fit
-uses $W_2^2(A, B) - (W_2^2(A, A') + W_2^2(B, B')) / 2$, exact for shifts.
+with a and p from least squares on the logarithms, and its error measured on pairs that the fit
+did not see.
 """
 
 from __future__ import annotations

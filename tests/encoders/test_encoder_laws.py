@@ -1,0 +1,132 @@
+"""The five laws of every encoder that can be named, and of every setting of the default."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from distembed.batch import SetBatch
+from distembed.encoders import ENCODERS
+from distembed.registry import build
+from distembed.rng import stream
+from distembed.testing import check_encoder
+
+EVENTS = [(1,), (3,), (1, 8, 8)]
+LAWS = {"permute", "replicate", "split", "zero", "independence"}
+
+
+class Unprepared(nn.Module):
+    """An encoder that nobody prepares."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.latent = inner, inner.latent
+
+    def forward(self, batch):
+        return self.inner(batch)
+
+
+def make(name, event_shape, latent=8, **options):
+    return build(ENCODERS, name, "encoder", event_shape, latent, options=options)
+
+
+def assert_lawful(encoder, event_shape):
+    for subject in (encoder, Unprepared(encoder)):
+        assert not hasattr(subject, "prepare") or subject is encoder
+        report = check_encoder(subject, event_shape)
+        assert {check.law for check in report.checks} >= LAWS
+
+
+def test_the_family_is_not_empty():
+    assert set(ENCODERS) >= {"deepsets", "moments", "kernel"}
+
+
+@pytest.mark.parametrize("event_shape", EVENTS, ids=str)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_laws_of_the_family(name, event_shape):
+    assert_lawful(make(name, event_shape), event_shape)
+
+
+@pytest.mark.parametrize(
+    ("relative", "moments", "feedback"), list(itertools.product([False, True], repeat=3))
+)
+def test_laws_of_deepsets(relative, moments, feedback):
+    options = {"relative": relative, "moments": moments, "feedback": feedback}
+    assert_lawful(make("deepsets", (3,), **options), (3,))
+
+
+@pytest.mark.parametrize("event_shape", EVENTS, ids=str)
+def test_laws_of_the_papers_encoder(event_shape):
+    options = {"relative": False, "moments": False, "width": 16, "depth": 3}
+    assert_lawful(make("deepsets", event_shape, **options), event_shape)
+
+
+@pytest.mark.parametrize("latent", [1, 2, 5])
+def test_laws_of_narrow_embeddings(latent):
+    for name in ("deepsets", "moments"):
+        assert_lawful(make(name, (3,), latent), (3,))
+
+
+@pytest.mark.parametrize("kind", ["mean", "mean_cov", "quantiles"])
+def test_laws_of_moments(kind):
+    assert_lawful(make("moments", (3,), kind=kind), (3,))
+
+
+def test_laws_of_several_bandwidths():
+    assert_lawful(make("kernel", (3,), bandwidths=(0.5, 1, 2)), (3,))
+
+
+@pytest.mark.parametrize("event_shape", EVENTS, ids=str)
+@pytest.mark.parametrize("prepared", ["not", "on spread", "on copies of one atom"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_sets_without_any_spread_are_finite_and_have_gradients(name, prepared, event_shape):
+    rng = stream("no spread")
+    atom = torch.randn(1, *event_shape, generator=rng)
+    many = torch.randn(40, *event_shape, generator=rng)
+    encoder = make(name, event_shape)
+    if prepared == "on spread":
+        encoder.prepare(SetBatch.from_list([many] * 8))
+    elif prepared == "on copies of one atom":
+        encoder.prepare(SetBatch.from_list([atom] * 8))
+    batch = SetBatch.from_list([atom, atom.expand(7, *event_shape), many])
+    z = encoder(batch)
+    assert z.isfinite().all()
+    # seven copies of an atom are that atom
+    largest = float(z.detach().abs().max())
+    torch.testing.assert_close(z[0], z[1], rtol=0, atol=1e-5 * largest)
+    if any(p.requires_grad for p in encoder.parameters()):
+        z.square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_equal_data_prepare_equal_encoders(name):
+    batch = SetBatch.from_dense(torch.randn(20, 9, 3, generator=stream("equal data")))
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        encoder = make(name, (3,))
+        encoder.prepare(batch)
+        states.append(dict(encoder.named_buffers()))
+    assert states[0].keys() == states[1].keys()
+    assert all(states[0][k].equal(states[1][k]) for k in states[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("moments", {"kind": "median"}, "'mean', 'mean_cov', 'quantiles'"),
+        ("kernel", {"bandwidths": ()}, "positive multiples"),
+        ("kernel", {"bandwidths": (1.0, -2.0)}, "positive multiples"),
+        ("deepsets", {"layers": 2}, "no option 'layers'; it takes: .*depth"),
+    ],
+)
+def test_bad_options_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, (3,), **options)
+
+
+def test_an_odd_kernel_mean_is_refused():
+    with pytest.raises(ValueError, match="latent = 7; .* in pairs"):
+        make("kernel", (3,), latent=7)

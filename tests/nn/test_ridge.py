@@ -1,0 +1,113 @@
+"""Ridge regression against normal equations and against refits without a row."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distembed.nn import ridge as module
+from distembed.nn.ridge import PENALTIES, ridge
+from distembed.rng import stream
+
+
+def problem(n=30, k=4, outputs=3, seed=0):
+    rng = stream("ridge", seed)
+    x = torch.randn(n, k, generator=rng, dtype=torch.float64) + 1
+    y = x @ torch.randn(k, outputs, generator=rng, dtype=torch.float64)
+    y = y + 2 + 0.3 * torch.randn(n, outputs, generator=rng, dtype=torch.float64)
+    trust = 0.2 + torch.rand(n, 1, generator=rng, dtype=torch.float64)
+    return x, y, trust
+
+
+def normal_equations(x, y, w, penalty, intercept):
+    """Minimise sum_i w_i |y_i - x_i b - c|^2 + penalty |b|^2; the constant c is free."""
+    columns = np.column_stack([x, np.ones(len(x))]) if intercept else x
+    free = np.eye(columns.shape[1])
+    if intercept:
+        free[-1, -1] = 0
+    gram = columns.T @ (w * columns) + penalty * free
+    solved = np.linalg.solve(gram, columns.T @ (w * y))
+    return (solved[:-1], solved[-1]) if intercept else (solved, np.zeros(y.shape[1]))
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("penalty", [1e-6, 1e-2, 10.0])
+def test_fixed_penalty_is_the_closed_form(monkeypatch, penalty, intercept):
+    monkeypatch.setattr(module, "PENALTIES", torch.tensor([penalty], dtype=torch.float64))
+    x, y, trust = problem()
+    fit = ridge(x, y, trust, intercept)
+    w = (trust / trust.mean()).numpy()
+    weight, bias = normal_equations(x.numpy(), y.numpy(), w, penalty * len(x), intercept)
+    # float64 and a condition number below 1e3
+    np.testing.assert_allclose(fit.weight, weight, atol=1e-10)
+    np.testing.assert_allclose(fit.bias, bias, atol=1e-10)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("penalty", [1e-6, 0.3])
+def test_error_is_that_of_refits_without_a_row(monkeypatch, penalty, intercept):
+    monkeypatch.setattr(module, "PENALTIES", torch.tensor([penalty], dtype=torch.float64))
+    x, y, trust = problem()
+    w = (trust / trust.mean()).numpy()
+    squares = []
+    for i in range(len(x)):
+        rest = np.arange(len(x)) != i
+        part = (t.numpy()[rest] for t in (x, y))
+        weight, bias = normal_equations(*part, w[rest], penalty * len(x), intercept)
+        squares.append(w[i] * (y[i].numpy() - x[i].numpy() @ weight - bias) ** 2)
+    error = ridge(x, y, trust, intercept).error
+    np.testing.assert_allclose(error, np.mean(squares, 0) ** 0.5, rtol=1e-10)
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 4))
+@settings(max_examples=25)
+def test_an_exact_map_is_recovered(seed, k, outputs):
+    rng = stream("exact", seed)
+    x = torch.randn(50, k, generator=rng, dtype=torch.float64)
+    weight = torch.randn(k, outputs, generator=rng, dtype=torch.float64)
+    fit = ridge(x, x @ weight + 3, torch.ones(50, 1))
+    # the least penalty is 1e-8, and 50 normal rows have singular values^2 / n above 0.2
+    torch.testing.assert_close(fit.weight, weight, rtol=0, atol=1e-6)
+    torch.testing.assert_close(fit.bias, torch.full((outputs,), 3.0).double(), rtol=0, atol=1e-6)
+    assert fit.error.max() < 1e-6
+
+
+def test_every_output_chooses_its_own_penalty(monkeypatch):
+    x, y, trust = problem(n=200, outputs=1)
+    noise = 30 * torch.randn(len(x), 1, generator=stream("noise"), dtype=torch.float64)
+    y = torch.cat([x[:, :1] * 2, y, noise], 1)
+    together = ridge(x, y, trust)
+    fixed = []
+    for penalty in PENALTIES:
+        monkeypatch.setattr(module, "PENALTIES", penalty[None])
+        fixed.append(ridge(x, y, trust))
+    errors = torch.stack([fit.error for fit in fixed])
+    chosen = errors.argmin(0)
+    torch.testing.assert_close(together.error, errors.amin(0))
+    for j, best in enumerate(chosen.tolist()):
+        torch.testing.assert_close(together.weight[:, j], fixed[best].weight[:, j])
+        torch.testing.assert_close(together.bias[j], fixed[best].bias[j])
+    assert chosen[0] == 0, "an exact output wants the least penalty"
+    assert chosen[2] > chosen[1], "and noise a greater one than signal"
+
+
+def test_a_row_without_trust_is_not_there():
+    x, y, trust = problem()
+    trust[3] = 0
+    kept = trust[:, 0] > 0
+    whole, part = ridge(x, y, trust), ridge(x[kept], y[kept], trust[kept])
+    torch.testing.assert_close(whole.weight, part.weight)
+    torch.testing.assert_close(whole.bias, part.bias)
+    torch.testing.assert_close(whole.error, part.error)
+
+
+def test_the_scale_of_trust_does_not_matter():
+    x, y, trust = problem()
+    torch.testing.assert_close(ridge(x, y, 7 * trust).weight, ridge(x, y, trust).weight)
+
+
+def test_more_inputs_than_rows():
+    x, y, trust = problem(n=5, k=20)
+    fit = ridge(x, y, trust)
+    assert all(t.isfinite().all() for t in (fit.weight, fit.bias, fit.error))
