@@ -18,9 +18,7 @@ def distances(v):
     return torch.cdist(v, v, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-@given(
-    st.integers(1, 12), st.integers(1, 8), st.integers(0, 5), st.booleans(), st.integers(0, 50)
-)
+@given(st.integers(1, 12), st.integers(1, 8), st.integers(0, 5), st.booleans(), st.integers(0, 50))
 @settings(max_examples=40)
 def test_distances_are_kept_where_there_is_room(n, k, spare, fitted, seed):
     v = vectors(n, k, seed) + 1e3

@@ -63,7 +63,9 @@ def test_covariance_survives_a_large_mean():
     batch = ragged([500, 500], 2, weighted=False)
     far = SetBatch(batch.x.float() + 1e4, batch.w.float(), batch.offsets)
     near = SetBatch(far.x - 1e4, far.w, far.offsets)  # exact: atoms lie on a grid of 2^-10
-    torch.testing.assert_close(moments_per_set(far)[1], moments_per_set(near)[1], rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        moments_per_set(far)[1], moments_per_set(near)[1], rtol=1e-9, atol=0
+    )
 
 
 @pytest.mark.parametrize("sizes", [[4, 4, 4], [1, 5, 3]])

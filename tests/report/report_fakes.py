@@ -6,20 +6,10 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.embeddings import Fingerprints
+from distembed.embeddings import Embeddings, Fingerprints
 from distembed.geometry.distance import Calibration
 from distembed.rng import as_generator
-
-
-@dataclass(frozen=True)
-class Table:
-    z: np.ndarray
-    ids: np.ndarray
-    meta: dict
-    sizes: np.ndarray
-
-    def __len__(self):
-        return len(self.z)
+from distembed.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -82,10 +72,14 @@ class Listed:
         return batch if m is None else batch.subsample(m, rng)
 
 
+def table(z, sets):
+    return Embeddings(z, sets.ids, sets.sizes, sets.sizes.astype(float), sets.meta)
+
+
 class FakeModel:
     """Shares what does not depend on the data."""
 
-    encoder, generator = "deepsets", "flow"
+    spec = Spec("deepsets", "flow", 4)
     features = None
 
     def __init__(self, event_shape, latent):
@@ -129,9 +123,9 @@ class GaussianModel(FakeModel):
             values, vectors = np.linalg.eigh(np.cov(a.T))
             root = vectors * np.sqrt(values.clip(1e-6)) @ vectors.T
             z.append([*a.mean(0), root[0, 0], np.sqrt(2) * root[0, 1], root[1, 1]])
-        return Table(np.array(z, dtype="float32"), sets.ids, sets.meta, sets.sizes)
+        return table(np.array(z, dtype="float32"), sets)
 
-    def sample(self, z, n, rng=0):
+    def sample(self, z, n, rng=0, sizes=None):
         noise = torch.randn(n, 2, generator=as_generator(rng)).numpy()
         off = z[3] / np.sqrt(2)
         return z[:2] + noise @ np.array([[z[2], off], [off, z[4]]])
@@ -146,9 +140,9 @@ class DigitsModel(FakeModel):
 
     def embed(self, sets):
         z = np.stack([sets.meta[f"weight_{d}"] for d in range(10)], axis=1).astype("float32")
-        return Table(z, sets.ids, sets.meta, sets.sizes)
+        return table(z, sets)
 
-    def sample(self, z, n, rng=0):
+    def sample(self, z, n, rng=0, sizes=None):
         generator = as_generator(rng)
         u = torch.rand(n, 3, generator=generator).numpy()
         share = np.clip(z, 0, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_fakes import FakeEvaluation, FakeModel, GaussianModel, Listed, Table, gaussian_sets
+from report_fakes import FakeEvaluation, FakeModel, GaussianModel, Listed, gaussian_sets, table
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -138,9 +138,9 @@ class Identity(FakeModel):
 
     def embed(self, sets):
         z = np.stack([a.reshape(len(a), -1).mean(0) for a in sets.atoms]).astype("float32")
-        return Table(z, sets.ids, sets.meta, sets.sizes)
+        return table(z, sets)
 
-    def sample(self, z, n, rng=0):
+    def sample(self, z, n, rng=0, sizes=None):
         noise = np.random.default_rng(rng).normal(size=(n, self.latent))
         return (z + noise).reshape(n, *self.event_shape).astype("float32")
 

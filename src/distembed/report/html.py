@@ -166,8 +166,8 @@ def _facts(model: GDE, embeddings: Embeddings) -> list[Fact]:
         Fact("an atom is", atom),
         Fact("embedding", f"{model.latent} numbers"),
     ]
-    parts = [getattr(model, part, None) for part in ("encoder", "generator")]
-    names = [p if isinstance(p, str) else type(p).__name__ for p in parts if p is not None]
+    parts = (model.spec.encoder, model.spec.generator)
+    names = [part if isinstance(part, str) else type(part).__name__ for part in parts]
     facts.append(Fact("encoder and generator", " and ".join(names)))
     if model.history:
         last = model.history[-1]

@@ -85,7 +85,8 @@ def read_pairs(
     pairs = []
     for i in chosen.tolist():
         real = _real_atoms(model, test, i, m)
-        generated = model.sample(embeddings.select([i]), len(real), rng=0)[0]
+        behind = embeddings.effective_sizes[i]
+        generated = model.sample(embeddings.z[i], len(real), rng=0, sizes=behind)
         pairs.append(Pair(str(embeddings.ids[i]), real, generated))
     return pairs
 

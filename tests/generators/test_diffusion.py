@@ -1,0 +1,129 @@
+r"""The diffusion with known denoisers.
+
+Of atoms $x \sim N(\mu, 1)$ the process has $x_t \sim N(\alpha\mu, 1)$ at every t, and from
+$E[x | x_t] = \alpha x_t + \sigma^2 \mu$ follows
+
+    E[v | x_t] = (alpha x_t - E[x | x_t]) / sigma = -sigma mu.
+"""
+
+import math
+
+import pytest
+import torch
+from generator_fakes import Known, zero
+
+from distembed.batch import SetBatch
+from distembed.generators.diffusion import Diffusion
+from distembed.rng import stream
+
+MEAN = 5.0
+
+
+def exact(x, angle):
+    return -angle.sin() * MEAN * torch.ones_like(x)
+
+
+def diffusion(field, d=1, **options):
+    made = Diffusion((d,), latent=2, **options)
+    made.field = field
+    return made
+
+
+@pytest.mark.parametrize(
+    ("sampler", "calls"), [("deterministic", 4), ("deterministic", 32), ("ancestral", 100)]
+)
+def test_the_exact_denoiser_keeps_the_mean(sampler, calls):
+    n = 60_000
+    made = diffusion(Known(exact), sampler=sampler, calls=calls)
+    x = made.sample(torch.zeros(2, 2), n, stream("draw"))
+    assert made.field.calls == calls
+    # 0.3 % of 5 is 0.015, and the mean of 120,000 atoms has a standard error of 0.003
+    assert float(x.mean()) == pytest.approx(MEAN, rel=0.003)
+
+
+def test_the_deterministic_sampler_is_a_rotation():
+    # a step of angle d maps x = alpha mu + y to alpha' mu + y cos(d): the mean is exact at any
+    # number of calls, and the deviation is cos(d)^calls
+    for calls in (1, 4, 32):
+        made = diffusion(Known(exact), calls=calls)
+        x = made.sample(torch.zeros(1, 2), 100, stream("draw"))[0, :, 0]
+        e = torch.randn(1, 100, 1, generator=stream("draw"))[0, :, 0]
+        kept = math.cos(math.pi / 2 / calls) ** calls
+        torch.testing.assert_close(x, MEAN + kept * e, rtol=0, atol=1e-4)
+
+
+def test_the_ancestral_sampler_tends_to_the_deviation():
+    gaps = []
+    for calls in (20, 200):
+        made = diffusion(Known(exact), sampler="ancestral", calls=calls)
+        x = made.sample(torch.zeros(1, 2), 40_000, stream("draw"))
+        gaps.append(abs(float(x.std()) - 1))
+    # a deviation of 40,000 atoms has the standard error 1 / sqrt(80,000)
+    assert gaps[1] < 0.02 + 5 / math.sqrt(80_000)
+    assert gaps[1] < gaps[0]
+
+
+def test_the_last_step_of_training_holds_no_signal(monkeypatch):
+    seen = []
+
+    def look(x, angle):
+        seen.append(x)
+        return torch.zeros_like(x)
+
+    made = diffusion(Known(look))
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.ones(n))  # t = 1
+    for value in (0.0, 1e4):
+        batch = SetBatch.from_dense(torch.full((1, 50, 1), value))
+        made.loss(batch, torch.zeros(1, 2), stream("loss"))
+    # cos(pi / 2) is 4e-8 in float32
+    assert (seen[1] - seen[0]).abs().max() < 1e4 * 1e-7
+    assert seen[0].std() > 0.5, "and it holds the noise"
+
+
+def test_the_first_step_of_training_holds_no_noise(monkeypatch):
+    seen = []
+
+    def look(x, angle):
+        seen.append(x)
+        return torch.zeros_like(x)
+
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
+    batch = SetBatch.from_dense(torch.randn(1, 50, 1, generator=stream("x")))
+    diffusion(Known(look)).loss(batch, torch.zeros(1, 2), stream("loss"))
+    assert seen[0].equal(batch.x)
+
+
+def test_the_loss_has_its_minimum_at_the_exact_field():
+    # |c f - v|^2 has its vertex at E f v / E f^2, which is 1 where f = E[v | x_t]
+    n = 40_000
+    batch = SetBatch.from_dense(MEAN + torch.randn(1, n, 1, generator=stream("x")))
+    losses = []
+    for c in (0.0, 1.0, 2.0):
+        made = diffusion(Known(lambda x, a, c=c: c * exact(x, a)))
+        losses.append(float(made.loss(batch, torch.zeros(1, 2), stream("loss"))))
+    curvature = losses[0] - 2 * losses[1] + losses[2]
+    vertex = 1 - (losses[2] - losses[0]) / (2 * curvature)
+    # what is left of v has variance 1, the field a mean square of 12.5
+    assert vertex == pytest.approx(1, abs=5 / math.sqrt(12.5 * n))
+    assert losses[1] == pytest.approx(1, abs=5 * math.sqrt(2 / n))
+
+
+def test_prepare_centres_and_scales():
+    rng = stream("prepare")
+    x = torch.randn(50, 40, 2, generator=rng) * torch.tensor([1.0, 3.0]) + torch.tensor([7.0, -2])
+    made = diffusion(zero(), d=2)
+    made.prepare(SetBatch.from_dense(x), torch.zeros(50, 2))
+    flat = x.view(-1, 2).double()
+    torch.testing.assert_close(made.centre.double(), flat.mean(0), rtol=1e-6, atol=1e-6)
+    wanted = (flat - flat.mean(0)).square().mean().sqrt()
+    assert float(made.unit) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_units_come_back():
+    # a prepared model with the exact field of N(0, 1) residuals draws N(centre, unit^2) means
+    made = diffusion(zero(), d=2)
+    x = torch.randn(50, 400, 2, generator=stream("x")) * 100 + 1000
+    made.prepare(SetBatch.from_dense(x), torch.zeros(50, 2))
+    drawn = made.sample(torch.zeros(1, 2), 20_000, stream("draw"))[0]
+    # standard error of a mean: 100 / sqrt(20,000) = 0.7, as is that of the centre
+    assert (drawn.mean(0) - 1000).abs().max() < 5
