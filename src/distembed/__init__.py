@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from distembed.embeddings import Embeddings
     from distembed.evaluation.assess import evaluate
     from distembed.model import GDE
-    from distembed.report import write_report
+    from distembed.report import overview, write_report
     from distembed.sets.collection import Sets
     from distembed.sets.construct import mixtures
     from distembed.sets.read import read
-    from distembed.testing import check_encoder, check_generator
+    from distembed.testing import (
+        check_collection,
+        check_divergence,
+        check_encoder,
+        check_generator,
+    )
+    from distembed.training.config import TrainConfig
 
     load = GDE.load
 
@@ -33,12 +39,16 @@ __all__ = [
     "Embeddings",
     "SetBatch",
     "Sets",
+    "TrainConfig",
     "__version__",
+    "check_collection",
+    "check_divergence",
     "check_encoder",
     "check_generator",
     "evaluate",
     "load",
     "mixtures",
+    "overview",
     "read",
     "write_report",
 ]
@@ -48,11 +58,15 @@ _HOMES = {
     "Embeddings": "distembed.embeddings:Embeddings",
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
+    "TrainConfig": "distembed.training.config:TrainConfig",
+    "check_collection": "distembed.testing:check_collection",
+    "check_divergence": "distembed.testing:check_divergence",
     "check_encoder": "distembed.testing:check_encoder",
     "check_generator": "distembed.testing:check_generator",
     "evaluate": "distembed.evaluation.assess:evaluate",
     "load": "distembed.model:GDE.load",
     "mixtures": "distembed.sets.construct:mixtures",
+    "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",
     "write_report": "distembed.report.html:write_report",
 }

@@ -81,7 +81,7 @@ class SetBatch:
             raise ValueError("There is no set to pack; give at least one.")
         _check_events(atoms)
         x = torch.cat(atoms)
-        float_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        float_dtype = _weight_dtype(x)
         if weights is None:
             w = torch.cat(
                 [torch.full((len(a),), 1 / max(len(a), 1), dtype=float_dtype) for a in atoms]
@@ -89,6 +89,9 @@ class SetBatch:
         else:
             if len(weights) != len(atoms):
                 raise ValueError(f"There are {len(atoms)} sets but {len(weights)} weight vectors.")
+            for b, (a, v) in enumerate(zip(atoms, weights, strict=True)):
+                if len(a) != len(v):
+                    raise ValueError(f"Set {b} has {len(a)} atoms but {len(v)} weights.")
             w = torch.cat([torch.as_tensor(v).to(float_dtype) for v in weights])
         offsets = torch.tensor([0, *(len(a) for a in atoms)]).cumsum(0)
         return cls(x, w.to(x.device), offsets.to(x.device)).checked(normalise=True)
@@ -103,7 +106,7 @@ class SetBatch:
         if x.ndim < 2 or x.shape[1] == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, m, *event), m >= 1.")
         b, m = x.shape[:2]
-        float_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+        float_dtype = _weight_dtype(x)
         flat = x.flatten(0, 1)
         offsets = torch.arange(0, b * m + 1, m, device=x.device)
         if w is None:
@@ -168,6 +171,11 @@ class SetBatch:
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one atom."""
         return tuple(self.x.shape[1:])
+
+    @property
+    def flat(self) -> Tensor:
+        """Atoms as vectors, `(N, D)`."""
+        return self.x.reshape(len(self.x), -1)
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -303,10 +311,10 @@ class SetBatch:
     # -- draws ----------------------------------------------------------------------------------
 
     def subsample(self, m: int, rng: torch.Generator) -> SetBatch:
-        """Draw m atoms of each set; a set that has no more than m is kept as it is.
+        """Draw m atoms of each set without replacement; a set of no more is kept as it is.
 
-        Sets of equal weights are drawn without replacement. A weighted set is drawn with
-        replacement in proportion to its weights, and the drawn atoms weigh the same.
+        Every atom of positive weight is as likely, and keeps its share of the weight: no atom is
+        repeated, and `effective_sizes` stays true.
 
         Raises:
             ValueError: If m < 1.
@@ -316,20 +324,11 @@ class SetBatch:
         if bool((self.sizes <= m).all()):
             return self
         offsets = _offsets(self.sizes.clamp_max(m))
-        drawn = SetBatch(self.x[: int(offsets[-1])], self.w[: int(offsets[-1])], offsets)
-        owner = drawn.owner
-        rows = self._shuffled(rng)[drawn._rank + self.offsets[owner]]
-        w = self.w[rows]
-        resampled = ((self.sizes > m) & ~self._equal_weights)[owner]
-        if bool(resampled.any()):
-            cdf = self.w.double().cumsum(0)
-            low = torch.cat([cdf.new_zeros(1), cdf])[self.offsets]
-            u = torch.rand(len(owner), generator=rng, dtype=torch.float64)
-            point = low[owner] + u * low.diff()[owner]
-            hit = torch.searchsorted(cdf, point, right=True)
-            hit = torch.minimum(hit, self.offsets[owner + 1] - 1)
-            rows, w = torch.where(resampled, hit, rows), torch.where(resampled, 1.0, w)
-        return SetBatch(self.x[rows], w, offsets)._normalised()
+        if bool((self.w <= 0).any()):
+            return self._keep(self.w > 0).subsample(m, rng)
+        first = (self.offsets - offsets)[:-1].repeat_interleave(offsets.diff())
+        rows = self._shuffled(rng)[first + torch.arange(len(first))]
+        return SetBatch(self.x[rows], self.w[rows], offsets)._normalised()
 
     def split(self, context: int, target: int, rng: torch.Generator) -> tuple[SetBatch, SetBatch]:
         """Draw two disjoint parts of each set: no atom is in both.
@@ -373,14 +372,6 @@ class SetBatch:
         """Position of each atom within its set, `(N,)`."""
         return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
 
-    @property
-    def _equal_weights(self) -> Tensor:
-        """Whether all atoms of a set weigh the same, `(B,)`."""
-        w, b = self.w, len(self)
-        high = w.new_zeros(b).scatter_reduce(0, self.owner, w, "amax", include_self=False)
-        low = w.new_zeros(b).scatter_reduce(0, self.owner, w, "amin", include_self=False)
-        return high - low <= 1e-6 * high
-
     def _shuffled(self, rng: torch.Generator) -> Tensor:
         """Row numbers with the rows of each set in random order, `(N,)`."""
         keys = torch.rand(len(self.x), generator=rng, dtype=torch.float64)
@@ -400,6 +391,11 @@ class SetBatch:
         """Sum of the weights of each set, `(B,)` float64."""
         zero = torch.zeros(len(self), dtype=torch.float64, device=self.w.device)
         return zero.index_add(0, self.owner, self.w.double())
+
+
+def _weight_dtype(x: Tensor) -> torch.dtype:
+    """float64 for float64 atoms, float32 for all others: half precision is too coarse."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _offsets(sizes: Tensor) -> Tensor:

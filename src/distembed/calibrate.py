@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MANY_SETS = 24
 """Held-out sets are used where there are as many, training sets otherwise."""
-LEAST_ATOMS, ATOMS, PAIRS, SETS = 40, 96, 300, 64
+LEAST_ATOMS, ATOMS, PAIRS, SETS = 50, 96, 300, 64
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def calibrate(
         logger.info("too few sets of %d atoms: distances stay latent", LEAST_ATOMS)
         return Calibration()
     rng = stream(seed, "calibrate")
-    batch = collection.batch(large, None if collection.weighted else 4 * ATOMS, rng)
+    batch = collection.batch(large, 4 * ATOMS, rng)
     context, rest = batch.split(2 * ATOMS, 2 * ATOMS, rng)
     device = network.z_scale.device
     z = network.encode(context.to(device)).double()
@@ -62,10 +62,10 @@ def calibrate(
     whole_of_half, floor_of_half = _squared(fewer, pairs)
     gain = float((floor_of_half - floor).mean())
     share = float((whole_of_half - whole).mean()) / gain if gain > 0 else 1.0
-    w2 = (whole - min(max(share, 0.0), 1.0) * floor).clamp_min(0).sqrt()
+    w2_squared = whole - min(max(share, 0.0), 1.0) * floor
     latent = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1).cpu()
     try:
-        return Calibration.fit(latent.numpy(), w2.numpy())
+        return Calibration.fit(latent.numpy(), w2_squared.numpy())
     except ValueError as error:
         logger.info("distances stay latent: %s", error)
         return Calibration()

@@ -20,7 +20,7 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "latent dimension": config["latent"],
         "atoms": shape + (f" ({_some(features)})" if features else ""),
         "transform": ", ".join(_step(s) for s in config["transform"]) or "none",
-        "training sets": len(config["hashes"]),
+        "sets for training and validation": len(config["hashes"]),
         "steps": int(history[-1]["step"]) if history else 0,
         "seconds": round(history[-1]["seconds"]) if history else 0,
         "best validation loss": _best(history),
@@ -55,7 +55,9 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
             "## Limits",
             "",
             "- It knows the kind of sets it was trained on; embeddings of other sets mean little.",
-            "- Distances are in W2 of the space after the transform, within the error above.",
+            "- A distance in W2 is a fit to pairs of sets: half of them are off by more than the "
+            "error above.",
+            "- With `deepsets`, up to three quarters of z are moments that no training changes.",
             "- A set of few atoms has an uncertain embedding; sets below the smallest context of "
             "the training are an extrapolation.",
             "",

@@ -1,15 +1,113 @@
-"""Files that are either the old one or the whole new one."""
+"""Files that are written: refused before long work, and then either the old one or the whole new.
+
+On the command line a file that exists is left alone unless `--force` is given. What `fit`,
+`evaluate`, `report` and `demo` keep under its standard name in their own folder is renewed.
+"""
 
 from __future__ import annotations
 
-import os
+import errno
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+from distembed.registry import need
+
+__all__ = ["claim", "claim_folder", "replacing", "write_atomically"]
+
+_EXTRAS = {".parquet": ("pyarrow", "parquet"), ".h5ad": ("anndata", "anndata")}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target and then take its place, so that no reader sees half a file."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+def claim(
+    path: str | Path, suffixes: Sequence[str] = (), force: bool = False, make: bool = False
+) -> Path:
+    """Check, before long work, that `path` can be written in the format that its suffix asks for.
+
+    Args:
+        path: The file.
+        suffixes: Those there are; any where left out.
+        force: Whether the file may exist.
+        make: Whether to make its folder.
+
+    Raises:
+        ValueError: If the suffix is not one of `suffixes`.
+        ImportError: If the format needs an extra that is not installed.
+        OSError: If the file exists (without `force`), or its folder is missing or not writable.
+    """
+    path = Path(path)
+    if suffixes and path.suffix not in suffixes:
+        raise ValueError(
+            f"{path} has the suffix {path.suffix!r}; the suffix chooses the format, one of "
+            f"{', '.join(suffixes)}."
+        )
+    if path.suffix in _EXTRAS:
+        need(*_EXTRAS[path.suffix])
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(path))
+    if path.exists() and not force:
+        raise FileExistsError(errno.EEXIST, "exists; --force overwrites it", str(path))
+    _check_writable(_nearest(path.parent) if make else path.parent)
+    if make:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def claim_folder(path: Path, ours: str, force: bool | None = None) -> Path:
+    """Check, before long work, that a folder can be made or filled at `path`.
+
+    Args:
+        path: The folder; nothing is made yet.
+        ours: A file whose presence shows that we made the folder.
+        force: Whether a folder with other files in it may be written to; None where it never may.
+
+    Raises:
+        OSError: If the folder holds files that are not ours (without `force`), or cannot be
+            written.
+    """
+    if path.is_dir() and not (path / ours).exists() and any(path.iterdir()) and not force:
+        way_out = "name another" if force is None else "--force writes to it, or name another"
+        raise FileExistsError(
+            errno.EEXIST, f"has files in it, but no {ours} of ours; {way_out}", str(path)
+        )
+    _check_writable(_nearest(path))
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path`, and let its file take the place of `path` if the block succeeds.
+
+    Nothing is left of it otherwise, and no reader ever sees half a file.
+    """
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or the nearest one above it that exists."""
+    return next((f for f in (folder, *folder.parents) if f.exists()), folder)
+
+
+def _check_writable(folder: Path) -> None:
+    if not folder.exists():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise PermissionError(
+            errno.EACCES, f"cannot be written to ({error.strerror})", str(folder)
+        ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.calibrate import MANY_SETS, calibrate
 from distembed.card import model_card
+from distembed.data.features import match_columns
 from distembed.data.steps import Chain
 from distembed.embeddings import Embeddings, Fingerprints
 from distembed.geometry.distance import Calibration, latent_distances
@@ -29,9 +31,10 @@ from distembed.geometry.path import straight_path
 from distembed.network import Network
 from distembed.protocols import Collection, Objective
 from distembed.rng import Rng, as_generator, stream
-from distembed.sets.collection import Sets as Held
+from distembed.sets.collection import Sets
 from distembed.sets.fingerprint import fingerprints
 from distembed.sets.read import read
+from distembed.sets.sampler import refuse_single_atoms
 from distembed.spec import MemberSpec, Spec
 from distembed.storage import Stored, read_folder, restore, write_folder
 from distembed.training.config import TrainConfig
@@ -43,11 +46,11 @@ from distembed.version import __version__
 
 __all__ = ["GDE"]
 
-Sets = Collection | SetBatch | Sequence[ArrayLike]
+SetsLike = Collection | SetBatch | Sequence[ArrayLike]
 ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
 """Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
-LOOKS = 6
-"""Context sizes that are looked at before the first step."""
+LOOKS, FIRST_LOOK = 6, 2**26
+"""Context sizes, and most numbers, that are looked at before the first step."""
 
 
 class GDE:
@@ -96,6 +99,7 @@ class GDE:
         self.calibration = Calibration()
         self.fingerprints = Fingerprints("", frozenset())
         self.notes: dict[str, Any] = {}
+        self._made = self.spec
         self._network: Network | None = None
         self._initial: dict[str, torch.Tensor] = {}
         self._runtime = Runtime.choose("cpu")
@@ -115,7 +119,7 @@ class GDE:
 
     def fit(
         self,
-        sets: Sets,
+        sets: SetsLike,
         config: TrainConfig | None = None,
         *,
         checkpoint: str | Path | None = None,
@@ -134,47 +138,50 @@ class GDE:
             settings: Single settings of `TrainConfig`, over those of `config`.
 
         Raises:
-            ValueError: If a setting is unknown, or an atom is not finite.
+            ValueError: If a setting is unknown, an atom is not finite, or a set has one atom only.
         """
         base = config or TrainConfig()
-        self.config = TrainConfig.model_validate(base.model_dump() | settings)
+        config = TrainConfig.model_validate(base.model_dump() | settings)
         collection = _collection(sets)
-        self.event_shape, self.features = collection.event_shape, collection.features
-        self._runtime = Runtime.choose(
-            self.config.device, self.config.precision, self.config.threads
-        )
-        seed = self.config.seed
-        held_out = held_out_sets(len(collection), self.config.validation, seed)
+        if len(collection) < 2:
+            raise ValueError("There is one set; a model is trained on many, at least two.")
+        runtime = Runtime.choose(config.device, config.precision, config.threads)
+        held_out = held_out_sets(len(collection), config.validation, config.seed)
         training = np.setdiff1d(np.arange(len(collection)), held_out)
-        self.spec = self.spec.resolved(self.features)
-        self._network = self.spec.build(self.event_shape, seed, objectives)
-        with self._runtime.active():
-            batch = _first_look(collection, training, self.config)
-            self._network.transform.fit(batch.x, batch.w)
-            sizes = np.geomspace(*self.config.context, LOOKS).round().astype(int).tolist()
-            rng = stream(seed, "prepare")
-            self._network.to(self._runtime.device).prepare(batch, sizes, rng)
-        self._initial = {k: v.cpu().clone() for k, v in self._network.state_dict().items()}
-        log = RunLog(self.config.steps, progress)
-        self.history = train(
-            self._network,
+        spec = self.spec.resolved(collection.features)
+        network = spec.build(collection.event_shape, config.seed, objectives)
+        refuse_single_atoms(collection)
+        with runtime.active():
+            batch = _first_look(collection, training, config)
+            network.transform.fit(batch.x, batch.w)
+            sizes = np.geomspace(*config.context, LOOKS).round().astype(int).tolist()
+            network.to(runtime.device).prepare(batch, sizes, stream(config.seed, "prepare"))
+        initial = {k: v.cpu().clone() for k, v in network.state_dict().items()}
+        history = train(
+            network,
             collection,
-            self.config,
+            config,
             indices=training.tolist(),
             held_out=held_out.tolist(),
             checkpoint=checkpoint,
-            log=log,
+            log=RunLog(config.steps, progress),
         )
         salt = secrets.token_hex(8)
-        self.fingerprints = Fingerprints(salt, frozenset(fingerprints(collection, salt)))
+        hashes = frozenset(fingerprints(collection, salt))
         judges = held_out if len(held_out) >= MANY_SETS else training
-        with self._runtime.active():
-            self.calibration = calibrate(self._network, collection, judges, seed)
+        with runtime.active():
+            calibration = calibrate(network, collection, judges, config.seed)
+        # all at once: a run that was interrupted leaves the model as it was
+        self.event_shape, self.features = collection.event_shape, collection.features
+        self.config, self.history, self.calibration = config, history, calibration
+        self.fingerprints = Fingerprints(salt, hashes)
+        self._made, self._network, self._initial = spec, network, initial
+        self._runtime = runtime
         return self
 
     # -- use ------------------------------------------------------------------------------------
 
-    def embed(self, sets: Sets) -> Embeddings:
+    def embed(self, sets: SetsLike) -> Embeddings:
         """Embed every set from all of its atoms.
 
         Raises:
@@ -211,7 +218,8 @@ class GDE:
             rng: Seed or generator.
             sizes: Effective atoms behind each embedding, `(B,)`. An embedding of few atoms is
                 uncertain, and its samples are then drawn towards what all sets share. Left out
-                for an array, z is taken to be the distribution itself.
+                for an array, z is taken to be the distribution itself, a small step beyond the
+                largest context of the training.
             ground: `input` for the units of the data, `model` for the space after the transform.
 
         Returns:
@@ -222,6 +230,8 @@ class GDE:
         """
         if n < 1:
             raise ValueError(f"n = {n}; at least one sample has to be drawn.")
+        if ground not in ("input", "model"):
+            raise ValueError(f"ground is {ground!r}; it is 'input' or 'model'.")
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if sizes is None else sizes
             return self.sample(z.z, n, rng, sizes, ground)
@@ -235,6 +245,8 @@ class GDE:
         generator, most = as_generator(rng, device), _at_once(device)
         rows = torch.atleast_2d(given).to(device)
         behind = np.inf if sizes is None else np.asarray(sizes, dtype=np.float32)
+        if np.min(behind) <= 0:
+            raise ValueError("sizes are numbers of atoms, and positive.")
         known = torch.as_tensor(np.broadcast_to(behind, len(rows)).copy()).to(device)
         counts = [min(most, n - done) for done in range(0, n, most)]
         drawn = []
@@ -248,7 +260,7 @@ class GDE:
         out: NDArray[Any] = torch.cat(drawn).numpy()
         return out[0] if given.ndim == 1 else out
 
-    def reconstruct(self, sets: Sets, n: int, rng: Rng = 0) -> NDArray[Any]:
+    def reconstruct(self, sets: SetsLike, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
         return self.sample(self.embed(sets), n, rng)
 
@@ -264,9 +276,12 @@ class GDE:
             calibrated: In units of W2 of the model's ground space (`model.calibration` states the
                 error), else plain latent distances.
         """
-        first, second = (e.z if isinstance(e, Embeddings) else e for e in (a, b))
-        assert first is not None
-        latent = latent_distances(first, second)
+        latent = latent_distances(_vectors(a), None if b is None else _vectors(b))
+        if calibrated and not self.calibration.pairs:
+            raise ValueError(
+                "The distances of this model are not calibrated: its sets were too few or too "
+                "small to measure W2 on. Ask for distances(..., calibrated=False)."
+            )
         return self.calibration(latent) if calibrated else latent
 
     def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
@@ -338,7 +353,7 @@ class GDE:
         config = stored.config
         model = cls()
         try:
-            model.spec = Spec.from_description(config, encoder, generator)
+            model.spec = model._made = Spec.from_description(config, encoder, generator)
             model.event_shape = tuple(config["event_shape"])
             model.features = tuple(config["features"]) if config["features"] else None
             model.config = TrainConfig.model_validate(config["train"])
@@ -370,16 +385,8 @@ class GDE:
 
     def _match(self, collection: Collection) -> list[int] | None:
         """Columns of a collection in the model's order; None where they are as they should be."""
-        given = collection.features
-        if self.features is not None and given is not None:
-            missing = [name for name in self.features if name not in given]
-            if missing:
-                raise ValueError(
-                    f"The sets lack {len(missing)} of the model's {len(self.features)} features: "
-                    f"{', '.join(missing[:5])}. Features are matched by name."
-                )
-            order = [given.index(name) for name in self.features]
-            return None if order == list(range(len(given))) else order
+        if self.features is not None and collection.features is not None:
+            return match_columns(self.features, collection.features)
         if collection.event_shape != self.event_shape:
             raise ValueError(
                 f"The atoms have shape {collection.event_shape}, and the model was fitted to "
@@ -394,7 +401,7 @@ class GDE:
             "versions": versions,
             "event_shape": list(self.event_shape),
             "features": list(self.features) if self.features else None,
-            **self.spec.describe(),
+            **self._made.describe(),
             "train": self.config.model_dump(mode="json"),
             "calibration": vars(self.calibration),
             "salt": self.fingerprints.salt,
@@ -403,19 +410,28 @@ class GDE:
         }
 
 
-def _collection(sets: Sets) -> Collection:
+def _vectors(table: Embeddings | ArrayLike) -> NDArray[np.float32]:
+    z = np.asarray(table.z if isinstance(table, Embeddings) else table, dtype=np.float32)
+    if z.ndim != 2:
+        raise ValueError(f"The embeddings have shape {z.shape}; expected (A, L), one row a set.")
+    return z
+
+
+def _collection(sets: SetsLike) -> Collection:
     if isinstance(sets, Collection):
         return sets
     if isinstance(sets, SetBatch):
-        return Held.from_batch(sets.checked())
-    return read(sets)
+        return Sets.from_batch(sets.checked())
+    return read(sets, min_size=1)
 
 
 def _first_look(collection: Collection, indices: np.ndarray, config: TrainConfig) -> SetBatch:
     """Atoms of some training sets, for everything that is fitted before the first step."""
     rng = stream(config.seed, "first look")
     few = torch.randperm(len(indices), generator=rng)[:1024].numpy()
-    return collection.batch(indices[few].tolist(), max(config.context[1], 2), rng)
+    width = math.prod(collection.event_shape)
+    most = max(2, min(config.context[1], FIRST_LOOK // (len(few) * width)))
+    return collection.batch(indices[few].tolist(), most, rng)
 
 
 def _at_once(device: torch.device) -> int:

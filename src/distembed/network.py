@@ -71,6 +71,12 @@ class Network(nn.Module):
         super().__init__()
         self.encoder, self.generator = encoder, generator
         self.transform = transform
+        for objective in objectives:
+            if isinstance(objective, nn.Module) and any(True for _ in objective.parameters()):
+                raise TypeError(
+                    f"The objective {type(objective).__name__} has parameters, which would be "
+                    "neither trained nor saved. Train it on embeddings afterwards."
+                )
         self.objectives = tuple(objectives)
         self.shrinkage = MLP(latent + 1, latent, 4 * latent)
         shrink(cast(nn.Linear, self.shrinkage[-1]), 0.01)
@@ -94,12 +100,20 @@ class Network(nn.Module):
         z = cast(Encoder, self.encoder)(ground)
         deviation = z.std(0, unbiased=False)
         self.z_centre.copy_(z.mean(0))
-        self.z_scale.copy_(deviation.clamp_min(LEAST_SCALE * deviation.max().clamp_min(1e-6)))
+        largest = deviation.max()
+        # sets that are all alike have no scale: one keeps their embeddings finite
+        floor = LEAST_SCALE * largest if largest > 1e-6 else torch.ones_like(largest)
+        self.z_scale.copy_(deviation.clamp_min(floor))
         whole = self._standardise(z)
         if isinstance(self.generator, PreparedGenerator):
             # whole sets: what the generator reads is the distribution, and shrinkage comes before
             self.generator.prepare(ground, torch.cat([whole, whole.new_zeros(len(z), 1)], 1))
-        self._prepare_shrinkage([batch.split(m, max(m, 64), rng) for m in sizes])
+        # every set once, at one of the sizes: leaving a row out then leaves its set out
+        parts = [
+            batch.select(range(i, len(batch), len(sizes))).split(m, max(m, 64), rng)
+            for i, m in enumerate(sizes[: len(batch)])
+        ]
+        self._prepare_shrinkage(parts)
 
     def _prepare_shrinkage(self, parts: Sequence[tuple[SetBatch, SetBatch]]) -> None:
         """Regress the embedding of one part of a set on that of a disjoint one."""
@@ -115,8 +129,9 @@ class Network(nn.Module):
         self.linear.copy_(fit.weight)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
-        """Transform atoms to the model's ground space."""
-        return batch.replace(x=self.transform(batch.x))
+        """Transform atoms to the model's ground space, in float32."""
+        batch = batch.to(dtype=torch.float32)
+        return batch.replace(x=self.transform(batch.x.float()))
 
     def encode(self, batch: SetBatch) -> Tensor:
         """Embed sets given in the user's units, `(B, L)`."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Family", "Member", "build", "lookup", "need"]
+__all__ = ["Family", "Member", "build", "check_options", "lookup", "need"]
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,47 @@ def lookup(family: Family, name: str, kind: str) -> Callable[..., Any]:
     return found
 
 
+def check_options(
+    family: Family, name: str, kind: str, options: Mapping[str, Any], args: int = 0
+) -> Callable[..., Any]:
+    """Look a member up and check a user's options against its signature.
+
+    Args:
+        family: The dictionary to look in.
+        name: The member's name.
+        kind: What the family holds, for the error ("encoder").
+        options: Keyword arguments.
+        args: How many positional arguments come before them.
+
+    Raises:
+        ValueError: If the member does not take one of the options, or needs another.
+    """
+    member = lookup(family, name, kind)
+    taken = dict(list(inspect.signature(member).parameters.items())[args:])
+    unknown = sorted(set(options) - set(taken))
+    missing = [k for k, p in taken.items() if p.default is p.empty and k not in options]
+    if unknown or missing:
+        verb, names = ("has no", unknown) if unknown else ("needs the", missing)
+        raise ValueError(
+            f"{kind} {name!r} {verb} option {', '.join(map(repr, names))}; it takes: "
+            f"{', '.join(taken) or 'none'}."
+        )
+    return member
+
+
 def build(
     family: Family, name: str, kind: str, *args: Any, options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Look a member up and call it with `args` and the user's `options`, checked by signature.
+    """Look a member up and call it with `args` and the user's `options`.
 
     Raises:
-        ValueError: If the member does not take one of the options; the message lists those it
-            takes.
+        ValueError: If an option is unknown, missing or of the wrong type.
     """
-    member = lookup(family, name, kind)
     options = dict(options or {})
-    taken = list(inspect.signature(member).parameters)[len(args) :]
-    unknown = sorted(set(options) - set(taken))
-    if unknown:
-        raise ValueError(
-            f"{kind} {name!r} has no option {', '.join(map(repr, unknown))}; it takes: "
-            f"{', '.join(taken) or 'none'}."
-        )
-    return member(*args, **options)
+    member = check_options(family, name, kind, options, len(args))
+    try:
+        return member(*args, **options)
+    except TypeError as error:
+        if not options:
+            raise
+        raise ValueError(f"{kind} {name!r} cannot be made with {options}: {error}.") from error

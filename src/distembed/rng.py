@@ -7,6 +7,7 @@ the same numbers whether the run was killed before it or not, and in whichever p
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import torch
 
@@ -37,16 +38,22 @@ def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Genera
 
 
 def as_generator(rng: Rng, device: torch.device | str = "cpu") -> torch.Generator:
-    """Turn an integer seed into a generator and leave a generator as it is.
+    """Turn a seed, or a generator of another device, into a generator of this device.
 
     Raises:
         TypeError: If `rng` is neither an integer nor a generator.
     """
     if isinstance(rng, torch.Generator):
-        return rng
-    if isinstance(rng, bool) or not isinstance(rng, int):
+        if rng.device.type == torch.device(device).type:
+            return rng
+        return stream(
+            int(torch.randint(2**62, (), generator=rng, device=rng.device)), device=device
+        )
+    try:
+        seed = operator.index(rng)
+    except TypeError as error:
         raise TypeError(
             f"rng is {rng!r} ({type(rng).__name__}); give an int seed or a torch.Generator, so "
             "that the draw can be repeated."
-        )
-    return stream(rng, device=device)
+        ) from error
+    return stream(seed, device=device)

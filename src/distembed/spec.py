@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -71,7 +72,7 @@ class Spec:
         shape = chain.event_shape(event_shape)
         # layers draw their weights from the global generator, which is put back afterwards
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             encoder = _make(
                 ENCODERS, self.encoder, "encoder", shape, self.latent, self.encoder_options
             )
@@ -123,7 +124,10 @@ def _make(
     options: Mapping[str, Any],
 ) -> nn.Module:
     if isinstance(member, nn.Module):
-        return member
+        wanted, own = inputs, getattr(member, "latent", inputs)
+        if own != wanted:
+            raise ValueError(f"The {kind} has latent = {own}, and the model asks for {wanted}.")
+        return copy.deepcopy(member)
     made: nn.Module = build(family, member, kind, shape, inputs, options=options)
     return made
 

@@ -56,6 +56,7 @@ def write_folder(path: str | Path, stored: Stored, card: str) -> Path:
         **stored.config,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
+    config["config_sha256"] = _digest(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         new = Path(scratch)
@@ -87,15 +88,20 @@ def read_folder(path: str | Path) -> Stored:
     try:
         config = json.loads((folder / CONFIG).read_text())
         version = int(config["format"])
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        history = folder / HISTORY
+        lines = history.read_text().splitlines() if history.is_file() else []
+        records = [json.loads(line) for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{folder / CONFIG} is damaged: {error!r}. Copy the model again."
+            f"The text files of {folder} are damaged: {error}. Copy it again."
         ) from error
     if version > FORMAT:
         raise ValueError(
             f"{folder} has format {version}, and this distembed reads up to {FORMAT}; it was made "
             f"by distembed {config.get('distembed')}. Upgrade distembed."
         )
+    if config.pop("config_sha256", None) != _digest(config):
+        raise ValueError(f"{folder / CONFIG} was edited after it was written. Copy it again.")
     weights = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
         raise ValueError(
@@ -106,9 +112,11 @@ def read_folder(path: str | Path) -> Stored:
         tensors = load(weights)
     except SafetensorError as error:
         raise ValueError(f"{folder / WEIGHTS} is damaged: {error}.") from error
-    history = folder / HISTORY
-    lines = history.read_text().splitlines() if history.is_file() else []
-    return Stored(config, tensors, [json.loads(line) for line in lines])
+    return Stored(config, tensors, records)
+
+
+def _digest(config: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from distembed.cli.files import claim, claim_folder, replacing, write_text
+from distembed.files import claim, claim_folder, replacing, write_atomically
 from distembed.cli.tables import holds_embeddings, write_samples, write_table
 from distembed.data.table import read_columns
 
@@ -59,7 +59,7 @@ def test_claim_folder(tmp_path):
 
 def test_replacing_leaves_the_old_file_when_it_fails(tmp_path):
     path = tmp_path / "a.txt"
-    write_text(path, "old")
+    write_atomically(path, "old")
 
     def fail():
         with replacing(path) as temporary:

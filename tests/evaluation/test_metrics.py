@@ -43,6 +43,15 @@ def test_a_resample_is_a_repetition_of_pairs():
     assert found.draws[1] == pytest.approx(found.value, abs=1e-12)
 
 
+def test_resamples_are_taken_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 15))
+    counts = resamples(6, 50, stream(0))
+    whole = spearman(a, b, all_pairs(6), counts)
+    monkeypatch.setattr("distembed.evaluation.metrics._NUMBERS", 15 * 7)
+    np.testing.assert_array_equal(spearman(a, b, all_pairs(6), counts).draws, whole.draws)
+
+
 def test_near_pairs_only():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 15))

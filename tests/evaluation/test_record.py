@@ -61,7 +61,7 @@ def test_table():
     block = lines[lines.index("") + 1 :]
     assert block[0].startswith("geometry, higher is better")
     assert [line.split()[0] for line in block[2:6]] == ["gde", "mean", "ot", "kernel_1"]
-    column = block[0].index("rank corr.")
+    column = block[0].index("Rank corr")
     assert block[4][column:].startswith("0.9950 [")
     assert block[5][column:] == "not defined"
     assert "loses to ot" in lines[-1]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from report_fakes import FakeRow
 
 from distembed.report.markdown import to_html
-from distembed.report.results import metrics_of, number
+from distembed.evaluation.metric import number
+from distembed.report.results import metrics_of
 
 METHODS = ("gde", "mean", "bures", "ot", "floor")
 finite = st.floats(-0.999, 0.999).map(lambda x: round(x, 6))
@@ -39,17 +40,17 @@ def test_a_loss_is_called_a_loss():
     rows += [FakeRow("spearman_w2", "mean", 0.9), FakeRow("spearman_w2", "mean_cov", 0.975)]
     (metric,) = metrics_of([*rows, FakeRow("spearman_w2", "floor", 0.99)])
     assert metric.verdict.replace("\u00a0", " ") == (
-        "1 of 2 baselines does better than the GDE (0.93); the best is mean and root covariance "
+        "1 of 2 baselines does better than the GDE (0.930); the best is mean and root covariance "
         "(0.975), p = 0.2, which may be chance"
     )
     assert [line.method for line in metric.lines] == ["floor", "mean_cov", "gde", "mean"]
-    assert metric.lines[2].interval == "0.9 to 0.95"
+    assert metric.lines[2].interval == "0.900 to 0.950"
 
 
 def test_a_gain_and_a_tie_are_not_confused():
     rows = [FakeRow("w2", "gde", 1.0), FakeRow("w2", "mean", 1.0), FakeRow("w2", "pooled", 2.0)]
     (metric,) = metrics_of(rows)
-    assert metric.verdict.startswith("The GDE (1) is ahead of 1 of 2 baselines")
+    assert metric.verdict.startswith("The GDE (1.00) is ahead of 1 of 2 baselines")
     assert not metric.beaten
 
 
@@ -71,7 +72,7 @@ def test_metrics_keep_their_order_and_wide_ranges_are_logarithmic():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.99973, "0.9997"), (0.5, "0.5"), (1234.5, "1.23e+03"), (1e-5, "1e-05")]
+    ("value", "text"), [(0.99973, "0.9997"), (0.5, "0.500"), (1234.5, "1234"), (1e-5, "1.00e-05"), (123.4, "123")]
 )
 def test_numbers(value, text):
     assert number(value) == text

@@ -17,9 +17,6 @@ baseline `constant_cov` takes the mean of the points and that average for every 
 
 from __future__ import annotations
 
-import os
-import platform
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,15 +32,17 @@ from distembed.divergences.bures import bures_w2
 from distembed.divergences.energy import Energy
 from distembed.evaluation import BASELINES
 from distembed.evaluation.metrics import spearman
+from distembed.evaluation.seeds import environment, rows_over_seeds
 from distembed.geometry.distance import latent_distances
 from distembed.model import GDE
+from distembed.nn.per_set import moments_per_set
 from distembed.registry import lookup
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
 __all__ = ["TASKS", "Task", "bench"]
 
-CONFIG = TrainConfig(steps=3000, context=(16, 1024), every=250, validation=0.02, patience=0)
+CONFIG = TrainConfig(steps=2000, context=(16, 1024), every=250, validation=0.02, patience=0)
 """The defaults but for the context, since sets of 500 and 10,000 points are encoded."""
 LATENT, TRAIN_SETS = 32, 20_000
 COSTLY = ("ot", "ot_standardised")
@@ -98,7 +97,6 @@ def _geometry(model: GDE, test: Gaussians) -> Iterator[Score]:
 
 
 def _recovery(model: GDE, test: Gaussians) -> Iterator[Score]:
-    d = test.event_shape[0]
     mean, cov = test.mean.double(), test.cov.double()
     scores: dict[tuple[str, str], list[Tensor]] = {}
     energy = Energy()
@@ -118,7 +116,7 @@ def _recovery(model: GDE, test: Gaussians) -> Iterator[Score]:
         index = range(len(test))[part]
         points = test.batch(index)
         fresh = test.batch(index, test.size, stream(test.seed, "fresh", start))
-        point_mean, point_cov = _moments(points.x.view(len(index), -1, d))
+        point_mean, point_cov = moments_per_set(points)
         add("floor", part, point_mean, point_cov)
         add("constant_cov", part, point_mean, average.expand_as(point_cov))
         few = fresh.subsample(1000, stream(test.seed, "few", start))
@@ -127,19 +125,12 @@ def _recovery(model: GDE, test: Gaussians) -> Iterator[Score]:
         )
         for name, judged in models.items():
             drawn = torch.from_numpy(judged.reconstruct(points, test.size, start))
-            add(name, part, *_moments(drawn))
+            add(name, part, *moments_per_set(SetBatch.from_dense(drawn)))
             scores.setdefault((name, "energy"), []).append(
                 energy(SetBatch.from_dense(drawn[:, :1000]), few)
             )
     for (method, metric), values in scores.items():
         yield method, metric, float(torch.cat(values).mean())
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    x = x.double()
-    mean = x.mean(1)
-    centred = x - mean.unsqueeze(1)
-    return mean, centred.mT @ centred / x.shape[1]
 
 
 TASKS = {
@@ -174,58 +165,37 @@ def bench(
     if unknown := [name for name in chosen if name not in TASKS]:
         raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(TASKS)}.")
     config = CONFIG.model_copy(update={"steps": 300, "every": 100}) if quick else CONFIG
+    train_sets, few = (2000, 40) if quick else (TRAIN_SETS, 0)
     rows: list[dict[str, Any]] = []
+    held_out = {}
     for name in chosen:
         task = TASKS[name]
-        found: dict[tuple[str, str], list[float]] = {}
+        held_out[name] = few or task.sets
+        scores: dict[tuple[str, str], list[float]] = {}
         seconds = []
         for seed in range(seeds):
+            log(f"{name}, seed {seed}: training")
             began = time.perf_counter()
-            train = task.prior(2000 if quick else TRAIN_SETS, CONFIG.context[1], seed)
-            test = task.prior(40 if quick else task.sets, task.points, 1_000_000 + seed)
+            train = task.prior(train_sets, CONFIG.context[1], seed)
+            test = task.prior(held_out[name], task.points, 1_000_000 + seed)
             settings = config.model_copy(update={"seed": seed})
-            model = GDE(latent=LATENT).fit(train, settings, progress=False)
-            fitted = time.perf_counter() - began
-            seconds.append(fitted)
-            for record in model.history:
-                log(f"{name} seed {seed} " + " ".join(f"{k} {v:.4g}" for k, v in record.items()))
+            model = GDE(latent=LATENT).fit(train, settings)
+            seconds.append(time.perf_counter() - began)
+            log(f"{name}, seed {seed}: measuring")
             for method, metric, value in task.score(model, test):
-                found.setdefault((method, metric), []).append(value)
-            scores = " ".join(f"{k} {v[-1]:.4f}" for (m, k), v in found.items() if m == "gde")
-            log(f"{name} seed {seed}: {scores} ({time.perf_counter() - began:.0f} s)")
-        for (method, metric), values in found.items():
-            low, high = _interval(values)
-            rows.append(
-                {
-                    "task": name,
-                    "method": method,
-                    "metric": metric,
-                    "value": float(np.mean(values)),
-                    "low": low,
-                    "high": high,
-                    "seeds": len(values),
-                    "seconds": float(np.mean(seconds)) if method == "gde" else None,
-                }
-            )
+                scores.setdefault((method, metric), []).append(value)
+            found = " ".join(f"{k} {v[-1]:.4f}" for (m, k), v in scores.items() if m == "gde")
+            log(f"{name}, seed {seed}: {found} in {time.perf_counter() - began:.0f} s")
+        rows += rows_over_seeds(name, scores, seconds)
     return {
         "bench": "gaussian",
-        "environment": {
-            "cpu": platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "environment": environment(),
+        "config": {
+            "latent": LATENT,
+            "train_sets": train_sets,
+            "held_out_sets": held_out,
+            "left_out": {"gaussian_2d": list(COSTLY)},
+            **config.model_dump(mode="json", exclude={"seed"}),
         },
-        "config": {"latent": LATENT, "train_sets": TRAIN_SETS, **config.model_dump(mode="json")},
         "rows": rows,
     }
-
-
-def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """A 95 % interval of Student's t for the mean over seeds; None for a single seed."""
-    if len(values) < 2:
-        return None, None
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(np.mean(values) - half), float(np.mean(values) + half)

@@ -10,7 +10,7 @@ import typer
 
 from distembed.apps import BENCHES
 from distembed.cli.console import say
-from distembed.cli.files import claim, write_text
+from distembed.files import claim, write_atomically
 from distembed.cli.options import Force
 from distembed.registry import lookup
 
@@ -57,5 +57,5 @@ def bench(
     run = lookup(BENCHES, name, "bench")
     result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say)
     if output is not None:
-        write_text(output, json.dumps(result, indent=2) + "\n")
+        write_atomically(output, json.dumps(result, indent=2) + "\n")
     typer.echo(tabulate([result]), nl=False)

@@ -2,7 +2,7 @@
 
 A config names members of our families and never an import path, so that a config from somebody
 else cannot run code. Nothing here imports torch: a wrong key is reported within a second. Options
-of a member are checked against its constructor when it is built.
+of a member are checked against its constructor by `fit`, before it reads data.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distembed.cli.console import say
-from distembed.cli.files import claim_folder
+from distembed.files import claim_folder
 from distembed.cli.options import Force
 
 __all__ = ["demo"]
@@ -29,7 +29,8 @@ def demo(
 
     Example: distembed demo --out demo_output
     """
-    claim_folder(out, "report.html", force)
+    # the model is the first thing that a demo leaves, also one that is stopped
+    claim_folder(out, "model", force)
     from distembed.apps.digits import demo as run
 
     report = run(out, quick=quick, log=say, progress=True)

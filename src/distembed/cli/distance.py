@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import say
-from distembed.cli.files import claim
+from distembed.cli.console import say, stage
+from distembed.files import claim
 from distembed.cli.options import Data, Force, Ids, Model, takes_data
 
 __all__ = ["distance"]
@@ -48,7 +48,8 @@ def distance(
 
     gde = GDE.load(model)
     table = embeddings(gde, data, chosen, ids)
-    distances = gde.distances(table, calibrated=not latent)
+    with stage(f"comparing {len(table)} sets"):
+        distances = gde.distances(table, calibrated=not latent)
     if long:
         first, second = np.triu_indices(len(table), k=1)
         pairs = {"a": table.ids[first], "b": table.ids[second]}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say
-from distembed.cli.files import claim
+from distembed.files import claim
 from distembed.cli.options import Data, Force, Ids, Model, takes_data
 
 __all__ = ["embed"]
@@ -29,7 +29,8 @@ def embed(
 ) -> None:
     """Write the vector of every set, beside its id, its number of atoms and its metadata.
 
-    An .h5ad file holds one observation a set, with the vector in X.
+    An .h5ad file holds one observation a set, with the vector in X. Where DATA is an .h5ad file,
+    such an AnnData is written beside a table too, under the same name.
 
     Example: distembed embed run new.csv -o z.parquet
     """
@@ -38,6 +39,14 @@ def embed(
     from distembed.cli.tables import write_embeddings
     from distembed.model import GDE
 
-    table = embeddings(GDE.load(model), data, chosen, ids)
-    write_embeddings(output, table)
-    say(f"{output}: {len(table)} sets, vectors of length {table.z.shape[1]}")
+    gde = GDE.load(model)
+    source = Path(data or gde.notes.get("data", {}).get("path", ""))
+    outputs = {output, output.with_suffix(".h5ad")} if source.suffix == ".h5ad" else {output}
+    for path in sorted(outputs):
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ValueError(f"{path} is DATA itself, and would be overwritten; name another -o.")
+        claim(path, (".csv", ".tsv", ".parquet", ".h5ad"), force)
+    table = embeddings(gde, data, chosen, ids)
+    for path in sorted(outputs):
+        write_embeddings(path, table)
+        say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")

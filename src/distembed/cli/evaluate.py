@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say
-from distembed.cli.files import claim, write_text
+from distembed.files import claim, write_atomically
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
 
 __all__ = ["evaluate"]
@@ -45,6 +45,6 @@ def evaluate(
     gde = GDE.load(model)
     test = test_sets(model, gde, data, chosen, which)
     evaluation = run(gde, test, rng=seed, pairs=pairs, progress=say)
-    write_text(path, json.dumps(evaluation.to_json()) + "\n")
+    write_atomically(path, json.dumps(evaluation.to_json()) + "\n")
     typer.echo(evaluation.table())
     say(str(path))

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distembed.cli.config import RunConfig
+from distembed.cli.config import ModelConfig, RunConfig
 from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.console import say
-from distembed.cli.files import claim_folder, write_text
+from distembed.files import claim_folder, write_atomically
+from distembed.generators import GENERATORS
+from distembed.registry import build, check_options
 from distembed.cli.loading import HELD_OUT, read_sets
 from distembed.cli.options import Force
+from distembed.data import STEPS
+from distembed.encoders import ENCODERS
 
 if TYPE_CHECKING:
     from distembed.model import GDE
@@ -65,11 +69,12 @@ def fit(
         return
     folder = Path(run.out).expanduser()
     partial = _claim(folder, run, force)
+    _check_options(run.model)
     train, test = _split(run, read_sets(run.data))
     model = _model(run)
     with _working(partial):
-        write_text(partial / RUN, to_yaml(run))
-        write_text(partial / HELD_OUT, "".join(f"{name}\n" for name in test))
+        write_atomically(partial / RUN, to_yaml(run))
+        write_atomically(partial / HELD_OUT, "".join(f"{name}\n" for name in test))
         model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
         model.save(folder)
         for name in (RUN, HELD_OUT):
@@ -97,6 +102,14 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
             str(partial),
         )
     return partial
+
+
+def _check_options(model: ModelConfig) -> None:
+    """Refuse options that a member does not take, before anything is read."""
+    check_options(ENCODERS, model.encoder.name, "encoder", model.encoder.options, args=2)
+    check_options(GENERATORS, model.generator.name, "generator", model.generator.options, args=2)
+    for step in () if model.transform == "auto" else model.transform:
+        build(STEPS, step.name, "step", options=step.options)
 
 
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.cli.files import claim
+from distembed.files import claim
 from distembed.cli.options import Count, Data, Force, Model, Seed, takes_data
 
 __all__ = ["interpolate"]

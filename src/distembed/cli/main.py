@@ -71,3 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = error.strerror if where and isinstance(error, OSError) else str(error)
         say(f"error: {where}{text}")
         sys.exit(1)
+    except RuntimeError as error:
+        # torch's error of a decomposition, known by its name so that torch is not imported here
+        if debug or type(error).__name__ != "_LinAlgError":
+            raise
+        say(
+            f"error: {error}\nThe numbers are too large or too unlike for this step; standardise "
+            "the features first, or leave the extreme ones out."
+        )
+        sys.exit(1)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.cli.files import claim
+from distembed.files import claim
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
 from distembed.registry import need
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.cli.files import claim
+from distembed.files import claim
 from distembed.cli.options import Count, Data, Force, Ids, Model, Seed, takes_data
 
 __all__ = ["sample"]

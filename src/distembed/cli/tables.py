@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.cli.files import replacing
+from distembed.files import replacing
 from distembed.registry import need
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ class Observations:
         features: Names of the D features, where atoms are vectors with names.
 
     Raises:
-        TypeError: If `x` is neither, or does not hold numbers.
-        ValueError: If there is no row, or lengths do not agree.
+        TypeError: If `x` is neither.
+        ValueError: If `x` does not hold numbers or has no row, or lengths do not agree.
 
     Example:
         >>> Observations(np.zeros((3, 2)), {"patient": np.array(["a", "a", "b"])}).rows
@@ -44,7 +44,10 @@ class Observations:
                 "matrix. Convert with np.asarray(x) or x.tocsr()."
             )
         if self.x.dtype.kind not in "biuf":
-            raise TypeError(f"x has dtype {self.x.dtype}; atoms are real numbers.")
+            raise ValueError(
+                f"x has dtype {self.x.dtype}; atoms are real numbers. Convert with x.astype(float), "
+                "or choose other columns."
+            )
         if not self.x.ndim or not self.rows:
             raise ValueError(f"x has shape {self.x.shape}; there is no observation in it.")
         for name, column in self.columns.items():

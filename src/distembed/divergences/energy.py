@@ -48,7 +48,7 @@ class Energy:
 
 def _sets(batch: SetBatch) -> list[tuple[Tensor, Tensor]]:
     """Atoms and weights of each set, in float64."""
-    atoms = pieces(batch, batch.x.flatten(1).double())
+    atoms = pieces(batch, batch.flat.double())
     weights = pieces(batch, batch.w.double())
     return [(x, w / w.sum()) for x, w in zip(atoms, weights, strict=True)]
 

@@ -7,7 +7,7 @@ __all__ = ["ENCODERS"]
 ENCODERS = {
     "deepsets": Member(
         "distembed.encoders.deepsets:DeepSets",
-        "pooled residual network with relative atoms and second moments (the default)",
+        "moments by a fixed isometry, and a pooled residual network for the rest (the default)",
     ),
     "moments": Member(
         "distembed.encoders.moments:Moments",

@@ -24,6 +24,7 @@ from distembed.batch import SetBatch
 from distembed.encoders.moments import Moments, moment_count
 from distembed.nn.mlp import MLP
 from distembed.nn.per_set import apply_per_set, moments_per_set
+from distembed.nn.precision import reduced
 
 __all__ = ["DeepSets"]
 
@@ -93,22 +94,24 @@ class DeepSets(nn.Module):
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the isometry and the floor of scales from the atoms of training sets."""
-        x = batch.x.flatten(1).double()
-        spread = batch.mean(x.square()).mean(0) - batch.mean(x).mean(0).square()
-        self.floor.copy_(0.02 * spread.mean().sqrt())
+        x = batch.flat.double()
+        centred = x - batch.mean(x).mean(0)
+        self.floor.copy_((0.02 * centred.square().mean().sqrt()).clamp_min(1e-6))
         if self.moments is not None:
             self.moments.prepare(batch)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        x = batch.x.flatten(1)
+        x = batch.flat
         dtype = self.inputs.weight.dtype
         seen = [x.to(dtype)]
         if self.relative:
             seen.append(_relative(batch, x, self.floor).to(dtype))
-        h = self.inputs(torch.cat(seen, 1))
-        for layer in self.layers:
-            h = layer(batch, h)
+        with reduced(x.device):
+            h = self.inputs(torch.cat(seen, 1))
+            for layer in self.layers:
+                h = layer(batch, h)
+        h = h.to(dtype)
         pooled = batch.mean(h)
         if self.moments is None:
             z: Tensor = self.head(pooled.to(dtype))

@@ -41,11 +41,16 @@ class Isometry(nn.Module):
         if not rank:
             return
         centre = v.double().mean(0)
-        _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=True)
+        # axes beyond the data's own are completed where that is cheap, and else stay as they are
+        complete = len(centre) <= 2048
+        _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=complete)
         # the sign of an axis is arbitrary: fix it, so that equal data give equal embeddings
         sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-        self.rows.zero_()
-        self.rows[:rank] = (axes * sign)[:rank].to(self.rows.dtype)
+        found = (axes * sign)[:rank].to(self.rows.dtype)
+        self.rows[rank:] = 0
+        self.rows[: len(found)] = found
+        if len(found) < rank:
+            self.rows[:rank] = torch.linalg.qr(self.rows[:rank].T)[0].T
         self.centre.copy_(centre)
 
     def forward(self, v: Tensor) -> Tensor:

@@ -62,12 +62,14 @@ class KernelMean(nn.Module):
 
     def prepare(self, batch: SetBatch) -> None:
         """Set the bandwidth from the median distance between atoms of training sets."""
-        few = batch.subsample(8, stream(0, "kernel median")).x.flatten(1).double()
+        few = batch.to("cpu").subsample(8, stream(0, "kernel median")).flat.double()
         few = few[torch.randperm(len(few), generator=stream(0, "kernel rows"))[:1024]]
-        self.median.copy_(torch.pdist(few).median().clamp_min(1e-6))
+        distances = torch.pdist(few)
+        if len(distances) and float(distances.median()) > 0:
+            self.median.copy_(distances.median())
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        x = batch.x.flatten(1).to(self.frequencies.dtype)
+        x = batch.flat.to(self.frequencies.dtype)
         angle = x @ (self.frequencies / self.median)
         return batch.mean(torch.cat([angle.cos(), angle.sin()], 1)) * math.sqrt(2 / self.latent)

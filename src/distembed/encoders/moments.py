@@ -90,7 +90,7 @@ class Moments(nn.Module):
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the axes from the atoms of training sets and the isometries from their vectors."""
-        x = batch.x.flatten(1).double()
+        x = batch.flat.double()
         if self.kind == "mean_cov":
             centred = x - batch.mean(x).mean(0)
             pooled = centred.T @ (centred * batch.w.double().unsqueeze(1)) / len(batch)
@@ -104,7 +104,7 @@ class Moments(nn.Module):
 
     def vector(self, batch: SetBatch) -> Tensor:
         """Return the vector before the isometry, `(B, K)` float64."""
-        x = batch.x.flatten(1).double()
+        x = batch.flat.double()
         if self.kind == "mean":
             return batch.mean(x)
         projected = x @ self.axes.double()

@@ -13,6 +13,7 @@ over seeds is another matter, which `distembed bench` measures.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -23,18 +24,12 @@ from numpy.typing import NDArray
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import AXES
 from distembed.evaluation.geometry import geometry, truth_of
-from distembed.evaluation.judged import (
-    Evaluated,
-    embed,
-    halves,
-    refuse_training_sets,
-)
+from distembed.evaluation.judged import Evaluated, embed, halves, refuse_training_sets
 from distembed.evaluation.metrics import resamples
 from distembed.evaluation.reconstruction import reconstruction
 from distembed.evaluation.record import Evaluation
 from distembed.protocols import Collection
 from distembed.rng import Rng, stream
-from distembed.training.log import RunLog
 
 __all__ = ["Evaluated", "evaluate"]
 
@@ -59,7 +54,8 @@ def evaluate(
         truth: True W2 of every pair, `(S, S)`, in the model's ground space; measured if left out.
         baselines: Names from `BASELINES`, or all of them.
         rng: Seed; the same seed gives the same numbers.
-        pairs: At most so many pairs of sets are compared.
+        pairs: Exact OT compares at most so many pairs of sets; with a truth, everything else
+            compares all of them.
         progress: Whether to say what is being done, or what to say it to.
 
     Returns:
@@ -70,7 +66,7 @@ def evaluate(
             training, features are missing, or a baseline is unknown.
         TypeError: If the model does not embed.
     """
-    say = progress if callable(progress) else RunLog(1, progress).say
+    say = progress if callable(progress) else _on_stderr if progress else _in_silence
     if not isinstance(model, Evaluated):
         raise TypeError(f"A {type(model).__name__} has no method embed(sets) with a result .z.")
     if len(test) < 4:
@@ -96,11 +92,12 @@ def evaluate(
     rows = reconstruction(models, z, sets, counts, seed)
     known = truth_of(sets, truth, pairs, seed)
     say(f"comparing distances of {len(known.index)} pairs with {len(names)} baselines")
-    more, chosen = geometry(z, sets, known, names, counts)
+    more, chosen = geometry(z, sets, known, names, counts, pairs, seed)
     settings = {
         "sets": len(test),
         "context_atoms": _span(sets.context.sizes),
         "target_atoms": _span(sets.target.sizes),
+        "most_atoms": f"{sets.most_context} in a context, {sets.most_target} in a target",
         "ground": "the model's, after its transforms" if hasattr(model, "transform") else "input",
         "dimension": sets.context.x.shape[1],
         "truth": known.source,
@@ -111,6 +108,14 @@ def evaluate(
         "seed": seed,
     }
     return Evaluation((*rows, *more), settings, chosen)
+
+
+def _on_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _in_silence(text: str) -> None:
+    pass
 
 
 def _span(sizes: torch.Tensor) -> str:

@@ -72,7 +72,7 @@ class Mean:
 
     def __call__(self, batch: SetBatch, pairs: Tensor) -> Tensor:
         """Compare means."""
-        return latent_distances(batch.mean(batch.x.flatten(1).double()), pairs)
+        return latent_distances(batch.mean(batch.flat.double()), pairs)
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,13 @@ class BuresDistance:
     def __call__(self, batch: SetBatch, pairs: Tensor) -> Tensor:
         """Compare pair by pair; the part of the means is in full dimension."""
         mean, root = _mean_and_root(batch)
-        zero = mean.new_zeros(len(batch), root.shape[-1])
-        i, j = pairs.T
-        shape = procrustes_w2(zero[i], root[i], zero[j], root[j])
-        return torch.hypot(latent_distances(mean, pairs), shape)
+        zero = mean.new_zeros(root.shape[-1])
+        some = max(1, 2**22 // root[0].numel())
+        shape = [
+            procrustes_w2(zero, root[part[:, 0]], zero, root[part[:, 1]])
+            for part in pairs.split(some)
+        ]
+        return torch.hypot(latent_distances(mean, pairs), torch.cat(shape))
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class ShapeDistance:
 
     def __call__(self, batch: SetBatch, pairs: Tensor) -> Tensor:
         """Compare pair by pair."""
-        x = batch.x.flatten(1).double()
+        x = batch.flat.double()
         x = x - batch.expand(batch.mean(x))
         deviation = batch.expand(batch.mean(x.square()).sqrt())
         # a feature that does not vary in a set stays at zero
@@ -181,7 +184,7 @@ class ShapeDistance:
 
 def _mean_and_root(batch: SetBatch) -> tuple[Tensor, Tensor]:
     """Means `(S, D)` and root covariances `(S, A, A)` on A principal axes, float64."""
-    x = batch.x.flatten(1).double()
+    x = batch.flat.double()
     mean = batch.mean(x)
     if x.shape[1] > AXES:
         centred = x - mean.mean(0)

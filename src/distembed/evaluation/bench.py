@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distembed.evaluation.metric import metric, number
+
 __all__ = ["bench_table", "tabulate"]
 
 _ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
@@ -45,13 +47,13 @@ def tabulate(results: Sequence[Mapping[str, Any]]) -> str:
         >>> row = {"task": "t", "method": "gde", "metric": "w2", "value": 0.5, "low": 0.4,
         ...        "high": 0.6, "seeds": 3, "seconds": 1.0}
         >>> print(tabulate([{"bench": "b", "environment": {}, "rows": [row]}]).splitlines()[-1])
-        | t | w2 | 0.500 [0.400, 0.600] |
+        | t | W2 | 0.500 [0.400, 0.600] |
     """
     names = dict.fromkeys(str(result["bench"]) for result in results)
     return "\n".join(_table(name, [r for r in results if r["bench"] == name]) for name in names)
 
 
-def _table(name: str, results: Sequence[Mapping[str, Any]]) -> str:
+def _table(bench: str, results: Sequence[Mapping[str, Any]]) -> str:
     cells: dict[tuple[str, str], dict[str, str]] = {}
     seconds: dict[str, float] = {}
     seeds: set[int] = set()
@@ -66,8 +68,8 @@ def _table(name: str, results: Sequence[Mapping[str, Any]]) -> str:
         f"| task | metric | {' | '.join(methods)} |",
         f"|{'---|' * (len(methods) + 2)}",
         *(
-            f"| {task} | {metric} | {' | '.join(line.get(m, '') for m in methods)} |"
-            for (task, metric), line in cells.items()
+            f"| {task} | {metric(name).title} | {' | '.join(line.get(m, '') for m in methods)} |"
+            for (task, name), line in cells.items()
         ),
     ]
     made = dict.fromkeys(
@@ -82,7 +84,7 @@ def _table(name: str, results: Sequence[Mapping[str, Any]]) -> str:
         ),
         *(f"Environment: {text}." for text in made if text),
     ]
-    return "\n".join([f"### {name}", "", " ".join(notes), "", *lines]) + "\n"
+    return "\n".join([f"### {bench}", "", " ".join(notes), "", *lines]) + "\n"
 
 
 def _cell(row: Mapping[str, Any]) -> str:
@@ -90,12 +92,5 @@ def _cell(row: Mapping[str, Any]) -> str:
         return ""
     interval = ""
     if row["low"] is not None and row["high"] is not None:
-        interval = f" [{_number(row['low'])}, {_number(row['high'])}]"
-    return _number(row["value"]) + interval
-
-
-def _number(value: float) -> str:
-    """Three decimals, or three digits where those would show less; more near one."""
-    if 0.99 <= abs(value) < 1:
-        return f"{value:.4f}"
-    return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:.3g}"
+        interval = f" [{number(row['low'])}, {number(row['high'])}]"
+    return number(row["value"]) + interval

@@ -34,7 +34,7 @@ def gaussian(context: SetBatch, sizes: Sequence[int], seed: int) -> SetBatch:
     moments, in any dimension and without a factorisation.
     """
     rng = stream(seed, "gaussian")
-    x = context.x.flatten(1)
+    x = context.flat
     mean = context.mean(x)
     centred = (x - context.expand(mean)) * context.w[:, None].sqrt()
     draws = [

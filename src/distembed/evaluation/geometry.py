@@ -13,7 +13,12 @@ from torch import Tensor
 
 from distembed.divergences.exact import pairwise_w2
 from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import affordable_atoms, latent_distances
+from distembed.evaluation.baselines import (
+    ExactDistance,
+    ShapeDistance,
+    affordable_atoms,
+    latent_distances,
+)
 from distembed.evaluation.judged import Halves
 from distembed.evaluation.metrics import spearman
 from distembed.evaluation.record import Pairs, Row, compare
@@ -22,6 +27,7 @@ from distembed.rng import stream
 
 __all__ = ["Truth", "geometry", "truth_of"]
 
+_ALL_PAIRS_OF = 1000
 _LEAST_ATOMS = 50
 _LEAST_SETS = 12
 _OT_ATOMS = 512
@@ -48,15 +54,17 @@ class Truth:
 def truth_of(sets: Halves, truth: NDArray[Any] | None, pairs: int, seed: int) -> Truth:
     """Choose pairs of sets and find their W2.
 
-    Where the truth `(S, S)` is not given it is measured between equal subsamples of the target
-    halves, of sets with 50 atoms there; of all sets, and said so, where fewer than 12 have them.
+    All pairs of up to 1000 sets where the truth `(S, S)` is given. Else it is measured on at most
+    `pairs`, between equal subsamples of the target halves, of sets with 50 atoms there; of all
+    sets, and said so, where fewer than 12 have them.
 
     Raises:
         ValueError: If the truth has another shape or is not a matrix of distances.
     """
     if truth is not None:
         w2 = _checked(truth, len(sets.target))
-        index = _pairs(torch.arange(len(w2)), pairs, seed)
+        every = _ALL_PAIRS_OF * (_ALL_PAIRS_OF - 1) // 2
+        index = _pairs(torch.arange(len(w2)), max(pairs, every), seed)
         i, j = index.numpy().T
         return Truth(index, w2[i, j], "given", True)
     large = (sets.target.sizes >= _LEAST_ATOMS).nonzero().flatten()
@@ -80,6 +88,8 @@ def geometry(
     truth: Truth,
     baselines: Sequence[str],
     counts: NDArray[np.float64],
+    pairs: int,
+    seed: int,
 ) -> tuple[list[Row], Pairs]:
     """Correlate latent and baseline distances with W2.
 
@@ -89,40 +99,58 @@ def geometry(
         truth: Pairs and their W2.
         baselines: Names of baselines.
         counts: Resamples of the sets, `(R, S)`.
+        pairs: Baselines of exact OT take at most so many pairs.
+        seed: Of the choice among them.
 
     Returns:
         Rows of `spearman_w2` and `spearman_w2_near`, and the pairs behind them.
     """
-    distances = {name: latent_distances(v, truth.index).numpy() for name, v in z.items()}
+    every = torch.arange(len(truth.index))
+    some, notes = _some(every, pairs, seed), {}
+    known = {
+        name: _Known(latent_distances(v, truth.index).numpy(), every) for name, v in z.items()
+    }
     for name in baselines:
         baseline = lookup(BASELINES, name, "baseline")()
-        distances[name] = baseline(sets.context, truth.index).double().numpy()
-    notes = {}
+        costly = isinstance(baseline, ExactDistance | ShapeDistance)
+        which = some if costly else every
+        known[name] = _Known(baseline(sets.context, truth.index[which]).double().numpy(), which)
+        if len(which) < len(every):
+            notes[name] = f"on {len(which)} of the {len(every)} pairs"
     if not truth.exact:
-        ot = lookup(BASELINES, "ot", "baseline")()
-        distances["floor"] = (
-            distances["ot"]
-            if "ot" in distances
-            else ot(sets.context, truth.index).double().numpy()
-        )
+        ot = known.get("ot")
+        known["floor"] = ot or _Known(ExactDistance()(sets.context, truth.index).numpy(), every)
         notes["floor"] = "exact OT on the other halves"
     index = truth.index.numpy()
     near = float(np.quantile(truth.w2, _NEAR))
     rows = []
     for metric, threshold in (("spearman_w2", None), ("spearman_w2_near", near)):
         estimates = {
-            name: spearman(d, truth.w2, index, counts, threshold) for name, d in distances.items()
+            name: spearman(d.values, truth.w2[d.where], index[d.where], counts, threshold)
+            for name, d in known.items()
         }
         rows += compare(metric, estimates, notes)
-    return rows, Pairs(distances["gde"], truth.w2, index)
+    return rows, Pairs(known["gde"].values, truth.w2, index)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Distances of some of the pairs, and which."""
+
+    values: NDArray[np.float64]
+    where: Tensor
 
 
 def _pairs(sets: Tensor, most: int, seed: int) -> Tensor:
     """All pairs of sets, or a random choice of them, `(P, 2)`."""
-    every = torch.combinations(sets)
-    if len(every) <= most:
-        return every
-    return every[torch.randperm(len(every), generator=stream(seed, "pairs"))[:most]]
+    return _some(torch.combinations(sets), most, seed)
+
+
+def _some(of: Tensor, most: int, seed: int) -> Tensor:
+    """All rows of a tensor, or a random choice of them."""
+    if len(of) <= most:
+        return of
+    return of[torch.randperm(len(of), generator=stream(seed, "pairs"))[:most]]
 
 
 def _checked(truth: NDArray[Any], sets: int) -> NDArray[np.float64]:

@@ -14,13 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.data.features import match_columns
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.sets.fingerprint import fingerprints
 
-__all__ = ["Embedded", "Evaluated", "Halves", "draw", "embed", "halves", "refuse_training_sets"]
+__all__ = [
+    "Embedded",
+    "Evaluated",
+    "Halves",
+    "columns_of",
+    "draw",
+    "embed",
+    "halves",
+    "refuse_training_sets",
+    "training_sets",
+]
 
 CONTEXT, TARGET = 4096, 1024
+_NUMBERS = 2**26  # in all contexts together, and in all targets
 _SETS_AT_ONCE = 64
 
 
@@ -54,11 +66,15 @@ class Halves:
         given: The contexts in the user's units, as the model embeds them.
         context: The same atoms in the ground space, flat, `(N, D)`.
         target: The other atoms in the ground space, flat.
+        most_context: No context has more atoms.
+        most_target: No target has more atoms.
     """
 
     given: SetBatch
     context: SetBatch
     target: SetBatch
+    most_context: int = CONTEXT
+    most_target: int = TARGET
 
 
 def refuse_training_sets(model: Evaluated, test: Collection) -> None:
@@ -67,11 +83,7 @@ def refuse_training_sets(model: Evaluated, test: Collection) -> None:
     Raises:
         ValueError: If it was; the message names the sets.
     """
-    known = getattr(model, "fingerprints", None)
-    if known is None or not known.hashes:
-        return
-    hashes = fingerprints(test, known.salt)
-    seen = [str(test.ids[i]) for i, name in enumerate(hashes) if name in known.hashes]
+    seen = training_sets(model, test)
     if seen:
         raise ValueError(
             f"{len(seen)} of the {len(test)} sets were used to train this model: "
@@ -80,24 +92,40 @@ def refuse_training_sets(model: Evaluated, test: Collection) -> None:
         )
 
 
+def training_sets(model: Any, test: Collection) -> list[str]:
+    """Ids of the sets that the model was trained on, whatever the order of their columns."""
+    known = getattr(model, "fingerprints", None)
+    if known is None or not known.hashes:
+        return []
+    hashes = fingerprints(test, known.salt, columns_of(model, test))
+    return [str(test.ids[i]) for i, name in enumerate(hashes) if name in known.hashes]
+
+
 def halves(model: Evaluated, test: Collection, seed: int) -> Halves:
-    """Read the test sets and cut each into halves of at most 4096 and 1024 atoms."""
+    """Read the test sets and cut each into halves of at most 4096 and 1024 atoms.
+
+    Of many sets or long atoms fewer are kept, so that memory stays bounded.
+    """
     rng = stream(seed, "halves")
-    columns = _columns(model, test)
+    columns = columns_of(model, test)
+    width = max(1, int(np.prod(test.event_shape)))
+    most = max(2, _NUMBERS // (len(test) * width))
+    context_size, target_size = min(CONTEXT, most), min(TARGET, most)
+    at_once = max(1, min(_SETS_AT_ONCE, _NUMBERS // (2 * context_size * width)))
     contexts, targets = [], []
-    for start in range(0, len(test), _SETS_AT_ONCE):
-        indices = range(len(test))[start : start + _SETS_AT_ONCE]
+    for start in range(0, len(test), at_once):
+        indices = range(len(test))[start : start + at_once]
         # a draw from weighted sets could repeat an atom, and put it into both halves
-        whole = test.weighted or int(max(test.sizes[list(indices)])) <= 2 * CONTEXT
-        batch = test.batch(indices) if whole else test.batch(indices, 2 * CONTEXT, rng)
+        whole = test.weighted or int(max(test.sizes[list(indices)])) <= 2 * context_size
+        batch = test.batch(indices) if whole else test.batch(indices, 2 * context_size, rng)
         if columns is not None:
             batch = batch.replace(x=batch.x[:, columns])
-        context, target = batch.split(CONTEXT, CONTEXT, rng)
+        context, target = batch.split(context_size, context_size, rng)
         contexts.append(context)
-        targets.append(target.subsample(TARGET, rng))
-    given = SetBatch.concat(contexts)
-    target = SetBatch.concat(targets)
-    return Halves(given, _ground(model, given), _ground(model, target))
+        targets.append(target.subsample(target_size, rng))
+    given, target = SetBatch.concat(contexts), SetBatch.concat(targets)
+    grounds = (_ground(model, given), _ground(model, target))
+    return Halves(given, *grounds, context_size, target_size)
 
 
 def embed(model: Evaluated, sets: Halves) -> Tensor:
@@ -112,15 +140,17 @@ def draw(model: Any, z: Tensor, sets: Halves, seed: int) -> SetBatch:
     atoms: list[Tensor] = []
     for start in range(0, len(z), 32):
         part = slice(start, start + 32)
+        # a seed serves models of every device, a generator those of its own
+        own = int(torch.randint(2**62, (), generator=rng))
         some, most = z[part].float().numpy(), max(counts[part])
         # in the ground space at once: a transform may lose what its inverse cannot give back
         if hasattr(model, "transform"):
-            x = model.sample(some, most, rng, sizes=behind[part], ground="model")
+            x = model.sample(some, most, own, sizes=behind[part], ground="model")
         else:
-            x = model.sample(some, most, rng)
+            x = model.sample(some, most, own)
         atoms += [torch.as_tensor(a[:m]) for a, m in zip(x, counts[part], strict=True)]
     batch = SetBatch.from_list(atoms)
-    return batch.replace(x=batch.x.flatten(1))
+    return batch.replace(x=batch.flat)
 
 
 @torch.no_grad()
@@ -130,18 +160,9 @@ def _ground(model: Any, batch: SetBatch) -> SetBatch:
     if transform is not None:
         state = transform.buffers() if isinstance(transform, nn.Module) else ()
         x = transform(x.to(next((b.device for b in state), x.device))).cpu()
-    return batch.replace(x=x.flatten(1))
+    return batch.replace(x=x.reshape(len(x), -1))
 
 
-def _columns(model: Any, test: Collection) -> list[int] | None:
-    """Columns of the test sets in the order of the model's features."""
-    wanted, given = getattr(model, "features", None), test.features
-    if wanted is None or given is None or tuple(wanted) == tuple(given):
-        return None
-    missing = [name for name in wanted if name not in given]
-    if missing:
-        raise ValueError(
-            f"The sets lack {len(missing)} of the model's {len(wanted)} features: "
-            f"{', '.join(map(str, missing[:5]))}. Features are matched by name."
-        )
-    return [given.index(name) for name in wanted]
+def columns_of(model: Any, test: Collection) -> list[int] | None:
+    """Columns of the sets in the order of the model's features; None where they are so already."""
+    return match_columns(getattr(model, "features", None), test.features)

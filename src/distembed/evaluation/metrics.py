@@ -9,6 +9,7 @@ statistic is computed with weighted ranks: no pair of a set with its own copy ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["Estimate", "mean", "paired_p", "resamples", "spearman"]
 
 Array = NDArray[np.float64]
+_NUMBERS = 2**24  # of weights of pairs, at once
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,14 @@ def spearman(
     a, b, pairs = a[keep], b[keep], pairs[keep]
     if len(a) < 3:
         return Estimate(float("nan"), np.full(len(counts), np.nan))
-    weights = counts[:, pairs[:, 0]] * counts[:, pairs[:, 1]]
-    value = _weighted_spearman(a, b, np.ones((1, len(a))))[0]
-    return Estimate(float(value), _weighted_spearman(a, b, weights))
+    correlation = _weighted_spearman(a, b)
+    some = max(1, _NUMBERS // len(a))
+    draws = [
+        correlation(part[:, pairs[:, 0]] * part[:, pairs[:, 1]])
+        for part in np.split(counts, range(some, len(counts), some))
+    ]
+    value = correlation(np.ones((1, len(a))))[0]
+    return Estimate(float(value), np.concatenate(draws))
 
 
 def paired_p(first: Estimate, second: Estimate) -> float:
@@ -80,22 +87,32 @@ def paired_p(first: Estimate, second: Estimate) -> float:
     return float(min(1.0, 2 * (tail + 1) / (len(gap) + 1)))
 
 
-def _weighted_spearman(a: Array, b: Array, weights: Array) -> Array:
-    """One correlation for each row of `weights (R, P)`."""
-    total = weights.sum(1, keepdims=True)
-    x, y = _ranks(a, weights), _ranks(b, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        x -= (weights * x).sum(1, keepdims=True) / total
-        y -= (weights * y).sum(1, keepdims=True) / total
-        norm = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
-        result: Array = (weights * x * y).sum(1) / norm
-    return result
+def _weighted_spearman(a: Array, b: Array) -> Callable[[Array], Array]:
+    """Return what makes one correlation of each row of weights `(R, P)`."""
+    ranks_a, ranks_b = _ranks(a), _ranks(b)
+
+    def correlation(weights: Array) -> Array:
+        total = weights.sum(1, keepdims=True)
+        x, y = ranks_a(weights), ranks_b(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            x -= (weights * x).sum(1, keepdims=True) / total
+            y -= (weights * y).sum(1, keepdims=True) / total
+            norm = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
+            result: Array = (weights * x * y).sum(1) / norm
+        return result
+
+    return correlation
 
 
-def _ranks(values: Array, weights: Array) -> Array:
-    """Weighted ranks, ties at the middle of their mass, `(R, P)`."""
-    _, group, first = np.unique(values, return_inverse=True, return_counts=True)
-    starts = np.concatenate([[0], first.cumsum()[:-1]])
-    mass = np.add.reduceat(weights[:, values.argsort(kind="stable")], starts, axis=1)
-    middle: Array = mass.cumsum(1) - mass / 2
-    return middle[:, group]
+def _ranks(values: Array) -> Callable[[Array], Array]:
+    """Return what ranks values under weights `(R, P)`, ties at the middle of their mass."""
+    order = values.argsort(kind="stable")
+    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
+    starts = size.cumsum() - size
+
+    def ranks(weights: Array) -> Array:
+        mass = np.add.reduceat(weights[:, order], starts, axis=1)
+        middle: Array = mass.cumsum(1) - mass / 2
+        return middle[:, group]
+
+    return ranks

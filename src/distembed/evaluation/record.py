@@ -10,17 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from distembed.evaluation.metric import metric, number
 from distembed.evaluation.metrics import Estimate, paired_p
 
 __all__ = ["Evaluation", "Pairs", "Row", "compare"]
-
-_TITLES = {
-    "sliced_w2": "sliced W2",
-    "energy": "energy distance",
-    "w2": "W2",
-    "spearman_w2": "rank corr. with W2",
-    "spearman_w2_near": "same, near pairs",
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Row:
     @property
     def higher_is_better(self) -> bool:
         """The direction of the metric."""
-        return self.metric.startswith("spearman")
+        return metric(self.metric).higher
 
 
 @dataclass(frozen=True)
@@ -96,16 +89,13 @@ class Evaluation:
     def table(self) -> str:
         """Return aligned plain text: a row a method, a column a metric, then wins and losses."""
         metrics = list(dict.fromkeys(r.metric for r in self.rows))
-        groups = [[m for m in metrics if not m.startswith("spearman")]]
-        groups.append([m for m in metrics if m.startswith("spearman")])
-        titles = ("reconstruction, lower is better", "geometry, higher is better")
         blocks = [
-            _block(title, group, [r for r in self.rows if r.metric in group])
-            for title, group in zip(titles, groups, strict=True)
-            if group
+            _block(f"{title}, {metric(group[0]).direction}", group, self.rows)
+            for title, higher in (("reconstruction", False), ("geometry", True))
+            if (group := [m for m in metrics if metric(m).higher == higher])
         ]
         verdicts = [
-            f"{_TITLES.get(r.metric, r.metric)}: {r.note} (p = {r.p:.2g})"
+            f"{metric(r.metric).title}: {r.note} (p = {r.p:.2g})"
             for r in self.rows
             if r.method == "gde" and r.p is not None
         ]
@@ -137,13 +127,13 @@ class Evaluation:
             raise ValueError(f"This is not an evaluation: {error}.") from error
 
 
-def compare(metric: str, estimates: Mapping[str, Estimate], notes: Mapping[str, str]) -> list[Row]:
+def compare(name: str, estimates: Mapping[str, Estimate], notes: Mapping[str, str]) -> list[Row]:
     """Make a row of each method, and say in that of `gde` what it loses to or what is next."""
     rows = []
     for method, estimate in estimates.items():
         low, high = estimate.interval()
         note = notes.get(method, "")
-        rows.append(Row(metric, method, estimate.value, low, high, note=note))
+        rows.append(Row(name, method, estimate.value, low, high, note=note))
     sign = 1 if rows[0].higher_is_better else -1
     own = estimates["gde"]
     rivals = [r for r in rows if r.method not in ("gde", "floor") and not math.isnan(r.value)]
@@ -151,8 +141,8 @@ def compare(metric: str, estimates: Mapping[str, Estimate], notes: Mapping[str, 
         return rows
     rivals.sort(key=lambda r: -sign * r.value)
     ahead = [r for r in rivals if sign * r.value > sign * own.value]
-    named = ", ".join(f"{r.method} ({_number(r.value)})" for r in ahead or rivals[:1])
-    verdict = f"gde ({_number(own.value)}) " + (
+    named = ", ".join(f"{r.method} ({number(r.value)})" for r in ahead or rivals[:1])
+    verdict = f"gde ({number(own.value)}) " + (
         f"loses to {named}" if ahead else f"is ahead of all baselines; next is {named}"
     )
     p = paired_p(own, estimates[rivals[0].method])
@@ -170,9 +160,9 @@ def _row(entry: Mapping[str, Any]) -> Row:
 
 
 def _block(title: str, metrics: Sequence[str], rows: Sequence[Row]) -> str:
-    cells = {(r.method, r.metric): _cell(r) for r in rows}
-    methods = dict.fromkeys(r.method for r in rows)
-    lines = [[title, *(_TITLES.get(m, m) for m in metrics)]]
+    cells = {(r.method, r.metric): _cell(r) for r in rows if r.metric in metrics}
+    methods = dict.fromkeys(method for method, _ in cells)
+    lines = [[title, *(metric(m).title for m in metrics)]]
     lines += [[method, *(cells.get((method, m), "") for m in metrics)] for method in methods]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
@@ -182,13 +172,7 @@ def _block(title: str, metrics: Sequence[str], rows: Sequence[Row]) -> str:
 def _cell(row: Row) -> str:
     if math.isnan(row.value):
         return "not defined"
-    return f"{_number(row.value)} [{_number(row.low)}, {_number(row.high)}]"
-
-
-def _number(value: float) -> str:
-    if 0.99 <= abs(value) < 1:
-        return f"{value:.4f}"
-    return f"{value:.3f}" if 0.1 <= abs(value) < 10 else f"{value:.3g}"
+    return f"{number(row.value)} [{number(row.low)}, {number(row.high)}]"
 
 
 def _is_nan(value: object) -> bool:

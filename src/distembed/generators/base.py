@@ -40,7 +40,7 @@ class Gaussian:
 
     def whiten(self, batch: SetBatch) -> Tensor:
         """Return residual atoms u of a batch, `(N, D)`."""
-        centred = batch.x.flatten(1) - batch.expand(self.location)
+        centred = batch.flat - batch.expand(self.location)
         if self.scale.ndim == 2:
             return centred / batch.expand(self.scale)
         eye = torch.eye(centred.shape[1], dtype=centred.dtype, device=centred.device)
@@ -90,7 +90,8 @@ class ConditionalGaussian(nn.Module):
         """Solve for the affine part from the moments of training sets."""
         mean, cov = moments_per_set(batch)
         level = cov.diagonal(dim1=1, dim2=2).mean(1)
-        self.unit.copy_((level.mean() + mean.var(0, unbiased=False).mean()).sqrt())
+        total = level.mean() + mean.var(0, unbiased=False).mean()
+        self.unit.copy_(total.sqrt().clamp_min(1e-6))
         floor = (self.floor * self.unit.double()).square()
         # the plain covariance of m atoms is too small by (m - 1) / m for the atoms of a target
         unbias = 1 / (1 - 1 / batch.effective_sizes).clamp_min(0.5)
@@ -115,12 +116,13 @@ class ConditionalGaussian(nn.Module):
         floor = self.floor * self.unit
         if not self.full:
             return Gaussian(location, (half.square() + floor.square()).sqrt())
-        root = half.new_zeros(len(z), self.dim, self.dim)
+        root = half.new_zeros(len(z), self.dim, self.dim, dtype=torch.float64)
         row, column = torch.triu_indices(self.dim, self.dim, device=z.device)
-        root[:, row, column] = half
-        root[:, column, row] = half
-        eye = torch.eye(self.dim, device=z.device)
-        return Gaussian(location, torch.linalg.cholesky(root @ root + floor.square() * eye))
+        root[:, row, column] = half.double()
+        root[:, column, row] = half.double()
+        eye = torch.eye(self.dim, dtype=root.dtype, device=z.device)
+        factor = torch.linalg.cholesky(root @ root + floor.double().square() * eye)
+        return Gaussian(location, factor.float())
 
     def negative_log_likelihood(self, batch: SetBatch, gaussian: Gaussian) -> Tensor:
         """Score each set in nats per dimension, up to a constant, `(B,)`.

@@ -1,15 +1,17 @@
 r"""Variance-preserving diffusion whose last step holds no signal.
 
-With $\alpha_t = \cos(\pi t / 2)$ and $\sigma_t = \sin(\pi t / 2)$,
+Residual atoms u of the conditional Gaussian base are noised with $\alpha_t = \cos(\pi t / 2)$ and
+$\sigma_t = \sin(\pi t / 2)$,
 
-    x_t = alpha_t x + sigma_t e,      v_t = alpha_t e - sigma_t x,
+    u_t = alpha_t u + sigma_t e,      v_t = alpha_t e - sigma_t u,
 
-and a network regresses $v$ on $(x_t, t, z)$ (Salimans and Ho, 2022, section 4). At t = 1 nothing
-of x is left, so sampling starts from the distribution that training ended in; a schedule that
+and a network regresses $v$ on $(u_t, t, z)$ (Salimans and Ho, 2022, section 4). At t = 1 nothing
+of u is left, so sampling starts from the distribution that training ended in; a schedule that
 keeps some signal shrinks every mean (Lin et al., 2024). Two samplers:
 
-- `ancestral`: the posterior $q(x_s | x_t, \hat x)$ of the process (Ho et al., 2020, eq. 6-7);
-- `deterministic`: $x_s = \alpha_s \hat x + \sigma_s \hat e$, DDIM (Song et al., 2021, eq. 12).
+- `ancestral`: the posterior $q(u_s | u_t, \hat u)$ of the process (Ho et al., 2020, eq. 6-7);
+- `deterministic`: $u_s = \alpha_s \hat u + \sigma_s \hat e$, DDIM (Song et al., 2021, eq. 12), a
+  first-order solver of the flow that `generators.flow` integrates to second order.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.generators.base import ConditionalGaussian
 from distembed.nn.film import FiLMNet
 
 __all__ = ["Diffusion"]
@@ -46,9 +49,6 @@ class Diffusion(nn.Module):
         torch.Size([3, 5, 2])
     """
 
-    centre: Tensor
-    unit: Tensor
-
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -65,42 +65,44 @@ class Diffusion(nn.Module):
             raise ValueError(f"sampler is {sampler!r}; there are: 'deterministic', 'ancestral'.")
         self.event_shape, self.calls, self.sampler = tuple(event_shape), calls, sampler
         dim = math.prod(event_shape)
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("unit", torch.tensor(1.0))
+        self.base = ConditionalGaussian(dim, latent, width)
         self.field = FiLMNet(dim, latent, width, depth)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Centre and scale by the atoms of training sets, as the schedule assumes."""
-        x = batch.x.flatten(1).double()
-        self.centre.copy_(batch.mean(x).mean(0))
-        self.unit.copy_(batch.mean((x - self.centre).square()).mean().sqrt().clamp_min(1e-12))
+        """Start the base from the moments of training sets."""
+        self.base.prepare(batch, z)
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Score each set by its velocity error, `(B,)`."""
-        x = (batch.x.flatten(1) - self.centre) / self.unit
-        e = torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
-        t = torch.rand(len(x), generator=rng, device=x.device, dtype=x.dtype)
+        """Score each set: likelihood of the base, and what the velocity gains, `(B,)`."""
+        gaussian = self.base(z)
+        nll = self.base.negative_log_likelihood(batch, gaussian)
+        u = gaussian.whiten(batch).detach()
+        e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
+        t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
         angle = (torch.pi / 2 * t).unsqueeze(1)
-        noisy, velocity = angle.cos() * x + angle.sin() * e, angle.cos() * e - angle.sin() * x
-        error = (self.field(noisy, z, t, batch.expand) - velocity).square().mean(1)
-        return batch.mean(error)
+        noisy, velocity = angle.cos() * u + angle.sin() * e, angle.cos() * e - angle.sin() * u
+        field = self.field(noisy, z, t, batch.expand)
+        # |f - v|^2 - |v|^2, for the reason that the flow gives
+        return nll + batch.mean((field * (field - 2 * velocity)).mean(1))
 
     @torch.no_grad()
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms of each set, `(B, n, *event)`."""
-        x = torch.randn(len(z), n, len(self.centre), generator=rng, device=z.device)
+        gaussian = self.base(z)
+        u = torch.randn(len(z), n, math.prod(self.event_shape), generator=rng, device=z.device)
         times = torch.linspace(1, 0, self.calls + 1, device=z.device)
         for t, s in zip(times[:-1], times[1:], strict=True):
             a_t, s_t = (torch.pi / 2 * t).cos(), (torch.pi / 2 * t).sin()
             a_s, s_s = (torch.pi / 2 * s).cos(), (torch.pi / 2 * s).sin()
-            v = self.field(x, z, t, lambda h: h.unsqueeze(1))
-            clean, noise = a_t * x - s_t * v, s_t * x + a_t * v
+            v = self.field(u, z, t, lambda h: h.unsqueeze(1))
+            clean, noise = a_t * u - s_t * v, s_t * u + a_t * v
             if self.sampler == "deterministic":
-                x = a_s * clean + s_s * noise
+                u = a_s * clean + s_s * noise
                 continue
             ratio = a_t / a_s
             added = s_t.square() - ratio.square() * s_s.square()
-            mean = ratio * (s_s / s_t).square() * x + a_s * added / s_t.square() * clean
-            fresh = torch.randn(x.shape, generator=rng, device=x.device)
-            x = mean + (added.clamp_min(0).sqrt() * s_s / s_t) * fresh
-        return (self.centre + self.unit * x).reshape(len(z), n, *self.event_shape)
+            mean = ratio * (s_s / s_t).square() * u + a_s * added / s_t.square() * clean
+            fresh = torch.randn(u.shape, generator=rng, device=u.device)
+            u = mean + (added.clamp_min(0).sqrt() * s_s / s_t) * fresh
+        drawn: Tensor = gaussian.colour(u)
+        return drawn.reshape(len(z), n, *self.event_shape)

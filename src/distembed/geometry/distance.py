@@ -5,8 +5,7 @@ an accident. A calibration states it: on pairs of training sets whose W2 was mea
 
     W2 ~ a |z_1 - z_2|^p,
 
-with a and p from least squares on the logarithms, and its error measured on pairs that the fit
-did not see.
+with a and p from least squares in W2^2, and its error measured on pairs that the fit did not see.
 """
 
 from __future__ import annotations
@@ -53,35 +52,44 @@ class Calibration:
     ground: str = "model"
 
     @classmethod
-    def fit(cls, latent: ArrayLike, w2: ArrayLike, ground: str = "model") -> Calibration:
-        """Fit on measured pairs; every fifth pair is kept for the error.
+    def fit(cls, latent: ArrayLike, w2_squared: ArrayLike, ground: str = "model") -> Calibration:
+        """Fit on measured pairs by least squares in W2^2; every fifth is kept for the error.
 
         Args:
-            latent: Latent distances, `(P,)`.
-            w2: W2 of the same pairs, `(P,)`; pairs with either equal to zero are left out.
+            latent: Latent distances, `(P,)`, positive.
+            w2_squared: Squared W2 of the same pairs, `(P,)`, less what sampling adds. Single
+                values may be negative; leaving those out would bend the fit.
             ground: The space that W2 was measured in.
 
         Raises:
-            ValueError: If fewer than ten pairs are left.
+            ValueError: If there are fewer than ten pairs, or W2 does not grow with latent
+                distance.
 
         Example:
             >>> d = np.linspace(1, 2, 50)
-            >>> round(Calibration.fit(d, 3 * d).scale, 6)
+            >>> round(Calibration.fit(d, 9 * d**2).scale, 6)
             3.0
         """
-        x, y = np.asarray(latent, dtype=np.float64), np.asarray(w2, dtype=np.float64)
-        usable = (x > 0) & (y > 0)
-        x, y = np.log(x[usable]), np.log(y[usable])
-        if len(x) < 10:
+        from scipy.optimize import curve_fit
+
+        x, y = np.asarray(latent, dtype=np.float64), np.asarray(w2_squared, dtype=np.float64)
+        if len(x) < 10 or x.min() <= 0:
             raise ValueError(f"{len(x)} pairs of distinct sets are too few to calibrate on.")
-        test = np.arange(len(x)) % 5 == 4
-        spread = x[~test].var()
-        power = float(np.cov(x[~test], y[~test], bias=True)[0, 1] / spread) if spread else 1.0
-        if power <= 0:  # latent distances that do not grow with W2 have no unit: keep their order
-            power = 1.0
-        shift = float((y[~test] - power * x[~test]).mean())
-        error = np.abs(np.expm1(shift + power * x[test] - y[test]))
-        return cls(float(np.exp(shift)), power, float(np.median(error)), int(len(x)), ground)
+        kept = np.arange(len(x)) % 5 == 4
+        unit = np.median(x)
+        if y[~kept].mean() <= 0:
+            raise ValueError("The sets are no further apart than samples of one of them.")
+
+        def power_law(d: NDArray[np.float64], a: float, p: float) -> NDArray[np.float64]:
+            value: NDArray[np.float64] = a * (d / unit) ** (2 * p)
+            return value
+
+        start, bounds = (y[~kept].mean(), 1.0), ((0.0, 0.05), (np.inf, 5.0))
+        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept], start, bounds=bounds)
+        predicted = np.sqrt(power_law(x[kept], level, power))
+        error = np.abs(np.sqrt(y[kept].clip(0)) / predicted - 1)
+        scale = np.sqrt(level) / unit**power
+        return cls(float(scale), float(power), float(np.median(error)), len(x), ground)
 
     def __call__(self, latent: ArrayLike) -> NDArray[np.float64]:
         """Turn latent distances of any shape into W2."""

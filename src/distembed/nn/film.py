@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.nn.mlp import MLP, shrink
+from distembed.nn.precision import reduced
 from distembed.nn.time import TimeFeatures
 
 __all__ = ["FiLMNet"]
@@ -68,9 +69,10 @@ class FiLMNet(nn.Module):
         Returns:
             The field, with the shape of `x`.
         """
-        time, condition = self.time(t), functional.silu(self.condition(z))
-        h = self.inputs(x)
-        for block in self.blocks:
-            h = block(h, condition, time, expand)
-        out: Tensor = self.outputs(functional.layer_norm(h, h.shape[-1:]))
-        return out
+        with reduced(x.device):
+            time, condition = self.time(t), functional.silu(self.condition(z))
+            h = self.inputs(x)
+            for block in self.blocks:
+                h = block(h, condition, time, expand)
+            out: Tensor = self.outputs(functional.layer_norm(h, h.shape[-1:]))
+        return out.to(x.dtype)

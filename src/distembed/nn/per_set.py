@@ -24,7 +24,7 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
         batch: The sets.
         x: One row an atom, `(N, D)`; the flattened atoms where left out.
     """
-    x = (batch.x.flatten(1) if x is None else x).double()
+    x = (batch.flat if x is None else x).double()
     mean = batch.mean(x)
     centred = x - batch.expand(mean)
     if batch.equal is not None:

@@ -89,13 +89,14 @@ def map_figure(plane: Plane, colours: Colouring) -> Any:
     return _svg(paint, (440, height), f"map-{plane.method.lower()}", alt)
 
 
-def distance_figure(pairs: Pairs, calibration: Calibration) -> Any:
-    """Draw latent distance against W2, with the calibration of the model."""
+def distance_figure(pairs: Pairs, calibration: Calibration, w2: str) -> Any:
+    """Draw latent distance against W2, titled `w2`, with the calibration of the model."""
 
     def paint(figure: Figure) -> None:
-        plots.distance_scatter(figure.add_subplot(), pairs.latent, pairs.w2, line=calibration)
+        ax = figure.add_subplot()
+        plots.distance_scatter(ax, pairs.latent, pairs.w2, line=calibration, title=w2)
 
-    alt = f"Scatter of {len(pairs.w2)} pairs of sets: latent distance against true W2."
+    alt = f"Scatter of {len(pairs.w2)} pairs of sets: latent distance against {w2}."
     return _svg(paint, (440, 370), "distances", alt)
 
 

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.files import write_atomically
+from distembed.evaluation.judged import training_sets
+from distembed.files import claim, write_atomically
 from distembed.registry import need
 from distembed.report import figures
 from distembed.report.colour import choose_column, colouring
-from distembed.report.files import claim
 from distembed.report.images import are_images
 from distembed.report.markdown import to_html
 from distembed.report.plane import pca_plane, spread_along, umap_plane
-from distembed.report.results import metrics_of
+from distembed.report.results import TRUE_W2, metrics_of, w2_title
 from distembed.report.samples import Between, interpolate, read_pairs
 from distembed.report.style import SEQUENTIAL
-from distembed.sets.fingerprint import fingerprints
 from distembed.version import __version__
 
 if TYPE_CHECKING:
@@ -79,11 +78,12 @@ def write_report(
 
     Raises:
         ImportError: If matplotlib or jinja2 is not installed.
-        ValueError: If the file cannot be written, or `color` or `between` names nothing.
+        ValueError: If `color` or `between` names nothing.
+        OSError: If the file cannot be written.
     """
     need("matplotlib", "report")
     need("jinja2", "report")
-    path = claim(path, "the report")
+    path = claim(path, force=True, make=True)
     if embeddings is None:
         embeddings = model.embed(test)
     column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
@@ -93,7 +93,7 @@ def write_report(
     content: dict[str, Any] = {
         "title": title,
         "version": __version__,
-        "seen": _seen(model, test),
+        "seen": len(training_sets(model, test)),
         "facts": _facts(model, embeddings),
         "column": column,
         "colours": colours,
@@ -114,8 +114,10 @@ def write_report(
     }
     if evaluation is not None and len(evaluation.pairs.w2):
         content["pairs"] = len(evaluation.pairs.w2)
-        content["line"] = _line(model.calibration, evaluation.settings.get("truth") == "given")
-        content["distances"] = figures.distance_figure(evaluation.pairs, model.calibration)
+        w2 = w2_title(evaluation.settings)
+        content["w2"] = w2
+        content["line"] = _line(model.calibration, w2 == TRUE_W2)
+        content["distances"] = figures.distance_figure(evaluation.pairs, model.calibration, w2)
     if test.dtype.is_floating_point:
         pictures = are_images(tuple(test.event_shape))
         n = _IMAGES if pictures else _ATOMS
@@ -129,7 +131,7 @@ def write_report(
             content["vectors"] = figures.vectors(model, pairs)
             content["path"] = figures.way_figure(model, way, pairs)
     page = _template().render(content)
-    write_atomically(path, page.encode())
+    write_atomically(path, page)
     return path
 
 
@@ -143,14 +145,6 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2")
-
-
-def _seen(model: GDE, test: Collection) -> int:
-    """How many of the sets the model was trained on."""
-    known = model.fingerprints
-    if not known.hashes:
-        return 0
-    return sum(mark in known.hashes for mark in fingerprints(test, known.salt))
 
 
 def _facts(model: GDE, embeddings: Embeddings) -> list[Fact]:
@@ -184,7 +178,7 @@ def _line(calibration: Calibration, exact: bool) -> str:
     if exact:
         return text
     return (
-        f"{text} It leaves out what W2 owes to the sampling of small sets, which lifts the cloud."
+        f"{text} It leaves out what W2 of samples owes to the sampling of small sets, which lifts the cloud."
     )
 
 

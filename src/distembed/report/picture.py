@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.files import write_atomically
+from distembed.files import claim, write_atomically
 from distembed.registry import need
 from distembed.report import plots
 from distembed.report.colour import choose_column, colouring
-from distembed.report.files import claim
 from distembed.report.images import are_images, as_images, tone_of
 from distembed.report.plane import pca_plane, spread_along
+from distembed.report.results import w2_title
 from distembed.report.samples import Between, interpolate, project, read_pairs, view_of
 from distembed.report.style import ACCENT, drawing
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
     from distembed.embeddings import Embeddings
-    from distembed.evaluation.record import Evaluation, Pairs
+    from distembed.evaluation.record import Evaluation
     from distembed.geometry.distance import Calibration
     from distembed.model import GDE
     from distembed.protocols import Collection
@@ -67,10 +67,11 @@ def overview(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If the file cannot be written, or `color` or `between` names nothing.
+        ValueError: If `color` or `between` names nothing.
+        OSError: If the file cannot be written.
     """
     need("matplotlib", "report")
-    path = claim(path, "a picture")
+    path = claim(path, force=True, make=True)
     if embeddings is None:
         embeddings = model.embed(test)
     column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
@@ -85,7 +86,7 @@ def overview(
         _strip(way, pairs) if pictures else _way(model, way, pairs),
     ]
     if evaluation is not None and len(evaluation.pairs.w2):
-        painters.append(_distances(evaluation.pairs, model.calibration))
+        painters.append(_distances(evaluation, model.calibration))
     write_atomically(path, _png(painters))
     return path
 
@@ -203,9 +204,10 @@ def _way(model: GDE, way: Path, pairs: list[Pair]) -> _Panel:
     return _Panel("A path between two vectors", " → ".join(way.names), 1.0, paint)
 
 
-def _distances(pairs: Pairs, calibration: Calibration) -> _Panel:
+def _distances(evaluation: Evaluation, calibration: Calibration) -> _Panel:
     def paint(part: SubFigure) -> None:
         ax = part.add_axes((0.15, 0.13, 0.8, 0.66))
-        plots.distance_scatter(ax, pairs.latent, pairs.w2, line=calibration)
+        pairs, title = evaluation.pairs, w2_title(evaluation.settings)
+        plots.distance_scatter(ax, pairs.latent, pairs.w2, line=calibration, title=title)
 
     return _Panel("Latent distance and W2", "one point a pair of sets", 1.0, paint)

@@ -177,14 +177,16 @@ def distance_scatter(
     w2: np.ndarray,
     *,
     line: Callable[[np.ndarray], np.ndarray] | None = None,
+    title: str = "W2",
 ) -> Axes:
-    """Draw the latent distance of pairs of sets against their true W2.
+    """Draw the latent distance of pairs of sets against their W2.
 
     Args:
         ax: Where to draw.
         latent: `(P,)`.
         w2: `(P,)`.
         line: What a latent distance is read as, such as `model.calibration`, else the identity.
+        title: Whose W2 it is.
     """
     size = float(np.clip(9000 / len(w2), 4, 20))
     many = len(w2) > _MANY
@@ -192,7 +194,7 @@ def distance_scatter(
     # Denser near zero, where a power is steep.
     at = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
     ax.plot(at, at if line is None else line(at), color=_ink(ax), linewidth=1.2)
-    ax.set(xlabel="latent distance", ylabel="true W2", xlim=(0, None), ylim=(0, None))
+    ax.set(xlabel="latent distance", ylabel=title, xlim=(0, None), ylim=(0, None))
     ax.locator_params(nbins=6)
     return ax
 

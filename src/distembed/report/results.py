@@ -9,23 +9,20 @@ thirty are placed by their logarithm. Printed values are never transformed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from distembed.evaluation.metric import Metric, metric, number
 
 if TYPE_CHECKING:
     from distembed.evaluation.record import Row
 
-__all__ = ["Line", "Metric", "metrics_of", "number"]
+__all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "w2_title"]
 
-_AGAINST = "reconstruction against held-out atoms, in the model's ground space"
-_METRICS = {
-    "sliced_w2": ("Sliced W2", _AGAINST),
-    "energy": ("Energy distance", _AGAINST),
-    "w2": ("W2", _AGAINST),
-    "spearman_w2": ("Rank correlation with W2", "Spearman, all pairs of sets"),
-    "spearman_w2_near": ("Rank correlation with W2, near pairs", "Spearman, the closest tenth"),
-}
+TRUE_W2 = "true W2"
+"""What W2 is called where an evaluation was given it."""
+
 _METHODS = {
     "gde": "GDE (this model)",
     "untrained": "the same model, untrained",
@@ -66,13 +63,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Metric:
+class Comparison:
     """A metric with its methods, best first; `own` is the place of the GDE."""
 
     key: str
-    title: str
-    what: str
-    direction: str
+    metric: Metric
     scale: str
     verdict: str
     beaten: bool
@@ -80,29 +75,23 @@ class Metric:
     lines: tuple[Line, ...]
 
 
-def metrics_of(rows: Sequence[Row]) -> tuple[Metric, ...]:
+def metrics_of(rows: Sequence[Row]) -> tuple[Comparison, ...]:
     """Group the rows of an evaluation by metric, in the order of their first appearance."""
     keys = list(dict.fromkeys(row.metric for row in rows))
-    return tuple(_metric(key, [row for row in rows if row.metric == key]) for key in keys)
+    return tuple(_compared(key, [row for row in rows if row.metric == key]) for key in keys)
 
 
-def number(value: float) -> str:
-    """Print with three significant digits, four where a correlation comes near one.
-
-    Example:
-        >>> number(0.99973), number(12.3456), number(0.0205)
-        ('0.9997', '12.3', '0.0205')
-    """
-    return f"{value:.4g}" if 0.99 <= abs(value) < 1 else f"{value:.3g}"
+def w2_title(settings: Mapping[str, Any]) -> str:
+    """Say whether the W2 of an evaluation is that of the distributions or of samples of them."""
+    return TRUE_W2 if settings.get("truth") == "given" else "W2 of samples"
 
 
-def _metric(key: str, rows: list[Row]) -> Metric:
-    higher = key.startswith("spearman")
-    title, what = _METRICS.get(key, (key, ""))
-    scale, warp = _scale(key, rows)
+def _compared(key: str, rows: list[Row]) -> Comparison:
+    found = metric(key)
+    scale, warp = _scale(found, rows)
 
     def sense(x: float) -> float:
-        return warp(x) if higher else -warp(x)
+        return warp(x) if found.higher else -warp(x)
 
     known = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
     ends = [sense(x) for x in known] or [0.0]
@@ -115,11 +104,9 @@ def _metric(key: str, rows: list[Row]) -> Metric:
     mark = None if own is None else place(own.value)
     best_first = sorted(rows, key=lambda r: -sense(r.value) if _finite(r.value) else math.inf)
     lines = tuple(_line(row, mark, place) for row in best_first)
-    return Metric(
+    return Comparison(
         key,
-        title,
-        what,
-        "higher is better" if higher else "lower is better",
+        found,
         scale,
         "" if own is None else _verdict(own, lines),
         any(line.kind == "better" for line in lines),
@@ -147,7 +134,7 @@ def _verdict(own: Row, lines: Sequence[Line]) -> str:
 
 
 def _line(row: Row, mark: float | None, place: Callable[[float], float]) -> Line:
-    names = _METHODS if row.metric.startswith("spearman") else _METHODS | _GENERATIVE
+    names = _METHODS if metric(row.metric).higher else _METHODS | _GENERATIVE
     label = names.get(row.method, row.method)
     note = row.note
     if row.method == "gde":
@@ -174,9 +161,9 @@ def _stretch(a: float, b: float) -> tuple[float, float]:
     return min(a, b), abs(a - b)
 
 
-def _scale(key: str, rows: Iterable[Row]) -> tuple[str, Callable[[float], float]]:
+def _scale(metric: Metric, rows: Iterable[Row]) -> tuple[str, Callable[[float], float]]:
     values = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
-    if key.startswith("spearman") and all(abs(v) <= 1 for v in values):
+    if metric.higher and all(abs(v) <= 1 for v in values):
         return "placed by artanh", lambda x: math.atanh(max(-0.99999, min(0.99999, x)))
     if values and min(values) > 0 and max(values) > 30 * min(values):
         return "placed by logarithm", math.log

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distembed.data.features import match_columns
 from distembed.report.plane import Frame, principal_frame
 from distembed.rng import stream
 
@@ -53,14 +54,12 @@ class View:
         names: What the two coordinates are.
         features: Columns for histograms.
         labels: Their names.
-        positive: Whether real atoms are never negative.
     """
 
     frame: Frame | None
     names: tuple[str, str]
     features: tuple[int, ...]
     labels: tuple[str, ...]
-    positive: bool
 
 
 @dataclass(frozen=True)
@@ -100,26 +99,21 @@ def view_of(model: GDE, pairs: list[Pair]) -> View:
     atoms = [p.real.reshape(len(p.real), -1) for p in pairs]
     width = atoms[0].shape[1]
     labels = tuple(model.features or (f"feature {d + 1}" for d in range(width)))
-    positive = min(float(a.min()) for a in atoms) >= 0
     if width <= 2:
-        return View(None, (labels[0], labels[-1]), tuple(range(width)), labels, positive)
+        return View(None, (labels[0], labels[-1]), tuple(range(width)), labels)
     deviation = np.concatenate(atoms).std(0)
     means = np.stack([a.mean(0) for a in atoms])
     contrast = means.std(0) / np.where(deviation > 0, deviation, np.inf)
     most = tuple(sorted(np.argsort(-contrast, kind="stable")[:4].tolist()))
     frame = principal_frame(np.concatenate([_ground(model, p.real[:250]) for p in pairs]))
-    return View(frame, frame.axes, most, tuple(labels[d] for d in most), positive)
+    return View(frame, frame.axes, most, tuple(labels[d] for d in most))
 
 
 def project(model: GDE, view: View, x: np.ndarray) -> np.ndarray:
-    """Return the two coordinates of atoms `(n, *event)`, `(n, 2)`.
-
-    Where real atoms are never negative, generated ones are raised to zero first: a transform
-    such as log1p is defined from there on only.
-    """
+    """Return the two coordinates of atoms `(n, *event)`, `(n, 2)`."""
     if view.frame is None:
         return x.reshape(len(x), -1)
-    return view.frame.project(_ground(model, np.maximum(x, 0) if view.positive else x))
+    return view.frame.project(_ground(model, x))
 
 
 def interpolate(
@@ -176,9 +170,8 @@ def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
         x = np.asarray(batch.x[rows])
     else:
         x = np.asarray(batch.subsample(m, rng).x)
-    if model.features is None or test.features is None:
-        return x
-    return x[:, [test.features.index(name) for name in model.features]]
+    columns = match_columns(model.features, test.features)
+    return x if columns is None else x[:, columns]
 
 
 def _ground(model: GDE, x: np.ndarray) -> np.ndarray:

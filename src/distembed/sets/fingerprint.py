@@ -10,7 +10,7 @@ the atoms. (Carter and Wegman, 1979; multiset hashes: Clarke et al., 2003.)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,7 +22,9 @@ __all__ = ["fingerprints"]
 _WORDS = 2**22  # read at once
 
 
-def fingerprints(collection: Collection, salt: str) -> list[str]:
+def fingerprints(
+    collection: Collection, salt: str, columns: Sequence[int] | None = None
+) -> list[str]:
     """Return one hash a set, of its atoms and weights as float32, in any order.
 
     A set is read in pieces; memory does not grow with it.
@@ -30,6 +32,7 @@ def fingerprints(collection: Collection, salt: str) -> list[str]:
     Args:
         collection: The sets.
         salt: Any string; hashes of other salts cannot be compared.
+        columns: Columns of the atoms in the order of the model's features, where it differs.
 
     Returns:
         `(S,)` strings of 32 hexadecimal digits.
@@ -42,10 +45,13 @@ def fingerprints(collection: Collection, salt: str) -> list[str]:
         >>> a == b, a == c
         (True, False)
     """
-    words = int(np.prod(collection.event_shape, dtype=np.int64)) + 1
+    numbers = int(np.prod(collection.event_shape, dtype=np.int64))
+    words = (numbers if columns is None else len(columns)) + 1
     keys = _keys(salt, words)
     sums = np.zeros((len(collection), 2), np.uint64)
-    for first, batch in _pieces(collection, max(1, _WORDS // words)):
+    for first, batch in _pieces(collection, max(1, _WORDS // (numbers + 1))):
+        if columns is not None:
+            batch = batch.replace(x=batch.x[:, columns])
         starts = batch.offsets[:-1].numpy()
         sums[first : first + len(batch)] += np.add.reduceat(_atom_hashes(batch, keys), starts)
     name = salt.encode()
@@ -73,7 +79,7 @@ def _pieces(collection: Collection, rows: int) -> Iterator[tuple[int, SetBatch]]
 
 def _atom_hashes(batch: SetBatch, keys: np.ndarray) -> np.ndarray:
     """Two hashes an atom, `(N, 2)` uint64."""
-    flat = batch.x.flatten(1).float().numpy() if batch.x.ndim > 1 else batch.x[:, None].numpy()
+    flat = batch.flat.float().numpy()
     values = np.concatenate([flat, batch.w.float().numpy()[:, None]], axis=1)
     words = (values + np.float32(0)).astype("<f4").view("<u4")  # + 0 makes -0 and 0 one number
     h = np.empty((len(words), 2), np.uint64)

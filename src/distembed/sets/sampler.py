@@ -19,7 +19,7 @@ from distembed.batch import SetBatch
 from distembed.protocols import Collection
 from distembed.rng import stream
 
-__all__ = ["Sampler"]
+__all__ = ["Sampler", "refuse_single_atoms"]
 
 
 class Sampler:
@@ -64,13 +64,7 @@ class Sampler:
         chosen = np.arange(len(collection)) if indices is None else np.asarray(indices, np.int64)
         if not len(chosen):
             raise ValueError("There is no set to read; indices is empty.")
-        single = chosen[collection.sizes[chosen] < 2]
-        if len(single):
-            raise ValueError(
-                f"{len(single)} sets have a single atom, the first being "
-                f"'{collection.ids[single[0]]}'; context and target are disjoint, so a set needs "
-                "two. Ask for min_size=2 where the sets are made."
-            )
+        refuse_single_atoms(collection, chosen)
         self.collection = collection
         self.sets = batch
         self.context = context
@@ -83,8 +77,7 @@ class Sampler:
         rng = stream(self.seed, "sampler", k)
         index = self._index(k)
         m = self._context(rng)
-        read = None if self.collection.weighted else m + self.target
-        batch = self.collection.batch(index.tolist(), read, rng)
+        batch = self.collection.batch(index.tolist(), m + self.target, rng)
         context, target = batch.split(m, self.target, rng)
         return context, target, index
 
@@ -101,6 +94,22 @@ class Sampler:
         u = float(torch.rand((), generator=rng, dtype=torch.float64))
         drawn = math.exp(math.log(low) + u * (math.log(high + 1) - math.log(low)))
         return min(int(drawn), high)
+
+
+def refuse_single_atoms(collection: Collection, chosen: np.ndarray | None = None) -> None:
+    """Raise where a set is too small to be split into context and target.
+
+    Raises:
+        ValueError: If one of the chosen sets, else of all, has a single atom.
+    """
+    index = np.arange(len(collection)) if chosen is None else chosen
+    single = index[collection.sizes[index] < 2]
+    if len(single):
+        raise ValueError(
+            f"{len(single)} sets have a single atom, the first being "
+            f"'{collection.ids[single[0]]}'; context and target are disjoint, so a set needs two. "
+            "Ask for min_size=2 where the sets are made."
+        )
 
 
 @lru_cache(maxsize=8)

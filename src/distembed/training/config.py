@@ -3,7 +3,7 @@ r"""The settings of a training run, checked before anything expensive is importe
 A step draws `batch` sets, and of each a context that is encoded and a disjoint target of `target`
 atoms that is scored. Its learning rate is
 
-    lr * min(1, k / warmup) * (1 + cos(pi k / steps)) / 2
+    lr * min(1, (k + 1) / warmup) * (1 + cos(pi k / steps)) / 2
 
 at step k: everything counts steps and nothing counts seconds, so that a resumed run is the same
 run (Loshchilov & Hutter 2017, "SGDR", for the cosine).
@@ -76,10 +76,10 @@ class TrainConfig(BaseModel):
         default=100, ge=1, description="Steps between validations, logs and checkpoints."
     )
     seed: Whole = Field(default=0, description="Seed of the weights, the batches and the noise.")
-    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="`auto` is bfloat16 on CUDA where the card has it, else float32.",
+        description="Of the layers; `auto` is float32, and all else always is at least that.",
     )
     threads: Whole | Literal["auto"] = Field(
         default="auto", description="CPU threads; `auto` leaves torch's own choice."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import sys
 import time
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "peak_bytes"]
 
 TRIES = 5
 
@@ -30,6 +29,18 @@ class Estimate:
         return (
             f"about {time_ if minutes < 90 else f'{minutes / 60:.1f} h'}, {self.megabytes:.0f} MB"
         )
+
+
+def peak_bytes() -> int:
+    """Most memory this process has held; on CUDA, most memory of the device."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def estimate(module: nn.Module, loss: Callable[[int], Tensor], steps: int) -> Estimate:
@@ -54,12 +65,13 @@ def estimate(module: nn.Module, loss: Callable[[int], Tensor], steps: int) -> Es
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             value = loss(k)
         value.backward()
+        if value.is_cuda:
+            torch.cuda.synchronize(value.device)
         seconds.append(time.perf_counter() - began)
         largest = max(largest, kept)
     module.zero_grad(set_to_none=True)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    now *= 1 if sys.platform == "darwin" else 1024  # the unit differs
+    now = peak_bytes()
     # beside the weights: gradient, two moments, average and best
     peak = now + 5 * weights + largest
     return Estimate(statistics.fmean(seconds[1:]) * steps, peak / 2**20)

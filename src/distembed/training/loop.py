@@ -9,6 +9,7 @@ the best average is what training leaves behind. Everything counts steps, nothin
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from distembed.protocols import Collection, Step
+from distembed.rng import stream
 from distembed.sets.sampler import Sampler
 from distembed.training.checkpoint import Checkpoint
 from distembed.training.config import TrainConfig
@@ -106,7 +109,8 @@ def train(
         )
         for name, value in part.items()
     }
-    file = Checkpoint(checkpoint, _identity(config)) if checkpoint is not None else None
+    identity = _identity(module, collection, config, indices)
+    file = Checkpoint(checkpoint, identity) if checkpoint is not None else None
 
     def loss_of(k: int) -> Tensor:
         return _loss(module, training_step(sampler, k, runtime.device))
@@ -149,6 +153,9 @@ def train(
         if not state.history:
             look(0, 0.0)
         for k in range(state.step, config.steps):
+            if fixed and config.patience and state.stale >= config.patience:
+                log.say(f"stopped at step {k}: no gain in {state.stale} validations")
+                break
             lr = _learning_rate(config, k)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -158,14 +165,12 @@ def train(
             _refuse_infinite(k, loss, nn.utils.clip_grad_norm_(parameters, config.clip))
             optimizer.step()
             # an average that starts at once would remember the first weights for too long
-            torch._foreach_lerp_(averaged, parameters, 1 - min(config.ema, (1 + k) / (10 + k)))
+            with torch.no_grad():
+                torch._foreach_lerp_(averaged, parameters, 1 - min(config.ema, (1 + k) / (10 + k)))
             losses.append(loss.detach())
             log.step(k + 1)
             if (k + 1) % config.every == 0 or k + 1 == config.steps:
                 look(k + 1, lr)
-                if fixed and config.patience and state.stale >= config.patience:
-                    log.say(f"stopped at step {k + 1}: no gain in {state.stale} validations")
-                    break
     module.load_state_dict(best)
     module.eval()
     return state.history
@@ -190,6 +195,17 @@ def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
         )
 
 
-def _identity(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide the numbers of a run."""
-    return config.model_dump(mode="json", exclude={"device", "threads"})
+def _identity(
+    module: nn.Module, collection: Collection, config: TrainConfig, indices: Sequence[int]
+) -> dict[str, Any]:
+    """What decides the numbers of a run: settings, parts and data."""
+    few = collection.batch(list(indices[:8]), 64, stream(config.seed, "identity"))
+    shapes = sorted((name, tuple(p.shape)) for name, p in module.state_dict().items())
+    data = few.x.double().numpy().tobytes() + few.w.double().numpy().tobytes()
+    return {
+        **config.model_dump(mode="json", exclude={"device", "threads"}),
+        "model": hashlib.blake2b(repr(shapes).encode(), digest_size=8).hexdigest(),
+        "number of sets": len(collection),
+        "number of atoms": int(np.sum(collection.sizes)),
+        "data": hashlib.blake2b(data, digest_size=8).hexdigest(),
+    }

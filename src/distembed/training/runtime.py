@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from distembed.nn.precision import reduced_to
+
 __all__ = ["Runtime"]
 
 
@@ -17,19 +19,19 @@ class Runtime:
 
     Attributes:
         device: Where tensors live.
-        autocast: The reduced type of matrix products, or None for float32 throughout.
+        reduced: Type of the matrix products of networks, or None for float32 throughout.
         threads: CPU threads, or None to leave torch's choice.
     """
 
     device: torch.device
-    autocast: torch.dtype | None = None
+    reduced: torch.dtype | None = None
     threads: int | None = None
 
     @classmethod
     def choose(
         cls, device: str = "auto", precision: str = "auto", threads: int | str = "auto"
     ) -> Runtime:
-        """Resolve `auto`: CUDA where there is one; bfloat16 only there and where it has it.
+        """Resolve `auto`: CUDA where there is one, float32.
 
         Raises:
             ValueError: If the device does not exist on this machine.
@@ -42,28 +44,26 @@ class Runtime:
             raise ValueError(f"device is {device!r}; use 'auto', 'cpu' or 'cuda'.") from error
         if place.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device is {device!r}, but this torch sees no CUDA; use 'cpu'.")
-        if place.type == "mps" and not torch.backends.mps.is_available():
-            raise ValueError(f"device is {device!r}, but this torch sees no MPS; use 'cpu'.")
-        reduced = precision == "bfloat16" or (
-            precision == "auto" and place.type == "cuda" and torch.cuda.is_bf16_supported()
-        )
+        if place.type not in ("cpu", "cuda"):
+            raise ValueError(
+                f"device is {device!r}; moments are pooled in float64, which cpu and cuda have."
+            )
         count = None if isinstance(threads, str) else threads
-        return cls(place, torch.bfloat16 if reduced else None, count)
+        return cls(place, torch.bfloat16 if precision == "bfloat16" else None, count)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Use the threads and the precision, and give back what was there before."""
+        """Use the threads, and the precision in networks; give back what was there before."""
         before = torch.get_num_threads()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        enabled = self.autocast is not None
         try:
-            with torch.autocast(self.device.type, dtype=self.autocast, enabled=enabled):
+            with reduced_to(self.reduced):
                 yield
         finally:
             torch.set_num_threads(before)
 
     def __str__(self) -> str:
-        precision = "bfloat16" if self.autocast else "float32"
+        precision = "bfloat16" if self.reduced else "float32"
         threads = self.threads or torch.get_num_threads()
         return f"{self.device}, {precision}, {threads} thread{'s' if threads > 1 else ''}"

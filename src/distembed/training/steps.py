@@ -18,13 +18,13 @@ VALIDATIONS = 8
 
 
 def held_out_sets(count: int, share: float, seed: int) -> np.ndarray:
-    """Choose the sets that validate: a share of all, at least one and at most 256.
+    """Choose the sets that validate: a share of all, at least four and at most 256.
 
-    With fewer than five sets there are none to spare.
+    With fewer than twenty sets there are none to spare: a stop on one or two would be noise.
     """
-    if share <= 0 or count < 5:
+    if share <= 0 or count < 20:
         return np.zeros(0, dtype=np.int64)
-    wanted = min(max(round(share * count), 1), 256)
+    wanted = min(max(round(share * count), 4), 256)
     order = torch.randperm(count, generator=stream(seed, "held out"))
     return order[:wanted].sort().values.numpy()
 

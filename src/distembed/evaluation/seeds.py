@@ -1,0 +1,62 @@
+"""From scores of single seeds to the rows of a bench: means, intervals, and where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["environment", "rows_over_seeds"]
+
+
+def rows_over_seeds(
+    task: str, scores: Mapping[tuple[str, str], Sequence[float]], seconds: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Return one row for each (method, metric), with an interval for the mean over seeds.
+
+    Args:
+        task: Name of the task.
+        scores: The value of every seed, by method and metric.
+        seconds: What fitting took, one a seed.
+    """
+    return [
+        {
+            "task": task,
+            "method": method,
+            "metric": metric,
+            "value": float(np.mean(values)),
+            **dict(zip(("low", "high"), _interval(values), strict=True)),
+            "seeds": len(values),
+            "seconds": float(np.mean(seconds)) if method == "gde" else None,
+        }
+        for (method, metric), values in scores.items()
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """Return where a bench ran, and the most memory its process has held so far."""
+    import torch
+
+    from distembed.training.estimate import peak_bytes
+
+    cuda = torch.cuda.is_available()
+    return {
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "peak_mb": round(peak_bytes() / 2**20),
+    }
+
+
+def _interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """A 95 % interval of Student's t; None for a single seed."""
+    if len(values) < 2:
+        return None, None
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
