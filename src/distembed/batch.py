@@ -311,10 +311,12 @@ class SetBatch:
     # -- draws ----------------------------------------------------------------------------------
 
     def subsample(self, m: int, rng: torch.Generator) -> SetBatch:
-        """Draw m atoms of each set without replacement; a set of no more is kept as it is.
+        r"""Draw m atoms of each set; a set of no more than m is kept as it is.
 
-        Every atom of positive weight is as likely, and keeps its share of the weight: no atom is
-        repeated, and `effective_sizes` stays true.
+        Sets of equal weights are drawn without replacement. From a weighted set, atom i is drawn
+        $m w_i$ times on average: the draw is systematic (Madow, 1949), at equal steps through the
+        weights in random order. Repeated draws of an atom are one atom of that share, so no atom
+        comes twice and `effective_sizes` stays true.
 
         Raises:
             ValueError: If m < 1.
@@ -323,12 +325,27 @@ class SetBatch:
             raise ValueError(f"m = {m}; a set needs at least one atom.")
         if bool((self.sizes <= m).all()):
             return self
-        offsets = _offsets(self.sizes.clamp_max(m))
-        if bool((self.w <= 0).any()):
-            return self._keep(self.w > 0).subsample(m, rng)
-        first = (self.offsets - offsets)[:-1].repeat_interleave(offsets.diff())
-        rows = self._shuffled(rng)[first + torch.arange(len(first))]
-        return SetBatch(self.x[rows], self.w[rows], offsets)._normalised()
+        counts = self.sizes.clamp_max(m)
+        rank = torch.arange(int(counts.sum())) - _offsets(counts)[:-1].repeat_interleave(counts)
+        owner = torch.arange(len(self)).repeat_interleave(counts)
+        rows = self._shuffled(rng)
+        first = self.offsets[:-1][owner]
+        if self._equal_weights:
+            rows = rows[first + rank]
+            return SetBatch(self.x[rows], self.w[rows], _offsets(counts))._normalised()
+        cdf = torch.cat([torch.zeros(1, dtype=torch.float64), self.w[rows].double().cumsum(0)])
+        start, stop = cdf[self.offsets[:-1]], cdf[self.offsets[1:]]
+        u = torch.rand(len(self), generator=rng, dtype=torch.float64)
+        point = start[owner] + (rank + u[owner]) / counts[owner] * (stop - start)[owner]
+        hit = torch.searchsorted(cdf, point, right=True) - 1
+        hit = torch.minimum(torch.maximum(hit, first), self.offsets[1:][owner] - 1)
+        # a set that is kept whole keeps its weights; in the others they are shares of the draws
+        whole = (self.sizes <= m)[owner]
+        hit = torch.where(whole, first + rank, hit)
+        hit, copies = hit.unique_consecutive(return_counts=True)
+        w = torch.where((self.sizes <= m)[self.owner[hit]], self.w[rows[hit]], copies.to(self.w))
+        sizes = torch.bincount(self.owner[hit], minlength=len(self))
+        return SetBatch(self.x[rows[hit]], w, _offsets(sizes))._normalised()
 
     def split(self, context: int, target: int, rng: torch.Generator) -> tuple[SetBatch, SetBatch]:
         """Draw two disjoint parts of each set: no atom is in both.
@@ -371,6 +388,11 @@ class SetBatch:
     def _rank(self) -> Tensor:
         """Position of each atom within its set, `(N,)`."""
         return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
+
+    @property
+    def _equal_weights(self) -> bool:
+        """Whether the atoms of every set weigh the same."""
+        return bool(((self.w * self.sizes[self.owner] - 1).abs() < 1e-6).all())
 
     def _shuffled(self, rng: torch.Generator) -> Tensor:
         """Row numbers with the rows of each set in random order, `(N,)`."""

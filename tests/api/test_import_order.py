@@ -44,6 +44,7 @@ def offences(unit, path, source):
 def test_every_module_has_its_place():
     units = {p.stem if p.is_file() else p.name for p in ROOT.iterdir()} - {
         "__init__",
+        "__main__",
         "__pycache__",
     }
     assert {u for u in units if not u.startswith(("py", "."))} == set(ORDER)

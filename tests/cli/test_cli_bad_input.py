@@ -1,13 +1,13 @@
 """Bad input: one clear line, a non-zero exit, and nothing half-written."""
 
-import json
 import os
 import shutil
 import sys
 
 import numpy as np
 import pytest
-from cli_table import QUICK, cells, write_csv
+import torch
+from cli_table import QUICK, cells, edit_config, write_csv
 
 import distembed
 
@@ -135,8 +135,23 @@ def test_unknown_config_key(fit, table):
 
 
 def test_unknown_option_of_a_member(fit, table):
-    message = fit(table(), "model.encoder.widht=8")
+    message = fit("none.csv", "model.encoder.widht=8")  # told before anything is read
     assert "encoder 'deepsets' has no option 'widht'" in message
+    assert "no option 'stpes'" in fit("none.csv", "model.generator={name: flow, stpes: 8}")
+
+
+def test_bad_options_of_a_step(fit):
+    assert "'pca' needs the option 'components'" in fit("none.csv", "model.transform=pca")
+    words = "model.transform=[{name: pca, components: many}]"
+    assert "'pca' cannot be made with {'components': 'many'}" in fit("none.csv", words)
+
+
+def test_numbers_that_overflow(fit, table, monkeypatch):
+    def overflow(*_, **__):
+        torch.linalg.cholesky(-torch.eye(2))
+
+    monkeypatch.setattr(distembed.GDE, "fit", overflow)
+    assert "standardise the features" in fit(table())
 
 
 @pytest.mark.parametrize("name", ["none.csv", "$DISTEMBED_NONE/cells.csv", "cells.txt"])
@@ -227,10 +242,7 @@ def damage(name, change):
 
 
 def edit(**changes):
-    def change(content):
-        return json.dumps(json.loads(content) | changes).encode()
-
-    return damage("config.json", change)
+    return lambda folder: edit_config(folder, **changes)
 
 
 @pytest.mark.parametrize(
@@ -241,12 +253,24 @@ def edit(**changes):
         (damage("config.json", lambda b: b[:50]), "damaged"),
         (damage("config.json", lambda b: b"[]"), "damaged"),
         (edit(format=99), "format 99"),
-        (edit(latent=5), "shape"),
+        (damage("config.json", lambda b: b.replace(b"deepsets", b"kernel")), "edited"),
+        (edit(latent=5), "has shape ("),
         (edit(encoder={"name": "os:system", "options": {}}), "os:system"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
         (lambda folder: (folder / "config.json").unlink(), "config.json"),
     ],
-    ids=["truncated", "edited", "cut", "list", "newer", "shape", "path", "weights", "config"],
+    ids=[
+        "truncated",
+        "edited",
+        "cut",
+        "list",
+        "newer",
+        "changed",
+        "latent",
+        "path",
+        "weights",
+        "none",
+    ],
 )
 def test_damaged_model(refused, work, tmp_path, act, text):
     folder = tmp_path / "model"

@@ -11,19 +11,25 @@ def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
         assert quick
         assert progress
         log("training")
-        out.mkdir(exist_ok=True)
+        (out / "model").mkdir(parents=True, exist_ok=True)
+        if stopped:
+            raise OSError("stopped")
         (out / "report.html").write_text("page")
         return out / "report.html"
 
     monkeypatch.setitem(sys.modules, "distembed.apps.digits", SimpleNamespace(demo=demo))
-    out = tmp_path / "demo"
+    out, stopped = tmp_path / "demo", True
+    assert "stopped" in run("demo", "--quick", "--out", out).err
+    stopped = False
     for _ in range(2):
         done = run("demo", "--quick", "--out", out)
         assert done.code == 0, done.err
         assert done.err.splitlines() == ["training", f"Open {out / 'report.html'} in a browser."]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    assert "has files in it" in run("demo", "--quick", "--out", tmp_path / "mine").err
+    refused = run("demo", "--quick", "--out", tmp_path / "mine").err
+    assert "has files in it" in refused
+    assert "--force" in refused
     assert run("demo", "--quick", "--force", "--out", tmp_path / "mine").code == 0
 
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from distembed.files import claim, claim_folder, replacing, write_atomically
 from distembed.cli.tables import holds_embeddings, write_samples, write_table
 from distembed.data.table import read_columns
+from distembed.files import claim, claim_folder, replacing, write_atomically
 
 
 def test_claim(tmp_path):

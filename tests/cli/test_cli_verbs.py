@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from cli_table import QUICK, cells, write_csv
+from cli_table import QUICK, cells, edit_config, write_csv
 
 from distembed.model import GDE
 from distembed.sets.read import read
@@ -123,6 +123,27 @@ def test_embed_writes_an_anndata_with_one_observation_a_set(run, work, tmp_path)
     assert found.obs["group"].iloc[3] == "high"
 
 
+def test_cells_give_an_anndata_beside_the_table(run, work, tmp_path):
+    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
+    table = pandas.DataFrame(cells()).astype({"group": "category", "patient": "category"})
+    x = table[["height", "mass"]]
+    x.index = table.index = x.index.astype(str)
+    data = tmp_path / "cells.h5ad"
+    anndata.AnnData(x.to_numpy(), obs=table, var=pandas.DataFrame(index=x.columns)).write_h5ad(
+        data
+    )
+    words = ["embed", work / "model", data, "-o"]
+    done = run(*words, tmp_path / "z.csv")
+    assert done.code == 0, done.err
+    found = anndata.read_h5ad(tmp_path / "z.h5ad")
+    assert found.obs_names.tolist() == [row["id"] for row in rows(tmp_path / "z.csv")]
+    assert found.shape == (20, 4)
+    before = data.read_bytes()
+    assert "--force" in run(*words, tmp_path / "z.csv").err
+    assert "is DATA itself" in run(*words, tmp_path / "cells.csv", "--force").err
+    assert data.read_bytes() == before
+
+
 def test_embed_matches_features_by_name(run, work, tmp_path):
     table = cells()
     shuffled = {k: table[k] for k in ("mass", "share", "patient", "height")}
@@ -174,9 +195,7 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
 
 def test_distance(run, work, tmp_path):
     shutil.copytree(work / "model", tmp_path / "model")
-    config = json.loads((tmp_path / "model" / "config.json").read_text())
-    config["calibration"] |= {"scale": 2.0, "power": 0.5, "pairs": 10}
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    edit_config(tmp_path / "model", calibration={"scale": 2.0, "power": 0.5, "pairs": 10})
     model = GDE.load(tmp_path / "model")
     square, long = tmp_path / "square.csv", tmp_path / "long.csv"
     assert run("distance", tmp_path / "model", "-o", square).code == 0

@@ -160,3 +160,12 @@ def test_every_member_of_the_family_has_options_that_rebuild_it():
 def test_errors_say_what_is_expected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", ["log1p", "arcsinh", "standardise", "pca"])
+def test_integers_are_computed_as_floats(name):
+    x = torch.tensor([[0, 1, 2], [3, 5, 1], [9, 1, 4], [2, 2, 2]])
+    chain = Chain.build([{"name": name} | ({"components": 2} if name == "pca" else {})])
+    y = chain.fit(x, torch.ones(4)).forward(x)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, chain.forward(x.float()))

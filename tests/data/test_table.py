@@ -73,6 +73,8 @@ def test_features_are_chosen_by_name_pattern_or_type(table):
         ("g,x\na,1\nb,oops\nb,2\n", "Column 'x' of bad.csv holds 'oops' in line 3"),
         ("g,x\na,1\nb,\nb,2\n", "Column 'x' of bad.csv is blank in line 3"),
         ("g,x\na,1\nb\n", "Line 3 of bad.csv has 1 fields under a header of 2"),
+        ("g,x\n1,a,2\n2,b,3\n", "Line 2 of bad.csv has 3 fields .* R wrote its row names"),
+        ("g,x\n" + "a,1\n" * 2000 + "a,1,2,3\n", "Line 2002 of bad.csv has 4 fields"),
         ("g,x\n", "no row under its header"),
         ("", "no row under its header"),
         ("x,x\n1,2\n", "Two columns are named 'x'"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_fakes import FakeRow
 
-from distembed.report.markdown import to_html
 from distembed.evaluation.metric import number
+from distembed.report.markdown import to_html
 from distembed.report.results import metrics_of
 
 METHODS = ("gde", "mean", "bures", "ot", "floor")
@@ -72,7 +72,8 @@ def test_metrics_keep_their_order_and_wide_ranges_are_logarithmic():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.99973, "0.9997"), (0.5, "0.500"), (1234.5, "1234"), (1e-5, "1.00e-05"), (123.4, "123")]
+    ("value", "text"),
+    [(0.99973, "0.9997"), (0.5, "0.500"), (1234.5, "1234"), (1e-5, "1.00e-05"), (123.4, "123")],
 )
 def test_numbers(value, text):
     assert number(value) == text

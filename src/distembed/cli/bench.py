@@ -10,8 +10,8 @@ import typer
 
 from distembed.apps import BENCHES
 from distembed.cli.console import say
-from distembed.files import claim, write_atomically
 from distembed.cli.options import Force
+from distembed.files import claim, write_atomically
 from distembed.registry import lookup
 
 __all__ = ["bench"]

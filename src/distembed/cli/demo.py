@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from distembed.cli.console import say
-from distembed.files import claim_folder
 from distembed.cli.options import Force
+from distembed.files import claim_folder
 
 __all__ = ["demo"]
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say
-from distembed.files import claim
 from distembed.cli.options import Data, Force, Ids, Model, takes_data
+from distembed.files import claim
 
 __all__ = ["embed"]
 
@@ -35,15 +35,15 @@ def embed(
     Example: distembed embed run new.csv -o z.parquet
     """
     claim(output, (".csv", ".tsv", ".parquet", ".h5ad"), force)
-    from distembed.cli.loading import embeddings
+    from distembed.cli.loading import embeddings, expand_path
     from distembed.cli.tables import write_embeddings
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    source = Path(data or gde.notes.get("data", {}).get("path", ""))
+    source = expand_path(data or gde.notes.get("data", {}).get("path", ""))
     outputs = {output, output.with_suffix(".h5ad")} if source.suffix == ".h5ad" else {output}
     for path in sorted(outputs):
-        if path.exists() and source.exists() and path.samefile(source):
+        if path.exists() and path.samefile(source):
             raise ValueError(f"{path} is DATA itself, and would be overwritten; name another -o.")
         claim(path, (".csv", ".tsv", ".parquet", ".h5ad"), force)
     table = embeddings(gde, data, chosen, ids)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say
-from distembed.files import claim, write_atomically
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
+from distembed.files import claim, write_atomically
 
 __all__ = ["evaluate"]
 

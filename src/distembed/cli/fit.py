@@ -15,13 +15,13 @@ import typer
 from distembed.cli.config import ModelConfig, RunConfig
 from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.console import say
-from distembed.files import claim_folder, write_atomically
-from distembed.generators import GENERATORS
-from distembed.registry import build, check_options
 from distembed.cli.loading import HELD_OUT, read_sets
 from distembed.cli.options import Force
 from distembed.data import STEPS
 from distembed.encoders import ENCODERS
+from distembed.files import claim_folder, write_atomically
+from distembed.generators import GENERATORS
+from distembed.registry import build, check_options
 
 if TYPE_CHECKING:
     from distembed.model import GDE

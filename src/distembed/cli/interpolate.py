@@ -10,8 +10,8 @@ import numpy as np
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.files import claim
 from distembed.cli.options import Count, Data, Force, Model, Seed, takes_data
+from distembed.files import claim
 
 __all__ = ["interpolate"]
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from distembed.model import GDE
     from distembed.sets.collection import Sets
 
-__all__ = ["HELD_OUT", "choose", "embeddings", "open_sets", "read_sets", "test_sets"]
+__all__ = [
+    "HELD_OUT",
+    "choose",
+    "embeddings",
+    "expand_path",
+    "open_sets",
+    "read_sets",
+    "test_sets",
+]
 
 HELD_OUT = "test_ids.txt"
 """File beside a model that names the sets that `fit` kept away from it."""
@@ -30,11 +38,11 @@ def read_sets(config: DataConfig) -> Sets:
     Raises:
         FileNotFoundError: If there is no such file, or a variable in its name is not set.
     """
-    path = _expand(config.path)
+    path = expand_path(config.path)
     from distembed.sets.read import read
 
     options = config.model_dump(exclude={"path", "metadata"})
-    metadata = _expand(config.metadata) if config.metadata else None
+    metadata = expand_path(config.metadata) if config.metadata else None
     with stage(f"reading {path}"):
         return read(path, metadata=metadata, **options)
 
@@ -54,7 +62,8 @@ def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets
     config = DataConfig.model_validate(fitted | dict(chosen))
     if model.features is not None and not {"columns", "genes"} & set(chosen) and not config.obsm:
         kind = "genes" if config.path.endswith(".h5ad") else "columns"
-        config = config.model_copy(update={kind: model.features})
+        chosen_by = {"columns": None, "genes": None} | {kind: model.features}
+        config = config.model_copy(update=chosen_by)
     return read_sets(config)
 
 
@@ -117,7 +126,12 @@ def choose(ids: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
     return np.array([position[name] for name in wanted])
 
 
-def _expand(path: str) -> Path:
+def expand_path(path: str) -> Path:
+    """Fill in variables of the environment and `~`.
+
+    Raises:
+        FileNotFoundError: If a variable is not set, or there is no such file.
+    """
     expanded = Path(os.path.expandvars(path)).expanduser()
     if "$" in str(expanded) and not expanded.exists():
         raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.files import claim
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
+from distembed.files import claim
 from distembed.registry import need
 
 __all__ = ["report"]

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say, stage
-from distembed.files import claim
 from distembed.cli.options import Count, Data, Force, Ids, Model, Seed, takes_data
+from distembed.files import claim
 
 __all__ = ["sample"]
 

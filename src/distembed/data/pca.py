@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from distembed.data.steps import floating, positive_part, refuse_unfitted, take_shapes
+from distembed.data.steps import as_floating, floating, positive_part, refuse_unfitted, take_shapes
 from distembed.rng import stream
 
 __all__ = ["PCA"]
@@ -76,6 +76,7 @@ class PCA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., *event)` to `(..., K)`."""
         refuse_unfitted(self.axes, "pca")
+        x = as_floating(x)
         lead = x.shape[: x.ndim - self.mean.ndim]
         return (x - self.mean.to(x)).reshape(*lead, -1) @ self.axes.to(x).mT
 

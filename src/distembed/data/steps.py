@@ -184,6 +184,7 @@ class Standardise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., *event)`."""
         refuse_unfitted(self.mean, "standardise")
+        x = as_floating(x)
         deviation = self.deviation.to(x)
         scaled = (x - self.mean.to(x)) / torch.where(deviation > 0, deviation, 1)
         return torch.where(deviation > 0, scaled, 0)
@@ -289,6 +290,11 @@ def positive_part(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
 def floating(x: Tensor) -> torch.dtype:
     """Type of the state that is fitted on x."""
     return x.dtype if x.is_floating_point() else torch.get_default_dtype()
+
+
+def as_floating(x: Tensor) -> Tensor:
+    """Integers as float32; what is floating already as it is."""
+    return x if x.is_floating_point() else x.float()
 
 
 def refuse_unfitted(state: Tensor, name: str) -> None:

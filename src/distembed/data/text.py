@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import warnings
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,29 +23,46 @@ def text_header(path: Path) -> tuple[list[str], set[str]]:
     """Return the names of the columns, and which of them hold numbers.
 
     Raises:
-        ValueError: If there is no row under the header.
+        ValueError: If there is no row under the header, or one of another length.
     """
+    first: list[list[str]] = []
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, delimiter=_delimiter(path))
         names = next(lines, [])
-        first = [row for row in islice(lines, _SNIFFED) if row]
+        for row in filter(None, lines):
+            if len(row) != len(names):
+                raise ValueError(_other_length(path, lines.line_num, len(row), len(names)))
+            if len(first) < _SNIFFED:
+                first.append(row)
     if not first:
         raise ValueError(f"{path.name} has no row under its header; there is nothing to read.")
-    columns = zip(*(row for row in first if len(row) == len(names)), strict=True)
-    numeric = {name for name, values in zip(names, columns, strict=False) if _mostly(values)}
-    return names, numeric
+    columns = zip(*first, strict=True)
+    return names, {name for name, c in zip(names, columns, strict=True) if _mostly(c)}
+
+
+def _other_length(path: Path, line: int, fields: int, names: int) -> str:
+    if fields == names + 1:
+        why = (
+            "if R wrote its row names, the header lacks a name for them: add one, or write with "
+            "row.names = FALSE"
+        )
+    else:
+        why = "every line needs them all"
+    return f"Line {line} of {path.name} has {fields} fields under a header of {names}; {why}."
 
 
 def read_text(path: Path, columns: Sequence[str], numbers: bool) -> list[np.ndarray]:
     """Read some columns as float64 if `numbers`, and else as strings, or as numbers if all are.
 
+    The table is one that `text_header` has accepted.
+
     Raises:
-        ValueError: If a row is too short, or a value is not a number where one is expected; the
-            message names the line.
+        ValueError: If a value is not a number where one is expected; the message names the line.
     """
-    names, _ = text_header(path)
     if not columns:
         return []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        names = next(csv.reader(file, delimiter=_delimiter(path)))
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Input line", UserWarning)  # of a blank line
@@ -62,23 +78,18 @@ def read_text(path: Path, columns: Sequence[str], numbers: bool) -> list[np.ndar
                 quotechar='"',
             )
     except ValueError as error:
-        raise ValueError(_first_fault(path, names, columns, numbers) or str(error)) from error
+        raise ValueError(_first_fault(path, columns) or str(error)) from error
     return [column if numbers else _narrowed(column) for column in table.T]
 
 
-def _first_fault(path: Path, names: list[str], columns: Sequence[str], numbers: bool) -> str:
-    """Say where the table is damaged."""
+def _first_fault(path: Path, columns: Sequence[str]) -> str:
+    """Say which value is not a number."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, delimiter=_delimiter(path))
-        next(lines)
+        names = next(lines)
         for row in filter(None, lines):
-            if len(row) != len(names):
-                return (
-                    f"Line {lines.line_num} of {path.name} has {len(row)} fields under a header "
-                    f"of {len(names)}; every line needs them all."
-                )
             for name, value in zip(names, row, strict=True):
-                if numbers and name in columns and not _number(value):
+                if name in columns and not _number(value):
                     what = f"holds {value!r}" if value else "is blank"
                     return (
                         f"Column {name!r} of {path.name} {what} in line {lines.line_num}; the "

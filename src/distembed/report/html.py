@@ -177,9 +177,7 @@ def _line(calibration: Calibration, exact: bool) -> str:
     text = f"The line is the calibration by which the model reads one as the other{error}."
     if exact:
         return text
-    return (
-        f"{text} It leaves out what W2 of samples owes to the sampling of small sets, which lifts the cloud."
-    )
+    return f"{text} Sampling of small sets adds to W2 of samples, and lifts the cloud above it."
 
 
 def _settings(settings: Mapping[str, Any]) -> list[Fact]:

@@ -134,8 +134,8 @@ class Sets:
     ) -> SetBatch:
         """Read some sets, whole or at most m atoms of each.
 
-        Atoms are drawn without replacement, each as likely, and keep their shares of the weight.
-        A draw reads the drawn atoms only.
+        Atoms are drawn as by `SetBatch.subsample`: none comes twice. A draw reads the drawn atoms
+        only.
 
         Args:
             indices: Which sets, `(B,)`, in this order.
@@ -154,9 +154,16 @@ class Sets:
         if m is None or rng is None or (sizes <= m).all():
             where = _spans(start, sizes)
             return self._read(where, sizes, None if self.w is None else self.w[where])
-        counts = np.minimum(sizes, m)
-        where = np.repeat(start, counts) + without_replacement(sizes, counts, rng)
-        return self._read(where, counts, None if self.w is None else self._shares(where, counts))
+        if self.w is None:
+            counts = np.minimum(sizes, m)
+            where = np.repeat(start, counts) + without_replacement(sizes, counts, rng)
+            return self._read(where, counts, None)
+        # draw positions instead of atoms, with the rule that SetBatch has for weights
+        where = _spans(start, sizes)
+        offsets = torch.from_numpy(np.concatenate([[0], sizes.cumsum()]))
+        w = torch.from_numpy(self.w[where])
+        drawn = SetBatch(torch.from_numpy(where), w, offsets).subsample(m, rng)
+        return self._read(drawn.x.numpy(), drawn.sizes.numpy(), drawn.w.numpy())
 
     def chunks(self, index: int, rows: int) -> Iterator[SetBatch]:
         """Read set `index` in pieces of at most `rows` atoms.
@@ -192,14 +199,6 @@ class Sets:
             for _ in self.chunks(s, 65_536):
                 pass
         return self
-
-    def _shares(self, where: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Weights at positions `where`, those of each set divided by their sum."""
-        assert self.w is not None
-        w = self.w[where]
-        total = np.add.reduceat(w, np.concatenate([[0], counts.cumsum()[:-1]]))
-        shares: np.ndarray = w / np.repeat(total, counts)
-        return shares
 
     def _read(self, where: np.ndarray, sizes: np.ndarray, w: np.ndarray | None) -> SetBatch:
         """Pack the atoms at positions `where`, those of the b-th set being `sizes[b]` of them."""
