@@ -132,7 +132,8 @@ class GDE:
         Args:
             sets: A collection, a batch or a list of arrays `(m, *event)`.
             config: How to train.
-            checkpoint: File to resume from and to save to.
+            checkpoint: File to resume from and to save to; records of the run go beside it, as
+                JSON lines.
             objectives: Further losses `(network, step, z) -> (B,)`.
             progress: Whether to show it.
             settings: Single settings of `TrainConfig`, over those of `config`.
@@ -156,6 +157,7 @@ class GDE:
             network.transform.fit(batch.x, batch.w)
             sizes = np.geomspace(*config.context, LOOKS).round().astype(int).tolist()
             network.to(runtime.device).prepare(batch, sizes, stream(config.seed, "prepare"))
+        lines = Path(checkpoint).with_suffix(".jsonl") if checkpoint is not None else None
         initial = {k: v.cpu().clone() for k, v in network.state_dict().items()}
         history = train(
             network,
@@ -164,7 +166,7 @@ class GDE:
             indices=training.tolist(),
             held_out=held_out.tolist(),
             checkpoint=checkpoint,
-            log=RunLog(config.steps, progress),
+            log=RunLog(config.steps, progress, lines),
         )
         salt = secrets.token_hex(8)
         hashes = frozenset(fingerprints(collection, salt))

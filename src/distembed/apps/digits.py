@@ -98,12 +98,12 @@ def demo(
     model.save(out / "model")
     log("measuring the exact W2 between the held-out mixtures")
     truth = mixture_w2(test_pool, test, model.transform)
-    evaluation = evaluate(model, test, truth=truth)
+    evaluation = evaluate(model, test, truth=truth, progress=log)
     log(evaluation.table())
     threes, eights = (test_pool.select(test_pool.ids == digit) for digit in ("3", "8"))
     ends = {"all threes": model.embed(threes).z[0], "all eights": model.embed(eights).z[0]}
     content = json.dumps(evaluation.to_json(), indent=1) + "\n"
-    write_atomically(out / "evaluation.json", content.encode())
+    write_atomically(out / "evaluation.json", content)
     overview(out / "overview.png", model=model, test=test, evaluation=evaluation, between=ends)
     return write_report(
         out / "report.html",

@@ -45,8 +45,8 @@ class Observations:
             )
         if self.x.dtype.kind not in "biuf":
             raise ValueError(
-                f"x has dtype {self.x.dtype}; atoms are real numbers. Convert with x.astype(float), "
-                "or choose other columns."
+                f"x has dtype {self.x.dtype}; atoms are real numbers. Convert with "
+                "x.astype(float), or choose other columns."
             )
         if not self.x.ndim or not self.rows:
             raise ValueError(f"x has shape {self.x.shape}; there is no observation in it.")

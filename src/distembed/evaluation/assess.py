@@ -90,9 +90,10 @@ def evaluate(
     counts = resamples(len(test), _RESAMPLES, stream(seed, "bootstrap"))
     say("drawing from the embeddings and comparing with the other halves")
     rows = reconstruction(models, z, sets, counts, seed)
+    if truth is None:
+        say("measuring the W2 of pairs of target halves")
     known = truth_of(sets, truth, pairs, seed)
-    say(f"comparing distances of {len(known.index)} pairs with {len(names)} baselines")
-    more, chosen = geometry(z, sets, known, names, counts, pairs, seed)
+    more, chosen = geometry(z, sets, known, names, counts, pairs, seed, say)
     settings = {
         "sets": len(test),
         "context_atoms": _span(sets.context.sizes),

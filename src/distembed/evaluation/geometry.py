@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,14 @@ class Truth:
     exact: bool
 
 
+@dataclass(frozen=True)
+class _Known:
+    """Distances of some of the pairs, and which."""
+
+    values: NDArray[np.float64]
+    where: Tensor
+
+
 def truth_of(sets: Halves, truth: NDArray[Any] | None, pairs: int, seed: int) -> Truth:
     """Choose pairs of sets and find their W2.
 
@@ -64,13 +72,13 @@ def truth_of(sets: Halves, truth: NDArray[Any] | None, pairs: int, seed: int) ->
     if truth is not None:
         w2 = _checked(truth, len(sets.target))
         every = _ALL_PAIRS_OF * (_ALL_PAIRS_OF - 1) // 2
-        index = _pairs(torch.arange(len(w2)), max(pairs, every), seed)
+        index = _some(torch.combinations(torch.arange(len(w2))), max(pairs, every), seed)
         i, j = index.numpy().T
         return Truth(index, w2[i, j], "given", True)
     large = (sets.target.sizes >= _LEAST_ATOMS).nonzero().flatten()
     enough = len(large) >= _LEAST_SETS
     chosen = large if enough else torch.arange(len(sets.target))
-    index = _pairs(chosen, pairs, seed)
+    index = _some(torch.combinations(chosen), pairs, seed)
     most = affordable_atoms(3 * len(index), _OT_ATOMS)
     atoms = min(most, int(sets.target.sizes[chosen].min())) if enough else most
     few = sets.target.subsample(atoms, stream(seed, "truth"))
@@ -90,6 +98,7 @@ def geometry(
     counts: NDArray[np.float64],
     pairs: int,
     seed: int,
+    say: Callable[[str], None],
 ) -> tuple[list[Row], Pairs]:
     """Correlate latent and baseline distances with W2.
 
@@ -101,6 +110,7 @@ def geometry(
         counts: Resamples of the sets, `(R, S)`.
         pairs: Baselines of exact OT take at most so many pairs.
         seed: Of the choice among them.
+        say: Told what is being done.
 
     Returns:
         Rows of `spearman_w2` and `spearman_w2_near`, and the pairs behind them.
@@ -114,13 +124,18 @@ def geometry(
         baseline = lookup(BASELINES, name, "baseline")()
         costly = isinstance(baseline, ExactDistance | ShapeDistance)
         which = some if costly else every
+        say(f"distances by {name}, {len(which)} pairs")
         known[name] = _Known(baseline(sets.context, truth.index[which]).double().numpy(), which)
         if len(which) < len(every):
             notes[name] = f"on {len(which)} of the {len(every)} pairs"
     if not truth.exact:
-        ot = known.get("ot")
-        known["floor"] = ot or _Known(ExactDistance()(sets.context, truth.index).numpy(), every)
+        if "ot" not in known:
+            say("distances by exact OT, for the floor")
+        known["floor"] = known.get("ot") or _Known(
+            ExactDistance()(sets.context, truth.index).double().numpy(), every
+        )
         notes["floor"] = "exact OT on the other halves"
+    say(f"rank correlations of {len(known)} methods, in {len(counts)} resamples of the sets")
     index = truth.index.numpy()
     near = float(np.quantile(truth.w2, _NEAR))
     rows = []
@@ -131,19 +146,6 @@ def geometry(
         }
         rows += compare(metric, estimates, notes)
     return rows, Pairs(known["gde"].values, truth.w2, index)
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Distances of some of the pairs, and which."""
-
-    values: NDArray[np.float64]
-    where: Tensor
-
-
-def _pairs(sets: Tensor, most: int, seed: int) -> Tensor:
-    """All pairs of sets, or a random choice of them, `(P, 2)`."""
-    return _some(torch.combinations(sets), most, seed)
 
 
 def _some(of: Tensor, most: int, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is measured: title, meaning and direction of every metric, and how its numbers are written."""
+"""What is measured: title, meaning and direction of every metric, and how numbers are written."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class RunLog:
         """Show one line."""
         logger.info(message)
         if self.shown:
-            self.console.print(message, highlight=False, markup=False)
+            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, number: int) -> None:
         """Move the bar to the end of a step."""

@@ -1,0 +1,207 @@
+"""A killed run goes on as if it had not been, and no other run takes its place."""
+
+import os
+
+import pytest
+import torch
+from torch import nn
+from training_fakes import Killed, Scalar, config, sets
+
+from distembed.training.estimate import TRIES
+from distembed.training.loop import train
+
+
+class Noisy(nn.Module):
+    """A small network whose loss reads the atoms, the index and the noise of a step."""
+
+    def __init__(self, width=5, dies_at=None):
+        super().__init__()
+        torch.manual_seed(3)
+        self.net = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, 2))
+        self.register_buffer("shift", torch.randn(2))
+        self.dies_at, self.trained = dies_at, []
+
+    def loss(self, step):
+        if torch.is_grad_enabled():
+            self.trained.append(step.number)
+            # an estimate tries the first steps before a run begins: those are not the run
+            tries = int(step.number < TRIES)
+            if step.number == self.dies_at and self.trained.count(step.number) > tries:
+                raise Killed
+        noise = torch.randn(2, generator=step.rng)
+        out = self.net(step.context.mean(step.context.x) + 0.1 * noise)
+        target = step.target.mean(step.target.x) + self.shift + step.index[:, None]
+        return (out - target).square().mean(1)
+
+
+def run(module, path=None, held_out=(0, 1), data=None, **settings):
+    return train(
+        module,
+        data or sets(),
+        config(**{"every": 3, "steps": 9, **settings}),
+        held_out=held_out,
+        checkpoint=path,
+    )
+
+
+def numbers(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def assert_same(one, other):
+    states = one.state_dict(), other.state_dict()
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        assert value.equal(states[1][name]), name
+
+
+def kill(path, at, **settings):
+    """Begin a run whose process dies in the loss of a step."""
+    with pytest.raises(Killed):
+        run(Noisy(dies_at=at), path, **settings)
+
+
+@pytest.mark.parametrize("at", [3, 4, 7, 8])
+def test_a_killed_run_resumes_exactly(tmp_path, at):
+    straight = Noisy()
+    history = run(straight)
+    path = tmp_path / "run.ckpt"
+    kill(path, at)
+    assert path.exists()
+    resumed = Noisy()
+    with torch.no_grad():  # a fresh process would have fresh weights, not those of before
+        for p in resumed.parameters():
+            p.fill_(9)
+    found = run(resumed, path)
+    assert numbers(found) == numbers(history)
+    assert_same(resumed, straight)
+    assert resumed.trained == list(range(at - at % 3, 9)), "steps before the checkpoint are kept"
+
+
+def test_killed_before_its_first_checkpoint_it_begins_again(tmp_path):
+    path = tmp_path / "run.ckpt"
+    kill(path, 2)
+    assert not path.exists()
+    straight, again = Noisy(), Noisy()
+    assert numbers(run(again, path)) == numbers(run(straight))
+    assert_same(again, straight)
+
+
+def test_killed_while_it_saves_the_last_checkpoint_is_whole(tmp_path, monkeypatch):
+    straight = Noisy()
+    run(straight)
+    path = tmp_path / "run.ckpt"
+    replace, calls = os.replace, []
+
+    def dies(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise Killed
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", dies)
+    with pytest.raises(Killed):
+        run(Noisy(), path)
+    monkeypatch.undo()
+    assert len(calls) == 2
+    resumed = Noisy()
+    run(resumed, path)
+    assert resumed.trained == list(range(3, 9))
+    assert_same(resumed, straight)
+    assert [f.name for f in tmp_path.iterdir()] == ["run.ckpt"]
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    first, second = Noisy(), Noisy()
+    history = run(first, tmp_path / "run.ckpt")
+    assert run(second, tmp_path / "run.ckpt") == history
+    assert second.trained == []
+    assert_same(first, second)
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    def loss(weight, step):
+        held = torch.isin(step.index, torch.tensor([0, 1]))
+        return torch.where(held, (weight - 0.05) ** 2, -weight)
+
+    settings = {"steps": 50, "every": 1, "lr": 0.01, "warmup": 0, "ema": 0, "patience": 3}
+    first, second = Scalar(loss), Scalar(loss)
+    history = run(first, tmp_path / "run.ckpt", **settings)
+    assert history[-1]["step"] < 20
+    assert numbers(run(second, tmp_path / "run.ckpt", **settings)) == numbers(history)
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("seed", 1),
+        ("lr", 0.5),
+        ("steps", 12),
+        ("context", (2, 5)),
+        ("target", 3),
+        ("batch", 3),
+        ("ema", 0.5),
+        ("weight_decay", 0.3),
+        ("clip", 2.0),
+        ("every", 1),
+    ],
+)
+def test_another_setting_is_refused_by_name(tmp_path, setting, value):
+    path = tmp_path / "run.ckpt"
+    run(Noisy(), path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=rf"another {setting};") as error:
+        run(Noisy(), path, **{setting: value})
+    assert str(path) in str(error.value)
+    assert path.read_bytes() == before
+
+
+def test_where_it_runs_may_change(tmp_path):
+    path = tmp_path / "run.ckpt"
+    kill(path, 4)
+    run(Noisy(), path, device="cpu", threads=1)
+
+
+def test_another_model_is_refused(tmp_path):
+    run(Noisy(), tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match="another model"):
+        run(Noisy(width=6), tmp_path / "run.ckpt")
+
+
+@pytest.mark.parametrize(
+    "other", [sets(count=11), sets(size=21), sets(seed=1)], ids=["sets", "atoms", "values"]
+)
+def test_other_data_are_refused(tmp_path, other):
+    run(Noisy(), tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match="another .*data"):
+        run(Noisy(), tmp_path / "run.ckpt", data=other)
+
+
+def test_another_choice_of_sets_is_refused(tmp_path):
+    run(Noisy(), tmp_path / "run.ckpt", held_out=(0, 1))
+    with pytest.raises(ValueError, match="belongs to a run with another"):
+        run(Noisy(), tmp_path / "run.ckpt", held_out=(8, 9))
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_damaged_file_is_refused(tmp_path, keep):
+    path = tmp_path / "run.ckpt"
+    run(Noisy(), path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged .*delete it"):
+        run(Noisy(), path)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "model.safetensors"
+    save_file({"weights.net.0.weight": torch.zeros(5, 2)}, path)
+    with pytest.raises(ValueError, match=r"model\.safetensors"):
+        run(Noisy(), path)
+
+
+def test_the_folder_is_made(tmp_path):
+    run(Noisy(), tmp_path / "deep" / "er" / "run.ckpt")
+    assert (tmp_path / "deep" / "er" / "run.ckpt").is_file()
