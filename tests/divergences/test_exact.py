@@ -74,5 +74,5 @@ def test_gradient_in_the_atoms():
 @pytest.mark.filterwarnings("ignore:numItermax reached")
 def test_no_answer_is_better_than_a_wrong_one():
     points = [_Points(x, u) for x, u in zip(*sets((60, 60), 2), strict=True)]
-    with pytest.raises(RuntimeError, match="did not converge"):
+    with pytest.raises(ValueError, match="did not converge"):
         _optimal_plan(*points, iterations=3)

@@ -39,7 +39,7 @@ def root_of(cov, floor):
 
 
 @given(sizes, st.integers(1, 4), st.booleans(), st.integers(0, 3))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_mean_cov_keeps_mean_and_root_covariance(sizes, d, prepared, spare):
     batch = ragged(sizes, d)
     encoder = Moments((d,), moment_count(d) + spare).double()
@@ -57,7 +57,7 @@ def test_mean_cov_keeps_mean_and_root_covariance(sizes, d, prepared, spare):
 
 
 @given(sizes, st.integers(1, 4))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_mean_cov_is_an_upper_bound_of_bures(sizes, d):
     batch = ragged(sizes, d)
     encoder = Moments((d,), moment_count(d)).double()
@@ -96,7 +96,7 @@ def test_many_dimensions_take_principal_axes():
 
 
 @given(sizes, st.integers(1, 5), st.integers(1, 8), st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_mean_keeps_the_distance_of_means(sizes, d, latent, prepared):
     batch = ragged(sizes, d)
     encoder = Moments((d,), latent, "mean").double()
@@ -132,7 +132,7 @@ def quantile_bins(x, w, bins):
 
 
 @given(sizes, st.integers(1, 9), st.booleans(), st.booleans())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_binned_quantiles_are_the_integral(sizes, bins, zero, equal):
     batch = ragged(sizes, 1, zero=zero)
     if equal:

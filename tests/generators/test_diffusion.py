@@ -73,7 +73,8 @@ def test_the_last_step_of_training_holds_no_signal(monkeypatch):
         return torch.zeros_like(x)
 
     made = diffusion(Known(look))
-    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.ones(n))  # t = 1
+    # the loss draws the time of the path from noise, 1 - t
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
     for value in (0.0, 1e4):
         batch = SetBatch.from_dense(torch.full((1, 50, 1), value))
         made.loss(batch, torch.zeros(1, 2), stream("loss"))
@@ -89,7 +90,7 @@ def test_the_first_step_of_training_holds_no_noise(monkeypatch):
         seen.append(x)
         return torch.zeros_like(x)
 
-    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.ones(n))
     batch = SetBatch.from_dense(torch.randn(1, 50, 1, generator=stream("x")))
     diffusion(Known(look)).loss(batch, torch.zeros(1, 2), stream("loss"))
     torch.testing.assert_close(seen[0], batch.x)

@@ -35,13 +35,13 @@ def assert_moments(batch):
 
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(1, 6), st.booleans())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_moments_of_ragged_sets(sizes, d, weighted):
     assert_moments(ragged(sizes, d, weighted=weighted))
 
 
 @given(st.integers(1, 5), st.integers(1, 20), st.integers(1, 6))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_moments_of_equal_sets(b, m, d):
     batch = ragged([m] * b, d, weighted=False)
     assert batch.equal == m

@@ -61,7 +61,7 @@ def test_error_is_that_of_refits_without_a_row(monkeypatch, penalty, intercept):
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 4))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_an_exact_map_is_recovered(seed, k, outputs):
     rng = stream("exact", seed)
     x = torch.randn(50, k, generator=rng, dtype=torch.float64)

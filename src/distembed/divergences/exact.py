@@ -62,7 +62,7 @@ def pairwise_w2(batch: SetBatch, pairs: Tensor, threads: int | None = None) -> T
         `(P,)`, in the type of the atoms.
 
     Raises:
-        RuntimeError: If the solver did not converge.
+        ValueError: If the solver did not converge.
         ValueError: If `pairs` has another shape.
     """
     if pairs.ndim != 2 or pairs.shape[1] != 2:
@@ -110,7 +110,7 @@ def _optimal_plan(a: _Points, b: _Points, iterations: int = _ITERATIONS) -> _Pla
     cost = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
     plan, log = emd(a.w, b.w, cost, numItermax=iterations, log=True)
     if log["result_code"] != 1:
-        raise RuntimeError(
+        raise ValueError(
             f"The exact optimal transport of {len(x)} and {len(y)} atoms did not converge: "
             f"{log['warning']}. Compare subsamples, or use the sliced distance."
         )

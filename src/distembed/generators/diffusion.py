@@ -5,9 +5,10 @@ $\sigma_t = \sin(\pi t / 2)$,
 
     u_t = alpha_t u + sigma_t e,      v_t = alpha_t e - sigma_t u,
 
-and a network regresses $v$ on $(u_t, t, z)$ (Salimans and Ho, 2022, section 4). At t = 1 nothing
-of u is left, so sampling starts from the distribution that training ended in; a schedule that
-keeps some signal shrinks every mean (Lin et al., 2024). Two samplers:
+and a network regresses $v$ on $(u_t, t, z)$ (Salimans and Ho, 2022, section 4): the path of
+`generators.residual` with time, and so the sign of v, reversed. At t = 1 nothing of u is left,
+so sampling starts from the distribution that training ended in; a schedule that keeps some
+signal shrinks every mean (Lin et al., 2024). Two samplers:
 
 - `ancestral`: the posterior $q(u_s | u_t, \hat u)$ of the process (Ho et al., 2020, eq. 6-7);
 - `deterministic`: $u_s = \alpha_s \hat u + \sigma_s \hat e$, DDIM (Song et al., 2021, eq. 12), a
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
+from distembed.generators.residual import residual_loss
 from distembed.nn.film import FiLMNet
 
 __all__ = ["Diffusion"]
@@ -74,16 +76,9 @@ class Diffusion(nn.Module):
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set: likelihood of the base, and what the velocity gains, `(B,)`."""
-        gaussian = self.base(z)
-        nll = self.base.negative_log_likelihood(batch, gaussian)
-        u = gaussian.whiten(batch).detach()
-        e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
-        t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
-        angle = (torch.pi / 2 * t).unsqueeze(1)
-        noisy, velocity = angle.cos() * u + angle.sin() * e, angle.cos() * e - angle.sin() * u
-        field = self.field(noisy, z, t, batch.expand)
-        # |f - v|^2 - |v|^2, for the reason that the flow gives
-        return nll + batch.mean((field * (field - 2 * velocity)).mean(1))
+        return residual_loss(
+            self.base, lambda u, t: -self.field(u, z, 1 - t, batch.expand), batch, z, rng
+        )
 
     @torch.no_grad()
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:

@@ -1,14 +1,9 @@
-r"""Conditional flow matching from a conditional Gaussian base.
+r"""Conditional flow matching from a conditional Gaussian base (Lipman et al., 2023).
 
-Residual atoms u of the base are joined to noise e by the trigonometric path
-
-    u_t = cos(pi t / 2) e + sin(pi t / 2) u,      v = du_t / dt,
-
-and a network regresses $v$ on $(u_t, t, z)$ (Lipman et al., 2023; the path: Albergo and
-Vanden-Eijnden, 2023, section 3.1). The path keeps unit variance, so where the base is exact
-$E[v | u_t] = 0$: the flow is the identity until the data ask for more, and a solver makes no error
-on a Gaussian, however few its steps. Sampling integrates $\dot u = v(u, t, z)$ from e at t = 0
-with Heun's method, two network calls a step.
+The network regresses the velocity of residual atoms on the path of `generators.residual`. The flow
+is the identity until the data ask for more, and a solver makes no error on a Gaussian, however few
+its steps. Sampling integrates $du / d\theta = v(u, t, z)$ over $\theta = \pi t / 2$ from noise at
+t = 0 with Heun's method, two network calls a step.
 """
 
 from __future__ import annotations
@@ -20,6 +15,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
+from distembed.generators.residual import residual_loss
 from distembed.nn.film import FiLMNet
 
 __all__ = ["Flow"]
@@ -66,17 +62,9 @@ class Flow(nn.Module):
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set: likelihood of the base, and what the velocity field gains, `(B,)`."""
-        gaussian = self.base(z)
-        nll = self.base.negative_log_likelihood(batch, gaussian)
-        u = gaussian.whiten(batch).detach()
-        e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
-        t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
-        angle = (torch.pi / 2 * t).unsqueeze(1)
-        path, velocity = angle.cos() * e + angle.sin() * u, angle.cos() * u - angle.sin() * e
-        field = self.field(path, z, t, batch.expand)
-        # the error less that of a zero field, |f - v|^2 - |v|^2: a wider base would shrink the
-        # plain error, and validation would choose it for that
-        return nll + batch.mean((field * (field - 2 * velocity)).mean(1))
+        return residual_loss(
+            self.base, lambda u, t: self.field(u, z, t, batch.expand), batch, z, rng
+        )
 
     @torch.no_grad()
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:

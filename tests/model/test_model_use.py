@@ -1,0 +1,251 @@
+"""A fitted model: embeddings, samples in the user's units, distances, paths."""
+
+import numpy as np
+import pytest
+import torch
+from model_fakes import FAST, SMALL, read, table
+
+import distembed as de
+from distembed.batch import SetBatch
+from distembed.rng import stream
+
+# -- embed -----------------------------------------------------------------------------------
+
+
+def test_embed_returns_a_row_a_set(model, named):
+    found = model.embed(named)
+    assert found.z.shape == (24, 6)
+    assert found.z.dtype == np.float32
+    assert np.isfinite(found.z).all()
+    assert (found.ids == named.ids).all()
+    assert (found.sizes == 60).all()
+    assert found.effective_sizes == pytest.approx(np.full(24, 60.0))
+    assert (found.meta["group"] == np.arange(24) % 3).all()
+    assert len(found) == 24
+
+
+def test_an_embedding_does_not_depend_on_other_sets(model, named):
+    together = model.embed(named).z
+    alone = np.concatenate([model.embed(named.select([i])).z for i in (5, 0, 23)])
+    # products of other shapes add in another order
+    np.testing.assert_allclose(
+        alone, together[[5, 0, 23]], rtol=0, atol=1e-5 * abs(together).max()
+    )
+
+
+def test_sets_of_all_sizes_come_back_in_their_order(model):
+    rng = np.random.default_rng(0)
+    sizes = [3, 9000, 1, 50, 20_000, 2]  # more than are encoded at once, and fewer
+    sets = [rng.normal([5000, 0.5, 7.25], [900, 0.1, 0], (m, 3)) for m in sizes]
+    found = model.embed(sets)
+    assert found.sizes.tolist() == sizes
+    for b, x in enumerate(sets):
+        np.testing.assert_allclose(found.z[b], model.embed([x]).z[0], rtol=0, atol=1e-4)
+
+
+def test_one_atom_and_copies_of_it(model):
+    atom = np.array([[5000.0, 0.5, 7.25]])
+    found = model.embed([atom, np.repeat(atom, 9, 0)])
+    assert np.isfinite(found.z).all()
+    np.testing.assert_allclose(found.z[0], found.z[1], rtol=0, atol=1e-5)
+    assert np.isfinite(model.sample(found, 4)).all()
+
+
+def test_columns_are_matched_by_name(model, named):
+    columns, features = table()
+    wanted = model.embed(named).z
+    reordered = read(columns, features, ["same", "height", "ratio"])
+    assert (model.embed(reordered).z == wanted).all()
+    more = read(columns, features | {"other": np.ones(24 * 60)}, ["other", *features])
+    assert (model.embed(more).z == wanted).all()
+    with pytest.raises(ValueError, match="ratio"):
+        model.embed(read(columns, features, ["same", "height"]))
+    renamed = {("size" if k == "height" else k): v for k, v in features.items()}
+    with pytest.raises(ValueError, match="height"):
+        model.embed(read(columns, renamed, list(renamed)))
+
+
+def test_arrays_have_no_names_and_are_taken_as_they_are(model, named):
+    batch = named.batch(range(3))
+    wanted = model.embed(named).z[:3]
+    arrays = [batch[b].x.numpy() for b in range(3)]
+    for sets in (batch, arrays, [a.tolist() for a in arrays]):
+        np.testing.assert_allclose(model.embed(sets).z, wanted, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match=r"shape \(2,\).*\(3,\)"):
+        model.embed([np.zeros((5, 2))])
+
+
+def test_weights_count(model, named):
+    x = named.batch([0]).x.numpy()
+    w = np.random.default_rng(0).random(60)
+    weighted = SetBatch.from_list([x], [w])
+    plain, found = model.embed([x]), model.embed(weighted)
+    assert abs(found.z - plain.z).max() > 1e-3
+    assert found.effective_sizes == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-5)
+    twice = SetBatch.from_list([np.concatenate([x, x])], [np.concatenate([w, w])])
+    np.testing.assert_allclose(model.embed(twice).z, found.z, rtol=0, atol=1e-5)
+
+
+def test_embeddings_can_be_selected(model, named):
+    found = model.embed(named)
+    for part in (found.select(found.meta["group"] == 1), found.select(np.arange(1, 24, 3))):
+        assert (part.z == found.z[1::3]).all()
+        assert (part.ids == found.ids[1::3]).all()
+        assert set(part.meta["group"]) == {1}
+        assert len(part) == len(part.sizes) == len(part.effective_sizes) == 8
+
+
+# -- sample ----------------------------------------------------------------------------------
+
+
+def test_shapes_of_samples(model, named):
+    z = model.embed(named).z
+    assert model.sample(z[0], 5).shape == (5, 3)
+    assert model.sample(z[:4], 5).shape == (4, 5, 3)
+    assert model.sample(z[0].tolist(), 1).shape == (1, 3)
+    assert model.sample(model.embed(named), 2).shape == (24, 2, 3)
+    assert model.reconstruct(named, 2).shape == (24, 2, 3)
+    # more than are drawn at once, of one set and of several
+    assert model.sample(z[0], 9000).shape == (9000, 3)
+    assert model.sample(z[:3], 5000).shape == (3, 5000, 3)
+
+
+def test_samples_come_back_in_the_users_units(model, named):
+    x = model.reconstruct(named, 200)
+    height, ratio, same = np.moveaxis(x, -1, 0)
+    assert (same == np.float32(7.25)).all(), "a constant is stored"
+    # sets: locations 5000 +- 1000 and 0.5 +- 0.1, and scales of up to twice those
+    assert abs(height.mean() - 5000) < 1000
+    assert abs(ratio.mean() - 0.5) < 0.1
+    assert 500 < height.std() < 3000
+    assert 0.05 < ratio.std() < 0.3
+    own = named.batch(range(24)).x.view(24, 60, 3).numpy()
+    # the start is a regression on the moments, so that means follow their sets from there on
+    assert np.corrcoef(height.mean(1), own[:, :, 0].mean(1))[0, 1] > 0.9
+
+
+def test_the_ground_space_is_that_of_the_transform(model, named):
+    z = model.embed(named).z[:2]
+    ground = model.sample(z, 50, ground="model")
+    wanted = model.transform.inverse(torch.from_numpy(ground)).numpy()
+    assert (model.sample(z, 50) == wanted).all()
+    assert abs(ground[:, :, :2]).max() < 20
+    with pytest.raises(ValueError, match="ground is 'w2'"):
+        model.sample(z, 50, ground="w2")
+
+
+def test_a_seed_decides_a_sample(model, named):
+    z = model.embed(named).z[:2]
+    first = model.sample(z, 5, rng=3)
+    assert (model.sample(z, 5, rng=3) == first).all()
+    assert (model.sample(z, 5, rng=4) != first)[:, :, :2].all()
+    generator = stream("draw")
+    one, two = model.sample(z, 5, generator), model.sample(z, 5, generator)
+    assert (one != two)[:, :, :2].all(), "a generator goes on"
+    for bad in (1.5, None, np.random.default_rng(0)):
+        with pytest.raises(TypeError, match=r"torch\.Generator"):
+            model.sample(z, 5, rng=bad)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_nothing_cannot_be_drawn(model, named, n):
+    with pytest.raises(ValueError, match=f"n = {n}"):
+        model.sample(model.embed(named).z, n)
+    with pytest.raises(ValueError, match=f"n = {n}"):
+        model.reconstruct(named, n)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 7), (2, 2, 6), (0,)])
+def test_a_z_of_another_dimension(model, shape):
+    with pytest.raises(ValueError, match=r"embeddings are \(6,\), or \(B, 6\)"):
+        model.sample(np.zeros(shape), 3)
+
+
+def test_a_table_knows_how_many_atoms_are_behind_it(model):
+    rng = np.random.default_rng(0)
+    few = model.embed([rng.normal([9000, 0.9, 7.25], [500, 0.1, 0], (4, 3))])
+    drawn = model.sample(few, 500)
+    assert (drawn == model.sample(few.z, 500, sizes=[4])).all()
+    assert (drawn == model.sample(few.z, 500, sizes=4)).all()
+    assert (drawn != model.sample(few.z, 500)).any(), "an array is taken for the distribution"
+    endless = model.sample(few.z, 500, sizes=np.inf)
+    assert (endless == model.sample(few.z, 500)).all()
+    assert (model.reconstruct([rng.normal(size=(4, 3))], 3, rng=1)).shape == (1, 3, 3)
+    for bad in (0, -3):
+        with pytest.raises(ValueError, match="numbers of atoms"):
+            model.sample(few.z, 5, sizes=bad)
+
+
+def test_reconstruct_is_sample_of_embed(model, named):
+    wanted = model.sample(model.embed(named), 7, rng=2)
+    assert (model.reconstruct(named, 7, rng=2) == wanted).all()
+
+
+# -- distances and paths -----------------------------------------------------------------------
+
+
+def test_distances(model, named):
+    table = model.embed(named)
+    z = table.z.astype(np.float64)
+    latent = model.distances(table, calibrated=False)
+    np.testing.assert_allclose(latent, np.linalg.norm(z[:, None] - z[None], axis=2), atol=1e-6)
+    assert (latent == latent.T).all()
+    assert not latent.diagonal().any()
+    assert model.calibration.pairs >= 10
+    w2 = model.distances(table)
+    np.testing.assert_allclose(w2, model.calibration(latent))
+    assert (model.distances(table, table.select([3])) == w2[:, 3:4]).all()
+    assert (model.distances(table.z[:2], table.z) == w2[:2]).all()
+
+
+def test_distances_are_of_tables(model):
+    with pytest.raises(ValueError, match=r"expected \(A, L\)"):
+        model.distances(np.zeros(6))
+    with pytest.raises(ValueError, match=r"\(.*7"):
+        model.distances(np.zeros((2, 7)))
+
+
+def test_distances_without_a_calibration_must_be_asked_for():
+    small = [np.random.default_rng(i).normal(i, 1, (10, 2)) for i in range(5)]
+    made = de.GDE(**SMALL).fit(small, **FAST)
+    assert made.calibration.pairs == 0
+    table = made.embed(small)
+    with pytest.raises(ValueError, match="calibrated=False"):
+        made.distances(table)
+    assert made.distances(table, calibrated=False).shape == (5, 5)
+
+
+def test_a_path(model, named):
+    z = model.embed(named).z
+    path = model.interpolate(z[0], z[1], steps=5)
+    assert path.shape == (5, 6)
+    assert (path[0] == z[0]).all()
+    assert (path[-1] == z[1]).all()
+    assert model.sample(path, 3).shape == (5, 3, 3)
+
+
+# -- a model that is not there yet ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m.embed([np.zeros((3, 2))]),
+        lambda m: m.sample(np.zeros(6), 3),
+        lambda m: m.reconstruct([np.zeros((3, 2))], 3),
+        lambda m: m.save("nowhere"),
+        lambda m: m.untrained(),
+        lambda m: m.transform,
+        lambda m: m.network,
+    ],
+)
+def test_a_model_that_was_not_fitted_says_so(use):
+    with pytest.raises(ValueError, match="not fitted"):
+        use(de.GDE(**SMALL))
+
+
+def test_repr(model):
+    assert repr(de.GDE(latent=3)) == (
+        "GDE(encoder='deepsets', generator='flow', latent=3; not fitted)"
+    )
+    assert "fitted to atoms of shape (3,)" in repr(model)
