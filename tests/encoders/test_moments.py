@@ -64,7 +64,7 @@ def test_mean_cov_is_an_upper_bound_of_bures(sizes, d):
     encoder.prepare(batch)
     z = encoder(batch)
     mean, cov = (torch.from_numpy(np.stack(v)) for v in zip(*moments_of(batch), strict=True))
-    cov = cov + float(encoder.floor) ** 2 * torch.eye(d)
+    cov = cov + float(encoder.floor) ** 2 * torch.eye(d).double()
     bures = bures_w2(mean[:, None], cov[:, None], mean, cov)
     latent = torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
     assert (latent >= bures - 1e-9).all()

@@ -65,35 +65,32 @@ def test_the_ancestral_sampler_tends_to_the_deviation():
     assert gaps[1] < gaps[0]
 
 
-def test_the_last_step_of_training_holds_no_signal(monkeypatch):
-    seen = []
+def ends_of_training(monkeypatch, value):
+    """What the field is shown at times 0 and 1 when all atoms are `value`, by its time."""
+    shown = {}
 
     def look(x, angle):
-        seen.append(x)
+        shown[round(float(angle[0]) / (math.pi / 2))] = x
         return torch.zeros_like(x)
 
-    made = diffusion(Known(look))
-    # the loss draws the time of the path from noise, 1 - t
-    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
-    for value in (0.0, 1e4):
-        batch = SetBatch.from_dense(torch.full((1, 50, 1), value))
-        made.loss(batch, torch.zeros(1, 2), stream("loss"))
+    batch = SetBatch.from_dense(torch.full((1, 50, 1), value))
+    for drawn in (torch.zeros, torch.ones):
+        monkeypatch.setattr(torch, "rand", lambda n, drawn=drawn, **_: drawn(n))
+        diffusion(Known(look)).loss(batch, torch.zeros(1, 2), stream("loss"))
+    monkeypatch.undo()
+    return shown
+
+
+def test_the_last_step_of_training_holds_no_signal(monkeypatch):
+    nothing, signal = (ends_of_training(monkeypatch, value) for value in (0.0, 1e4))
     # cos(pi / 2) is 4e-8 in float32
-    assert (seen[1] - seen[0]).abs().max() < 1e4 * 1e-7
-    assert seen[0].std() > 0.5, "and it holds the noise"
+    assert (signal[1] - nothing[1]).abs().max() < 1e4 * 1e-7
+    assert nothing[1].std() > 0.5, "and it holds the noise"
 
 
 def test_the_first_step_of_training_holds_no_noise(monkeypatch):
-    seen = []
-
-    def look(x, angle):
-        seen.append(x)
-        return torch.zeros_like(x)
-
-    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.ones(n))
-    batch = SetBatch.from_dense(torch.randn(1, 50, 1, generator=stream("x")))
-    diffusion(Known(look)).loss(batch, torch.zeros(1, 2), stream("loss"))
-    torch.testing.assert_close(seen[0], batch.x)
+    shown = ends_of_training(monkeypatch, 3.0)
+    torch.testing.assert_close(shown[0], torch.full((50, 1), 3.0))
 
 
 def test_without_a_field_the_loss_is_the_likelihood():

@@ -41,50 +41,44 @@ def bench_table(files: Iterable[str | Path]) -> str:
 
 
 def tabulate(results: Sequence[Mapping[str, Any]]) -> str:
-    """Write results as Markdown: a row for each task and metric, a column for each method.
+    """Write results as Markdown: a table for each task, a row for each method.
 
     Example:
         >>> row = {"task": "t", "method": "gde", "metric": "w2", "value": 0.5, "low": 0.4,
         ...        "high": 0.6, "seeds": 3, "seconds": 1.0}
         >>> print(tabulate([{"bench": "b", "environment": {}, "rows": [row]}]).splitlines()[-1])
-        | t | W2 | 0.500 [0.400, 0.600] |
+        | gde | 0.500 [0.400, 0.600] |
     """
     names = dict.fromkeys(str(result["bench"]) for result in results)
-    return "\n".join(_table(name, [r for r in results if r["bench"] == name]) for name in names)
+    return "\n".join(_bench(name, [r for r in results if r["bench"] == name]) for name in names)
 
 
-def _table(bench: str, results: Sequence[Mapping[str, Any]]) -> str:
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    seconds: dict[str, float] = {}
-    seeds: set[int] = set()
-    for row in (row for result in results for row in result["rows"]):
-        cells.setdefault((row["task"], row["metric"]), {})[row["method"]] = _cell(row)
-        seeds.add(row["seeds"])
-        if row["method"] == "gde" and row["seconds"] is not None:
-            seconds[row["task"]] = max(seconds.get(row["task"], 0.0), row["seconds"])
-    found = dict.fromkeys(method for line in cells.values() for method in line)
-    methods = sorted(found, key=lambda m: (m == "floor") - (m == "gde"))
-    lines = [
-        f"| task | metric | {' | '.join(methods)} |",
-        f"|{'---|' * (len(methods) + 2)}",
-        *(
-            f"| {task} | {metric(name).title} | {' | '.join(line.get(m, '') for m in methods)} |"
-            for (task, name), line in cells.items()
-        ),
-    ]
-    made = dict.fromkeys(
+def _bench(name: str, results: Sequence[Mapping[str, Any]]) -> str:
+    rows = [row for result in results for row in result["rows"]]
+    seeds = " or ".join(map(str, sorted({row["seeds"] for row in rows})))
+    places = dict.fromkeys(
         ", ".join(f"{k} {v}" for k, v in result["environment"].items()) for result in results
     )
-    notes = [
-        f"Value [low, high] over {' or '.join(map(str, sorted(seeds)))} seeds.",
-        *(
-            [f"Seconds: {', '.join(f'{t} {s:.0f}' for t, s in seconds.items())}."]
-            if seconds
-            else []
-        ),
-        *(f"Environment: {text}." for text in made if text),
+    notes = [f"Value [low, high] over {seeds} seeds.", *(f"On: {p}." for p in places if p)]
+    tasks = dict.fromkeys(row["task"] for row in rows)
+    tables = [_task(task, [row for row in rows if row["task"] == task]) for task in tasks]
+    return "\n".join([f"### {name}", "", " ".join(notes), *tables]) + "\n"
+
+
+def _task(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = {(row["method"], row["metric"]): _cell(row) for row in rows}
+    methods = sorted(
+        dict.fromkeys(m for m, _ in cells), key=lambda m: (m == "floor") - (m == "gde")
+    )
+    metrics = dict.fromkeys(k for _, k in cells)
+    seconds = [row["seconds"] for row in rows if row["method"] == "gde" and row["seconds"]]
+    spent = f" ({max(seconds):.0f} s to fit)" if seconds else ""
+    lines = [
+        f"| {task}{spent} | {' | '.join(metric(name).title for name in metrics)} |",
+        f"|{'---|' * (len(metrics) + 1)}",
+        *(f"| {m} | {' | '.join(cells.get((m, k), '') for k in metrics)} |" for m in methods),
     ]
-    return "\n".join([f"### {bench}", "", " ".join(notes), "", *lines]) + "\n"
+    return "\n".join(["", *lines])
 
 
 def _cell(row: Mapping[str, Any]) -> str:
