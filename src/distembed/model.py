@@ -189,6 +189,7 @@ class GDE:
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
+        network = self.network  # before the shape: a model that was not fitted has none
         collection = _collection(sets)
         pick = self._match(collection)
         z = np.empty((len(collection), self.latent), dtype=np.float32)
@@ -198,7 +199,7 @@ class GDE:
                 batch = collection.batch(indices.tolist())
                 if pick is not None:
                     batch = batch.replace(x=batch.x[:, pick])
-                z[indices] = self.network.encode(batch.to(self._runtime.device)).cpu().numpy()
+                z[indices] = network.encode(batch.to(self._runtime.device)).cpu().numpy()
                 effective[indices] = batch.effective_sizes.numpy()
         meta = {name: np.asarray(column) for name, column in collection.meta.items()}
         sizes = np.asarray(collection.sizes)
@@ -278,7 +279,7 @@ class GDE:
             calibrated: In units of W2 of the model's ground space (`model.calibration` states the
                 error), else plain latent distances.
         """
-        latent = latent_distances(_vectors(a), None if b is None else _vectors(b))
+        latent = latent_distances(self._vectors(a), None if b is None else self._vectors(b))
         if calibrated and not self.calibration.pairs:
             raise ValueError(
                 "The distances of this model are not calibrated: its sets were too few or too "
@@ -359,7 +360,7 @@ class GDE:
             model.event_shape = tuple(config["event_shape"])
             model.features = tuple(config["features"]) if config["features"] else None
             model.config = TrainConfig.model_validate(config["train"])
-            model.calibration = Calibration(**config["calibration"])
+            model.calibration = Calibration.from_description(config["calibration"])
             model.fingerprints = Fingerprints(config["salt"], frozenset(config["hashes"]))
             model.notes = dict(config["notes"])
         except (KeyError, TypeError) as error:
@@ -385,6 +386,15 @@ class GDE:
 
     # -- private --------------------------------------------------------------------------------
 
+    def _vectors(self, table: Embeddings | ArrayLike) -> NDArray[np.float32]:
+        z = np.asarray(table.z if isinstance(table, Embeddings) else table, dtype=np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latent:
+            raise ValueError(
+                f"The embeddings have shape {z.shape}; expected (A, L), one row a set, of "
+                f"L = {self.latent}."
+            )
+        return z
+
     def _match(self, collection: Collection) -> list[int] | None:
         """Columns of a collection in the model's order; None where they are as they should be."""
         if self.features is not None and collection.features is not None:
@@ -405,18 +415,11 @@ class GDE:
             "features": list(self.features) if self.features else None,
             **self._made.describe(),
             "train": self.config.model_dump(mode="json"),
-            "calibration": vars(self.calibration),
+            "calibration": self.calibration.describe(),
             "salt": self.fingerprints.salt,
             "hashes": sorted(self.fingerprints.hashes),
             "notes": self.notes,
         }
-
-
-def _vectors(table: Embeddings | ArrayLike) -> NDArray[np.float32]:
-    z = np.asarray(table.z if isinstance(table, Embeddings) else table, dtype=np.float32)
-    if z.ndim != 2:
-        raise ValueError(f"The embeddings have shape {z.shape}; expected (A, L), one row a set.")
-    return z
 
 
 def _collection(sets: SetsLike) -> Collection:

@@ -59,16 +59,35 @@ def write_folder(path: str | Path, stored: Stored, card: str) -> Path:
     config["config_sha256"] = _digest(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        new = Path(scratch)
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
+        old.mkdir()
         (new / WEIGHTS).write_bytes(weights)
         (new / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         (new / CARD).write_text(card)
         (new / HISTORY).write_text("".join(json.dumps(r) + "\n" for r in stored.history))
-        folder.mkdir(exist_ok=True)
-        # the config goes last: it names the hash of the weights, so a half-moved folder is refused
-        for name in (WEIGHTS, CARD, HISTORY, CONFIG):
-            os.replace(new / name, folder / name)
+        if folder.exists():
+            _exchange(new, folder, old)
+        else:
+            os.replace(new, folder)
     return folder
+
+
+def _exchange(new: Path, folder: Path, old: Path) -> None:
+    """Put the files of `new` in the place of those in a folder, all or none."""
+    names = (WEIGHTS, CARD, HISTORY, CONFIG)
+    try:
+        for name in names:
+            if (folder / name).exists():
+                os.replace(folder / name, old / name)
+            os.replace(new / name, folder / name)
+    except OSError:
+        for name in names:
+            if (old / name).exists():
+                os.replace(old / name, folder / name)
+            elif not (new / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def read_folder(path: str | Path) -> Stored:

@@ -31,9 +31,7 @@ def diffusion(field, d=1, **options):
     return made
 
 
-@pytest.mark.parametrize(
-    ("sampler", "calls"), [("deterministic", 4), ("deterministic", 32), ("ancestral", 100)]
-)
+@pytest.mark.parametrize(("sampler", "calls"), [("deterministic", 32), ("ancestral", 100)])
 def test_the_exact_denoiser_keeps_the_mean(sampler, calls):
     n = 60_000
     made = diffusion(Known(exact), sampler=sampler, calls=calls)
@@ -43,15 +41,16 @@ def test_the_exact_denoiser_keeps_the_mean(sampler, calls):
     assert float(x.mean()) == pytest.approx(MEAN, rel=0.003)
 
 
-def test_the_deterministic_sampler_is_a_rotation():
-    # a step of angle d maps x = alpha mu + y to alpha' mu + y cos(d): the mean is exact at any
-    # number of calls, and the deviation is cos(d)^calls
-    for calls in (1, 4, 32):
+def test_the_deterministic_sampler_keeps_the_deviation():
+    # the field of a shifted Gaussian does not depend on x: every atom moves by the same amount,
+    # and the trapezoid rule errs by h^2 / 12 of the mean
+    for calls in (2, 8, 32):
         made = diffusion(Known(exact), calls=calls)
         x = made.sample(torch.zeros(1, 2), 100, stream("draw"))[0, :, 0]
         e = torch.randn(1, 100, 1, generator=stream("draw"))[0, :, 0]
-        kept = math.cos(math.pi / 2 / calls) ** calls
-        torch.testing.assert_close(x, MEAN + kept * e, rtol=0, atol=1e-4)
+        h = math.pi / calls
+        torch.testing.assert_close(x - x.mean(), e - e.mean(), rtol=0, atol=1e-4)
+        assert float((x - e).mean()) == pytest.approx(MEAN, rel=h**2 / 11)
 
 
 def test_the_ancestral_sampler_tends_to_the_deviation():
@@ -121,6 +120,6 @@ def test_a_prepared_base_brings_the_units():
     made.prepare(SetBatch.from_dense(x), torch.randn(50, 2, generator=stream("z")))
     drawn = made.sample(torch.zeros(1, 2), 20_000, stream("draw"))[0]
     # the standard error of a mean of 20,000 atoms is 100 / sqrt(20,000) = 0.7, as is that of 50
-    # sets; and a zero field keeps cos(pi / 64)^32 = 0.962 of the deviation
+    # sets of 400; that of a deviation is 0.7 times as large
     assert (drawn.mean(0) - 1000).abs().max() < 5
-    assert drawn.std(0).numpy() == pytest.approx(96.2, abs=3)
+    assert drawn.std(0).numpy() == pytest.approx(100, abs=3.5)

@@ -125,7 +125,7 @@ class Moments(nn.Module):
 def _half_vector(s: Tensor) -> Tensor:
     """Upper triangle of symmetric matrices, scaled so that its norm is the Frobenius norm."""
     row, column = torch.triu_indices(*s.shape[-2:], device=s.device)
-    scale = torch.where(row == column, 1.0, math.sqrt(2)).to(s.dtype)
+    scale = torch.where(row == column, s.new_tensor(1.0), s.new_tensor(math.sqrt(2)))
     return s[..., row, column] * scale
 
 

@@ -11,8 +11,9 @@ so sampling starts from the distribution that training ended in; a schedule that
 signal shrinks every mean (Lin et al., 2024). Two samplers:
 
 - `ancestral`: the posterior $q(u_s | u_t, \hat u)$ of the process (Ho et al., 2020, eq. 6-7);
-- `deterministic`: $u_s = \alpha_s \hat u + \sigma_s \hat e$, DDIM (Song et al., 2021, eq. 12), a
-  first-order solver of the flow that `generators.flow` integrates to second order.
+- `deterministic`: the probability flow $du = v\,d\theta$ over $\theta = \pi t / 2$ (Song et al.,
+  2021), by Heun's method as in `generators.flow`. DDIM is its first-order relative, whose steps
+  multiply deviations by a cosine even where v is exact: by 0.962 over 32 of them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
-from distembed.generators.residual import residual_loss
+from distembed.generators.residual import integrate, residual_loss
 from distembed.nn.film import FiLMNet
 
 __all__ = ["Diffusion"]
@@ -43,7 +44,7 @@ class Diffusion(nn.Module):
         sampler: `deterministic` or `ancestral`, which wants some hundred calls.
 
     Raises:
-        ValueError: If `calls` is below 1 or the sampler is unknown.
+        ValueError: If `calls` is below 1, or odd where it may not be, or the sampler is unknown.
 
     Example:
         >>> model = Diffusion((2,), latent=4, calls=4)
@@ -61,10 +62,13 @@ class Diffusion(nn.Module):
         sampler: Literal["deterministic", "ancestral"] = "deterministic",
     ) -> None:
         super().__init__()
-        if calls < 1:
-            raise ValueError(f"calls = {calls}; a draw takes at least one network call.")
         if sampler not in ("deterministic", "ancestral"):
             raise ValueError(f"sampler is {sampler!r}; there are: 'deterministic', 'ancestral'.")
+        if calls < 1 or sampler == "deterministic" and calls % 2:
+            raise ValueError(
+                f"calls = {calls}; a draw takes at least one network call, and an even number "
+                "where it is deterministic: Heun's method takes two a step."
+            )
         self.event_shape, self.calls, self.sampler = tuple(event_shape), calls, sampler
         dim = math.prod(event_shape)
         self.base = ConditionalGaussian(dim, latent, width)
@@ -85,19 +89,26 @@ class Diffusion(nn.Module):
         """Draw n atoms of each set, `(B, n, *event)`."""
         gaussian = self.base(z)
         u = torch.randn(len(z), n, math.prod(self.event_shape), generator=rng, device=z.device)
-        times = torch.linspace(1, 0, self.calls + 1, device=z.device)
-        for t, s in zip(times[:-1], times[1:], strict=True):
-            a_t, s_t = (torch.pi / 2 * t).cos(), (torch.pi / 2 * t).sin()
-            a_s, s_s = (torch.pi / 2 * s).cos(), (torch.pi / 2 * s).sin()
-            v = self.field(u, z, t, lambda h: h.unsqueeze(1))
-            clean, noise = a_t * u - s_t * v, s_t * u + a_t * v
-            if self.sampler == "deterministic":
-                u = a_s * clean + s_s * noise
-                continue
+        if self.sampler == "deterministic":
+            u = integrate(lambda u, t: -self.field(u, z, 1 - t, _over_atoms), u, self.calls)
+        else:
+            u = self._ancestral(u, z, rng)
+        drawn: Tensor = gaussian.colour(u)
+        return drawn.reshape(len(z), n, *self.event_shape)
+
+    def _ancestral(self, u: Tensor, z: Tensor, rng: torch.Generator) -> Tensor:
+        angles = torch.linspace(torch.pi / 2, 0, self.calls + 1, device=u.device)
+        for t, s in zip(angles[:-1], angles[1:], strict=True):
+            a_t, s_t, a_s, s_s = t.cos(), t.sin(), s.cos(), s.sin()
+            v = self.field(u, z, t / (torch.pi / 2), _over_atoms)
+            clean = a_t * u - s_t * v
             ratio = a_t / a_s
             added = s_t.square() - ratio.square() * s_s.square()
             mean = ratio * (s_s / s_t).square() * u + a_s * added / s_t.square() * clean
             fresh = torch.randn(u.shape, generator=rng, device=u.device)
             u = mean + (added.clamp_min(0).sqrt() * s_s / s_t) * fresh
-        drawn: Tensor = gaussian.colour(u)
-        return drawn.reshape(len(z), n, *self.event_shape)
+        return u
+
+
+def _over_atoms(v: Tensor) -> Tensor:
+    return v.unsqueeze(1)

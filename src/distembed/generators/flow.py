@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
-from distembed.generators.residual import residual_loss
+from distembed.generators.residual import integrate, residual_loss
 from distembed.nn.film import FiLMNet
 
 __all__ = ["Flow"]
@@ -71,18 +71,11 @@ class Flow(nn.Module):
         """Draw n atoms of each set, `(B, n, *event)`."""
         gaussian = self.base(z)
         shape = (len(z), n, math.prod(self.event_shape))
-        u = torch.randn(shape, generator=rng, device=z.device)
-        steps = self.calls // 2
-        h = torch.pi / 2 / steps
-
-        def velocity(u: Tensor, step: float) -> Tensor:
-            t = torch.full((), step / steps, device=u.device)
-            out: Tensor = self.field(u, z, t, lambda v: v.unsqueeze(1))
-            return out
-
-        for k in range(steps):
-            first = velocity(u, k)
-            second = velocity(u + h * first, k + 1)
-            u = u + h / 2 * (first + second)
+        noise = torch.randn(shape, generator=rng, device=z.device)
+        u = integrate(lambda u, t: self.field(u, z, t, _over_atoms), noise, self.calls)
         drawn: Tensor = gaussian.colour(u)
         return drawn.reshape(len(z), n, *self.event_shape)
+
+
+def _over_atoms(v: Tensor) -> Tensor:
+    return v.unsqueeze(1)

@@ -10,7 +10,10 @@ with a and p from least squares in W2^2, and its error measured on pairs that th
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,19 +80,32 @@ class Calibration:
             raise ValueError(f"{len(x)} pairs of distinct sets are too few to calibrate on.")
         kept = np.arange(len(x)) % 5 == 4
         unit = np.median(x)
-        if y[~kept].mean() <= 0:
+        size = y[~kept].mean()
+        if size <= 0:
             raise ValueError("The sets are no further apart than samples of one of them.")
 
         def power_law(d: NDArray[np.float64], a: float, p: float) -> NDArray[np.float64]:
             value: NDArray[np.float64] = a * (d / unit) ** (2 * p)
             return value
 
-        start, bounds = (y[~kept].mean(), 1.0), ((0.0, 0.05), (np.inf, 5.0))
-        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept], start, bounds=bounds)
+        # in units of their mean, because the solver measures its steps against one
+        start, bounds = (1.0, 1.0), ((0.0, 0.05), (np.inf, 5.0))
+        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept] / size, start, bounds=bounds)
+        level *= size
         predicted = np.sqrt(power_law(x[kept], level, power))
         error = np.abs(np.sqrt(y[kept].clip(0)) / predicted - 1)
         scale = np.sqrt(level) / unit**power
         return cls(float(scale), float(power), float(np.median(error)), len(x), ground)
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON, where an error that is not known is null."""
+        return vars(self) | {"error": None if math.isnan(self.error) else self.error}
+
+    @classmethod
+    def from_description(cls, stored: Mapping[str, Any]) -> Calibration:
+        """Rebuild a calibration."""
+        error = stored["error"]
+        return cls(**{**stored, "error": math.nan if error is None else error})
 
     def __call__(self, latent: ArrayLike) -> NDArray[np.float64]:
         """Turn latent distances of any shape into W2."""

@@ -64,6 +64,8 @@ class Checkpoint:
             raise ValueError(
                 f"The checkpoint {self.path} is damaged ({error}); delete it to start again."
             ) from error
+        if not header or "config" not in header:
+            raise ValueError(f"{self.path} is not a checkpoint; name another file.")
         before = json.loads(header["config"])
         if before != self.config:
             changed = sorted(

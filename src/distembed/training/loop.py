@@ -133,9 +133,16 @@ def train(
             if losses:
                 record["loss"] = float(torch.stack(losses).mean())
             if fixed:
+                for held in fixed:  # or the second validation would draw other noise
+                    held.rng.manual_seed(held.rng.initial_seed())
                 with torch.no_grad():
                     scores = [_loss(average, held) for held in fixed]
                 record["validation"] = float(torch.stack(scores).mean())
+                if not math.isfinite(record["validation"]):
+                    raise ValueError(
+                        f"The validation loss at step {step} is {record['validation']:.3g}. Look "
+                        "for extreme values among the atoms (a log1p or arcsinh transform helps)."
+                    )
             record["seconds"] = time.perf_counter() - began
             better = not fixed or record["validation"] < state.best
             state.best = record["validation"] if fixed and better else state.best
@@ -187,9 +194,10 @@ def _learning_rate(config: TrainConfig, k: int) -> float:
 
 
 def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
-    if not math.isfinite(float(norm)):
+    value = float(loss.detach())
+    if not (math.isfinite(value) and math.isfinite(float(norm))):
         raise ValueError(
-            f"The loss at step {k} is {float(loss):.3g}, its gradient's norm {float(norm):.3g}. "
+            f"The loss at step {k} is {value:.3g}, its gradient's norm {float(norm):.3g}. "
             "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or "
             "lower the learning rate."
         )
@@ -199,7 +207,7 @@ def _identity(
     module: nn.Module, collection: Collection, config: TrainConfig, indices: Sequence[int]
 ) -> dict[str, Any]:
     """What decides the numbers of a run: settings, parts and data."""
-    few = collection.batch(list(indices[:8]), 64, stream(config.seed, "identity"))
+    few = collection.batch(list(indices[:8]), 64, stream("identity"))
     shapes = sorted((name, tuple(p.shape)) for name, p in module.state_dict().items())
     data = few.x.double().numpy().tobytes() + few.w.double().numpy().tobytes()
     return {
