@@ -141,7 +141,7 @@ class SetBatch:
             )
         if not bool(torch.isfinite(self.w).all()) or bool((self.w < 0).any()):
             raise ValueError("Weights must be finite and not negative; they are probabilities.")
-        total = self._total()
+        total = self.mass
         if bool((total <= 0).any()):
             raise ValueError(
                 f"The weights of set {int((total <= 0).nonzero()[0])} sum to zero; at least one "
@@ -182,6 +182,12 @@ class SetBatch:
         """Number of atoms of each set, `(B,)`."""
         return self.offsets.diff()
 
+    @property
+    def mass(self) -> Tensor:
+        """Sum of the weights of each set, `(B,)` float64: one, less for a piece of a set."""
+        zero = torch.zeros(len(self), dtype=torch.float64, device=self.w.device)
+        return zero.index_add(0, self.owner, self.w.double())
+
     @cached_property
     def effective_sizes(self) -> Tensor:
         r"""Kish's effective number of atoms, $1 / \sum_i w_i^2$, `(B,)` float64.
@@ -195,6 +201,11 @@ class SetBatch:
         """Index of the set that owns each atom, `(N,)`."""
         index = torch.arange(len(self), device=self.offsets.device)
         return index.repeat_interleave(self.sizes, output_size=len(self.x))
+
+    @property
+    def rank(self) -> Tensor:
+        """Position of each atom within its set, `(N,)`: its column in `dense`."""
+        return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
 
     @cached_property
     def equal(self) -> int | None:
@@ -243,6 +254,16 @@ class SetBatch:
         rows = torch.arange(int(offsets[-1]), device=index.device) + shift
         return SetBatch(self.x[rows], self.w[rows], offsets)
 
+    def keep(self, mask: Tensor) -> SetBatch:
+        """Keep some of the atoms, by a mask `(N,)`, and normalise what is left of each set.
+
+        A set may end up empty: the caller sees to it.
+        """
+        if bool(mask.all()):
+            return self
+        sizes = torch.zeros_like(self.sizes).index_add(0, self.owner, mask.long())
+        return SetBatch(self.x[mask], self.w[mask], _offsets(sizes))._normalised()
+
     @staticmethod
     def concat(batches: Sequence[SetBatch]) -> SetBatch:
         """Put the sets of several batches into one.
@@ -279,7 +300,7 @@ class SetBatch:
         weights = self.w.double().reshape(-1, *[1] * (h.ndim - 1))
         total = h.new_zeros((len(self), *h.shape[1:]), dtype=torch.float64)
         total = total.index_add(0, self.owner, h.double() * weights)
-        return (total / self._total().reshape(-1, *[1] * (h.ndim - 1))).to(out)
+        return (total / self.mass.reshape(-1, *[1] * (h.ndim - 1))).to(out)
 
     def expand(self, v: Tensor) -> Tensor:
         """Give every atom the row of its set, `(B, *H) -> (N, *H)`."""
@@ -298,7 +319,7 @@ class SetBatch:
             m = self.equal
             log_w = torch.log(self.w).reshape(len(self), m)
             return h.reshape(len(self), m, *h.shape[1:]), log_w
-        column = torch.arange(len(self.x), device=self.x.device) - self.offsets[:-1][self.owner]
+        column = self.rank
         longest = int(self.sizes.max())
         out = h.new_zeros((len(self), longest, *h.shape[1:]))
         out = out.index_put((self.owner, column), h)
@@ -363,7 +384,7 @@ class SetBatch:
         """
         if context < 1 or target < 1:
             raise ValueError(f"context = {context} and target = {target} must be at least 1.")
-        whole = self._keep(self.w > 0)
+        whole = self.keep(self.w > 0)
         n = whole.sizes
         if bool((n < 2).any()):
             small = int((n < 2).nonzero()[0])
@@ -374,7 +395,7 @@ class SetBatch:
         share = (n * context).div(context + target, rounding_mode="floor")
         share = share.clamp_min(1)
         rows = whole._shuffled(rng)
-        first = whole._rank < share[whole.owner]
+        first = whole.rank < share[whole.owner]
         parts = ((rows[first], share, context), (rows[~first], n - share, target))
         one, two = (
             SetBatch(whole.x[part], whole.w[part], _offsets(size))._normalised().subsample(m, rng)
@@ -383,11 +404,6 @@ class SetBatch:
         return one, two
 
     # -- private --------------------------------------------------------------------------------
-
-    @property
-    def _rank(self) -> Tensor:
-        """Position of each atom within its set, `(N,)`."""
-        return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
 
     @property
     def _equal_weights(self) -> bool:
@@ -399,20 +415,8 @@ class SetBatch:
         keys = torch.rand(len(self.x), generator=rng, dtype=torch.float64)
         return torch.argsort(keys + self.owner)
 
-    def _keep(self, mask: Tensor) -> SetBatch:
-        """Keep some of the atoms and normalise; a set may end up empty, which callers check."""
-        if bool(mask.all()):
-            return self
-        sizes = torch.zeros_like(self.sizes).index_add(0, self.owner, mask.long())
-        return SetBatch(self.x[mask], self.w[mask], _offsets(sizes))._normalised()
-
     def _normalised(self) -> SetBatch:
-        return self.replace(w=self.w / self._total().to(self.w.dtype)[self.owner])
-
-    def _total(self) -> Tensor:
-        """Sum of the weights of each set, `(B,)` float64."""
-        zero = torch.zeros(len(self), dtype=torch.float64, device=self.w.device)
-        return zero.index_add(0, self.owner, self.w.double())
+        return self.replace(w=self.w / self.mass.to(self.w.dtype)[self.owner])
 
 
 def _weight_dtype(x: Tensor) -> torch.dtype:

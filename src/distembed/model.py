@@ -49,6 +49,8 @@ __all__ = ["GDE"]
 SetsLike = Collection | SetBatch | Sequence[ArrayLike]
 ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
 """Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
+STREAM_FROM = 2**18
+"""A set of more atoms is embedded from pieces of so many, where the encoder can."""
 LOOKS, FIRST_LOOK = 6, 2**26
 """Context sizes, and most numbers, that are looked at before the first step."""
 
@@ -186,6 +188,9 @@ class GDE:
     def embed(self, sets: SetsLike) -> Embeddings:
         """Embed every set from all of its atoms.
 
+        A set of more than 2^18 atoms is read in pieces, in memory that does not grow with it,
+        where the encoder streams (`distembed.encoders.streaming`).
+
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
@@ -196,6 +201,10 @@ class GDE:
         effective = np.empty(len(collection))
         with self._runtime.active(), torch.inference_mode():
             for indices in _by_atoms(collection.sizes, _at_once(self._runtime.device)):
+                if network.streams and collection.sizes[indices].max() > STREAM_FROM:
+                    for i in indices:
+                        z[i], effective[i] = self._stream(collection, int(i), pick)
+                    continue
                 batch = collection.batch(indices.tolist())
                 if pick is not None:
                     batch = batch.replace(x=batch.x[:, pick])
@@ -204,6 +213,19 @@ class GDE:
         meta = {name: np.asarray(column) for name, column in collection.meta.items()}
         sizes = np.asarray(collection.sizes)
         return Embeddings(z, np.asarray(collection.ids), sizes, effective, meta)
+
+    def _stream(
+        self, collection: Collection, index: int, pick: list[int] | None
+    ) -> tuple[np.ndarray, float]:
+        """Embed one large set from pieces; return z `(L,)` and its effective size."""
+
+        def chunks() -> Iterator[SetBatch]:
+            for chunk in collection.chunks(index, STREAM_FROM):
+                seen = chunk if pick is None else chunk.replace(x=chunk.x[:, pick])
+                yield seen.to(self._runtime.device)
+
+        squares = sum(float(chunk.w.double().square().sum()) for chunk in chunks())
+        return self.network.encode_chunks(chunks)[0].cpu().numpy(), 1 / squares
 
     def sample(
         self,

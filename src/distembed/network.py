@@ -20,7 +20,7 @@ distribution itself, s = 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.data.steps import Chain
+from distembed.encoders.streaming import StreamedEncoder, embed_chunks
 from distembed.nn.mlp import MLP, shrink
 from distembed.nn.ridge import ridge
 from distembed.protocols import (
@@ -138,6 +139,20 @@ class Network(nn.Module):
         z: Tensor = self.encoder(self.to_ground(batch)).float()
         return z
 
+    @property
+    def streams(self) -> bool:
+        """Whether the encoder can read a set in pieces."""
+        return isinstance(self.encoder, StreamedEncoder) and self.encoder.passes is not None
+
+    def encode_chunks(self, chunks: Callable[[], Iterable[SetBatch]]) -> Tensor:
+        """Embed sets from pieces that can be read again, `(B, L)`.
+
+        Raises:
+            ValueError: If the encoder cannot stream.
+        """
+        ground = lambda: (self.to_ground(chunk) for chunk in chunks())  # noqa: E731
+        return embed_chunks(cast(StreamedEncoder, self.encoder), ground).float()
+
     def condition(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Standardise and shrink embeddings for the generator, `(B, L) -> (B, L + 1)`."""
         u = self._standardise(z)
@@ -148,13 +163,17 @@ class Network(nn.Module):
     def loss(self, step: Step) -> Tensor:
         """Score the target of each set under the embedding of its context, `(B,)`."""
         z = self.encode(step.context)
-        condition = self.condition(z, step.context.effective_sizes)
-        loss = cast(Generator, self.generator).loss(
-            self.to_ground(step.target), condition, step.rng
-        )
+        loss = self.score(step, z)
         for objective in self.objectives:
             loss = loss + objective(self, step, z)
         return loss
+
+    def score(self, step: Step, z: Tensor) -> Tensor:
+        """Score the target of each set under given embeddings, the generator's part, `(B,)`."""
+        condition = self.condition(z, step.context.effective_sizes)
+        return cast(Generator, self.generator).loss(
+            self.to_ground(step.target), condition, step.rng
+        )
 
     @torch.no_grad()
     def sample(

@@ -94,3 +94,20 @@ def test_verb_runs_a_member(run, tmp_path, monkeypatch):
     assert asked == {"quick": True, "seeds": 1, "tasks": ["2d"]}
     assert run("bench", "gaussian", "--json", path).code == 1
     assert "exists" in run("bench", "gaussian", "--json", path).err
+
+
+def test_figures_go_to_benches_that_draw(run, tmp_path, monkeypatch):
+    asked = {}
+
+    def draws(*, quick, seeds, tasks, log, plots):
+        asked.update(tasks=tasks, plots=plots)
+        return RESULT
+
+    def plain(*, quick, seeds, tasks, log):
+        return RESULT
+
+    monkeypatch.setattr("distembed.cli.bench.lookup", lambda *_: draws)
+    assert run("bench", "gaussian", "--part", "2d", "--plots", tmp_path).code == 0
+    assert asked == {"tasks": ["2d"], "plots": tmp_path}
+    monkeypatch.setattr("distembed.cli.bench.lookup", lambda *_: plain)
+    assert "draws no figures" in run("bench", "gaussian", "--plots", tmp_path).err

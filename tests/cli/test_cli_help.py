@@ -20,6 +20,7 @@ VERBS = (
     "interpolate",
     "evaluate",
     "report",
+    "check",
     "bench",
 )
 COMMANDS = get_command(app).commands

@@ -106,10 +106,26 @@ def test_components_have_their_weights_and_covariances():
     assert abs(float(x[~right].var()) - 1) < 5 * (2 / (M * 3 / 4)) ** 0.5
 
 
-def test_whitened_mixtures_have_mean_zero_and_covariance_one():
-    mean, cov = whitened(mixture_set(s=5, d=3)).moments()
+@pytest.mark.parametrize("factor", ["symmetric", "cholesky"])
+def test_whitened_mixtures_have_mean_zero_and_covariance_one(factor):
+    mean, cov = whitened(mixture_set(s=5, d=3), factor).moments()
     assert mean.abs().max() < 1e-12
     assert (cov - torch.eye(3)).abs().max() < 1e-12
+
+
+def test_the_factor_of_whitening_is_the_one_asked_for():
+    sets = mixture_set(s=5, d=3)
+    mean, cov = sets.moments()
+    root = torch.linalg.cholesky(cov)
+    gap = (sets.mean - mean.unsqueeze(1)).mT
+    wanted = torch.linalg.solve_triangular(root, gap, upper=False).mT
+    torch.testing.assert_close(whitened(sets, "cholesky").mean, wanted)
+    # the symmetric root is what takes moved means back by a symmetric matrix
+    moved = whitened(sets).mean.mT
+    values, vectors = torch.linalg.eigh(cov)
+    torch.testing.assert_close(vectors * values.sqrt().unsqueeze(1) @ vectors.mT @ moved, gap)
+    with pytest.raises(ValueError, match="factor is 'qr'"):
+        whitened(sets, "qr")
 
 
 def test_the_prior_is_the_papers():

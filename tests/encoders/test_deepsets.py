@@ -4,9 +4,16 @@ import pytest
 import torch
 
 from distembed.batch import SetBatch
-from distembed.encoders.deepsets import WHITEN_UP_TO, DeepSets, _relative
+from distembed.encoders.deepsets import DeepSets
+from distembed.encoders.front import WHITEN_UP_TO, relative_atoms
 from distembed.encoders.moments import moment_count
+from distembed.encoders.statistics import Covariance, Variance
 from distembed.rng import stream
+
+
+def relative(batch, floor):
+    statistic = Covariance if batch.flat.shape[1] <= WHITEN_UP_TO else Variance
+    return relative_atoms(batch, batch.flat, *statistic(batch.flat).of(batch), floor)
 
 
 def atoms(b=6, m=50, d=3, key="deepsets"):
@@ -20,8 +27,8 @@ def test_the_first_coordinates_are_the_moments(d, latent):
     encoder = DeepSets((d,), latent).double()
     encoder.prepare(batch)
     known = min(moment_count(d), 3 * latent // 4)
-    torch.testing.assert_close(encoder(batch)[:, :known], encoder.moments(batch))
-    assert encoder.moments.latent == known
+    torch.testing.assert_close(encoder(batch)[:, :known], encoder.front.moments(batch))
+    assert encoder.front.known == known
 
 
 def test_no_parameter_moves_the_moments():
@@ -38,7 +45,7 @@ def test_relative_atoms_are_white():
     batch = atoms(d=4)
     batch = batch.replace(x=batch.x @ torch.randn(4, 4, generator=stream("mix")).double() + 100)
     floor = torch.tensor(1e-6)
-    white = SetBatch(_relative(batch, batch.x, floor), batch.w, batch.offsets)
+    white = SetBatch(relative(batch, floor), batch.w, batch.offsets)
     for one in (white[b].x for b in range(len(white))):
         torch.testing.assert_close(one.mean(0), torch.zeros(4).double(), rtol=0, atol=1e-9)
         cov = one.T @ one / len(one)
@@ -50,15 +57,13 @@ def test_relative_atoms_ignore_location_and_affine_maps_up_to_rotation():
     batch = atoms(d=2)
     moved = batch.replace(x=3 * batch.x + 50)
     floor = torch.tensor(1e-6)
-    torch.testing.assert_close(
-        _relative(batch, batch.x, floor), _relative(moved, moved.x, floor), rtol=0, atol=1e-8
-    )
+    torch.testing.assert_close(relative(batch, floor), relative(moved, floor), rtol=0, atol=1e-8)
 
 
 def test_many_dimensions_are_scaled_and_not_whitened():
     d = WHITEN_UP_TO + 1
     batch = atoms(b=2, m=20, d=d)  # fewer atoms than dimensions: no covariance to invert
-    x = _relative(batch, 5 * batch.x, torch.tensor(1e-6))
+    x = relative(batch.replace(x=5 * batch.x), torch.tensor(1e-6))
     scaled = SetBatch(x, batch.w, batch.offsets)
     one = torch.ones(2, d).double()
     torch.testing.assert_close(scaled.mean(x.square()), one, rtol=0, atol=1e-9)
@@ -70,7 +75,7 @@ def test_the_floor_follows_the_units():
     for unit in (1, 1000):
         encoder = DeepSets((3,), 8)
         encoder.prepare(batch.replace(x=unit * batch.x))
-        floors.append(float(encoder.floor))
+        floors.append(float(encoder.front.floor))
     # 2 % of the deviation of all atoms, which is 1 here up to 1 / sqrt(2 * 900 atoms)
     assert floors[0] == pytest.approx(0.02, rel=5 / (2 * 900) ** 0.5)
     assert floors[1] == pytest.approx(1000 * floors[0], rel=1e-5)
@@ -79,7 +84,8 @@ def test_the_floor_follows_the_units():
 def test_feedback_is_what_a_layer_knows_of_the_set():
     batch = atoms()
     for feedback in (True, False):
-        options = {"relative": False, "moments": False, "feedback": feedback}
+        options = {"relative": False, "isometry": False, "feedback": "mean" if feedback else None,
+                   "pooling": "mean"}  # fmt: skip
         encoder = DeepSets((3,), 8, **options).double()
         # by linearity of the head, a mixture of two sets has the mean of their z without feedback
         pair, mixed = batch.select([0, 1]), SetBatch.from_list([batch.select([0, 1]).x])

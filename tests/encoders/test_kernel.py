@@ -54,7 +54,9 @@ def test_several_bandwidths_average_their_kernels():
 
 
 def test_the_norm_of_an_atom_is_one():
-    z = KernelMean((3,), 10)(SetBatch.from_list([torch.randn(1, 3, generator=stream("atom"))]))
+    z = KernelMean((3,), 10, features=10)(
+        SetBatch.from_list([torch.randn(1, 3, generator=stream("atom"))])
+    )
     assert float(z.norm()) == pytest.approx(1, abs=1e-6)
 
 
@@ -79,3 +81,54 @@ def test_units_do_not_matter_once_prepared():
         z.append(encoder(SetBatch.from_dense(unit * x)))
     torch.testing.assert_close(z[0], z[1], rtol=0, atol=1e-5)
     assert z[0].std() > 0.01
+
+
+def test_many_features_reduced_keep_the_distances_that_few_features_cannot():
+    rng = stream("reduced")
+    mean = 3 * torch.randn(60, 1, 2, generator=rng)
+    batch = SetBatch.from_dense(mean + torch.randn(60, 50, 2, generator=rng))
+    full = KernelMean((2,), 4000)
+    full.prepare(batch)
+    wanted = torch.pdist(full(batch))
+    error = []
+    for features in (16, 512):
+        encoder = KernelMean((2,), 16, features=features)
+        encoder.prepare(batch)
+        error.append(float((torch.pdist(encoder(batch)) - wanted).square().mean().sqrt()))
+    assert error[1] < error[0] / 2
+
+
+def test_relative_atoms_show_shape_alone():
+    batch = SetBatch.from_dense(torch.randn(20, 50, 2, generator=stream("shape")).double())
+    encoder = KernelMean((2,), 8, relative=True).double()
+    encoder.prepare(batch)
+    encoder.front.floor.fill_(1e-9)
+    moved = batch.replace(x=7 * batch.x + 3)
+    torch.testing.assert_close(encoder(moved), encoder(batch), rtol=0, atol=1e-9)
+    assert encoder.passes == 2
+
+
+def test_the_default_is_far_above_an_untuned_bandwidth():
+    # 2-D mixtures of three parts; the GDE paper's kernel had a bandwidth of 0.1, in the units of
+    # the data
+    from scipy.stats import spearmanr
+
+    from distembed.data.synthetic import Gaussians, Mixtures
+    from distembed.divergences.exact import pairwise_w2
+
+    parts = Gaussians.prior(3 * 60, 2, 10, seed=3)
+    weights = torch.rand(60, 3, generator=stream("weights")) + 0.05
+    sets = Mixtures(weights, parts.mean.view(60, 3, 2), parts.cov.view(60, 3, 2, 2), size=200)
+    batch = sets.batch(range(60))
+    pairs = torch.combinations(torch.arange(60))[::4]
+    truth = pairwise_w2(sets.batch(range(60), 200, stream("fresh")), pairs)
+    default, narrow = KernelMean((2,), 32), KernelMean((2,), 32, features=32, bandwidths=(0.1,))
+    found = []
+    for encoder in (default, narrow):
+        if encoder is default:  # the other keeps a bandwidth of 0.1 in the units of the data
+            encoder.prepare(batch)
+        z = encoder(batch)
+        distance = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1)
+        found.append(float(spearmanr(distance, truth).statistic))
+    assert found[0] > 0.85
+    assert found[0] > found[1] + 0.1

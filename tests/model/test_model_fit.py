@@ -158,7 +158,7 @@ def test_an_objective_supervises(unnamed):
         assert z.shape == (len(step.index), 6)
         return 1e4 * z[:, -1].square()  # a learned coordinate, not a moment
 
-    options = SMALL | {"encoder_options": {"moments": False}}
+    options = SMALL | {"encoder_options": {"isometry": False}}
     settings = FAST | {"steps": 60, "every": 60, "lr": 3e-3, "warmup": 0, "ema": 0}
     spread = [
         np.square(de.GDE(**options).fit(unnamed, objectives=o, **settings).embed(unnamed).z[:, -1])
@@ -282,7 +282,7 @@ def test_bad_settings_are_refused(unnamed, settings, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "transformer"}, "no encoder 'transformer'; there are: deepsets"),
+        ({"encoder": "transformer"}, "no encoder 'transformer'; there are: attention"),
         ({"generator": "gan"}, "no generator 'gan'; there are: .*flow"),
         ({"encoder_options": {"heads": 3}}, "no option 'heads'; it takes: width"),
         ({"transform": ["log"]}, "log1p"),

@@ -7,6 +7,7 @@ from model_fakes import FAST, SMALL, read, table
 
 import distembed as de
 from distembed.batch import SetBatch
+from distembed.data.synthetic import Gaussians
 from distembed.rng import stream
 
 # -- embed -----------------------------------------------------------------------------------
@@ -249,3 +250,18 @@ def test_repr(model):
         "GDE(encoder='deepsets', generator='flow', latent=3; not fitted)"
     )
     assert "fitted to atoms of shape (3,)" in repr(model)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
+    known = Gaussians.prior(30, 3, 10, size=40)
+    model = de.GDE(latent=6).fit(known, steps=1, progress=False)
+    rng = np.random.default_rng(0)
+    x = {"large": rng.normal(2, 3, (1000, 3)), "small": rng.normal(0, 1, (20, 3))}
+    w = [rng.random(1000), rng.random(20)] if weighted else None
+    sets = SetBatch.from_list(list(x.values()), w)
+    whole = model.embed(sets)
+    monkeypatch.setattr("distembed.model.STREAM_FROM", 300)
+    pieces = model.embed(sets)
+    np.testing.assert_allclose(pieces.z, whole.z, rtol=0, atol=1e-5 * np.abs(whole.z).max())
+    np.testing.assert_allclose(pieces.effective_sizes, whole.effective_sizes, rtol=1e-5)

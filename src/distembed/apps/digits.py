@@ -18,44 +18,19 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.data.observations import Observations
 from distembed.divergences.exact import pairwise_w2
 from distembed.evaluation import evaluate
 from distembed.files import write_atomically
 from distembed.model import GDE
-from distembed.registry import need
 from distembed.report import overview, write_report
-from distembed.rng import stream
 from distembed.sets.collection import Sets
-from distembed.sets.construct import by_label, mixtures
+from distembed.sets.construct import mixtures
+from distembed.sets.digits import digit_pools
 from distembed.training.config import TrainConfig
 
 __all__ = ["demo", "digit_pools", "mixture_w2"]
 
 CLASSES, SIZE = 3, (64, 256)
-
-
-def digit_pools(test: float = 0.4, seed: int = 0) -> tuple[Sets, Sets]:
-    """Return the train and the test pool: ten sets each, the images of a digit.
-
-    Raises:
-        ImportError: If scikit-learn is not installed.
-    """
-    scans = need("sklearn.datasets", "sklearn").load_digits()
-    images = scans.images[:, None].astype(np.float32)
-    labels = scans.target.astype(str)
-    order = torch.randperm(len(labels), generator=stream(seed, "digits")).numpy()
-    ranks = np.empty(len(labels), dtype=np.int64)
-    for digit in np.unique(labels):
-        own = order[labels[order] == digit]
-        ranks[own] = np.arange(len(own)) >= round(len(own) * (1 - test))
-
-    def pool(side: int) -> Sets:
-        chosen = ranks == side
-        pooled = by_label(Observations(images[chosen], {"digit": labels[chosen]}), "digit")
-        return pooled.select(np.argsort(pooled.ids))
-
-    return pool(0), pool(1)
 
 
 def mixture_w2(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Annotated
@@ -30,10 +31,13 @@ def bench(
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Independent runs, for the intervals.")] = 3,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
+        list[str] | None, typer.Option("--task", "--part", help="Only this task; repeatable.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--json", help="A .json file for the numbers.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For figures, of benches that draw them.")
     ] = None,
     force: Force = False,
 ) -> None:
@@ -55,7 +59,11 @@ def bench(
         typer.echo(bench_table(files), nl=False)
         return
     run = lookup(BENCHES, name, "bench")
-    result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say)
+    draws = "plots" in inspect.signature(run).parameters
+    if plots is not None and not draws:
+        raise ValueError(f"The bench {name} draws no figures; leave --plots out.")
+    extra = {"plots": plots} if draws else {}
+    result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say, **extra)
     if output is not None:
         write_atomically(output, json.dumps(result, indent=2) + "\n")
     typer.echo(tabulate([result]), nl=False)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from distembed.cli.bench import bench
+from distembed.cli.check import check
 from distembed.cli.console import say
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (demo, fit, embed, sample, distance, interpolate, evaluate, report, bench):
+for verb in (demo, fit, embed, sample, distance, interpolate, evaluate, report, check, bench):
     app.command()(verb)
 
 

@@ -12,13 +12,14 @@ of `Gaussians.prior` is that of GDE (arXiv 2505.18150): covariances are inverse 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from distembed.data.known import Known, parameter, positive, simplex
+from distembed.data.wishart import inverse_wishart
 from distembed.rng import stream
 
 if TYPE_CHECKING:
@@ -89,13 +90,9 @@ class Gaussians(Known):
         Raises:
             ValueError: If `df < d`, where the inverse does not exist.
         """
-        if df < d:
-            raise ValueError(f"df = {df} is below d = {d}: no Wishart draw can be inverted.")
         rng = stream(seed, "prior")
         mean = low + (high - low) * torch.rand(sets, d, generator=rng, dtype=torch.float64)
-        g = torch.randn(sets, df, d, generator=rng, dtype=torch.float64)
-        cov = torch.linalg.inv(scale * g.mT @ g)
-        return cls(mean, (cov + cov.mT) / 2, size, seed)
+        return cls(mean, inverse_wishart(sets, d, df, rng, scale), size, seed)
 
     def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
         """Draw m atoms of each set, `(B, m, D)`."""
@@ -240,16 +237,31 @@ class Poissons(Known):
         return torch.poisson(rate.expand(-1, m, -1), generator=rng)
 
 
-def whitened(mixtures: Mixtures) -> Mixtures:
-    r"""Move every set by $x \mapsto C^{-1/2}(x - \mu)$ to mean 0 and covariance I exactly.
+def whitened(
+    mixtures: Mixtures, factor: Literal["symmetric", "cholesky"] = "symmetric"
+) -> Mixtures:
+    r"""Move every set by $x \mapsto R (x - \mu)$ to mean 0 and covariance I exactly.
 
-    What is left to tell two sets apart is their shape alone.
+    What is left to tell two sets apart is their shape alone, up to the rotation in R.
+
+    Args:
+        mixtures: The sets.
+        factor: R is `symmetric`, $C^{-1/2}$, which moves atoms least; or `cholesky`, $L^{-1}$ of
+            $C = L L^\top$.
+
+    Raises:
+        ValueError: If the factor is neither.
     """
     mean, cov = mixtures.moments()
-    values, vectors = torch.linalg.eigh(cov)
-    root = (vectors * values.rsqrt().unsqueeze(1)) @ vectors.mT
+    if factor == "symmetric":
+        values, vectors = torch.linalg.eigh(cov)
+        root = (vectors * values.rsqrt().unsqueeze(1)) @ vectors.mT
+    elif factor == "cholesky":
+        root = torch.linalg.inv(torch.linalg.cholesky(cov))
+    else:
+        raise ValueError(f"factor is {factor!r}; there are 'symmetric' and 'cholesky'.")
     moved = torch.einsum("sde,ske->skd", root, mixtures.mean - mean.unsqueeze(1))
-    within = torch.einsum("sde,skef,sfg->skdg", root, mixtures.cov, root)
+    within = torch.einsum("sde,skef,sgf->skdg", root, mixtures.cov, root)
     within = (within + within.mT) / 2
     return Mixtures(mixtures.weights, moved, within, mixtures.size, mixtures.seed)
 

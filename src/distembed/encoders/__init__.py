@@ -2,12 +2,32 @@
 
 from distembed.registry import Member
 
-__all__ = ["ENCODERS"]
+__all__ = ["ENCODERS", "POOLINGS"]
 
 ENCODERS = {
     "deepsets": Member(
         "distembed.encoders.deepsets:DeepSets",
         "moments by a fixed isometry, and a pooled residual network for the rest (the default)",
+    ),
+    "resnet_gnn": Member(
+        "distembed.encoders.paper:resnet_gnn",
+        "the residual mean-pooled network of the GDE paper, a setting of deepsets",
+    ),
+    "gnn": Member(
+        "distembed.encoders.paper:gnn",
+        "the plain mean-pooled network of the GDE paper, a setting of deepsets",
+    ),
+    "median_gnn": Member(
+        "distembed.encoders.paper:median_gnn",
+        "the same with medians fed back, a setting of deepsets",
+    ),
+    "attention": Member(
+        "distembed.encoders.attention:Attention",
+        "set transformer, every atom attends to every other: up to about 512 atoms",
+    ),
+    "induced": Member(
+        "distembed.encoders.attention:Induced",
+        "set transformer through inducing points: linear in the number of atoms, streams",
     ),
     "moments": Member(
         "distembed.encoders.moments:Moments",
@@ -15,6 +35,20 @@ ENCODERS = {
     ),
     "kernel": Member(
         "distembed.encoders.kernel:KernelMean",
-        "random Fourier features of the kernel mean, median bandwidth: untrained",
+        "random Fourier features of the kernel mean, fixed or learned, of atoms or of shapes",
     ),
+    "composed": Member(
+        "distembed.encoders.composed:Composed",
+        "features of every atom by a network for images or tokens, then another encoder",
+    ),
+}
+
+_POOLING = "distembed.encoders.pooling"
+POOLINGS = {
+    "mean": Member(f"{_POOLING}:MeanPooling", "the mean"),
+    "moments": Member(f"{_POOLING}:MomentPooling", "mean and standard deviation (the default)"),
+    "logmeanexp": Member(f"{_POOLING}:LogMeanExpPooling", "log-mean-exp, a smooth maximum"),
+    "huber": Member(f"{_POOLING}:HuberPooling", "three reweighted means: robust, and streams"),
+    "trimmed": Member(f"{_POOLING}:TrimmedPooling", "the mean without the outer tenths"),
+    "median": Member(f"{_POOLING}:MedianPooling", "the median: robust, but not smooth"),
 }

@@ -2,72 +2,58 @@ r"""Deep sets with feedback: a pooled residual network that sees each atom twice
 
     h_0 = A [x, r],      r = the atom relative to its own set (centred; whitened or scaled)
     h_k = h_{k-1} + MLP([LN(h_{k-1}), E h_{k-1}])                          k = 1..depth
-    z   = [J(mu, Sigma^{1/2}), g(E h, sd(h), J(mu, Sigma^{1/2}))]
+    z   = [J(mu, Sigma^{1/2}), g(pool h, J(mu, Sigma^{1/2}))]
 
-E is the weighted mean over the set, so every layer depends on the distribution alone (Zaheer et
-al., 2017; the feedback of the pooled mean after GDE, arXiv 2505.18150, section A.3). J is a fixed
-isometry of mean and root covariance, whose distances are close to Bures distances; it fills at
-most three quarters of z. The learned g has coordinates of its own, so that noise of training
-never moves a mean. LayerNorm acts inside the residual branch only: the stream that is pooled
-keeps its scale, and nothing bounds z.
+E is the weighted mean over the set, or another pooling, so every layer depends on the distribution
+alone (Zaheer et al., 2017; the feedback of the pooled mean after GDE, arXiv 2505.18150, section
+A.3). J is a fixed isometry of mean and root covariance; it fills at most three quarters of z. The
+learned g has coordinates of its own, so that noise of training never moves a mean. LayerNorm acts
+inside the residual branch only: the stream that is pooled keeps its scale, and nothing bounds z.
 """
 
 from __future__ import annotations
 
-import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.encoders.moments import Moments, moment_count
+from distembed.encoders.front import Front
+from distembed.encoders.pooling import Pooling, pooling
+from distembed.encoders.statistics import Stages, run
 from distembed.nn.mlp import MLP
-from distembed.nn.per_set import apply_per_set, moments_per_set
 from distembed.nn.precision import reduced
 
 __all__ = ["DeepSets"]
 
-WHITEN_UP_TO = 32
-"""Largest dimension in which atoms are whitened by the full covariance of their set."""
-
-
-class _Layer(nn.Module):
-    def __init__(self, width: int, feedback: bool) -> None:
-        super().__init__()
-        self.by_atom = nn.Linear(width, width)
-        self.by_set = nn.Linear(width, width, bias=False) if feedback else None
-        self.outer = nn.Linear(width, width)
-
-    def forward(self, batch: SetBatch, h: Tensor) -> Tensor:
-        inner = self.by_atom(functional.layer_norm(h, h.shape[-1:]))
-        if self.by_set is not None:
-            inner = inner + batch.expand(self.by_set(batch.mean(h).to(h.dtype)))
-        out: Tensor = h + self.outer(functional.silu(inner))
-        return out
+Block = Literal["pre", "post", "plain"]
 
 
 class DeepSets(nn.Module):
-    """A mean-pooled residual network, the default encoder.
-
-    With `relative=False, moments=False` it is the ResNet-GNN of the GDE paper with a linear head.
+    """A pooled residual network, the default encoder.
 
     Args:
         event_shape: Shape of one atom.
         latent: Dimension L of the embedding.
         width: Width of the network.
-        depth: Number of residual layers.
+        depth: Number of layers.
         relative: Show each atom relative to its set as well.
-        moments: Give coordinates of z to mean and root covariance, and pool second moments.
-        feedback: Feed the pooled mean back at every layer.
+        isometry: Give coordinates of z to mean and root covariance.
+        pooling: Name of a pooling, or a `Pooling` of your own, for the features of the last layer.
+        feedback: Name of the pooling that is fed back at every layer, or None for none.
+        block: `pre` normalises inside a residual branch; `post` and `plain` are the layers of the
+            GDE paper, with a normalisation after the sum, and with neither sum nor normalisation.
+
+    Raises:
+        ValueError: If there is no such pooling or block.
 
     Example:
         >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
         >>> DeepSets((3,), latent=4)(batch).shape
         torch.Size([2, 4])
     """
-
-    floor: Tensor
 
     def __init__(
         self,
@@ -76,63 +62,94 @@ class DeepSets(nn.Module):
         width: int = 64,
         depth: int = 2,
         relative: bool = True,
-        moments: bool = True,
-        feedback: bool = True,
+        isometry: bool = True,
+        pooling: str | Pooling = "moments",
+        feedback: str | None = "mean",
+        block: Block = "pre",
     ) -> None:
         super().__init__()
-        d = math.prod(event_shape)
-        self.latent, self.relative = latent, relative
-        self.register_buffer("floor", torch.tensor(0.02))
-        self.inputs = nn.Linear(d * (1 + relative), width)
-        self.layers = nn.ModuleList([_Layer(width, feedback) for _ in range(depth)])
-        self.moments: Moments | None = None
-        self.head: nn.Module = nn.Linear(width, latent)
-        if moments:
-            self.moments = Moments(event_shape, min(moment_count(d), 3 * latent // 4))
-            known = self.moments.latent
-            self.head = MLP(2 * width + known, latent - known, 2 * width)
+        if block not in ("pre", "post", "plain"):
+            raise ValueError(f"block is {block!r}; there are: 'pre', 'post', 'plain'.")
+        self.latent = latent
+        self.pool = _pooling(pooling)
+        self.feedback = _pooling(feedback) if feedback is not None else None
+        self.front = Front(event_shape, latent, relative, isometry)
+        told = width * (self.feedback.columns if self.feedback else 0)
+        self.inputs = _inputs(self.front.columns, width, block)
+        self.layers = nn.ModuleList([_Layer(width, told, block) for _ in range(depth)])
+        seen = self.pool.columns * width
+        self.head: nn.Module = nn.Linear(seen, latent)
+        if isometry:
+            self.head = MLP(seen + self.front.known, latent - self.front.known, 2 * width)
+
+    @property
+    def passes(self) -> int | None:
+        """How often the atoms are read: once for moments, and once or more for each pooling."""
+        inner = self.feedback.passes if self.feedback else 0
+        if self.pool.passes is None or inner is None:
+            return None
+        return self.front.passes + len(self.layers) * inner + self.pool.passes
+
+    @property
+    def normal(self) -> bool:
+        """Whether z is asymptotically normal in the number of atoms."""
+        return self.pool.normal and (self.feedback is None or self.feedback.normal)
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the isometry and the floor of scales from the atoms of training sets."""
-        x = batch.flat.double()
-        centred = x - batch.mean(x).mean(0)
-        self.floor.copy_((0.02 * centred.square().mean().sqrt()).clamp_min(1e-6))
-        if self.moments is not None:
-            self.moments.prepare(batch)
+        self.front.prepare(batch)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        x = batch.flat
-        dtype = self.inputs.weight.dtype
-        seen = [x.to(dtype)]
-        if self.relative:
-            seen.append(_relative(batch, x, self.floor).to(dtype))
-        with reduced(x.device):
-            h = self.inputs(torch.cat(seen, 1))
-            for layer in self.layers:
-                h = layer(batch, h)
-        h = h.to(dtype)
-        pooled = batch.mean(h)
-        if self.moments is None:
-            z: Tensor = self.head(pooled.to(dtype))
+        return run(self.stages(batch), batch)
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Ask for moments, for what is fed back, and for what is pooled; return z."""
+        dtype, device = next(self.parameters()).dtype, batch.x.device
+        atoms, known = yield from self.front.stages(batch, dtype)
+        with reduced(device):
+            h = self.inputs(atoms)
+        for layer in self.layers:
+            told = None
+            if self.feedback:
+                told = (yield from self.feedback(batch, h)).to(h.dtype)
+            with reduced(device):
+                h = layer(batch, h, told)
+        pooled = (yield from self.pool(batch, h.to(dtype))).to(dtype)
+        if known is None:
+            z: Tensor = self.head(pooled)
             return z
-        spread = (batch.mean((h - batch.expand(pooled.to(h.dtype))).square()) + 1e-6).sqrt()
-        known = self.moments(batch)
-        learned = self.head(torch.cat([pooled, spread, known], 1).to(dtype))
-        return torch.cat([known, learned.to(known.dtype)], 1)
+        return torch.cat([known, self.head(torch.cat([pooled, known], 1))], 1)
 
 
-def _relative(batch: SetBatch, x: Tensor, floor: Tensor) -> Tensor:
-    """Atoms centred and whitened (D <= 32) or scaled by the moments of their set, float64."""
-    x = x.double()
-    if x.shape[1] > WHITEN_UP_TO:
-        centred = x - batch.expand(batch.mean(x))
-        scale = (batch.mean(centred.square()) + floor.double() ** 2).sqrt()
-        return centred / batch.expand(scale)
-    mean, cov = moments_per_set(batch, x)
-    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    # Cholesky and not eigh: its gradient exists where eigenvalues coincide
-    factor = torch.linalg.cholesky(cov + floor.double() ** 2 * eye)
-    inverse = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
-    centred = x - batch.expand(mean)
-    return apply_per_set(batch, inverse, centred)
+class _Layer(nn.Module):
+    def __init__(self, width: int, told: int, block: Block) -> None:
+        super().__init__()
+        self.block = block
+        self.by_atom = nn.Linear(width, width)
+        self.by_set = nn.Linear(told, width, bias=False) if told else None
+        self.outer: nn.Module = nn.Linear(width, width)
+        if block != "pre":
+            self.outer = MLP(width, width, width)
+        self.skip = nn.Linear(width, width) if block == "post" else None
+
+    def forward(self, batch: SetBatch, h: Tensor, told: Tensor | None) -> Tensor:
+        inner = self.by_atom(_normalised(h) if self.block == "pre" else h)
+        if self.by_set is not None and told is not None:
+            inner = inner + batch.expand(self.by_set(told))
+        out: Tensor = self.outer(functional.silu(inner))
+        if self.block == "pre":
+            return h + out
+        return out if self.skip is None else _normalised(out + h + self.skip(h))
+
+
+def _inputs(columns: int, width: int, block: Block) -> nn.Module:
+    return nn.Linear(columns, width) if block == "pre" else MLP(columns, width, width, hidden=2)
+
+
+def _normalised(h: Tensor) -> Tensor:
+    return functional.layer_norm(h, h.shape[-1:])
+
+
+_pooling = pooling
+"""The function, under a name that the argument of the same name does not hide."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.encoders.isometry import Isometry
+from distembed.encoders.statistics import Covariance, Mean, Stages, run
 from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
 from distembed.rng import stream
@@ -55,6 +56,7 @@ class Moments(nn.Module):
 
     axes: Tensor
     floor: Tensor
+    normal = True
 
     def __init__(
         self,
@@ -111,15 +113,41 @@ class Moments(nn.Module):
         if self.kind == "quantiles":
             bins = _binned_quantiles(batch, projected, self.bins)
             return bins.flatten(1) * math.sqrt(x.shape[1] / (self.axes.shape[1] * self.bins))
-        _, cov = moments_per_set(batch, projected)
-        eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
-        root = sqrtm(cov + self.floor.double() ** 2 * eye)
-        return torch.cat([batch.mean(x), _half_vector(root)], 1)
+        return self._joined(batch.mean(x), moments_per_set(batch, projected)[1])
+
+    @property
+    def passes(self) -> int | None:
+        """One pass for moments; quantiles cannot stream."""
+        return None if self.kind == "quantiles" else 1
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Ask for moments in one pass, and embed."""
+        x = batch.flat.double()
+        if self.kind == "quantiles":
+            yield from ()
+            return self._reduced(self.vector(batch))
+        if self.kind == "mean":
+            ((mean,),) = yield (Mean(x),)
+            return self._reduced(mean)
+        (mean,), (_, cov) = yield Mean(x), Covariance(x @ self.axes.double())
+        return self.of_moments(mean, cov)
+
+    def of_moments(self, mean: Tensor, cov: Tensor) -> Tensor:
+        """Embed means `(B, D)` and covariances on the axes `(B, A, A)`, `(B, L)`."""
+        return self._reduced(self._joined(mean, cov))
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        vectors = self.vector(batch).split(self.sizes, 1)
-        return torch.cat([f(v) for f, v in zip(self.isometries, vectors, strict=True)], 1)
+        return run(self.stages(batch), batch)
+
+    def _joined(self, mean: Tensor, cov: Tensor) -> Tensor:
+        eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
+        root = sqrtm(cov + self.floor.double() ** 2 * eye)
+        return torch.cat([mean, _half_vector(root)], 1)
+
+    def _reduced(self, vector: Tensor) -> Tensor:
+        parts = vector.split(self.sizes, 1)
+        return torch.cat([f(v) for f, v in zip(self.isometries, parts, strict=True)], 1)
 
 
 def _half_vector(s: Tensor) -> Tensor:

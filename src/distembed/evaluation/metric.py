@@ -36,6 +36,9 @@ _METRICS = {
     "spearman_w2_near": Metric(
         "Rank correlation, near pairs", "Spearman, the closest tenth", True
     ),
+    "spearman_w2_minus_bures": Metric("Above plug-in Bures", "the same points", True),
+    "spearman_w2_equal_seconds": Metric("The same, equal seconds", "Spearman, all pairs", True),
+    "ms_per_step": Metric("ms a step"),
 }
 
 

@@ -71,7 +71,7 @@ class RunLog:
 
     def record(self, values: Mapping[str, float]) -> None:
         """Show and store the numbers of a validation."""
-        names = ("loss", "validation")
+        names = ("loss", "validation", "z_used")
         note = "  ".join(f"{name} {values[name]:.4f}" for name in names if name in values)
         if self.bar is not None:
             self.bar.update(self.task, note=note)

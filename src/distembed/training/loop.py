@@ -12,6 +12,7 @@ import copy
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from distembed.sets.sampler import Sampler
 from distembed.training.checkpoint import Checkpoint
 from distembed.training.config import TrainConfig
 from distembed.training.estimate import estimate
+from distembed.training.health import Conditional, health
 from distembed.training.log import RunLog
 from distembed.training.runtime import Runtime
 from distembed.training.steps import training_step, validation_steps
@@ -34,7 +36,7 @@ from distembed.training.steps import training_step, validation_steps
 __all__ = ["Record", "train"]
 
 Record = dict[str, float]
-"""Step, loss, validation (where sets are held out), lr and seconds."""
+"""Step, loss, lr and seconds; where sets are held out, validation, z_signal and z_used."""
 
 
 @dataclass
@@ -126,6 +128,7 @@ def train(
         fixed = validation_steps(collection, config, held_out, runtime.device)
         began = time.perf_counter() - state.seconds
         losses: list[Tensor] = []
+        advice: list[str | None] = []
 
         def look(step: int, lr: float) -> None:
             """Validate, remember the best and save."""
@@ -143,6 +146,11 @@ def train(
                         f"The validation loss at step {step} is {record['validation']:.3g}. Look "
                         "for extreme values among the atoms (a log1p or arcsinh transform helps)."
                     )
+                if isinstance(average, Conditional) and (
+                    state_of_z := health(average, fixed[::3])
+                ):
+                    record |= {"z_signal": state_of_z.z_signal, "z_used": state_of_z.z_used}
+                    advice.append(state_of_z.advice())
             record["seconds"] = time.perf_counter() - began
             better = not fixed or record["validation"] < state.best
             state.best = record["validation"] if fixed and better else state.best
@@ -178,6 +186,8 @@ def train(
             log.step(k + 1)
             if (k + 1) % config.every == 0 or k + 1 == config.steps:
                 look(k + 1, lr)
+    if advice and (last := advice[-1]):
+        warnings.warn(last, stacklevel=2)
     module.load_state_dict(best)
     module.eval()
     return state.history

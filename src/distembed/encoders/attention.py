@@ -1,0 +1,261 @@
+r"""Set transformers whose attention knows the weights of the atoms (Lee et al., 2019).
+
+Atom j is attended to with the logit $q_i^\top k_j + \log w_j$, so that an atom of twice the weight
+counts as two and one of weight zero is not there: the five laws hold exactly.
+
+- `Attention`: every atom attends to all atoms of its set. Cost is quadratic in the atoms of a set;
+  use it up to about 512.
+- `Induced`: a few inducing points attend to the atoms, and the atoms to them. Cost is linear. The
+  softmax sums of inducing points are mergeable (`statistics.Attend`), so it streams, in one pass
+  a layer.
+
+Which of the two is used can not depend on the number of atoms: a set and its doubled self would
+be embedded by different networks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distembed.batch import SetBatch
+from distembed.encoders.front import Front
+from distembed.encoders.statistics import Attend, Stages, run
+from distembed.nn.mlp import MLP
+from distembed.nn.precision import reduced
+
+__all__ = ["Attention", "Induced"]
+
+
+class Attention(nn.Module):
+    """A set transformer with attention between all atoms of a set.
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        width: Width of the network.
+        depth: Number of layers.
+        heads: Heads of attention; they divide the width.
+        relative: Show each atom relative to its set as well.
+        isometry: Give coordinates of z to mean and root covariance.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+
+    Example:
+        >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
+        >>> Attention((3,), latent=4)(batch).shape
+        torch.Size([2, 4])
+    """
+
+    passes: int | None = None
+    normal = True
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent: int,
+        width: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        relative: bool = True,
+        isometry: bool = True,
+    ) -> None:
+        super().__init__()
+        self.latent = latent
+        self.front = Front(event_shape, latent, relative, isometry)
+        self.inputs = nn.Linear(self.front.columns, width)
+        self.layers = nn.ModuleList([_Between(width, heads) for _ in range(depth)])
+        self.summary = _Summary(width, heads)
+        self.head = _head(self.summary.columns, self.front.known, latent, width)
+
+    def prepare(self, batch: SetBatch) -> None:
+        """Fix the isometry and the floor of scales from the atoms of training sets."""
+        self.front.prepare(batch)
+
+    def forward(self, batch: SetBatch) -> Tensor:
+        """Embed each set, `(B, L)`."""
+        return run(self.stages(batch), batch)
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Return z; the layers have to see all atoms of a set at once."""
+        atoms, known = yield from self.front.stages(batch, self.inputs.weight.dtype)
+        with reduced(batch.x.device):
+            h = self.inputs(atoms)
+            for layer in self.layers:
+                h = layer(batch, h)
+        pooled = yield from self.summary.stages(batch, h.to(atoms.dtype))
+        return _joined(self.head, pooled, known)
+
+
+class Induced(nn.Module):
+    """A set transformer whose atoms speak through inducing points.
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        width: Width of the network.
+        depth: Number of layers.
+        heads: Heads of attention; they divide the width.
+        points: Number of inducing points.
+        relative: Show each atom relative to its set as well.
+        isometry: Give coordinates of z to mean and root covariance.
+
+    Raises:
+        ValueError: If the heads do not divide the width.
+
+    Example:
+        >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
+        >>> Induced((3,), latent=4)(batch).shape
+        torch.Size([2, 4])
+    """
+
+    normal = True
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent: int,
+        width: int = 64,
+        depth: int = 2,
+        heads: int = 4,
+        points: int = 16,
+        relative: bool = True,
+        isometry: bool = True,
+    ) -> None:
+        super().__init__()
+        self.latent = latent
+        self.front = Front(event_shape, latent, relative, isometry)
+        self.inputs = nn.Linear(self.front.columns, width)
+        self.layers = nn.ModuleList([_Through(width, heads, points) for _ in range(depth)])
+        self.summary = _Summary(width, heads)
+        self.head = _head(self.summary.columns, self.front.known, latent, width)
+
+    @property
+    def passes(self) -> int | None:
+        """One for moments where they are wanted, one a layer, one to pool."""
+        return self.front.passes + len(self.layers) + 1
+
+    def prepare(self, batch: SetBatch) -> None:
+        """Fix the isometry and the floor of scales from the atoms of training sets."""
+        self.front.prepare(batch)
+
+    def forward(self, batch: SetBatch) -> Tensor:
+        """Embed each set, `(B, L)`."""
+        return run(self.stages(batch), batch)
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Ask for moments, for what the points of each layer see, and for the summary."""
+        atoms, known = yield from self.front.stages(batch, self.inputs.weight.dtype)
+        h = self.inputs(atoms)
+        for layer in self.layers:
+            h = yield from cast(_Through, layer).stages(batch, h)
+        pooled = yield from self.summary.stages(batch, h)
+        return _joined(self.head, pooled, known)
+
+
+class _Between(nn.Module):
+    """Attention between all atoms of a set, then a network for each atom."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = _dividing(heads, width)
+        self.projections = nn.Linear(width, 3 * width)
+        self.mixed = nn.Linear(width, width)
+        self.network = MLP(width, width, 2 * width)
+
+    def forward(self, batch: SetBatch, h: Tensor) -> Tensor:
+        b, heads = len(batch), self.heads
+        dense, log_w = batch.dense(self.projections(_normalised(h)))
+        q, k, v = dense.view(b, dense.shape[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
+        # equal weights are no news to a softmax, and attention without a mask is faster
+        mask = None if batch.equal is not None else log_w.to(q.dtype)[:, None, None]
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        seen = seen.transpose(1, 2).flatten(2)
+        if batch.equal is not None:
+            rows = seen.flatten(0, 1)
+        else:
+            rows = seen[batch.owner, batch.rank]
+        h = h + self.mixed(rows)
+        out: Tensor = h + self.network(_normalised(h))
+        return out
+
+
+class _Through(nn.Module):
+    """Points attend to the atoms of a set, and the atoms to the points of their set."""
+
+    def __init__(self, width: int, heads: int, points: int) -> None:
+        super().__init__()
+        self.look = _Look(width, heads, points)
+        self.told = MLP(width, width, width)
+        self.by_atom = nn.Linear(width, width)
+        self.by_point = nn.Linear(width, 2 * width)
+        self.mixed = nn.Linear(width, width)
+        self.network = MLP(width, width, 2 * width)
+
+    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
+        heads = self.look.heads
+        points = yield from self.look.stages(batch, h)
+        points = points + self.told(_normalised(points))
+        k, v = self.by_point(points).unflatten(-1, (2, heads, -1)).permute(2, 0, 3, 1, 4)
+        # the points of a set are few, so each atom gets a copy of its set's only in the products
+        q = self.by_atom(_normalised(h)).unflatten(-1, (heads, -1))
+        dense, _ = batch.dense(q)
+        seen = functional.scaled_dot_product_attention(dense.transpose(1, 2), k, v)
+        seen = seen.transpose(1, 2).flatten(2)
+        h = h + self.mixed(seen[batch.owner, batch.rank])
+        out: Tensor = h + self.network(_normalised(h))
+        return out
+
+
+class _Look(nn.Module):
+    """Learned queries that attend to the atoms of each set, `(N, H) -> (B, I, H)`."""
+
+    def __init__(self, width: int, heads: int, points: int) -> None:
+        super().__init__()
+        self.heads = _dividing(heads, width)
+        self.queries = nn.Parameter(torch.randn(points, width))
+        self.projections = nn.Linear(width, 2 * width)
+
+    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
+        k, v = self.projections(_normalised(h)).unflatten(-1, (2, self.heads, -1)).unbind(1)
+        q = self.queries.unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        q = (q / math.sqrt(q.shape[-1])).expand(len(batch), -1, -1, -1)
+        ((average, _),) = yield (Attend(q, k, v),)
+        return average.to(h.dtype).transpose(1, 2).flatten(2)
+
+
+class _Summary(nn.Module):
+    """Four learned queries that pool the atoms of a set."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.look = _Look(width, heads, 4)
+        self.columns = 4 * width
+
+    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
+        return (yield from self.look.stages(batch, h)).flatten(1)
+
+
+def _head(pooled: int, known: int, latent: int, width: int) -> MLP:
+    return MLP(pooled + known, latent - known, 2 * width)
+
+
+def _joined(head: MLP, pooled: Tensor, known: Tensor | None) -> Tensor:
+    if known is None:
+        return head.forward(pooled)
+    return torch.cat([known, head.forward(torch.cat([pooled, known], 1))], 1)
+
+
+def _normalised(h: Tensor) -> Tensor:
+    return functional.layer_norm(h, h.shape[-1:])
+
+
+def _dividing(heads: int, width: int) -> int:
+    if heads < 1 or width % heads:
+        raise ValueError(f"heads = {heads} do not divide the width {width}.")
+    return heads

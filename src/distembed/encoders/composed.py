@@ -1,0 +1,114 @@
+r"""A set encoder on features of atoms: sets of images, of sequences, of anything.
+
+    z(P) = T(phi_# P),      phi_# P the distribution of phi(x) for x from P
+
+phi is a point encoder, which sees one atom and nothing else, and T is any encoder of this package.
+The pushed-forward set has the same weights, so the composition obeys every law that T obeys,
+streams in as many passes (features are computed anew in each), and has a normal limit where T has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distembed.batch import SetBatch
+from distembed.encoders import ENCODERS
+from distembed.encoders.points import POINT_ENCODERS
+from distembed.encoders.statistics import Stages
+from distembed.nn.precision import reduced
+from distembed.protocols import PreparedEncoder
+from distembed.registry import build
+
+__all__ = ["Composed"]
+
+AT_ONCE, MOST_ATOMS = 2**20, 2**15
+"""Numbers, and atoms, that go through a point encoder at once. Memory holds many times as many
+numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue 142228)."""
+
+
+class Composed(nn.Module):
+    """Features of each atom by a point encoder, and an encoder of their distribution.
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        point: Name of a point encoder, of `distembed.encoders.points`.
+        sets: Name of a set encoder, of `distembed.encoders`.
+        width: Number of features of an atom.
+        point_options: Options of the point encoder.
+        set_options: Options of the set encoder.
+
+    Raises:
+        ValueError: If a name or an option is unknown, or the point encoder can not take the shape.
+
+    Example:
+        >>> batch = SetBatch.from_list([torch.rand(5, 1, 28, 28), torch.rand(2, 1, 28, 28)])
+        >>> Composed((1, 28, 28), latent=4, point="conv2d")(batch).shape
+        torch.Size([2, 4])
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent: int,
+        point: str = "mlp",
+        sets: str = "deepsets",
+        width: int = 64,
+        point_options: Mapping[str, Any] | None = None,
+        set_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if sets == "composed":
+            raise ValueError(
+                "sets is 'composed', which would take features of features. Use a deeper point "
+                "encoder, and name another set encoder, such as deepsets."
+            )
+        self.latent = latent
+        self.point: nn.Module = build(
+            POINT_ENCODERS, point, "point encoder", event_shape, width, options=point_options
+        )
+        self.sets: Any = build(ENCODERS, sets, "encoder", (width,), latent, options=set_options)
+
+    @property
+    def passes(self) -> int | None:
+        """How often the atoms are read, as the set encoder says."""
+        passes: int | None = getattr(self.sets, "passes", None)
+        return passes
+
+    @property
+    def normal(self) -> bool:
+        """Whether z is asymptotically normal in the number of atoms, as the set encoder says."""
+        return bool(getattr(self.sets, "normal", True))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether z has a derivative by the weights, as the set encoder says."""
+        return bool(getattr(self.sets, "smooth", True))
+
+    @torch.no_grad()
+    def prepare(self, batch: SetBatch) -> None:
+        """Let the set encoder look at the features of training sets."""
+        if isinstance(self.sets, PreparedEncoder):
+            self.sets.prepare(self.features(batch))
+
+    def features(self, batch: SetBatch) -> SetBatch:
+        """Return the same sets with features `(N, width)` for atoms."""
+        rows = max(1, min(MOST_ATOMS, AT_ONCE // max(1, batch.x[:1].numel())))
+        dtype = next(self.point.parameters()).dtype
+        with reduced(batch.x.device):
+            parts = [self.point(x).to(dtype) for x in batch.x.split(rows)]
+        return batch.replace(x=torch.cat(parts))
+
+    def forward(self, batch: SetBatch) -> Tensor:
+        """Embed each set, `(B, L)`."""
+        z: Tensor = self.sets(self.features(batch))
+        return z
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Ask what the set encoder asks of the features, and return its z."""
+        z: Tensor = yield from self.sets.stages(self.features(batch))
+        return z

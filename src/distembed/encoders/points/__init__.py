@@ -1,0 +1,20 @@
+"""Point encoders: from an atom that is no vector to the features of that atom, by itself."""
+
+from distembed.registry import Member
+
+__all__ = ["POINT_ENCODERS"]
+
+_POINTS = "distembed.encoders.points"
+POINT_ENCODERS = {
+    "mlp": Member(f"{_POINTS}.mlp:PointMLP", "a perceptron on the flat atom, of any fixed shape"),
+    "conv2d": Member(
+        f"{_POINTS}.conv2d:ConvImages", "residual convolutions on images of any size"
+    ),
+    "conv1d": Member(
+        f"{_POINTS}.conv1d:ConvTokens", "dilated convolutions on token sequences of any length"
+    ),
+    "transformer": Member(
+        f"{_POINTS}.transformer:TokenTransformer",
+        "attention between the tokens of a sequence of any length",
+    ),
+}

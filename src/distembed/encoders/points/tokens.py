@@ -1,0 +1,98 @@
+r"""Token sequences as atoms: what is refused, where a token stands, and pooling over positions.
+
+A sequence $x = (x_1, \dots, x_T, 0, \dots, 0)$ has tokens 1 to V, and pads 0 at its end only. What
+follows never sees a pad: sequences are cut to the longest one at hand, and a mask leaves out the
+rest. The symbol 0 is put to another use, as the start that every sequence has. It marks the
+beginning, and an empty sequence is that symbol alone: an atom with features of its own.
+
+Position t is $p(t) = (\cos t / r_k, \sin t / r_k)_k$ with fixed $r_k = 10^{4 k / K}$ (Vaswani et
+al., 2017), the same in a sequence of any length.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["Tokens", "check_tokens", "mean_and_deviation", "positions", "read_tokens"]
+
+
+class Tokens(NamedTuple):
+    """A start and the tokens of each sequence `(N, 1 + T)`, and which of them are there."""
+
+    ids: Tensor
+    there: Tensor
+
+
+def check_tokens(event_shape: tuple[int, ...], vocab: int) -> None:
+    """Raise where a network of token sequences can not be made.
+
+    Raises:
+        ValueError: If an atom is no sequence or there is no token.
+    """
+    if len(event_shape) != 1:
+        raise ValueError(
+            f"Atoms have shape {tuple(event_shape)}; a token sequence has shape (T,), with pads 0 "
+            "at its end."
+        )
+    if vocab < 1:
+        raise ValueError(f"vocab = {vocab}; tokens are 1 to vocab, and 0 is the pad.")
+
+
+def read_tokens(x: Tensor, vocab: int) -> Tokens:
+    """Check sequences `(N, T)`, cut them to the longest, and put a start before each.
+
+    Raises:
+        ValueError: If they are not whole numbers from 0 to vocab, or a pad comes before a token.
+
+    Example:
+        >>> ids, there = read_tokens(torch.tensor([[3, 1, 0, 0], [0, 0, 0, 0]]), vocab=3)
+        >>> ids.tolist(), there.int().tolist()
+        ([[0, 3, 1], [0, 0, 0]], [[1, 1, 1], [1, 0, 0]])
+    """
+    if x.ndim != 2:
+        raise ValueError(f"Atoms have shape {tuple(x.shape[1:])}; a token sequence has (T,).")
+    if x.is_floating_point() and not bool((x == x.round()).all()):
+        odd = x[x != x.round()][0]
+        raise ValueError(
+            f"Tokens are whole numbers, and one is {odd:.4g}: a transform changed them before "
+            "they came here. Make the model with transform=[], or choose an encoder of numbers."
+        )
+    wrong = x[(x < 0) | (x > vocab)]
+    if len(wrong):
+        raise ValueError(
+            f"A token is {wrong[0]:.0f}; tokens are 1 to vocab = {vocab}, and 0 is the pad. Raise "
+            "vocab, or number the tokens from 1 (transform=[] leaves them as they are)."
+        )
+    there = x > 0
+    inside = there[:, 1:] & ~there[:, :-1]
+    if bool(inside.any()):
+        row, place = (int(i) for i in inside.nonzero()[0])
+        raise ValueError(
+            f"Sequence {row} has a pad before a token, at position {place}. Pads 0 come at the "
+            "end only; move them there, or give a gap a token of its own."
+        )
+    longest = int(there.sum(1).max()) if len(x) else 0
+    ids, there = x[:, :longest].long(), there[:, :longest]
+    return Tokens(functional.pad(ids, (1, 0)), functional.pad(there, (1, 0), value=True))
+
+
+def positions(u: Tensor) -> Tensor:
+    """Return a vector for every position of `u (N, T, C)`, `(T, C)`."""
+    t, channels = u.shape[1:]
+    half = (channels + 1) // 2
+    rates = 10.0 ** (-4 * torch.arange(half, dtype=u.dtype, device=u.device) / half)
+    angle = torch.arange(t, dtype=u.dtype, device=u.device)[:, None] * rates
+    return torch.cat([angle.cos(), angle.sin()], 1)[:, :channels]
+
+
+def mean_and_deviation(h: Tensor, there: Tensor) -> Tensor:
+    """Pool the positions of a sequence that are there, `(N, T, C) -> (N, 2 C)`."""
+    share = (there.to(h.dtype) / there.sum(1, keepdim=True)).unsqueeze(2)
+    # sums and no products of matrices, which a run may have put into reduced precision
+    mean = (share * h).sum(1)
+    variance = (share * (h - mean.unsqueeze(1)).square()).sum(1)
+    return torch.cat([mean, (variance + 1e-6).sqrt()], 1)

@@ -1,0 +1,202 @@
+"""Embed sets that arrive in pieces: exact to rounding, in memory that does not grow with them.
+
+An encoder of k passes reads a set k times. In each pass every chunk gives a state, states of
+disjoint chunks merge in any order (over chunks, threads or ranks), and the merged state is carried
+to the next pass:
+
+    carry = ()
+    for _ in range(encoder.passes):
+        carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()), carry)
+    z = result(encoder, chunk, carry)
+
+States of *different* sets, each read on its own, merge into the state of their union only where
+there is one pass. With more, a later pass has looked at the atoms through values that belong to
+one set, and no rule repairs that: the data have to be read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from distembed.batch import SetBatch
+from distembed.encoders.statistics import Stages, Statistic, Value
+
+__all__ = [
+    "Carry",
+    "State",
+    "StreamedEncoder",
+    "accumulate",
+    "embed_chunks",
+    "finish",
+    "merge",
+    "refuse_one_look",
+    "result",
+]
+
+Carry = tuple[tuple[Value, ...], ...]
+"""The values of every pass that is done."""
+
+
+@runtime_checkable
+class StreamedEncoder(Protocol):
+    """An encoder that says what it asks of the atoms, pass by pass."""
+
+    @property
+    def passes(self) -> int | None:
+        """How often the atoms are read; None where no number of passes is enough."""
+
+    def stages(self, batch: SetBatch) -> Stages[Tensor]:
+        """Yield the statistics of each pass, be sent their values, return z `(B, L)`."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What some of the atoms of B sets say in one pass.
+
+    Attributes:
+        mass: Weight of those atoms, `(B,)`.
+        statistics: How the values merge.
+        values: What was asked for, in float64.
+        dtypes: The types in which it was asked for.
+        carry: The passes before, which the values depend on.
+    """
+
+    mass: Tensor
+    statistics: tuple[type[Statistic], ...]
+    values: tuple[Value, ...]
+    dtypes: tuple[tuple[torch.dtype, ...], ...]
+    carry: Carry
+
+
+def accumulate(encoder: StreamedEncoder, chunk: SetBatch, carry: Carry = ()) -> State:
+    """Read a chunk of each set once; its weights are fractions of the whole set.
+
+    Raises:
+        ValueError: If the encoder cannot stream, or all its passes are done.
+    """
+    refuse_one_look(encoder)
+    stages = encoder.stages(chunk)
+    try:
+        asked = next(stages)
+        for values in carry:
+            asked = stages.send(values)
+    except StopIteration:
+        raise ValueError(f"All {len(carry)} passes are done; call result().") from None
+    found = [statistic.of(chunk) for statistic in asked]
+    values = tuple(tuple(v.double() for v in value) for value in found)
+    dtypes = tuple(tuple(v.dtype for v in value) for value in found)
+    return State(chunk.mass, tuple(type(s) for s in asked), values, dtypes, carry)
+
+
+def merge(states: Iterable[State]) -> State:
+    """Put the states of disjoint chunks together.
+
+    Raises:
+        ValueError: If there is none, or they do not come from the same passes before.
+    """
+    rest = iter(states)
+    first = next(rest, None)
+    if first is None:
+        raise ValueError("There is no chunk to read.")
+    return reduce(_merge, rest, first)
+
+
+def finish(state: State) -> Carry:
+    """Return what the next pass needs."""
+    values = tuple(
+        tuple(v.to(dtype) for v, dtype in zip(value, dtypes, strict=True))
+        for value, dtypes in zip(state.values, state.dtypes, strict=True)
+    )
+    return (*state.carry, values)
+
+
+def result(encoder: StreamedEncoder, chunk: SetBatch, carry: Carry) -> Tensor:
+    """Return z `(B, L)` after the last pass; any chunk of the sets will do."""
+    stages = encoder.stages(chunk)
+    try:
+        next(stages)
+        for values in carry:
+            stages.send(values)
+    except StopIteration as stop:
+        z: Tensor = stop.value
+        return z
+    raise ValueError(f"{len(carry)} passes are done, and the encoder asks for more.")
+
+
+@torch.no_grad()
+def embed_chunks(encoder: StreamedEncoder, chunks: Callable[[], Iterable[SetBatch]]) -> Tensor:
+    """Embed sets from chunks that can be read again, `(B, L)`.
+
+    Args:
+        encoder: An encoder that streams.
+        chunks: Called once a pass; every chunk holds some atoms of each of the same B sets, with
+            weights that are fractions of the set.
+
+    Raises:
+        ValueError: If the encoder cannot stream or there is no chunk.
+
+    Example:
+        >>> from distembed.encoders.kernel import KernelMean
+        >>> whole = SetBatch.from_list([[[0.0], [2.0], [5.0]]])
+        >>> cut = lambda i, j: SetBatch(whole.x[i:j], whole.w[i:j], torch.tensor([0, j - i]))
+        >>> pieces = [cut(0, 1), cut(1, 3)]
+        >>> encoder = KernelMean((1,), 4)
+        >>> torch.allclose(embed_chunks(encoder, lambda: pieces), encoder(whole))
+        True
+    """
+    refuse_one_look(encoder)
+    carry: Carry = ()
+    for _ in range(encoder.passes or 0):
+        carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()))
+    for chunk in chunks():
+        return result(encoder, chunk, carry)
+    raise ValueError("There is no chunk to read.")
+
+
+def refuse_one_look(encoder: object) -> None:
+    """Raise where an encoder has to see all atoms of a set at once.
+
+    Raises:
+        ValueError: If it has no number of passes.
+    """
+    if not isinstance(encoder, StreamedEncoder) or encoder.passes is None:
+        raise ValueError(
+            f"{type(encoder).__name__} cannot stream: it has to see all atoms of a set at once "
+            "(a median, or attention between all pairs). Embed a subsample, or use an encoder "
+            "that states its passes, such as deepsets with mean pooling."
+        )
+
+
+def _merge(a: State, b: State) -> State:
+    if not _same(a.carry, b.carry):
+        raise ValueError(
+            f"The states come from different passes ({len(a.carry)} and {len(b.carry)} before "
+            "them), or looked through values of different sets. Only an encoder of one pass "
+            "merges what it has seen of two sets; read the data of both again."
+        )
+    mass = a.mass + b.mass
+    p = b.mass / mass
+    values = tuple(
+        tuple(_chosen(u, v, m, p) for u, v, m in zip(x, y, statistic.merge(x, y, p), strict=True))
+        for statistic, x, y in zip(a.statistics, a.values, b.values, strict=True)
+    )
+    return State(mass, a.statistics, values, a.dtypes, a.carry)
+
+
+def _chosen(a: Tensor, b: Tensor, merged: Tensor, p: Tensor) -> Tensor:
+    """Take the one part that has mass where the other has none, and a value that is not finite."""
+    p = p.reshape(-1, *[1] * (a.ndim - 1))
+    return torch.where(p == 0, a, torch.where(p == 1, b, merged))
+
+
+def _same(a: Carry, b: Carry) -> bool:
+    if a is b:
+        return True
+    one, two = ([t for values in c for v in values for t in v] for c in (a, b))
+    return len(one) == len(two) and all(map(torch.equal, one, two))

@@ -1,0 +1,36 @@
+"""The guide for a new encoder, walked as it is written, in a package of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+GUIDE = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+def test_the_guide_works(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    encoder, *use = blocks
+    assert encoder.startswith("# soft_histogram.py\n")
+    (tmp_path / "soft_histogram.py").write_text(encoder)
+    member = """
+from distembed.encoders import ENCODERS
+from distembed.encoders.streaming import embed_chunks
+from distembed.registry import Member
+
+ENCODERS["soft_histogram"] = Member("soft_histogram:SoftHistogram", "soft shares of atoms")
+named = de.GDE(encoder="soft_histogram", latent=8, encoder_options={"sharpness": 1.0})
+named.fit(sets, steps=1, progress=False)
+assert np.allclose(again.embed(sets).z, model.embed(sets).z)
+batch = de.SetBatch.from_list(sets[:1])
+encoder = model.network.encoder.requires_grad_(False)
+assert np.allclose(embed_chunks(encoder, lambda: [batch]), encoder(batch))
+"""
+    (tmp_path / "use.py").write_text("\n".join([*use, member]))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "use.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "SoftHistogram passes" in done.stdout

@@ -1,0 +1,63 @@
+"""`distembed check encoder`: what is measured, what is refused, and the exit code."""
+
+import pytest
+
+from distembed.cli import check as verb
+from distembed.testing.controls import CONTROLS
+
+
+def check(run, name, *words):
+    return run("check", "encoder", name, *words)
+
+
+def test_a_sound_encoder_passes_and_shows_every_number(run):
+    done = check(run, "deepsets", "--option", "width=8", "--option", "depth=1")
+    assert done.code == 0, done.out + done.err
+    assert "BROKEN" not in done.out
+    for meaning in verb._MEANING.values():
+        assert meaning in done.out or meaning == "derivative by weights", meaning
+    assert "<= 1e-05 in 3 passes" in done.out
+    assert "deepsets passes" in done.err
+
+
+def test_an_option_reaches_the_constructor(run):
+    done = check(run, "moments", "--option", "kind=quantiles", "--event", "1x2", "--latent", "4")
+    assert "says no" in done.out  # quantiles cannot stream
+    assert done.code == 0, done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("max", "zero, root m, normal, smooth"),
+        ("sum", "replicate, split, zero, root m, smooth"),
+        ("count", "replicate, split, zero, bias"),
+    ],
+)
+def test_a_control_fails_and_says_why(run, name, broken):
+    done = check(run, name)
+    assert done.code == 1
+    assert f"{name} breaks: {broken}\n" in done.err
+    assert "BROKEN" in done.out
+    assert "Usual cause" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["deepset"], "There is no encoder 'deepset'; there are: deepsets, "),
+        (["moments", "--option", "kind"], "'kind' is not an option; write key=value"),
+        (["moments", "--option", "sort=1"], "'moments' has no option 'sort'"),
+        (["max", "--option", "a=1"], "max is a negative control and takes no option"),
+        (["moments", "--event", "3,-1"], "--event 3,-1 is not a shape"),
+        (["moments", "--event", "0"], "--event 0 is not a shape"),
+    ],
+)
+def test_misuse_is_one_line(run, words, message):
+    done = check(run, *words)
+    assert done.code == 1
+    assert message in done.err
+
+
+def test_the_help_names_every_control():
+    assert verb._CONTROLS.split(", ") == list(CONTROLS)

@@ -1,0 +1,107 @@
+"""Every encoder that says so has a normal limit, at the root of m, with the spread it predicts.
+
+Attention between all pairs costs m^2 an embedding: its sets end at 300 atoms.
+"""
+
+import pytest
+import torch
+
+from distembed.batch import SetBatch
+from distembed.encoders import ENCODERS, POOLINGS
+from distembed.registry import build
+from distembed.rng import stream
+from distembed.testing.example import moved
+from distembed.testing.influence import is_smooth
+from distembed.testing.normality import agreement, bias, spread, uniform
+
+EVENT, LATENT = (3,), 8
+SIZES = (30, 100, 300, 1000, 3000, 10_000)
+SMALL = {"width": 16, "depth": 1}
+OPTIONS = {
+    **dict.fromkeys(["deepsets", "gnn", "resnet_gnn", "median_gnn"], SMALL),
+    "attention": SMALL | {"heads": 2},
+    "induced": SMALL | {"heads": 2, "points": 4},
+}
+MEDIAN = {"median_gnn"}  # a median inside: no derivative by the weights
+CASES = [
+    *((name, OPTIONS.get(name, {})) for name in ENCODERS if name != "composed"),
+    ("moments", {"kind": "mean"}),
+    ("moments", {"kind": "quantiles"}),
+    *(("deepsets", SMALL | {"pooling": p}) for p in POOLINGS if p != "moments"),
+]
+
+
+def skewed(m, rng):
+    """Correlated atoms with a skewed margin."""
+    g = torch.randn(m, *EVENT, generator=rng, dtype=torch.float64)
+    h = g + 0.3 * g.square()
+    return h + 0.5 * h.roll(1, 1)
+
+
+def draw_for(options):
+    # exponentials of features with chi-square tails are far from normal even at 10^4 atoms
+    return uniform(EVENT) if options.get("pooling") == "logmeanexp" else skewed
+
+
+def make(name, options, dtype=torch.float32):
+    torch.manual_seed(0)
+    encoder = build(ENCODERS, name, "encoder", EVENT, LATENT, options=options)
+    assert getattr(encoder, "normal", False), "the family says which members are normal"
+    return moved(encoder, skewed, dtype, train=False)
+
+
+def differentiable(name, options, encoder):
+    return is_smooth(encoder) and name not in MEDIAN and options.get("pooling") != "median"
+
+
+def sizes_for(name):
+    return SIZES[:3] if name == "attention" else SIZES
+
+
+def test_the_default_in_brief():
+    encoder = make("deepsets", SMALL)
+    seen = spread(encoder, skewed, (30, 300), 200)
+    assert abs(seen.slope.value + 0.5) < 0.03 + 4 * seen.slope.error
+    assert seen.p_value > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_deviation_falls_as_the_root_of_m_to_a_normal_limit(name, options):
+    seen = spread(make(name, options), draw_for(options), sizes_for(name), 1000)
+    print(name, options, seen)  # noqa: T201
+    assert abs(seen.slope.value + 0.5) < 0.03
+    assert seen.p_value > 0.01
+    # 0.043 is what a normal sample of 1,000 exceeds once in a hundred, with 16 projections
+    assert seen.kolmogorov[-1] < max(seen.kolmogorov[0], 0.043)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_bias_falls_as_m(name, options):
+    encoder = make(name, options, torch.float64)
+    if not differentiable(name, options, encoder):
+        pytest.skip("a median has no derivative by the weights")
+    reference = SetBatch.from_dense(skewed(2000, stream("reference")).unsqueeze(0))
+    sizes = (30, 100, 300, 1000)[: 3 if name == "attention" else 4]
+    seen = bias(encoder, reference, sizes, 500)
+    print(name, options, seen)  # noqa: T201
+    if seen.slope is None:
+        assert name == "kernel" or options == {"kind": "mean"}  # linear: no bias at all
+    else:
+        assert abs(seen.slope.value + 1) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_the_predicted_variance_is_the_one_that_is_seen(name, options):
+    encoder = make(name, options)
+    if not differentiable(name, options, encoder):
+        pytest.skip("a median has no derivative by the weights")
+    m = 300 if name == "attention" else 1000
+    # costly members get fewer sets, and their standard errors on top: 2 sqrt(2 / 2,500)
+    sets, noise = (10_000, 0.0) if options in ({}, SMALL) else (2500, 0.057)
+    seen = agreement(encoder, draw_for(options), m, sets, predicted=400)
+    print(name, options, seen)  # noqa: T201
+    assert abs(seen.trace - 1) < 0.03 + noise
+    assert all(abs(ratio - 1) < 0.10 + noise for ratio in seen.diagonal)

@@ -1,0 +1,107 @@
+"""What z says of the sets, and the alarm for a generator that does not listen."""
+
+import pytest
+import torch
+from torch import nn
+
+from distembed.batch import SetBatch
+from distembed.data.synthetic import Gaussians
+from distembed.model import GDE
+from distembed.protocols import Step
+from distembed.rng import stream
+from distembed.training.health import Conditional, Health, health
+
+SETS, M = 4000, 10
+
+
+class Means(nn.Module):
+    """z is the mean; the loss is squared error, or ignores z."""
+
+    def __init__(self, listens=True):
+        super().__init__()
+        self.listens = listens
+
+    def encode(self, batch):
+        return batch.mean(batch.x)
+
+    def score(self, step, z):
+        noise = torch.randn(len(z), generator=step.rng)
+        at = z if self.listens else torch.zeros_like(z)
+        return (step.target.mean(step.target.x) - at).square().sum(1) + noise
+
+
+def steps(between):
+    rng = stream("health", str(between))
+    centre = between * torch.randn(SETS, 1, 1, generator=rng)
+    draw = (centre + torch.randn(SETS, M, 1, generator=rng) for _ in range(2))
+    context, target = (SetBatch.from_dense(x) for x in draw)
+    return [Step(context, target, torch.arange(SETS), 0, stream("noise"))]
+
+
+@pytest.mark.parametrize("between", [0.0, 0.5, 2.0])
+def test_closed_forms(between):
+    found = health(Means(), steps(between))
+    # halves of five atoms: variance b^2 between sets, 1 / 5 within
+    share = between**2 / (between**2 + 2 / M)
+    # a correlation of 4000 pairs has a standard error of at most 1 / sqrt(4000)
+    assert found.z_signal == pytest.approx(share, abs=4 / SETS**0.5)
+    # E (y - z')^2 - E (y - z)^2 = 2 Cov(y, z) = 2 b^2
+    assert found.z_used == pytest.approx(2 * between**2, abs=4 * found.error + 1e-6)
+
+
+def test_the_same_noise_on_both_sides():
+    found = health(Means(listens=False), steps(1.0))
+    assert found.z_used == 0
+    assert found.error == 0
+    assert found.z_signal > 0.8
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (Health(0.9, 0.0, 0.0, 1.0), "ignores z .*Usual fixes: train longer"),
+        (Health(0.02, 0.01, 0.01, 1.0), "hardly differ between sets .*raise the context"),
+        (Health(0.9, 0.5, 0.1, 1.0), None),
+        (Health(0.9, 0.0, 0.5, 1.0), None),  # too few sets to know
+    ],
+)
+def test_advice(found, message):
+    advice = found.advice()
+    if message is None:
+        assert advice is None
+    else:
+        with pytest.raises(ValueError, match=message):
+            raise ValueError(advice)
+
+
+class Deaf(nn.Module):
+    """A generator that learns what all sets share and nothing else."""
+
+    def __init__(self, latent):
+        super().__init__()
+        self.latent = latent
+        self.log_scale = nn.Parameter(torch.zeros(2))
+
+    def loss(self, batch, z, rng):
+        return batch.mean((batch.x / self.log_scale.exp()).square()).sum(1) + self.log_scale.sum()
+
+    def sample(self, z, n, rng):
+        noise = torch.randn(len(z), n, 2, generator=rng)
+        return noise * self.log_scale.exp()
+
+
+def test_a_generator_that_ignores_z_is_named_in_a_real_run():
+    sets = Gaussians.prior(60, 2, 10, size=40)
+    assert isinstance(GDE(latent=4).fit(sets, steps=1, progress=False).network, Conditional)
+    with pytest.warns(UserWarning, match="The generator ignores z"):
+        deaf = GDE(latent=4, generator=Deaf(5)).fit(
+            sets, steps=4, every=2, batch=8, context=(8, 16), progress=False
+        )
+    assert deaf.history[-1]["z_used"] == pytest.approx(0, abs=1e-6)
+    assert deaf.history[-1]["z_signal"] > 0.8
+
+
+def test_a_generator_that_listens_is_left_alone():
+    sets = Gaussians.prior(60, 2, 10, size=40)
+    model = GDE(latent=4).fit(sets, steps=2, batch=8, context=(8, 16), progress=False)
+    assert model.history[-1]["z_used"] > 0.5
