@@ -198,7 +198,6 @@ def test_seeds_repeat_and_differ():
         ("count", {"replicate", "split", "zero"}),
         ("batchnorm", {"replicate", "split", "zero", "independence"}),
         ("padded_mean", {"replicate", "split", "zero", "independence"}),
-        ("max", {"zero"}),
     ],
 )
 def test_controls_break_their_laws(name, laws):
@@ -210,3 +209,7 @@ def test_controls_break_their_laws(name, laws):
 def test_a_sum_grows_with_its_set():
     found = spread(CONTROLS["sum"]((3,), 8), uniform((3,)), SIZES, 300)
     assert found.slope.value > 0.4
+
+
+def test_a_maximum_obeys_the_laws_and_is_refused_for_its_limit():
+    assert check_encoder(CONTROLS["max"]((3,), 4), (3,)).broken == ()

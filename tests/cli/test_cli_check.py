@@ -29,7 +29,7 @@ def test_an_option_reaches_the_constructor(run):
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("max", "zero, root m, normal, smooth"),
+        ("max", "root m, normal"),
         ("sum", "replicate, split, zero, root m, smooth"),
         ("count", "replicate, split, zero, bias"),
     ],
@@ -39,7 +39,7 @@ def test_a_control_fails_and_says_why(run, name, broken):
     assert done.code == 1
     assert f"{name} breaks: {broken}\n" in done.err
     assert "BROKEN" in done.out
-    assert "Usual cause" in done.err
+    assert "usual cause" in done.err.lower()
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,17 @@ def test_laws_of_poolings(pooling, feedback):
     assert_lawful(make("deepsets", (3,), **options), (3,))
 
 
-@pytest.mark.parametrize("name", ["attention", "induced"])
-@pytest.mark.parametrize(("relative", "isometry"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("name", "relative", "isometry"),
+    [
+        ("attention", False, False),  # all pairs of the many atoms of a doubled set are slow
+        ("induced", False, False),
+        ("induced", True, False),
+        ("induced", False, True),
+    ],
+)
 def test_laws_of_attention(name, relative, isometry):
-    options = {"relative": relative, "isometry": isometry, "width": 8, "depth": 3}
+    options = {"relative": relative, "isometry": isometry, "width": 8, "heads": 2}
     assert_lawful(make(name, (3,), **options), (3,))
 
 

@@ -95,6 +95,11 @@ class DeepSets(nn.Module):
         """Whether z is asymptotically normal in the number of atoms."""
         return self.pool.normal and (self.feedback is None or self.feedback.normal)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether z has a derivative by the weights."""
+        return self.pool.smooth and (self.feedback is None or self.feedback.smooth)
+
     def prepare(self, batch: SetBatch) -> None:
         """Fix the isometry and the floor of scales from the atoms of training sets."""
         self.front.prepare(batch)

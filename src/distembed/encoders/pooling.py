@@ -48,6 +48,8 @@ class Pooling(Protocol):
     """How often the atoms are read; None where no number of passes is enough."""
     normal: ClassVar[bool]
     """Whether it is asymptotically normal."""
+    smooth: ClassVar[bool]
+    """Whether it has a derivative by the weights, which error bars are made from."""
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Yield the statistics it needs, be sent their values, and return what is pooled."""
@@ -80,6 +82,7 @@ class MeanPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = 1
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""
@@ -93,6 +96,7 @@ class MomentPooling:
     columns: ClassVar[int] = 2
     passes: ClassVar[int | None] = 1
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, 2 H)`."""
@@ -106,6 +110,7 @@ class LogMeanExpPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = 1
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""
@@ -119,6 +124,7 @@ class HuberPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = 4
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""
@@ -140,6 +146,7 @@ class TrimmedPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = None
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
     cut: ClassVar[float] = 0.1
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
@@ -157,6 +164,7 @@ class MedianPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = None
     normal: ClassVar[bool] = True
+    smooth: ClassVar[bool] = False
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""

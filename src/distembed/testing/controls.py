@@ -87,7 +87,9 @@ class PaddedMean(nn.Module):
 
 
 class Maximum(nn.Module):
-    """The largest value of each feature: breaks zero, and is not asymptotically normal."""
+    """The largest value of each feature, which obeys the laws and is not asymptotically normal."""
+
+    smooth = False
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()
@@ -96,10 +98,9 @@ class Maximum(nn.Module):
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
-        x = batch.flat
-        top = x.new_zeros(len(batch), x.shape[1])
-        index = batch.owner[:, None].expand_as(x)
-        z: Tensor = self.outer(top.scatter_reduce(0, index, x, "amax", include_self=False))
+        x, log_w = batch.dense(batch.flat)
+        there = log_w.isneginf().logical_not().unsqueeze(2)
+        z: Tensor = self.outer(x.where(there, -torch.inf).amax(1))
         return z
 
 

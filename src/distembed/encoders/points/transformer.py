@@ -39,6 +39,7 @@ class TokenTransformer(nn.Module):
         ValueError: If an atom is no sequence, or the heads do not divide the channels.
 
     Example:
+        >>> import torch
         >>> encoder = TokenTransformer((5,), width=4, vocab=9)
         >>> short, long = torch.tensor([[7, 3]]), torch.tensor([[7, 3, 0, 0, 0, 0]])
         >>> torch.allclose(encoder(short), encoder(long))
