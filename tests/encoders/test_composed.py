@@ -90,9 +90,9 @@ def test_what_is_said_of_the_set_encoder_is_true_of_the_composition(sets):
     encoder = make("conv2d", sets).double()
     batch = batch_for("conv2d")
     alone = copy.deepcopy(encoder.sets)
+    encoder.prepare(batch)
     with torch.no_grad():
         alone.prepare(encoder.features(batch))
-    encoder.prepare(batch)
     for one, other in zip(alone.buffers(), encoder.sets.buffers(), strict=True):
         assert one.equal(other)
     assert (encoder.passes, encoder.normal) == (encoder.sets.passes, encoder.sets.normal)
@@ -101,6 +101,24 @@ def test_what_is_said_of_the_set_encoder_is_true_of_the_composition(sets):
     assert features.event_shape == (WIDTH,)
     assert features.w is batch.w
     assert encoder(batch).equal(encoder.sets(features))
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_prepared_features_are_centred_at_scale_one(point):
+    encoder, batch = make(point, "deepsets").double(), batch_for(point)
+    for _ in range(2):  # a second time changes nothing
+        encoder.prepare(batch)
+        x = encoder.features(batch).x.detach()
+        mean, second = batch.mean(x).mean(0), batch.mean(x.square()).mean()
+        torch.testing.assert_close(mean, torch.zeros(WIDTH).double(), rtol=0, atol=1e-10)
+        assert float(second) == pytest.approx(1)
+
+
+def test_features_of_copies_of_one_atom_keep_their_scale():
+    encoder, atom = make("conv2d", "deepsets"), torch.rand(1, *IMAGE)
+    encoder.prepare(SetBatch.from_list([atom.expand(7, *IMAGE)] * 4))
+    assert float(encoder.scale) == 1
+    assert encoder(SetBatch.from_list([atom, torch.rand(5, *IMAGE)])).isfinite().all()
 
 
 @pytest.mark.parametrize("sets", SETS)

@@ -22,11 +22,11 @@ ENCODERS = {
         "the same with medians fed back, a setting of deepsets",
     ),
     "attention": Member(
-        "distembed.encoders.attention:Attention",
+        "distembed.encoders.attention:attention",
         "set transformer, every atom attends to every other: up to about 512 atoms",
     ),
     "induced": Member(
-        "distembed.encoders.attention:Induced",
+        "distembed.encoders.attention:induced",
         "set transformer through inducing points: linear in the number of atoms, streams",
     ),
     "moments": Member(

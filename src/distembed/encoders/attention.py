@@ -3,9 +3,9 @@ r"""Set transformers whose attention knows the weights of the atoms (Lee et al.,
 Atom j is attended to with the logit $q_i^\top k_j + \log w_j$, so that an atom of twice the weight
 counts as two and one of weight zero is not there: the five laws hold exactly.
 
-- `Attention`: every atom attends to all atoms of its set. Cost is quadratic in the atoms of a set;
+- `attention`: every atom attends to all atoms of its set. Cost is quadratic in the atoms of a set;
   use it up to about 512.
-- `Induced`: a few inducing points attend to the atoms, and the atoms to them. Cost is linear. The
+- `induced`: a few inducing points attend to the atoms, and the atoms to them. Cost is linear. The
   softmax sums of inducing points are mergeable (`statistics.Attend`), so it streams, in one pass
   a layer.
 
@@ -16,7 +16,8 @@ be embedded by different networks.
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +27,15 @@ from distembed.batch import SetBatch
 from distembed.encoders.front import Front
 from distembed.encoders.statistics import Attend, Stages, run
 from distembed.nn.mlp import MLP
-from distembed.nn.precision import reduced
 
-__all__ = ["Attention", "Induced"]
+__all__ = ["SetTransformer", "attention", "induced"]
+
+SUMMARIES = 4
+"""Learned queries that pool the atoms of the last layer."""
 
 
-class Attention(nn.Module):
-    """A set transformer with attention between all atoms of a set.
+class SetTransformer(nn.Module):
+    """A set transformer, through inducing points or between all pairs of atoms.
 
     Args:
         event_shape: Shape of one atom.
@@ -40,6 +43,7 @@ class Attention(nn.Module):
         width: Width of the network.
         depth: Number of layers.
         heads: Heads of attention; they divide the width.
+        points: Number of inducing points, or None for attention between all atoms.
         relative: Show each atom relative to its set as well.
         isometry: Give coordinates of z to mean and root covariance.
 
@@ -48,69 +52,7 @@ class Attention(nn.Module):
 
     Example:
         >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
-        >>> Attention((3,), latent=4)(batch).shape
-        torch.Size([2, 4])
-    """
-
-    passes: int | None = None
-    normal = True
-
-    def __init__(
-        self,
-        event_shape: tuple[int, ...],
-        latent: int,
-        width: int = 64,
-        depth: int = 2,
-        heads: int = 4,
-        relative: bool = True,
-        isometry: bool = True,
-    ) -> None:
-        super().__init__()
-        self.latent = latent
-        self.front = Front(event_shape, latent, relative, isometry)
-        self.inputs = nn.Linear(self.front.columns, width)
-        self.layers = nn.ModuleList([_Between(width, heads) for _ in range(depth)])
-        self.summary = _Summary(width, heads)
-        self.head = _head(self.summary.columns, self.front.known, latent, width)
-
-    def prepare(self, batch: SetBatch) -> None:
-        """Fix the isometry and the floor of scales from the atoms of training sets."""
-        self.front.prepare(batch)
-
-    def forward(self, batch: SetBatch) -> Tensor:
-        """Embed each set, `(B, L)`."""
-        return run(self.stages(batch), batch)
-
-    def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Return z; the layers have to see all atoms of a set at once."""
-        atoms, known = yield from self.front.stages(batch, self.inputs.weight.dtype)
-        with reduced(batch.x.device):
-            h = self.inputs(atoms)
-            for layer in self.layers:
-                h = layer(batch, h)
-        pooled = yield from self.summary.stages(batch, h.to(atoms.dtype))
-        return _joined(self.head, pooled, known)
-
-
-class Induced(nn.Module):
-    """A set transformer whose atoms speak through inducing points.
-
-    Args:
-        event_shape: Shape of one atom.
-        latent: Dimension L of the embedding.
-        width: Width of the network.
-        depth: Number of layers.
-        heads: Heads of attention; they divide the width.
-        points: Number of inducing points.
-        relative: Show each atom relative to its set as well.
-        isometry: Give coordinates of z to mean and root covariance.
-
-    Raises:
-        ValueError: If the heads do not divide the width.
-
-    Example:
-        >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
-        >>> Induced((3,), latent=4)(batch).shape
+        >>> SetTransformer((3,), latent=4)(batch).shape
         torch.Size([2, 4])
     """
 
@@ -123,22 +65,31 @@ class Induced(nn.Module):
         width: int = 64,
         depth: int = 2,
         heads: int = 4,
-        points: int = 16,
+        points: int | None = 16,
         relative: bool = True,
         isometry: bool = True,
     ) -> None:
         super().__init__()
-        self.latent = latent
+        if heads < 1 or width % heads:
+            raise ValueError(f"heads = {heads} do not divide the width {width}.")
+        self.latent, self.points = latent, points
         self.front = Front(event_shape, latent, relative, isometry)
         self.inputs = nn.Linear(self.front.columns, width)
-        self.layers = nn.ModuleList([_Through(width, heads, points) for _ in range(depth)])
-        self.summary = _Summary(width, heads)
-        self.head = _head(self.summary.columns, self.front.known, latent, width)
+        self.layers: Sequence[_Layer] = cast(
+            Sequence[_Layer],
+            nn.ModuleList(
+                _Between(width, heads) if points is None else _Through(width, heads, points)
+                for _ in range(depth)
+            ),
+        )
+        self.summary = _Look(width, heads, SUMMARIES)
+        known = self.front.known
+        self.head = MLP(SUMMARIES * width + known, latent - known, 2 * width)
 
     @property
     def passes(self) -> int | None:
-        """One for moments where they are wanted, one a layer, one to pool."""
-        return self.front.passes + len(self.layers) + 1
+        """One for moments where they are wanted, one a layer, one to pool; None for all pairs."""
+        return None if self.points is None else self.front.passes + len(self.layers) + 1
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the isometry and the floor of scales from the atoms of training sets."""
@@ -153,9 +104,52 @@ class Induced(nn.Module):
         atoms, known = yield from self.front.stages(batch, self.inputs.weight.dtype)
         h = self.inputs(atoms)
         for layer in self.layers:
-            h = yield from cast(_Through, layer).stages(batch, h)
-        pooled = yield from self.summary.stages(batch, h)
-        return _joined(self.head, pooled, known)
+            h = yield from layer.stages(batch, h)
+        pooled = (yield from self.summary.stages(batch, h)).flatten(1)
+        if known is None:
+            return self.head.forward(pooled)
+        return torch.cat([known, self.head.forward(torch.cat([pooled, known], 1))], 1)
+
+
+def attention(
+    event_shape: tuple[int, ...],
+    latent: int,
+    width: int = 64,
+    depth: int = 2,
+    heads: int = 4,
+    relative: bool = True,
+    isometry: bool = True,
+) -> SetTransformer:
+    """Return a set transformer whose atoms attend to all atoms of their set: cost m^2.
+
+    Example:
+        >>> attention((3,), latent=4).passes is None
+        True
+    """
+    return SetTransformer(event_shape, latent, width, depth, heads, None, relative, isometry)
+
+
+def induced(
+    event_shape: tuple[int, ...],
+    latent: int,
+    width: int = 64,
+    depth: int = 2,
+    heads: int = 4,
+    points: int = 16,
+    relative: bool = True,
+    isometry: bool = True,
+) -> SetTransformer:
+    """Return a set transformer whose atoms speak through inducing points: cost m.
+
+    Example:
+        >>> induced((3,), latent=4).passes
+        4
+    """
+    return SetTransformer(event_shape, latent, width, depth, heads, points, relative, isometry)
+
+
+class _Layer(Protocol):
+    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]: ...
 
 
 class _Between(nn.Module):
@@ -163,12 +157,13 @@ class _Between(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = _dividing(heads, width)
+        self.heads = heads
         self.projections = nn.Linear(width, 3 * width)
         self.mixed = nn.Linear(width, width)
         self.network = MLP(width, width, 2 * width)
 
-    def forward(self, batch: SetBatch, h: Tensor) -> Tensor:
+    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
+        yield from ()  # no statistic of one pass
         b, heads = len(batch), self.heads
         dense, log_w = batch.dense(self.projections(_normalised(h)))
         q, k, v = dense.view(b, dense.shape[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
@@ -217,7 +212,7 @@ class _Look(nn.Module):
 
     def __init__(self, width: int, heads: int, points: int) -> None:
         super().__init__()
-        self.heads = _dividing(heads, width)
+        self.heads = heads
         self.queries = nn.Parameter(torch.randn(points, width))
         self.projections = nn.Linear(width, 2 * width)
 
@@ -229,33 +224,5 @@ class _Look(nn.Module):
         return average.to(h.dtype).transpose(1, 2).flatten(2)
 
 
-class _Summary(nn.Module):
-    """Four learned queries that pool the atoms of a set."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.look = _Look(width, heads, 4)
-        self.columns = 4 * width
-
-    def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
-        return (yield from self.look.stages(batch, h)).flatten(1)
-
-
-def _head(pooled: int, known: int, latent: int, width: int) -> MLP:
-    return MLP(pooled + known, latent - known, 2 * width)
-
-
-def _joined(head: MLP, pooled: Tensor, known: Tensor | None) -> Tensor:
-    if known is None:
-        return head.forward(pooled)
-    return torch.cat([known, head.forward(torch.cat([pooled, known], 1))], 1)
-
-
 def _normalised(h: Tensor) -> Tensor:
     return functional.layer_norm(h, h.shape[-1:])
-
-
-def _dividing(heads: int, width: int) -> int:
-    if heads < 1 or width % heads:
-        raise ValueError(f"heads = {heads} do not divide the width {width}.")
-    return heads

@@ -1,10 +1,12 @@
 r"""A set encoder on features of atoms: sets of images, of sequences, of anything.
 
-    z(P) = T(phi_# P),      phi_# P the distribution of phi(x) for x from P
+    z(P) = T(h_# P),     h = (phi - c) / s,     h_# P the distribution of h(x) for x from P
 
 phi is a point encoder, which sees one atom and nothing else, and T is any encoder of this package.
-The pushed-forward set has the same weights, so the composition obeys every law that T obeys,
-streams in as many passes (features are computed anew in each), and has a normal limit where T has.
+The centre c and the one scale s are fixed before training: a fresh phi says almost the same of all
+images (deviations of 0.01 around 0.2), and T is made for atoms of deviation one. The set that is
+pushed forward has the same weights, so the composition obeys every law that T obeys, streams in as
+many passes (features are computed anew in each), and has a normal limit where T has.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ class Composed(nn.Module):
         torch.Size([2, 4])
     """
 
+    centre: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -71,6 +76,8 @@ class Composed(nn.Module):
         self.point: nn.Module = build(
             POINT_ENCODERS, point, "point encoder", event_shape, width, options=point_options
         )
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("scale", torch.tensor(1.0))
         self.sets: Any = build(ENCODERS, sets, "encoder", (width,), latent, options=set_options)
 
     @property
@@ -91,7 +98,14 @@ class Composed(nn.Module):
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:
-        """Let the set encoder look at the features of training sets."""
+        """Fix centre and scale from the features of training sets, and prepare the set encoder."""
+        self.centre.zero_()
+        self.scale.fill_(1)
+        h = self.features(batch).x
+        self.centre.copy_(batch.mean(h).mean(0))
+        spread = batch.mean((h - self.centre).square()).mean().sqrt()
+        # features that are all alike have no scale
+        self.scale.copy_(torch.where(spread > 1e-6, spread, 1))
         if isinstance(self.sets, PreparedEncoder):
             self.sets.prepare(self.features(batch))
 
@@ -101,7 +115,7 @@ class Composed(nn.Module):
         dtype = next(self.point.parameters()).dtype
         with reduced(batch.x.device):
             parts = [self.point(x).to(dtype) for x in batch.x.split(rows)]
-        return batch.replace(x=torch.cat(parts))
+        return batch.replace(x=(torch.cat(parts) - self.centre) / self.scale)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
