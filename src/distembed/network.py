@@ -150,7 +150,10 @@ class Network(nn.Module):
         Raises:
             ValueError: If the encoder cannot stream.
         """
-        ground = lambda: (self.to_ground(chunk) for chunk in chunks())  # noqa: E731
+
+        def ground() -> Iterable[SetBatch]:
+            return map(self.to_ground, chunks())
+
         return embed_chunks(cast(StreamedEncoder, self.encoder), ground).float()
 
     def condition(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:

@@ -30,7 +30,7 @@ from distembed.data.ladder import ladder_a, ladder_b, ladder_c
 from distembed.data.synthetic import Gaussians, Mixtures
 from distembed.evaluation import BASELINES
 from distembed.evaluation.exam import COSTLY, FEW_PAIRS, Exam
-from distembed.evaluation.seeds import environment, rows_over_seeds
+from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
 from distembed.model import GDE
 from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
@@ -220,12 +220,9 @@ def bench(
     Raises:
         ValueError: If a task is unknown.
     """
-    chosen = list(tasks or TASKS)
-    if unknown := [name for name in chosen if name not in TASKS]:
-        raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(TASKS)}.")
     config = CONFIG.model_copy(update={"steps": 30, "every": 30}) if quick else CONFIG
     train_sets = 500 if quick else TRAIN_SETS
-    judged = {name: TASKS[name] for name in chosen}
+    judged = chosen_from(TASKS, tasks)
     if quick:
         judged = {name: replace(task, sets=40, truth=200) for name, task in judged.items()}
     rows: list[dict[str, Any]] = []

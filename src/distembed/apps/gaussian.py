@@ -32,7 +32,7 @@ from distembed.divergences.bures import bures_w2
 from distembed.divergences.energy import Energy
 from distembed.evaluation import BASELINES
 from distembed.evaluation.metrics import spearman
-from distembed.evaluation.seeds import environment, rows_over_seeds
+from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
 from distembed.geometry.distance import latent_distances
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
@@ -161,15 +161,11 @@ def bench(
     Raises:
         ValueError: If a task is unknown.
     """
-    chosen = list(tasks or TASKS)
-    if unknown := [name for name in chosen if name not in TASKS]:
-        raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(TASKS)}.")
     config = CONFIG.model_copy(update={"steps": 300, "every": 100}) if quick else CONFIG
     train_sets, few = (2000, 40) if quick else (TRAIN_SETS, 0)
     rows: list[dict[str, Any]] = []
     held_out = {}
-    for name in chosen:
-        task = TASKS[name]
+    for name, task in chosen_from(TASKS, tasks).items():
         held_out[name] = few or task.sets
         scores: dict[tuple[str, str], list[float]] = {}
         seconds = []

@@ -37,7 +37,7 @@ from distembed.data.wishart import inverse_wishart
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
 from distembed.encoders.statistics import Mean, Stages
-from distembed.evaluation.seeds import environment, rows_over_seeds
+from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
 from distembed.report.curves import Draw, log_log, panels
@@ -220,10 +220,7 @@ def bench(
     Raises:
         ValueError: If a task is unknown.
     """
-    chosen = list(tasks or TASKS)
-    if unknown := [name for name in chosen if name not in TASKS]:
-        raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(TASKS)}.")
-    config, judged = CONFIG, {name: TASKS[name] for name in chosen}
+    config, judged = CONFIG, chosen_from(TASKS, tasks)
     if quick:
         config = CONFIG.model_copy(update={"steps": 60, "every": 60, "warmup": 12})
         judged = {k: replace(t, sets=max(5, t.sets // 4), drawn=300) for k, t in judged.items()}

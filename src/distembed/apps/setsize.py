@@ -29,7 +29,7 @@ from distembed.batch import SetBatch
 from distembed.data.synthetic import Gaussians
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
-from distembed.evaluation.seeds import environment, rows_over_seeds
+from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
 from distembed.protocols import Collection
@@ -209,14 +209,11 @@ def bench(
     Raises:
         ValueError: If a task is unknown.
     """
-    chosen = list(tasks or TASKS)
-    if unknown := [name for name in chosen if name not in TASKS]:
-        raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(TASKS)}.")
+    chosen = chosen_from(TASKS, tasks)
     few = {"steps": 200, "every": 200, "warmup": 40}
     config = CONFIG.model_copy(update=few) if quick else CONFIG
     rows: list[dict[str, Any]] = []
-    for name in chosen:
-        task = TASKS[name]
+    for name, task in chosen.items():
         scores: dict[tuple[str, str], list[float]] = {}
         seconds = []
         for seed in range(seeds):

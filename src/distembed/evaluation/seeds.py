@@ -5,11 +5,25 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["environment", "rows_over_seeds"]
+__all__ = ["chosen_from", "environment", "rows_over_seeds"]
+
+T = TypeVar("T")
+
+
+def chosen_from(every: Mapping[str, T], names: Sequence[str] | None) -> dict[str, T]:
+    """Return the tasks of a bench that are named, or all.
+
+    Raises:
+        ValueError: If there is no such task.
+    """
+    names = list(names or every)
+    if unknown := [name for name in names if name not in every]:
+        raise ValueError(f"There is no task {unknown[0]!r}; there are: {', '.join(every)}.")
+    return {name: every[name] for name in names}
 
 
 def rows_over_seeds(
