@@ -21,7 +21,7 @@ def atoms(b=6, m=50, d=3, key="deepsets"):
     return SetBatch.from_dense(x)
 
 
-@pytest.mark.parametrize(("d", "latent"), [(2, 32), (3, 8), (5, 4)])
+@pytest.mark.parametrize(("d", "latent"), [(2, 32), (3, 8), (5, 4), (20, 32), (40, 32)])
 def test_the_first_coordinates_are_the_moments(d, latent):
     batch = atoms(d=d)
     encoder = DeepSets((d,), latent).double()

@@ -13,7 +13,7 @@ from distembed.encoders import ENCODERS
 from distembed.registry import build
 
 if TYPE_CHECKING:
-    from distembed.cli.promises import Row
+    from distembed.evaluation.promises import Row
 
 __all__ = ["check"]
 
@@ -57,7 +57,7 @@ def check(
     """
     chosen = dict(map(_option, options or ()))
     shape = _shape(event)
-    from distembed.cli.promises import Effort, promises
+    from distembed.evaluation.promises import Effort, promises
     from distembed.testing.controls import CONTROLS
     from distembed.testing.report import Report
 

@@ -43,7 +43,7 @@ def log_log(
             style = {"color": tints.get(name, REAL), "linestyle": _DASHES.get(name, "-")}
             axes.plot(x, values, marker="o", markersize=3, label=name, **style)  # type: ignore[arg-type]
         axes.set(title=title, xlabel="atoms m", ylabel=label, xscale="log", yscale="log")
-        axes.legend(fontsize=9)
+        axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 
     return draw
 
