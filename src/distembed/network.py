@@ -117,17 +117,28 @@ class Network(nn.Module):
         self._prepare_shrinkage(parts)
 
     def _prepare_shrinkage(self, parts: Sequence[tuple[SetBatch, SetBatch]]) -> None:
-        """Regress the embedding of one part of a set on that of a disjoint one."""
-        device = self.z_centre.device
+        """Regress the embedding of one part of a set on that of a disjoint one.
+
+        Coordinates that are not trained yet say nothing of a disjoint part. Shrinking these would
+        keep gradients from them, so only those that stay as they are take part.
+        """
+        fixed = int(getattr(self.encoder, "fixed", 0))
+        if not fixed:
+            return
+        device, latent = self.z_centre.device, len(self.z_centre)
         design, gap, trust = [], [], []
         for part, other in parts:
-            u = self._standardise(self.encode(part.to(device))).double()
+            u = self._standardise(self.encode(part.to(device)))[:, :fixed].double()
             s = _uncertainty(part.effective_sizes).to(device)
-            gap.append(self._standardise(self.encode(other.to(device))).double() - u)
+            gap.append(self._standardise(self.encode(other.to(device)))[:, :fixed].double() - u)
             design.append(_basis(u, s))
             trust.append((1 - _uncertainty(other.effective_sizes).square()).to(device))
-        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(trust), intercept=False)
-        self.linear.copy_(fit.weight)
+        # sizes are few, so s and s^2 nearly cancel there and do not at other sizes
+        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(trust), False, least=1e-3)
+        kept = torch.arange(latent + 1) < fixed
+        kept[latent] = True
+        rows = kept.repeat(2).nonzero().flatten().to(device)
+        self.linear[rows, :fixed] = fit.weight.to(self.linear)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
         """Transform atoms to the model's ground space, in float32."""

@@ -21,24 +21,32 @@ def atoms(b=6, m=50, d=3, key="deepsets"):
     return SetBatch.from_dense(x)
 
 
-@pytest.mark.parametrize(("d", "latent"), [(2, 32), (3, 8), (5, 4), (20, 32), (40, 32)])
-def test_the_first_coordinates_are_the_moments(d, latent):
+@pytest.mark.parametrize(("d", "latent"), [(2, 32), (3, 8), (5, 4), (5, 1), (20, 32), (40, 32)])
+def test_the_first_coordinates_are_the_summary(d, latent):
     batch = atoms(d=d)
     encoder = DeepSets((d,), latent).double()
     encoder.prepare(batch)
-    known = min(moment_count(d), 3 * latent // 4)
-    torch.testing.assert_close(encoder(batch)[:, :known], encoder.front.moments(batch))
-    assert encoder.front.known == known
+    summary = encoder.front.summary
+    moments = min(moment_count(d), 3 * latent // 4)
+    assert encoder.fixed == summary.size == moments + min(8, 7 * latent // 8 - moments)
+    z = encoder(batch)
+    assert z.shape == (6, latent)
+    scale = summary.scales.repeat_interleave(torch.tensor(summary.sizes))
+    known = scale[:moments] * summary.moments(batch)
+    torch.testing.assert_close(z[:, :moments], known)
+    white = batch.replace(x=relative(batch, encoder.front.floor))
+    shape = summary.scales[2] * summary.shape(summary.fourier.mean(white))
+    torch.testing.assert_close(z[:, moments : encoder.fixed], shape, rtol=0, atol=1e-12)
 
 
-def test_no_parameter_moves_the_moments():
+def test_no_parameter_moves_the_summary():
     batch = atoms()
     encoder = DeepSets((3,), 12)
-    before = encoder(batch)[:, :9].clone()
+    before = encoder(batch)[:, : encoder.fixed].clone()
     with torch.no_grad():
         for p in encoder.parameters():
             p.add_(1)
-    assert encoder(batch)[:, :9].equal(before)
+    assert encoder(batch)[:, : encoder.fixed].equal(before)
 
 
 def test_relative_atoms_are_white():

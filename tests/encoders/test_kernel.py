@@ -66,8 +66,10 @@ def test_the_bandwidth_is_the_median_distance():
     encoder.prepare(SetBatch.from_dense(x))
     # 8 atoms of each of 100 sets are all of them, and |x - y|^2 = 2 chi^2_2 has the median
     # 4 log 2; 800 atoms know a median of pairs to about 1 / sqrt(800)
-    assert float(encoder.median) == pytest.approx(math.sqrt(4 * math.log(2)), rel=5 / 800**0.5)
-    assert float(encoder.median) == pytest.approx(
+    assert float(encoder.fourier.median) == pytest.approx(
+        math.sqrt(4 * math.log(2)), rel=5 / 800**0.5
+    )
+    assert float(encoder.fourier.median) == pytest.approx(
         float(torch.pdist(x.view(-1, 2)).median()), rel=1e-6
     )
 

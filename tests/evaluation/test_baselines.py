@@ -96,7 +96,7 @@ def test_kernel_is_the_maximum_mean_discrepancy(name, scale):
     batch = sets(m=20)
     encoder = KernelMean((2,), 2)
     encoder.prepare(batch)
-    sigma = scale * float(encoder.median)
+    sigma = scale * float(encoder.fourier.median)
     found = baseline(name)(batch, PAIRS)
     x = batch.x.view(6, 20, 2)
     kernel = torch.exp(-(torch.cdist(x[:, None], x[None]) ** 2) / (2 * sigma**2)).mean((2, 3))

@@ -8,6 +8,7 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.data.steps import Chain
 from distembed.data.synthetic import Gaussians
+from distembed.encoders.deepsets import DeepSets
 from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
 from distembed.network import Network
@@ -94,6 +95,20 @@ def test_shrinkage_does_no_harm_to_large_samples(prepared):
     errors = [float((c - whole)[:, :LATENT].square().sum(1).mean()) for c in (plain, shrunk)]
     # a size beyond any that was looked at is extrapolated
     assert errors[1] < 1.2 * errors[0]
+
+
+@torch.no_grad()
+def test_coordinates_that_training_moves_are_not_shrunk_at_the_start():
+    torch.manual_seed(0)
+    encoder, generator = DeepSets((2,), 12), Flow((2,), 13, width=16, depth=1)
+    made = Network(encoder, generator, Chain.build(()), 12)
+    made.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
+    fixed = encoder.fixed
+    assert 0 < fixed < 12
+    assert made.linear[:, :fixed].any()
+    assert not made.linear[:, fixed:].any()
+    # nor do they say how far others shrink: they mean something else after a step
+    assert not made.linear[[*range(fixed, 12), *range(13 + fixed, 25)]].any()
 
 
 def step(b=4, seed=0):

@@ -45,7 +45,7 @@ class SetTransformer(nn.Module):
         heads: Heads of attention; they divide the width.
         points: Number of inducing points, or None for attention between all atoms.
         relative: Show each atom relative to its set as well.
-        isometry: Give coordinates of z to mean and root covariance.
+        isometry: Give coordinates of z to mean, root covariance and shape in closed form.
 
     Raises:
         ValueError: If the heads do not divide the width.
@@ -88,11 +88,16 @@ class SetTransformer(nn.Module):
 
     @property
     def passes(self) -> int | None:
-        """One for moments where they are wanted, one a layer, one to pool; None for all pairs."""
+        """Two for the summary where it is wanted, one a layer, one to pool; None for all pairs."""
         return None if self.points is None else self.front.passes + len(self.layers) + 1
 
+    @property
+    def fixed(self) -> int:
+        """How many coordinates, the first, are the summary, which training does not move."""
+        return self.front.known
+
     def prepare(self, batch: SetBatch) -> None:
-        """Fix the isometry and the floor of scales from the atoms of training sets."""
+        """Fix the summary and the floor of scales from training sets."""
         self.front.prepare(batch)
 
     def forward(self, batch: SetBatch) -> Tensor:
@@ -143,7 +148,7 @@ def induced(
 
     Example:
         >>> induced((3,), latent=4).passes
-        4
+        5
     """
     return SetTransformer(event_shape, latent, width, depth, heads, points, relative, isometry)
 

@@ -2,12 +2,13 @@ r"""Deep sets with feedback: a pooled residual network that sees each atom twice
 
     h_0 = A [x, r],      r = the atom relative to its own set (centred; whitened or scaled)
     h_k = h_{k-1} + MLP([LN(h_{k-1}), E h_{k-1}])                          k = 1..depth
-    z   = [J(mu, Sigma^{1/2}), g(pool h, J(mu, Sigma^{1/2}))]
+    z   = [s, g(pool h, s)],     s = the summary of the set: mean, root covariance and shape
 
 E is the weighted mean over the set, or another pooling, so every layer depends on the distribution
 alone (Zaheer et al., 2017; the feedback of the pooled mean after GDE, arXiv 2505.18150, section
-A.3). J is a fixed isometry of mean and root covariance; it fills at most three quarters of z. The
-learned g has coordinates of its own, so that noise of training never moves a mean. LayerNorm acts
+A.3). The summary is fixed before training, in units of W2 (`distembed.encoders.summary`); it fills
+at most seven eighths of z. The learned g has coordinates of its own, so that noise of training
+never moves a mean. LayerNorm acts
 inside the residual branch only: the stream that is pooled keeps its scale, and nothing bounds z.
 """
 
@@ -40,7 +41,7 @@ class DeepSets(nn.Module):
         width: Width of the network.
         depth: Number of layers.
         relative: Show each atom relative to its set as well.
-        isometry: Give coordinates of z to mean and root covariance.
+        isometry: Give coordinates of z to mean, root covariance and shape in closed form.
         pooling: Name of a pooling, or a `Pooling` of your own, for the features of the last layer.
         feedback: Name of the pooling that is fed back at every layer, or None for none.
         block: `pre` normalises inside a residual branch; `post` and `plain` are the layers of the
@@ -84,7 +85,7 @@ class DeepSets(nn.Module):
 
     @property
     def passes(self) -> int | None:
-        """How often the atoms are read: once for moments, and once or more for each pooling."""
+        """How often the atoms are read: twice for the summary, once or more for each pooling."""
         inner = self.feedback.passes if self.feedback else 0
         if self.pool.passes is None or inner is None:
             return None
@@ -100,8 +101,13 @@ class DeepSets(nn.Module):
         """Whether z has a derivative by the weights."""
         return self.pool.smooth and (self.feedback is None or self.feedback.smooth)
 
+    @property
+    def fixed(self) -> int:
+        """How many coordinates, the first, are the summary, which training does not move."""
+        return self.front.known
+
     def prepare(self, batch: SetBatch) -> None:
-        """Fix the isometry and the floor of scales from the atoms of training sets."""
+        """Fix the summary and the floor of scales from training sets."""
         self.front.prepare(batch)
 
     def forward(self, batch: SetBatch) -> Tensor:

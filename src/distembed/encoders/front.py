@@ -1,12 +1,12 @@
-r"""What an encoder sees first: each atom twice, and the moments of its set.
+r"""What an encoder sees first: each atom twice, and a closed form of its set.
 
     seen_i = [x_i, r_i],   r_i = C^{-1} (x_i - mu),   C C^T = Sigma + floor^2 I      (D <= 32)
                            r_i = (x_i - mu) / (sigma^2 + floor^2)^{1/2}              (D > 32)
-    known  = J(mu, Sigma^{1/2})
+    known  = summary of mu, Sigma and r
 
-r is a function of the distribution and makes shapes visible where means dominate. J is a fixed
-isometry, whose distances are close to Bures distances (`distembed.encoders.moments`). Both need
-the moments of the set, in float64: one pass.
+r is a function of the distribution and makes shapes visible where means dominate. The summary has
+distances that are close to W2 before anything is trained (`distembed.encoders.summary`). Both need
+the moments of the set, in float64: one pass. The summary takes another, for the shape.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.encoders.moments import Moments, moment_count
 from distembed.encoders.statistics import Covariance, Stages, Variance
+from distembed.encoders.summary import Summary
 from distembed.nn.per_set import apply_per_set
 
 __all__ = ["WHITEN_UP_TO", "Front", "Seen", "relative_atoms"]
@@ -29,20 +29,20 @@ WHITEN_UP_TO = 32
 
 
 class Seen(NamedTuple):
-    """What a network is given: atoms `(N, columns)`, and moments `(B, K)` if they are wanted."""
+    """What a network is given: atoms `(N, columns)`, and a summary `(B, K)` if it is wanted."""
 
     atoms: Tensor
     known: Tensor | None
 
 
 class Front(nn.Module):
-    """Atoms as they are and relative to their set, and moments of the set.
+    """Atoms as they are and relative to their set, and a summary of the set.
 
     Args:
         event_shape: Shape of one atom.
-        latent: Dimension of the embedding; moments get at most three quarters of it.
+        latent: Dimension of the embedding; a summary gets at most seven eighths of it.
         relative: Show each atom relative to its set as well.
-        isometry: Give coordinates of the embedding to mean and root covariance.
+        isometry: Give coordinates of the embedding to mean, root covariance and shape.
     """
 
     floor: Tensor
@@ -54,27 +54,36 @@ class Front(nn.Module):
         d = math.prod(event_shape)
         self.relative = relative
         self.columns = d * (1 + relative)
-        self.known = min(moment_count(d), 3 * latent // 4) if isometry else 0
-        self.moments = Moments(event_shape, self.known) if isometry else None
-        self.passes = int(relative or isometry)
+        self.summary = Summary(d, latent) if isometry else None
+        self.known = self.summary.size if self.summary else 0
+        self.passes = 2 if isometry else int(relative)
         self.register_buffer("floor", torch.tensor(0.02))
 
+    @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:
-        """Fix the isometry and the floor of scales from the atoms of training sets."""
+        """Fix the floor of scales, and the summary, from training sets."""
         x = batch.flat.double()
         centred = x - batch.mean(x).mean(0)
         self.floor.copy_((0.02 * centred.square().mean().sqrt()).clamp_min(1e-6))
-        if self.moments is not None:
-            self.moments.prepare(batch)
+        if self.summary is not None:
+            self.summary.prepare(batch, self._look)
 
     def stages(self, batch: SetBatch, dtype: torch.dtype) -> Stages[Seen]:
-        """Look at the moments of each set, and return what the network sees."""
-        x = batch.flat
+        """Look at the moments and the shape of each set, and return what the network sees."""
+        x = batch.flat.to(dtype)
         if not self.passes:
-            return Seen(x.to(dtype), None)
-        wide = x.double()
-        axes = self.moments.axes.double() if self.moments is not None else None
-        if x.shape[1] <= WHITEN_UP_TO:
+            return Seen(x, None)
+        mean, cov, relative = yield from self._look(batch)
+        relative, known = relative.to(dtype), None
+        if self.summary is not None:
+            known = (yield from self.summary.stages(batch, mean, cov, relative)).to(dtype)
+        return Seen(torch.cat([x, relative], 1) if self.relative else x, known)
+
+    def _look(self, batch: SetBatch) -> Stages[tuple[Tensor, Tensor, Tensor]]:
+        """Ask for means, covariances on the summary's axes, and so for relative atoms."""
+        wide = batch.flat.double()
+        axes = self.summary.moments.axes.double() if self.summary is not None else None
+        if wide.shape[1] <= WHITEN_UP_TO:
             ((mean, second),) = yield (Covariance(wide),)
             cov = second if axes is None else axes.T @ second @ axes
         elif axes is None:
@@ -82,11 +91,7 @@ class Front(nn.Module):
             cov = second
         else:
             (mean, second), (_, cov) = yield Variance(wide), Covariance(wide @ axes)
-        known = self.moments.of_moments(mean, cov).to(dtype) if self.moments is not None else None
-        if not self.relative:
-            return Seen(x.to(dtype), known)
-        relative = relative_atoms(batch, wide, mean, second, self.floor.double())
-        return Seen(torch.cat([x.to(dtype), relative.to(dtype)], 1), known)
+        return mean, cov, relative_atoms(batch, wide, mean, second, self.floor.double())
 
 
 def relative_atoms(

@@ -73,6 +73,7 @@ class Moments(nn.Module):
         d = math.prod(event_shape)
         count = projections if kind == "quantiles" else min(axes, d)
         self.latent, self.kind, self.bins = latent, kind, bins
+        self.fixed = latent
         random = torch.randn(d, count, generator=stream(0, "moments", d, count))
         if kind == "quantiles":
             axes_ = random / random.norm(dim=0)

@@ -32,7 +32,9 @@ class Ridge:
     error: Tensor
 
 
-def ridge(inputs: Tensor, outputs: Tensor, trust: Tensor, intercept: bool = True) -> Ridge:
+def ridge(
+    inputs: Tensor, outputs: Tensor, trust: Tensor, intercept: bool = True, least: float = 0.0
+) -> Ridge:
     """Fit outputs from inputs.
 
     Args:
@@ -40,6 +42,8 @@ def ridge(inputs: Tensor, outputs: Tensor, trust: Tensor, intercept: bool = True
         outputs: `(n, O)`.
         trust: Weight of each row, `(n, 1)`.
         intercept: Whether there is a bias; without one it is zero.
+        least: Penalties below this are not considered: rows that are left out do not know what
+            inputs that nearly cancel do elsewhere.
 
     Example:
         >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
@@ -56,13 +60,13 @@ def ridge(inputs: Tensor, outputs: Tensor, trust: Tensor, intercept: bool = True
     target = root * (y - y_mean)
     seen = u.T @ target
     best = y.new_zeros(y.shape[1])
-    least = torch.full_like(best, torch.inf)
-    for penalty in PENALTIES.to(x.device) * len(x):
+    lowest = torch.full_like(best, torch.inf)
+    for penalty in PENALTIES[PENALTIES >= least].to(x.device) * len(x):
         kept = d.square() / (d.square() + penalty)
         hat = (u.square() * kept).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
         left_out = (target - u @ (kept[:, None] * seen)) / (1 - hat).clamp_min(1e-3)
         loss = left_out.square().mean(0)
-        best, least = torch.where(loss < least, penalty, best), torch.minimum(loss, least)
+        best, lowest = torch.where(loss < lowest, penalty, best), torch.minimum(loss, lowest)
     weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * seen)
     bias = y_mean - x_mean @ weight if intercept else torch.zeros_like(best)
-    return Ridge(weight, bias, least.sqrt())
+    return Ridge(weight, bias, lowest.sqrt())

@@ -102,7 +102,7 @@ def moved(subject: object, draw: Draw, dtype: torch.dtype, train: bool, latent: 
     """
     twin: Any = copy.deepcopy(subject)
     if callable(getattr(twin, "prepare", None)):
-        batch = example(draw, [32] * 64, "prepare").to(dtype=torch.float32)
+        batch = example(draw, [32] * (64 if latent else 24), "prepare").to(dtype=torch.float32)
         rng = stream(0, "prepare z")
         twin.prepare(batch, *([torch.randn(64, latent, generator=rng)] if latent else []))
     if isinstance(twin, nn.Module):

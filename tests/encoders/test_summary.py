@@ -1,0 +1,123 @@
+"""The closed form of a set: each part is scaled by what it is worth in W2."""
+
+import pytest
+import torch
+
+from distembed.batch import SetBatch
+from distembed.divergences.exact import pairwise_w2
+from distembed.encoders.fourier import FourierFeatures, reduced_mean
+from distembed.encoders.front import Front
+from distembed.encoders.isometry import Isometry
+from distembed.encoders.statistics import run
+from distembed.encoders.summary import floored
+from distembed.rng import stream
+
+LATENT = 16
+
+
+def prepared(batch, latent=LATENT):
+    front = Front(tuple(batch.event_shape), latent, relative=True, isometry=True).double()
+    front.prepare(batch)
+    return front
+
+
+def known(front, batch):
+    return run(front.stages(batch, torch.float64), batch).known
+
+
+def deviations(front, batch):
+    parts = known(front, batch).split(front.summary.sizes, 1)
+    return torch.stack([part.var(0).sum().sqrt() for part in parts])
+
+
+def white(b=40, m=200, d=2):
+    """Sets of mean zero and covariance I, to rounding."""
+    x = torch.randn(b, m, d, generator=stream("white"), dtype=torch.float64)
+    x = x - x.mean(1, keepdim=True)
+    factor = torch.linalg.cholesky(x.mT @ x / m)
+    return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT
+
+
+def test_shifts_are_worth_one():
+    shift = 5 * torch.randn(40, 1, 2, generator=stream("shift"), dtype=torch.float64)
+    batch = SetBatch.from_dense(white() + shift)
+    front = prepared(batch)
+    # W2^2 of shifts is the squared distance of means. Halves of 32 atoms have means that err by
+    # 2 / 32 in square, against squared distances of 100: an attenuation of 0.1 % and little noise
+    assert float(front.summary.scales[0]) == pytest.approx(1, abs=0.02)
+    z = known(front, batch)
+    wanted = torch.pdist(batch.mean(batch.flat))
+    assert float((torch.pdist(z) / wanted).median()) == pytest.approx(1, abs=0.02)
+
+
+def test_scales_are_worth_one():
+    scale = torch.rand(40, 1, 1, generator=stream("scale"), dtype=torch.float64) * 5 + 0.2
+    front = prepared(SetBatch.from_dense(white() * scale))
+    # W2 of s Z and t Z is |s - t| sqrt(2), which is the distance of root covariances. A half of
+    # 32 atoms knows a deviation to 1 / 8 of itself: an attenuation of at most some per cent
+    assert float(front.summary.scales[1]) == pytest.approx(1, abs=0.1)
+
+
+def test_shape_is_seen_where_nothing_else_differs():
+    angle = torch.rand(40, generator=stream("angle"), dtype=torch.float64) * torch.pi
+    place = torch.stack([angle.cos(), angle.sin()], 1)[:, None]
+    side = torch.randint(2, (40, 200, 1), generator=stream("side")) * 2.0 - 1
+    x = white() * 0.2 + side * place
+    x = x - x.mean(1, keepdim=True)
+    factor = torch.linalg.cholesky(x.mT @ x / 200)
+    batch = SetBatch.from_dense(torch.linalg.solve_triangular(factor, x.mT, upper=False).mT)
+    front = prepared(batch)
+    deviation = deviations(front, batch)
+    assert deviation[2] > 3 * deviation[:2].max()
+    pairs = torch.combinations(torch.arange(40))
+    z = known(front, batch)
+    d = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1)
+    truth = pairwise_w2(batch, pairs)
+    # moments are equal to rounding and know nothing; without shape the correlation would be zero
+    # with a standard error of at most 1 / sqrt(40 sets)
+    assert float(torch.corrcoef(torch.stack([d, truth]))[0, 1]) > 4 / 40**0.5
+
+
+def test_units_go_through():
+    shift = torch.randn(30, 1, 2, generator=stream("units"), dtype=torch.float64)
+    batch = SetBatch.from_dense(white(30, 50) + shift)
+    z = []
+    for unit in (1.0, 1024.0):  # a power of two rounds nothing
+        scaled = batch.replace(x=unit * batch.x)
+        front = prepared(scaled)
+        z.append(known(front, scaled) / unit)
+    torch.testing.assert_close(z[0], z[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sets", [1, 2, 8])
+@pytest.mark.parametrize("atoms", [1, 2, 30])
+def test_few_sets_few_atoms_and_equal_sets_are_finite(sets, atoms):
+    one = torch.randn(atoms, 3, generator=stream("few"), dtype=torch.float64)
+    front = prepared(SetBatch.from_list([one] * sets))
+    assert front.summary.scales.isfinite().all()
+    assert (front.summary.scales > 0).all()
+    other = SetBatch.from_list([one, one + 1, 2 * one])
+    z = known(front, other)
+    assert z.isfinite().all()
+    assert (torch.pdist(z) > 0.1).all() or atoms == 1
+
+
+def test_no_part_is_lost():
+    # deviations 10, 1 and 2 without scales; a part that is worth nothing keeps 3 % of the largest
+    scales = floored(torch.tensor([4.0, 1.0, 0.0]), torch.tensor([100.0, 1.0, 4.0]))
+    torch.testing.assert_close(scales, torch.tensor([2.0, 1.0, 0.03 * 20 / 2]))
+    # and one without any deviation gets a scale that is harmless
+    assert floored(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1.0, 0.0, 1.0]))[1] == 1
+
+
+def test_a_mean_of_projections_is_the_projected_mean():
+    fourier, isometry = FourierFeatures(3, 64).double(), Isometry(64, 5).double()
+    x = torch.randn(5000, 3, generator=stream("features"), dtype=torch.float64)
+    batch = SetBatch.from_list(
+        [x[:10], x[10:], x[:1]], [torch.rand(10) + 0.1, torch.ones(4990), torch.ones(1)]
+    )
+    isometry.fit(torch.randn(20, 64, generator=stream("fit"), dtype=torch.float64))
+    mean = fourier.mean(batch)
+    torch.testing.assert_close(mean, batch.mean(fourier(batch.x)), rtol=0, atol=1e-12)
+    found = run(reduced_mean(fourier, isometry, batch.x), batch)
+    torch.testing.assert_close(found, isometry(mean), rtol=0, atol=1e-12)
