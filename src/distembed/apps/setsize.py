@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "Task", "bench"]
 
-CONFIG = TrainConfig(steps=1500, every=250, patience=0, validation=0.02)
+CONFIG = TrainConfig(steps=800, every=200, patience=0, validation=0.02)
 """The defaults but for a schedule of fixed length."""
 LATENT, SIZES, AT_ONCE = 32, (10, 50, 100, 500, 5_000), 20
 

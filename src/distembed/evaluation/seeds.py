@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["chosen_from", "environment", "rows_over_seeds"]
+__all__ = ["SECONDS", "Score", "chosen_from", "environment", "measured_rows", "rows_over_seeds"]
 
 T = TypeVar("T")
+Score = tuple[str, str, float]
+"""Method, metric, value."""
+SECONDS = ("gde", "seconds")
+"""Method and metric of what fitting took: a column of its own and no row."""
 
 
 def chosen_from(every: Mapping[str, T], names: Sequence[str] | None) -> dict[str, T]:
@@ -26,6 +31,33 @@ def chosen_from(every: Mapping[str, T], names: Sequence[str] | None) -> dict[str
     return {name: every[name] for name in names}
 
 
+def measured_rows(
+    tasks: Mapping[str, T],
+    seeds: int,
+    measure: Callable[[str, T, int], Iterable[Score]],
+    log: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Measure every task with every seed, and return the rows of a bench.
+
+    Args:
+        tasks: What there is to measure, by name.
+        seeds: Number of seeds.
+        measure: Yields the scores of a task and a seed; `SECONDS` among them, if it fits a model.
+        log: Called with lines of progress.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, task in tasks.items():
+        scores: dict[tuple[str, str], list[float]] = {}
+        for seed in range(seeds):
+            log(f"{name}, seed {seed}")
+            began = time.perf_counter()
+            for method, metric, value in measure(name, task, seed):
+                scores.setdefault((method, metric), []).append(value)
+            log(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s")
+        rows += rows_over_seeds(name, scores, scores.pop(SECONDS, []))
+    return rows
+
+
 def rows_over_seeds(
     task: str, scores: Mapping[tuple[str, str], Sequence[float]], seconds: Sequence[float]
 ) -> list[dict[str, Any]]:
@@ -34,7 +66,7 @@ def rows_over_seeds(
     Args:
         task: Name of the task.
         scores: The value of every seed, by method and metric.
-        seconds: What fitting took, one a seed.
+        seconds: What fitting took, one a seed; nothing where nothing was fitted.
     """
     return [
         {
@@ -44,7 +76,7 @@ def rows_over_seeds(
             "value": float(np.mean(values)),
             **dict(zip(("low", "high"), _interval(values), strict=True)),
             "seeds": len(values),
-            "seconds": float(np.mean(seconds)) if method == "gde" else None,
+            "seconds": float(np.mean(seconds)) if seconds and method == "gde" else None,
         }
         for (method, metric), values in scores.items()
     ]
