@@ -10,6 +10,7 @@ from distembed.apps.encoders import GRID, TASKS, Arm
 from distembed.encoders import ENCODERS
 from distembed.evaluation import BASELINES
 from distembed.evaluation.bench import tabulate
+from distembed.evaluation.timed import Timed
 from distembed.generators import GENERATORS
 from distembed.model import GDE
 
@@ -81,7 +82,7 @@ def test_the_seconds_of_the_default_are_the_budget(tiny, monkeypatch):
 
     def timed(arm, generator, train, config, steps):
         seen.append((arm.label, generator, steps))
-        return encoders._Run(fit(arm, generator, train, config, 1).model, pace[arm.label])
+        return Timed(fit(arm, generator, train, config, 1).model, pace[arm.label], steps)
 
     monkeypatch.setattr(encoders, "_fit", timed)
     monkeypatch.setattr(

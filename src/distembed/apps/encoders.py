@@ -20,7 +20,6 @@ twice: `floor` is the agreement of the two, what a fresh sample of 800 points in
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -30,7 +29,8 @@ from distembed.data.ladder import ladder_a, ladder_b, ladder_c
 from distembed.data.synthetic import Gaussians, Mixtures
 from distembed.evaluation import BASELINES
 from distembed.evaluation.exam import COSTLY, FEW_PAIRS, Exam
-from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
+from distembed.evaluation.seeds import SECONDS, Score, chosen_from, environment, measured_rows
+from distembed.evaluation.timed import Timed, fit_timed
 from distembed.model import GDE
 from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
@@ -43,9 +43,6 @@ LATENT, TRAIN_SETS = 32, 5_000
 GENERATORS = ("flow", "diffusion")
 THOROUGH = ("ladder_c",)
 """Tasks with every generator, and with equal seconds."""
-
-Score = tuple[str, str, float]
-"""Method, metric, value."""
 
 
 @dataclass(frozen=True)
@@ -152,19 +149,9 @@ def _beside(model: GDE, exam: Exam) -> Iterator[Score]:
         yield "floor", "spearman_w2", exam.agreement
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A fitted model and what its training took."""
-
-    model: GDE
-    seconds: float
-
-
-def _fit(arm: Arm, generator: str, train: Sets, config: TrainConfig, steps: int) -> _Run:
-    settings = config.model_copy(update={"steps": steps, "warmup": steps // 5})
+def _fit(arm: Arm, generator: str, train: Sets, config: TrainConfig, steps: int) -> Timed:
     model = GDE(arm.encoder, generator, LATENT, encoder_options=arm.options)
-    history = model.fit(train, settings, progress=False).history
-    return _Run(model, history[-1]["seconds"] - history[0]["seconds"])
+    return fit_timed(model, train, config, steps)
 
 
 def _learns(arm: Arm, train: Sets) -> bool:
@@ -188,10 +175,11 @@ def _compete(
             grades = list(_grades(method, run.model, exam))
             if learns:
                 grades.append((method, "ms_per_step", 1000 * run.seconds / steps))
+            if first:
+                grades.append((*SECONDS, run.seconds))
             if thorough:
                 if learns and not first:
-                    fair = max(1, round(steps * gde.seconds / run.seconds))
-                    run = _fit(arm, generator, train, config, fair)
+                    run = _fit(arm, generator, train, config, run.steps_in(gde.seconds))
                 value = exam.grade(run.model.embed(exam.batch).z)
                 grades.append((method, "spearman_w2_equal_seconds", value))
             log(f"{method}: " + ", ".join(f"{k} {v:.4f}" for _, k, v in grades))
@@ -225,23 +213,15 @@ def bench(
     judged = chosen_from(TASKS, tasks)
     if quick:
         judged = {name: replace(task, sets=40, truth=200) for name, task in judged.items()}
-    rows: list[dict[str, Any]] = []
-    for name, task in judged.items():
-        scores: dict[tuple[str, str], list[float]] = {}
-        seconds = []
-        settings = config.model_copy(update={"context": (config.context[0], task.points)})
-        for seed in range(seeds):
-            began = time.perf_counter()
-            log(f"{name}, seed {seed}: drawing sets, and measuring W2 where it has no formula")
-            exam, train = task.exam(seed), task.training_sets(train_sets, seed)
-            if exam.agreement is not None:
-                log(f"{name}, seed {seed}: two measurements of W2 agree to {exam.agreement:.3f}")
-            own = settings.model_copy(update={"seed": seed})
-            for method, metric, value in _compete(exam, train, own, name in THOROUGH, log):
-                scores.setdefault((method, metric), []).append(value)
-            log(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s")
-            seconds.append(scores["gde", "ms_per_step"][-1] * config.steps / 1000)
-        rows += rows_over_seeds(name, scores, seconds)
+
+    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
+        exam, train = task.exam(seed), task.training_sets(train_sets, seed)
+        if exam.agreement is not None:
+            log(f"{name}, seed {seed}: two measurements of W2 agree to {exam.agreement:.3f}")
+        own = {"seed": seed, "context": (config.context[0], task.points)}
+        yield from _compete(exam, train, config.model_copy(update=own), name in THOROUGH, log)
+
+    rows = measured_rows(judged, seeds, measure, log)
     return {
         "bench": "encoders",
         "environment": environment(),

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from distembed.divergences.bures import bures_w2
 from distembed.divergences.energy import Energy
 from distembed.evaluation import BASELINES
 from distembed.evaluation.metrics import spearman
-from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
+from distembed.evaluation.seeds import SECONDS, Score, chosen_from, environment, measured_rows
 from distembed.geometry.distance import latent_distances
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
@@ -47,9 +47,6 @@ CONFIG = TrainConfig(steps=2000, context=(16, 1024), every=250, validation=0.02,
 LATENT, TRAIN_SETS = 32, 20_000
 COSTLY = ("ot", "ot_standardised")
 """Baselines that would take hours over 79,800 pairs."""
-
-Score = tuple[str, str, float]
-"""Method, metric, value."""
 
 
 @dataclass(frozen=True)
@@ -163,33 +160,29 @@ def bench(
     """
     config = CONFIG.model_copy(update={"steps": 300, "every": 100}) if quick else CONFIG
     train_sets, few = (2000, 40) if quick else (TRAIN_SETS, 0)
-    rows: list[dict[str, Any]] = []
-    held_out = {}
-    for name, task in chosen_from(TASKS, tasks).items():
-        held_out[name] = few or task.sets
-        scores: dict[tuple[str, str], list[float]] = {}
-        seconds = []
-        for seed in range(seeds):
-            log(f"{name}, seed {seed}: training")
-            began = time.perf_counter()
-            train = task.prior(train_sets, CONFIG.context[1], seed)
-            test = task.prior(held_out[name], task.points, 1_000_000 + seed)
-            settings = config.model_copy(update={"seed": seed})
-            model = GDE(latent=LATENT).fit(train, settings)
-            seconds.append(time.perf_counter() - began)
-            log(f"{name}, seed {seed}: measuring")
-            for method, metric, value in task.score(model, test):
-                scores.setdefault((method, metric), []).append(value)
-            found = " ".join(f"{k} {v[-1]:.4f}" for (m, k), v in scores.items() if m == "gde")
-            log(f"{name}, seed {seed}: {found} in {time.perf_counter() - began:.0f} s")
-        rows += rows_over_seeds(name, scores, seconds)
+    judged = {
+        name: replace(task, sets=few or task.sets)
+        for name, task in chosen_from(TASKS, tasks).items()
+    }
+
+    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
+        began = time.perf_counter()
+        train = task.prior(train_sets, CONFIG.context[1], seed)
+        model = GDE(latent=LATENT).fit(train, config.model_copy(update={"seed": seed}))
+        yield (*SECONDS, time.perf_counter() - began)
+        log(f"{name}, seed {seed}: measuring")
+        scores = list(task.score(model, task.prior(task.sets, task.points, 1_000_000 + seed)))
+        log(f"{name}: " + " ".join(f"{k} {v:.4f}" for m, k, v in scores if m == "gde"))
+        yield from scores
+
+    rows = measured_rows(judged, seeds, measure, log)
     return {
         "bench": "gaussian",
         "environment": environment(),
         "config": {
             "latent": LATENT,
             "train_sets": train_sets,
-            "held_out_sets": held_out,
+            "held_out_sets": {name: task.sets for name, task in judged.items()},
             "left_out": {"gaussian_2d": list(COSTLY)},
             **config.model_dump(mode="json", exclude={"seed"}),
         },

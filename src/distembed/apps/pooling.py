@@ -37,7 +37,7 @@ from distembed.data.wishart import inverse_wishart
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
 from distembed.encoders.statistics import Mean, Stages
-from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
+from distembed.evaluation.seeds import SECONDS, Score, chosen_from, environment, measured_rows
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
 from distembed.report.curves import Draw, log_log, panels
@@ -144,9 +144,6 @@ TASKS = {
     "mixture_2d": Task(_mixture_2d, _to_fresh, 10),
 }
 
-Score = tuple[str, str, float]
-"""Method, metric, value."""
-
 
 def _drift(z: np.ndarray, reference: np.ndarray) -> float:
     spread = reference.astype(np.float64).var(0, ddof=1).sum()
@@ -224,30 +221,25 @@ def bench(
     if quick:
         config = CONFIG.model_copy(update={"steps": 60, "every": 60, "warmup": 12})
         judged = {k: replace(t, sets=max(5, t.sets // 4), drawn=300) for k, t in judged.items()}
-    rows: list[dict[str, Any]] = []
-    for name, task in judged.items():
-        scores: dict[tuple[str, str], list[float]] = {}
-        seconds = []
-        for seed in range(seeds):
-            exam, train = _Exam.of(task, seed), task.prior(TRAIN_SETS, seed)
-            settings = config.model_copy(update={"seed": seed})
-            found = list(exam.beside())
-            for method, (encoder, options) in METHODS.items():
-                began = time.perf_counter()
-                model = GDE(encoder, latent=LATENT, encoder_options=options)
-                model.fit(train, settings, progress=False)
-                if method == "gde":
-                    seconds.append(time.perf_counter() - began)
-                own = list(exam.grades(method, model))
-                said = ", ".join(f"{k} {v:.3g}" for _, k, v in own)
-                log(f"{name}, seed {seed}, {method}: {said}; {time.perf_counter() - began:.0f} s")
-                found += own
-            for method, metric, value in found:
-                scores.setdefault((method, metric), []).append(value)
-        rows += rows_over_seeds(name, scores, seconds)
-        if plots is not None:
-            path = panels(plots / f"pooling_{name}.svg", _figure(rows, name))
-            log(f"wrote {path}")
+
+    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
+        exam, train = _Exam.of(task, seed), task.prior(TRAIN_SETS, seed)
+        settings = config.model_copy(update={"seed": seed})
+        yield from exam.beside()
+        for method, (encoder, options) in METHODS.items():
+            began = time.perf_counter()
+            model = GDE(encoder, latent=LATENT, encoder_options=options)
+            model.fit(train, settings, progress=False)
+            if method == "gde":
+                yield (*SECONDS, time.perf_counter() - began)
+            own = list(exam.grades(method, model))
+            log(f"{name}, {method}: " + ", ".join(f"{k} {v:.3g}" for _, k, v in own))
+            yield from own
+
+    rows = measured_rows(judged, seeds, measure, log)
+    if plots is not None:
+        for name in judged:
+            log(f"wrote {panels(plots / f'pooling_{name}.svg', _figure(rows, name))}")
     return {
         "bench": "pooling",
         "environment": environment(),

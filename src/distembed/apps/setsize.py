@@ -29,7 +29,7 @@ from distembed.batch import SetBatch
 from distembed.data.synthetic import Gaussians
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
-from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
+from distembed.evaluation.seeds import SECONDS, Score, chosen_from, environment, measured_rows
 from distembed.model import GDE
 from distembed.nn.per_set import moments_per_set
 from distembed.protocols import Collection
@@ -47,9 +47,6 @@ __all__ = ["TASKS", "Task", "bench"]
 CONFIG = TrainConfig(steps=800, every=200, patience=0, validation=0.02)
 """The defaults but for a schedule of fixed length."""
 LATENT, SIZES, AT_ONCE = 32, (10, 50, 100, 500, 5_000), 20
-
-Score = tuple[str, str, float]
-"""Method, metric, value."""
 
 
 class Truth(Protocol):
@@ -212,24 +209,23 @@ def bench(
     chosen = chosen_from(TASKS, tasks)
     few = {"steps": 200, "every": 200, "warmup": 40}
     config = CONFIG.model_copy(update=few) if quick else CONFIG
-    rows: list[dict[str, Any]] = []
-    for name, task in chosen.items():
-        scores: dict[tuple[str, str], list[float]] = {}
-        seconds = []
-        for seed in range(seeds):
-            train, truth = task.prior(seed)
-            began = time.perf_counter()
-            settings = config.model_copy(update={"seed": seed})
-            model = GDE(latent=LATENT).fit(train, settings, progress=False)
-            seconds.append(time.perf_counter() - began)
-            clouds: dict[int, np.ndarray] = {}
-            for method, metric, value in _examine(model, task, truth, seed, clouds):
-                scores.setdefault((method, metric), []).append(value)
-            said = ", ".join(f"{k} {v[-1]:.3g}" for (m, k), v in scores.items() if m == "gde")
-            log(f"{name}, seed {seed}: {said}; {time.perf_counter() - began:.0f} s")
-        rows += rows_over_seeds(name, scores, seconds)
-        if plots is not None:
-            draws = [*_lines(rows, name), _Clouds.of(clouds).draw]
+    clouds: dict[str, dict[int, np.ndarray]] = {}
+
+    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
+        train, truth = task.prior(seed)
+        began = time.perf_counter()
+        settings = config.model_copy(update={"seed": seed})
+        model = GDE(latent=LATENT).fit(train, settings, progress=False)
+        yield (*SECONDS, time.perf_counter() - began)
+        clouds[name] = {}
+        scores = list(_examine(model, task, truth, seed, clouds[name]))
+        log(f"{name}: " + ", ".join(f"{k} {v:.3g}" for m, k, v in scores if m == "gde"))
+        yield from scores
+
+    rows = measured_rows(chosen, seeds, measure, log)
+    if plots is not None:
+        for name in chosen:
+            draws = [*_lines(rows, name), _Clouds.of(clouds[name]).draw]
             log(f"wrote {panels(plots / f'setsize_{name}.svg', draws)}")
     return {
         "bench": "setsize",
