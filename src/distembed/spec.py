@@ -15,7 +15,7 @@ from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
 from distembed.network import Network
 from distembed.protocols import Objective
-from distembed.registry import Family, build
+from distembed.registry import Family, build, lookup
 
 __all__ = ["MemberSpec", "Spec"]
 
@@ -53,9 +53,16 @@ class Spec:
             )
 
     def resolved(self, features: Sequence[str] | None) -> Spec:
-        """Replace `auto`: features with names have units of their own, others share one."""
+        """Replace `auto`: features with names have units of their own, others share one.
+
+        Counts and classes stay as they are where the generator's likelihood is one of them.
+        """
         if self.transform != "auto":
             return self
+        if isinstance(self.generator, str):
+            takes_raw = getattr(lookup(GENERATORS, self.generator, "generator"), "takes_raw", None)
+            if takes_raw is not None and takes_raw(**self.generator_options):
+                return replace(self, transform=[])
         over = "all" if features is None else "feature"
         return replace(self, transform=[{"name": "standardise", "over": over}])
 

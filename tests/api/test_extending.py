@@ -1,4 +1,4 @@
-"""The guide for a new encoder, walked as it is written, in a package of its own."""
+"""The guide for new members, walked as it is written, in files of its own."""
 
 import os
 import re
@@ -11,9 +11,14 @@ GUIDE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 def test_the_guide_works(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
-    encoder, *use = blocks
-    assert encoder.startswith("# soft_histogram.py\n")
-    (tmp_path / "soft_histogram.py").write_text(encoder)
+    use = []
+    for block in blocks:
+        # a block that begins with the name of a file is that file
+        if name := re.match(r"# (\w+\.py)\n", block):
+            (tmp_path / name[1]).write_text(block)
+        else:
+            use.append(block)
+    assert {file.name for file in tmp_path.iterdir()} == {"soft_histogram.py", "laplace.py"}
     member = """
 from distembed.encoders import ENCODERS
 from distembed.encoders.streaming import embed_chunks
@@ -27,10 +32,13 @@ batch = de.SetBatch.from_list(sets[:1])
 encoder = model.network.encoder.requires_grad_(False)
 assert np.allclose(embed_chunks(encoder, lambda: [batch]), encoder(batch))
 """
-    (tmp_path / "use.py").write_text("\n".join([*use, member]))
+    # the member is of the encoder, and the generator comes after it
+    (tmp_path / "use.py").write_text("\n".join([*use[:2], member, *use[2:]]))
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "use.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "SoftHistogram passes" in done.stdout
+    assert "Laplace passes" in done.stdout
+    assert "(4, 3)" in done.stdout

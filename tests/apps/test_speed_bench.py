@@ -36,7 +36,7 @@ def test_the_record(tiny, monkeypatch):
             assert ratios == set(ARMS)
     assert {k for _, m, k in cells if m == "induced"} >= {"us_per_atom_m10", "us_per_atom_m100"}
     assert ("100 atoms in all", "induced", "largest_over_smallest") in cells
-    assert ("embed 10 x 10", "gde", "seconds") in cells
+    assert ("embed 10 x 10", "gde", "embed_seconds") in cells
     assert ("bfloat16 over float32", "deepsets", "training_gain") in cells
     json.dumps(result, allow_nan=False)
     assert "| padded |" in tabulate([result])
@@ -47,9 +47,9 @@ def test_threads_are_set_and_given_back(tiny, monkeypatch):
 
     def part(*_):
         seen.append(torch.get_num_threads())
-        yield "gde", "seconds", 1.0
+        yield "gde", "forward", 1.0
 
-    for name in ("_race", "_growth", "_embedding"):
+    for name in ("_race", "_growth", "_embedding", "race_of_samplers"):
         monkeypatch.setattr(speed, name, part)
     result = speed.bench(seeds=2, threads=before + 1, log=lambda _: None)
     assert set(seen) == {before + 1}
@@ -89,3 +89,9 @@ def test_every_trainable_encoder_runs():
 def test_an_unknown_part_is_refused():
     with pytest.raises(ValueError, match=r"no part 'x'; there are: encoders"):
         speed.bench(tasks=["x"], log=print)
+
+
+def test_parts_are_chosen(tiny, monkeypatch):
+    monkeypatch.setattr(speed, "race_of_samplers", lambda *_: iter([("gde", "calls_to_own", 8.0)]))
+    result = speed.bench(seeds=1, tasks=["generators"], log=lambda _: None)
+    assert {r["task"] for r in result["rows"]} == {"samplers"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import energy_distance
 
-import distembed.divergences.energy as module
+import distembed.divergences.pairing as module
 from distembed.batch import SetBatch
 from distembed.divergences.energy import Energy
 

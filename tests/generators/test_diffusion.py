@@ -17,6 +17,7 @@ from generator_fakes import Known, Silent, zero
 from distembed.batch import SetBatch
 from distembed.generators.diffusion import Diffusion
 from distembed.rng import stream
+from distembed.testing import check_generator
 
 MEAN = 5.0
 
@@ -25,23 +26,32 @@ def exact(x, angle):
     return -angle.sin() * MEAN * torch.ones_like(x)
 
 
+FACTOR = {"v": lambda a: 1.0, "epsilon": torch.cos, "x": lambda a: -a.sin()}
+
+
+def predicts(prediction, scale=1.0, shift=0.0):
+    """The exact field plus a constant, as a network of that prediction would give it."""
+    return Known(lambda x, a: FACTOR[prediction](a) * (scale * exact(x, a) + shift))
+
+
 def diffusion(field, d=1, **options):
     made = Diffusion((d,), latent=2, **options)
     made.field, made.base.network, made.base.floor = field, Silent(), 0.0
     return made
 
 
-@pytest.mark.parametrize(("sampler", "calls"), [("deterministic", 32), ("ancestral", 100)])
-def test_the_exact_denoiser_keeps_the_mean(sampler, calls):
-    n = 60_000
-    made = diffusion(Known(exact), sampler=sampler, calls=calls)
+@pytest.mark.parametrize("prediction", FACTOR)
+@pytest.mark.parametrize(("sampler", "calls"), [("heun", 32), ("ddim", 8), ("ancestral", 100)])
+def test_the_exact_denoiser_keeps_the_mean(sampler, calls, prediction):
+    n = 60_000 if calls < 100 else 20_000
+    made = diffusion(predicts(prediction), sampler=sampler, calls=calls, prediction=prediction)
     x = made.sample(torch.zeros(2, 2), n, stream("draw"))
     assert made.field.calls == calls
-    # 0.3 % of 5 is 0.015, and the mean of 120,000 atoms has a standard error of 0.003
+    # 0.3 % of 5 is 0.015, and the mean of 40,000 atoms has a standard error of 0.005
     assert float(x.mean()) == pytest.approx(MEAN, rel=0.003)
 
 
-def test_the_deterministic_sampler_keeps_the_deviation():
+def test_heun_keeps_the_deviation():
     # the field of a shifted Gaussian does not depend on x: every atom moves by the same amount,
     # and the trapezoid rule errs by h^2 / 12 of the mean
     for calls in (2, 8, 32):
@@ -112,6 +122,74 @@ def test_the_loss_has_its_minimum_at_the_exact_field():
     # what is left of v has variance 1, the field a mean square of 12.5
     assert vertex == pytest.approx(1, abs=5 / math.sqrt(12.5 * n))
     assert curvature / 2 == pytest.approx(12.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("prediction", "gain"), [("v", 1 / 2), ("epsilon", 1 / 4), ("x", 3 / 4)])
+def test_predictions_share_a_scale_of_loss(prediction, gain):
+    # c = 1, alpha or -sigma and v = -sigma mu: the exact field gains E[c^2 sigma^2] mu^2 / E[c^2],
+    # and a constant error of d in v costs d^2 in every prediction
+    n = 100_000
+    batch = SetBatch.from_dense(MEAN + torch.randn(1, n, 1, generator=stream("x")))
+
+    def loss(field):
+        made = diffusion(field, prediction=prediction)
+        return float(made.loss(batch, torch.zeros(1, 2), stream("loss")))
+
+    nothing, right, wrong = (
+        loss(f) for f in (zero(), predicts(prediction), predicts(prediction, shift=2.0))
+    )
+    assert nothing - right == pytest.approx(gain * MEAN**2, rel=0.02)
+    # what is left of c v has variance at most 2 E[c^2] / E[c^2], and meets 2 * 2.0
+    assert wrong - right == pytest.approx(4.0, abs=5 * 4 * math.sqrt(2 / n))
+
+
+@pytest.mark.parametrize("prediction", FACTOR)
+def test_the_minimum_of_every_prediction_is_the_exact_field(prediction):
+    n = 40_000
+    batch = SetBatch.from_dense(MEAN + torch.randn(1, n, 1, generator=stream("x")))
+    losses = [
+        float(
+            diffusion(predicts(prediction, scale=c), prediction=prediction).loss(
+                batch, torch.zeros(1, 2), stream("loss")
+            )
+        )
+        for c in (0.0, 1.0, 2.0)
+    ]
+    vertex = 1 - (losses[2] - losses[0]) / (2 * (losses[0] - 2 * losses[1] + losses[2]))
+    # E[c^2 v^2] is 6.25 at least of variances of at most 1
+    assert vertex == pytest.approx(1, abs=5 / math.sqrt(6.25 * n))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "x"])
+def test_every_prediction_keeps_the_promises(prediction):
+    check_generator(Diffusion((5,), 3, prediction=prediction), (5,), 3)
+
+
+@pytest.mark.parametrize("prediction", FACTOR)
+@pytest.mark.parametrize("sampler", ["heun", "ddim", "ancestral"])
+def test_a_network_of_noise_does_not_blow_up(prediction, sampler):
+    # an error of 0.1 in what is predicted is divided by as little as CLOSEST, at an end of time
+    rng = stream("errors")
+    made = diffusion(
+        Known(lambda x, a: 0.1 * torch.randn(x.shape, generator=rng)),
+        prediction=prediction,
+        sampler=sampler,
+    )
+    assert made.sample(torch.zeros(1, 2), 2000, stream("draw")).std() < 1.2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prediction": "score"}, "'v', 'epsilon', 'x'"),
+        ({"sampler": "euler"}, "'heun', 'ddim', 'ancestral'"),
+        ({"calls": 5}, "two network calls a step"),
+        ({"backbone": "gnn"}, "no backbone 'gnn'; there are: mlp, unet"),
+    ],
+)
+def test_names_that_are_not_known_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Diffusion((2,), latent=2, **options)
 
 
 def test_a_prepared_base_brings_the_units():

@@ -15,8 +15,10 @@ import torch
 from generator_fakes import Known, Silent, zero
 
 from distembed.batch import SetBatch
+from distembed.generators.coupling import POOL, matched
 from distembed.generators.flow import Flow
 from distembed.rng import stream
+from distembed.testing import check_generator
 
 
 def exact(s):
@@ -173,3 +175,78 @@ def test_images_come_back_as_images():
     made = Flow((1, 4, 4), latent=2)
     assert made.sample(torch.zeros(3, 2), 5, stream("draw")).shape == (3, 5, 1, 4, 4)
     assert np.isfinite(made.sample(torch.zeros(3, 2), 5, stream("draw")).numpy()).all()
+
+
+def test_matched_noise_of_one_dimension_is_sorted():
+    batch = SetBatch.from_dense(torch.randn(3, POOL, 1, generator=stream("x")))
+    e = matched(batch, batch.flat, stream("pool")).view(3, POOL)
+    u = batch.flat.view(3, POOL)
+    for b in range(3):  # as many atoms as points: each gets its own, in the same order
+        assert (e[b][u[b].argsort()].diff() > 0).all()
+
+
+def test_noise_is_matched_inside_one_set_only():
+    x = torch.randn(2, 20, 2, generator=stream("x"))
+    x[1] += 100
+    batch, moved = SetBatch.from_dense(x), SetBatch.from_dense(x + torch.tensor([[[0.0]], [[7]]]))
+    one, other = (matched(b, b.flat, stream("pool")).view(2, 20, 2) for b in (batch, moved))
+    torch.testing.assert_close(one[0], other[0])
+    # a set that is far away still starts from noise about zero
+    assert one[1].abs().max() < 6
+
+
+def test_matched_noise_is_standard_normal_under_the_weights():
+    sets = 400
+    x = torch.randn(30, 2, generator=stream("x")) * 2 + 1
+    w = torch.rand(30, generator=stream("w"))
+    w[:5] = 0
+    batch = SetBatch.from_list([x] * sets, [w] * sets)
+    e = matched(batch, batch.flat, stream("pool"))
+    mean, square = batch.mean(e), batch.mean(e.square())
+    for found, right in ((mean, 0.0), (square, 1.0)):
+        error = found.std(0) / math.sqrt(sets)
+        assert ((found.mean(0) - right).abs() / error).max() < 5
+    unweighted = e.view(sets, 30, 2)[:, 5:].mean(1)
+    assert unweighted.mean(0).abs().max() > 5 * unweighted.std() / math.sqrt(sets), (
+        "weights matter: equal ones would have been seen"
+    )
+
+
+def test_the_pool_does_not_grow_with_the_set():
+    # an atom in two halves meets the same coupling: promised for any generator
+    check_generator(Flow((2,), 3, coupling="ot"), (2,), 3)
+
+
+def test_straight_paths_are_straight():
+    made = flow(Known(lambda x, a: torch.full_like(x, 3.0)), coupling="ot", calls=2)
+    e = torch.randn(1, 50, 1, generator=stream("draw")) * base_scale(made)
+    x = made.sample(torch.zeros(1, 2), 50, stream("draw"))
+    torch.testing.assert_close(x - e, (3 * base_scale(made)).expand(1, 50, 1))
+
+
+def test_matched_pairs_are_shorter_and_pass_the_truth_on():
+    # u ~ N(m, 1): the line between matched points is a translation by m, which the loss knows
+    m, sets = 3.0, 50
+    batch = SetBatch.from_dense(m + torch.randn(sets, POOL, 1, generator=stream("x")))
+    left = {}
+    for coupling in ("independent", "ot"):
+        made = flow(Known(lambda x, a: torch.full_like(x, m)), coupling=coupling)
+        made.base.floor = 0.0
+        nll = made.base.negative_log_likelihood(batch, made.base(torch.zeros(sets, 2)))
+        gain = made.loss(batch, torch.zeros(sets, 2), stream("loss")) - nll
+        left[coupling] = float(gain.mean())
+    # |f - v|^2 - |v|^2 = m^2 - 2 m v, with v = m on average; an arc turns by cos and sin instead
+    assert left["ot"] == pytest.approx(-(m**2), abs=5 * 2 * m * math.sqrt(2 / (sets * POOL)))
+    assert left["independent"] == pytest.approx(m**2 - 2 * m * m * 2 / math.pi, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"coupling": "sinkhorn"}, "'independent', 'ot'"),
+        ({"backbone": "gnn"}, "no backbone 'gnn'; there are: mlp, unet"),
+    ],
+)
+def test_names_that_are_not_known_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Flow((2,), latent=2, **options)

@@ -67,23 +67,29 @@ def recovered(name, options, n=1000, **settings):
     return float(bures_w2(mean, cov, unseen.mean, unseen.cov).mean()), float(baseline.mean())
 
 
+RECOVERING = [name for name in GENERATORS if name != "wormhole"]
+"""A wormhole draws one fixed number of atoms, and starts from no Gaussian."""
+MODES = {"explicit": {"likelihood": "mixture"}}
+"""Options with which a generator can say more than a Gaussian."""
+
+
 # Half the baseline is 0.12; the floor, mean and covariance of 1000 atoms, is 0.06.
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", RECOVERING)
 def test_gaussians_are_recovered(name):
     found, baseline = recovered(name, {"width": 64}, steps=40, warmup=20, target=32)
     assert found < baseline / 2
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", RECOVERING)
 def test_a_generator_learns_what_its_base_cannot_say(name):
     # two narrow modes at c +- 1: a Gaussian of their moments is sqrt(2 - 2 sqrt(2 / pi)) away
     c = torch.linspace(-3, 3, 200, dtype=torch.float64)
     mean = torch.stack([c - 1, c + 1], 1)[:, :, None]
     cov = torch.full((200, 2, 1, 1), 0.01, dtype=torch.float64)
     sets = Mixtures(torch.ones(200, 2), mean, cov, seed=0)
-    options = {"width": 32, "depth": 2}
+    options = {"width": 32, "depth": 2} | MODES.get(name, {})
     told = trained(name, sets, c[:, None], options, steps=150, lr=1e-2, warmup=20, batch=16)
     x = told.generator.sample(told.z[::10], 1000, stream("draw"))
     truth = sets.batch(range(0, 200, 10), 1000, stream("truth")).x.view(20, 1000, 1)

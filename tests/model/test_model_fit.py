@@ -283,7 +283,7 @@ def test_bad_settings_are_refused(unnamed, settings, message):
     ("options", "message"),
     [
         ({"encoder": "transformer"}, "no encoder 'transformer'; there are: attention"),
-        ({"generator": "gan"}, "no generator 'gan'; there are: .*flow"),
+        ({"generator": "nf"}, "no generator 'nf'; there are: .*flow"),
         ({"encoder_options": {"heads": 3}}, "no option 'heads'; it takes: width"),
         ({"transform": ["log"]}, "log1p"),
     ],

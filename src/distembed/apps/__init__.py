@@ -21,8 +21,20 @@ BENCHES = {
         "distembed.apps.setsize:bench",
         "how reconstruction and the spread of z fall with the number of points",
     ),
+    "generators": Member(
+        "distembed.apps.generators:bench",
+        "every generator on families that are known, from Gaussians to rings and counts",
+    ),
+    "images": Member(
+        "distembed.apps.images:bench",
+        "generators of images, on scanned digits and on cells of a drug screen",
+    ),
+    "poisson": Member(
+        "distembed.apps.poisson:bench",
+        "P(X = 0) of a Poisson variable from 10 to 1,000 draws, beside Rao-Blackwell and Bayes",
+    ),
     "speed": Member(
         "distembed.apps.speed:bench",
-        "atoms a second of every encoder, beside a plain padded deep set",
+        "atoms a second of encoders, and network calls of samplers, beside plain ones",
     ),
 }

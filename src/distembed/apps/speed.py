@@ -11,6 +11,9 @@ Further rows: `induced` per atom from 10^3 to 10^5 atoms a set, all 10^5 atoms i
 one is linear cost); 1,000 sets of 1,000 atoms through `GDE.embed`; and what bfloat16 gains, where
 the processor has it. `attention` is quadratic: beyond 100 atoms it gets an eighth of the sets, and
 its time is still counted per atom.
+
+Part `generators`: network calls and seconds until a sampler is as good as it gets
+(`distembed.evaluation.solvers`).
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ from torch.nn import functional
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS
 from distembed.encoders.deepsets import DeepSets
-from distembed.evaluation.seeds import environment, rows_over_seeds
+from distembed.evaluation.seeds import SECONDS, Score, environment, measured_rows
+from distembed.evaluation.solvers import race_of_samplers
 from distembed.model import GDE
 from distembed.nn.precision import reduced_to
 from distembed.protocols import PreparedEncoder
@@ -40,7 +44,7 @@ from distembed.training.runtime import Runtime
 
 __all__ = ["ARMS", "PARTS", "Padded", "bench"]
 
-PARTS = ("encoders",)
+PARTS = ("encoders", "generators")
 D, LATENT, SETS, REPEATS = 16, 32, 64, 3
 SHAPES: Mapping[str, tuple[int, int, int]] = {
     "100 atoms": (100, 100, 5 * REPEATS),
@@ -62,9 +66,6 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """Encoder and options."""
 GROWTH, EMBEDDED = (1_000, 10_000, 100_000), 1_000
 """Sizes of a set for the cost of an atom; sets, and atoms of each, that a GDE embeds."""
-
-Score = tuple[str, str, float]
-"""Method, metric, value."""
 
 
 class Padded(nn.Module):
@@ -195,7 +196,7 @@ def _embedding(threads: int, seed: int) -> Iterator[Score]:
     settings = TrainConfig(steps=1, seed=seed, threads=threads)
     model = GDE(latent=LATENT).fit(_sets(40, 40, 64, rng), settings, progress=False)
     sets = _sets(EMBEDDED, EMBEDDED, EMBEDDED, rng)
-    yield "gde", "seconds", _seconds(lambda: model.embed(sets))
+    yield "gde", "embed_seconds", _seconds(lambda: model.embed(sets))
 
 
 def _bfloat16(sets: int, seed: int) -> Iterator[Score]:
@@ -248,25 +249,24 @@ def bench(
     if unknown := [name for name in tasks or () if name not in PARTS]:
         raise ValueError(f"There is no part {unknown[0]!r}; there are: {', '.join(PARTS)}.")
     count, sets = threads or min(2, os.cpu_count() or 1), SETS // 4 if quick else SETS
-    parts: dict[str, Callable[[int], Iterator[Score]]] = {
-        **{name: partial(_race, *shape, sets) for name, shape in SHAPES.items()},
-        f"{max(GROWTH)} atoms in all": _growth,
-        f"embed {EMBEDDED} x {EMBEDDED}": partial(_embedding, count),
-    }
-    if bfloat16 := _has_bfloat16():
-        parts["bfloat16 over float32"] = partial(_bfloat16, sets)
-    rows: list[dict[str, Any]] = []
+    parts: dict[str, Callable[[int], Iterator[Score]]] = {}
+    bfloat16 = _has_bfloat16()
+    if "encoders" in (tasks or PARTS):
+        parts |= {name: partial(_race, *shape, sets) for name, shape in SHAPES.items()}
+        parts[f"{max(GROWTH)} atoms in all"] = _growth
+        parts[f"embed {EMBEDDED} x {EMBEDDED}"] = partial(_embedding, count)
+        if bfloat16:
+            parts["bfloat16 over float32"] = partial(_bfloat16, sets)
+    if "generators" in (tasks or PARTS):
+        parts["samplers"] = partial(race_of_samplers, quick, count)
+
+    def measure(name: str, part: Callable[[int], Iterator[Score]], seed: int) -> Iterator[Score]:
+        began = time.perf_counter()
+        yield from part(seed)
+        yield (*SECONDS, time.perf_counter() - began)
+
     with Runtime.choose("cpu", threads=count).active():
-        for name, part in parts.items():
-            scores: dict[tuple[str, str], list[float]] = {}
-            seconds = []
-            for seed in range(seeds):
-                began = time.perf_counter()
-                for method, metric, value in part(seed):
-                    scores.setdefault((method, metric), []).append(value)
-                seconds.append(time.perf_counter() - began)
-                log(f"{name}, seed {seed}: {seconds[-1]:.0f} s")
-            rows += rows_over_seeds(name, scores, seconds)
+        rows = measured_rows(parts, seeds, measure, log)
         place = environment()
     return {
         "bench": "speed",

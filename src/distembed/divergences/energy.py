@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.divergences.pairing import aligned, pieces
+from distembed.divergences.pairing import aligned, expected, points
 
 __all__ = ["Energy"]
-
-_NUMBERS = 2**22  # distances held at a time, so that memory stays bounded
 
 
 @dataclass(frozen=True)
@@ -40,22 +38,11 @@ class Energy:
         """Compare set by set, `(B,)`, in the type of the atoms."""
         dtype = aligned(a, b)
         values = [
-            2 * _expected(x, u, y, v) - _expected(x, u, x, u) - _expected(y, v, y, v)
-            for (x, u), (y, v) in zip(_sets(a), _sets(b), strict=True)
+            2 * expected(_same, p, q) - expected(_same, p, p) - expected(_same, q, q)
+            for p, q in zip(points(a), points(b), strict=True)
         ]
         return torch.stack(values).clamp_min(0).to(dtype)
 
 
-def _sets(batch: SetBatch) -> list[tuple[Tensor, Tensor]]:
-    """Atoms and weights of each set, in float64."""
-    atoms = pieces(batch, batch.flat.double())
-    weights = pieces(batch, batch.w.double())
-    return [(x, w / w.sum()) for x, w in zip(atoms, weights, strict=True)]
-
-
-def _expected(x: Tensor, u: Tensor, y: Tensor, v: Tensor) -> Tensor:
-    """Weighted mean of |x - y| over all pairs."""
-    rows = max(1, _NUMBERS // len(y))
-    starts = range(0, len(x), rows)
-    parts = [u[i : i + rows] @ torch.cdist(x[i : i + rows], y) @ v for i in starts]
-    return torch.stack(parts).sum()
+def _same(distance: Tensor) -> Tensor:
+    return distance

@@ -24,7 +24,7 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.divergences.pairing import aligned, pieces, root
 
-__all__ = ["ExactW2", "pairwise_w2"]
+__all__ = ["ExactW2", "Plan", "optimal_plan", "pairwise_w2"]
 
 _ITERATIONS = 10_000_000
 
@@ -75,7 +75,9 @@ class _Points(NamedTuple):
     w: np.ndarray
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
+    """Positive entries of a coupling."""
+
     rows: np.ndarray
     columns: np.ndarray
     mass: np.ndarray
@@ -88,7 +90,7 @@ def _distances(
     xs, ys = (pieces(s, s.x.flatten(1).to(dtype)) for s in (a, b))
     left, right = _points(xs, a), _points(ys, b)
 
-    def plan(pair: tuple[int, int]) -> _Plan:
+    def plan(pair: tuple[int, int]) -> Plan:
         return _optimal_plan(left[pair[0]], right[pair[1]])
 
     # the solver releases the GIL, so threads are enough
@@ -101,21 +103,32 @@ def _distances(
     return root(torch.cat(squared))
 
 
-def _optimal_plan(a: _Points, b: _Points, iterations: int = _ITERATIONS) -> _Plan:
+def _optimal_plan(a: _Points, b: _Points, iterations: int = _ITERATIONS) -> Plan:
     """Return the positive entries of an optimal coupling."""
-    from ot.lp import emd
-
     centre = a.x.mean(0)
     x, y = a.x - centre, b.x - centre
     cost = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
-    plan, log = emd(a.w, b.w, cost, numItermax=iterations, log=True)
+    return optimal_plan(a.w, b.w, cost, iterations)
+
+
+def optimal_plan(
+    u: np.ndarray, v: np.ndarray, cost: np.ndarray, iterations: int = _ITERATIONS
+) -> Plan:
+    """Return the positive entries of the coupling of weights u and v of the least cost.
+
+    Raises:
+        ValueError: If the solver did not converge.
+    """
+    from ot.lp import emd
+
+    plan, log = emd(u, v, cost, numItermax=iterations, log=True)
     if log["result_code"] != 1:
         raise ValueError(
-            f"The exact optimal transport of {len(x)} and {len(y)} atoms did not converge: "
+            f"The exact optimal transport of {len(u)} and {len(v)} atoms did not converge: "
             f"{log['warning']}. Compare subsamples, or use the sliced distance."
         )
     rows, columns = plan.nonzero()
-    return _Plan(rows, columns, plan[rows, columns])
+    return Plan(rows, columns, plan[rows, columns])
 
 
 def _points(atoms: list[Tensor], batch: SetBatch) -> list[_Points]:

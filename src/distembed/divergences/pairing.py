@@ -1,15 +1,27 @@
-"""How every divergence pairs the sets of two batches."""
+"""How every divergence pairs the sets of two batches, and the atoms of two sets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from distembed.batch import SetBatch
 
-__all__ = ["aligned", "pieces", "root"]
+__all__ = ["Points", "aligned", "expected", "pieces", "points", "root"]
+
+_NUMBERS = 2**22  # distances held at a time, so that memory stays bounded
+
+
+class Points(NamedTuple):
+    """Atoms `(m, D)` of one set and their weights `(m,)`, in float64."""
+
+    x: Tensor
+    w: Tensor
 
 
 def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
@@ -31,6 +43,30 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
 def pieces(batch: SetBatch, h: Tensor) -> list[Tensor]:
     """Cut `h (N, *H)` into the rows of each set, B views."""
     return [h[first:last] for first, last in pairwise(batch.offsets.tolist())]
+
+
+def points(batch: SetBatch) -> list[Points]:
+    """Return each set by itself, its weights normalised."""
+    atoms = pieces(batch, batch.flat.double())
+    weights = pieces(batch, batch.w.double())
+    return [Points(x, w / w.sum()) for x, w in zip(atoms, weights, strict=True)]
+
+
+def expected(score: Callable[[Tensor], Tensor], p: Points, q: Points) -> Tensor:
+    """Return the weighted mean of score(|x - y|) over all pairs of atoms.
+
+    Blocks of pairs are computed again for the gradient, so that memory stays bounded there too.
+    """
+
+    def block(x: Tensor, u: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        return u @ score(torch.cdist(x, y)) @ v
+
+    rows = max(1, _NUMBERS // len(q.x))
+    parts = list(zip(p.x.split(rows), p.w.split(rows), strict=True))
+    if len(parts) == 1:
+        return block(*p, *q)
+    sums = [checkpoint(block, *part, *q, use_reentrant=False) for part in parts]
+    return torch.stack(sums).sum()
 
 
 def root(squared: Tensor) -> Tensor:

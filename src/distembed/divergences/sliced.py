@@ -11,6 +11,8 @@ SW_2 by |delta| / sqrt(D), and SW_2 <= W_2 / sqrt(D).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,20 +22,25 @@ from distembed.batch import SetBatch
 from distembed.divergences.pairing import aligned, pieces, root
 from distembed.rng import stream
 
-__all__ = ["SlicedW2", "directions", "squared_w2_line"]
+__all__ = ["SlicedW2", "directions", "squared_w2_along", "squared_w2_line"]
 
 _NUMBERS = 2**24  # projected at a time, so that memory stays bounded
 
 
 @dataclass(frozen=True)
 class SlicedW2:
-    """Sliced W2 between the b-th sets of two batches, over fixed random directions.
+    """Sliced W2 between the b-th sets of two batches, over directions that stay the same.
 
     Differentiable in the atoms and in the weights. On the line it is W2 itself.
 
     Args:
-        projections: Number of directions K.
-        seed: Seed of the directions.
+        projections: Number of random directions K.
+        seed: Seed of the random directions.
+        along: The directions themselves in place of random ones, K vectors of D numbers of any
+            length, such as the axes that matter.
+
+    Raises:
+        ValueError: If there is no direction, or one has no length.
 
     Example:
         >>> a = SetBatch.from_list([[[0.0], [1.0]]])
@@ -44,21 +51,35 @@ class SlicedW2:
 
     projections: int = 128
     seed: int = 0
+    along: Sequence[Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
-        if self.projections < 1:
+        if self.projections < 1 or (self.along is not None and not len(self.along)):
             raise ValueError(f"projections = {self.projections}; at least one is needed.")
+        if self.along is not None and not all(0 < math.hypot(*v) < math.inf for v in self.along):
+            raise ValueError("A direction in `along` is zero or not finite; it has no direction.")
 
     def __call__(self, a: SetBatch, b: SetBatch) -> Tensor:
         """Compare set by set, `(B,)`, in the type of the atoms."""
         dtype = aligned(a, b)
         x, y = a.x.flatten(1).to(dtype), b.x.flatten(1).to(dtype)
-        theta = directions(x.shape[1], self.projections, self.seed).to(x)
+        theta = self._directions(x.shape[1]).to(x)
         k = theta.shape[1]
         width = max(1, _NUMBERS // (len(x) + len(y)))
         blocks = (theta[:, i : i + width] for i in range(0, k, width))
-        parts = [_squared(a, b, x @ block, y @ block).sum(1) for block in blocks]
+        parts = [squared_w2_along(a, b, x @ block, y @ block).sum(1) for block in blocks]
         return root(torch.stack(parts).sum(0) / k)
+
+    def _directions(self, d: int) -> Tensor:
+        if self.along is None:
+            return directions(d, self.projections, self.seed)
+        if any(len(v) != d for v in self.along):
+            raise ValueError(
+                f"A direction in `along` has {len(self.along[0])} numbers and an atom {d}; the "
+                "distance is taken along vectors of the space of the (flattened) atoms."
+            )
+        theta = torch.tensor([[float(t) for t in v] for v in self.along], dtype=torch.float64)
+        return nn.functional.normalize(theta.T, dim=0)
 
 
 def directions(d: int, k: int, seed: int) -> Tensor:
@@ -89,8 +110,8 @@ def squared_w2_line(x: Tensor, u: Tensor, y: Tensor, v: Tensor) -> Tensor:
     return (steps.to(gap.dtype) * gap**2).sum(-1)
 
 
-def _squared(a: SetBatch, b: SetBatch, x: Tensor, y: Tensor) -> Tensor:
-    """Squared W2 along each direction, from `(N, K)` projections to `(B, K)`."""
+def squared_w2_along(a: SetBatch, b: SetBatch, x: Tensor, y: Tensor) -> Tensor:
+    """Return the squared W2 along each direction, from `(N, K)` projections to `(B, K)`."""
     m, n = a.equal, b.equal
     if m is not None and m == n:
         # equal weights on both sides: the k-th smallest goes to the k-th smallest

@@ -11,6 +11,26 @@ GENERATORS = {
     ),
     "diffusion": Member(
         "distembed.generators.diffusion:Diffusion",
-        "variance-preserving diffusion with zero terminal signal, ancestral or deterministic",
+        "variance-preserving diffusion with zero terminal signal, three samplers, guidance",
+    ),
+    "explicit": Member(
+        "distembed.generators.explicit:Explicit",
+        "a density: Gaussian, mixture, spline flow, counts or classes, by exact likelihood",
+    ),
+    "vae": Member(
+        "distembed.generators.vae:VAE",
+        "a latent of every atom, and noise of observation by a likelihood that is named",
+    ),
+    "gan": Member(
+        "distembed.generators.gan:GAN",
+        "noise through a network against a critic, relativistic with gradient penalties",
+    ),
+    "implicit": Member(
+        "distembed.generators.implicit:Implicit",
+        "noise through a network, trained by a divergence",
+    ),
+    "wormhole": Member(
+        "distembed.generators.wormhole:Wormhole",
+        "the fixed-size decoder of Wasserstein Wormhole, a baseline",
     ),
 }

@@ -31,8 +31,13 @@ class _Sqrtm(torch.autograd.Function):
         roots, vectors = ctx.saved_tensors
         inner = vectors.mT @ (grad + grad.mT) / 2 @ vectors
         total = roots.unsqueeze(-1) + roots.unsqueeze(-2)
-        smallest = torch.finfo(roots.dtype).tiny
-        derivative: Tensor = vectors @ (inner / total.clamp_min(smallest)) @ vectors.mT
+        # atoms cannot move a covariance within its null space to first order, so nothing is lost
+        # there; a division would return infinity
+        largest = roots.amax(-1)[..., None, None]
+        cut = 4 * torch.finfo(roots.dtype).eps ** 0.5 * largest
+        seen = total > cut
+        inner = torch.where(seen, inner / torch.where(seen, total, 1), 0)
+        derivative: Tensor = vectors @ inner @ vectors.mT
         return derivative
 
 

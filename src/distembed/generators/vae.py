@@ -1,0 +1,147 @@
+r"""A conditional variational autoencoder that draws its observation noise.
+
+Each atom has a latent a of its own, $p(x | z) = \int p(x | a, z) N(a; 0, I)\,da$, with a decoder
+$p(x | a, z)$ that is a likelihood by name and an encoder $q(a | x, z) = N(m, diag\,s^2)$. The loss
+is the negative evidence bound (Kingma and Welling, 2014, eq. 3 and 10; Sohn et al., 2015),
+
+    -E_q log p(x | a, z) + sum_k (m_k^2 + s_k^2 - 1 - log s_k^2) / 2,
+
+in nats over D, with no weight on either term: the noise of the decoder is learned, which is what
+sets their balance (Rybkin et al., 2021). A sample is a draw of a *and* of $p(x | a, z)$. The mean
+of the decoder in its place lacks the variance that the noise explains, all of it if a is not used.
+
+With `gaussian` noise atoms are residuals u of the conditional Gaussian base, and the decoder
+starts as N(0, I) whatever a says. Other likelihoods take raw atoms, in logarithms on their way
+into the encoder if they are counts, and the decoder starts from what fits the atoms of a set: an
+affine map of z, a ridge regression on what `Likelihood.start` says of each training set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from distembed.batch import SetBatch
+from distembed.generators.base import ConditionalGaussian
+from distembed.generators.likelihoods import LIKELIHOODS
+from distembed.generators.likelihoods.base import Likelihood
+from distembed.nn.conditional import ConditionalNet
+from distembed.nn.mlp import shrink
+from distembed.nn.ridge import ridge
+from distembed.registry import build
+
+__all__ = ["VAE"]
+
+_LARGEST = 8.0  # absolute logarithm of a deviation of q
+
+
+class VAE(nn.Module):
+    """Conditional variational autoencoder: one network call a draw, and a bound on log p(x | z).
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        width: Width of the encoder and of the decoder.
+        depth: Their number of residual blocks.
+        hidden: Dimension of the latent of an atom; D up to 32 where left out.
+        likelihood: Distribution of an atom given its latent, a name of `LIKELIHOODS`.
+
+    Raises:
+        ValueError: If `hidden` is below 1 or the likelihood is unknown.
+
+    Example:
+        >>> vae = VAE((2,), latent=4)
+        >>> vae.sample(torch.zeros(3, 4), 5, torch.Generator()).shape
+        torch.Size([3, 5, 2])
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        latent: int,
+        width: int = 128,
+        depth: int = 3,
+        hidden: int | None = None,
+        likelihood: str = "gaussian",
+    ) -> None:
+        super().__init__()
+        dim = math.prod(event_shape)
+        hidden = min(dim, 32) if hidden is None else hidden
+        if hidden < 1:
+            raise ValueError(
+                f"hidden = {hidden}; an atom needs a latent of at least one number. Leave it out "
+                "for one a feature."
+            )
+        self.event_shape, self.hidden = tuple(event_shape), hidden
+        self.likelihood = cast(
+            Likelihood, build(LIKELIHOODS, likelihood, "likelihood", dim, options={})
+        )
+        self.base = ConditionalGaussian(dim, latent, width) if likelihood == "gaussian" else None
+        self.encoder = ConditionalNet(dim, 2 * hidden, latent, width, depth)
+        self.decoder = ConditionalNet(hidden, self.likelihood.outputs, latent, width, depth)
+        for net in (self.encoder, self.decoder):
+            shrink(net.outputs, 0.1)
+        self.register_buffer("weight", torch.zeros(self.likelihood.outputs, latent))
+        self.register_buffer("bias", torch.zeros(self.likelihood.outputs))
+
+    @staticmethod
+    def takes_raw(likelihood: str = "gaussian", **_: object) -> bool:
+        """Whether data must come without transforms, given the options of the constructor."""
+        return likelihood != "gaussian"
+
+    def prepare(self, batch: SetBatch, z: Tensor) -> None:
+        """Start the base or, without one, the outputs of the decoder, from training sets."""
+        if self.base is not None:
+            return self.base.prepare(batch, z)
+        self.likelihood.check(batch.flat)
+        wanted = torch.stack([self.likelihood.start(batch[b]) for b in range(len(batch))])
+        fit = ridge(z, wanted, (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1))
+        self.weight.copy_(fit.weight.T)
+        self.bias.copy_(fit.bias)
+
+    def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
+        """Score each set: the negative evidence bound, and the likelihood of the base, `(B,)`.
+
+        Raises:
+            ValueError: If atoms are not of the kind that the likelihood is for.
+        """
+        if self.base is None:
+            self.likelihood.check(batch.flat)
+            return batch.mean(self._bound(batch.flat.to(z.dtype), batch, z, rng))
+        gaussian = self.base(z)
+        u = gaussian.whiten(batch).detach()
+        # less what N(0, I) scores: the sum is the bound on x itself, whatever the base
+        gain = self._bound(u, batch, z, rng) - (u.square().mean(1) + math.log(2 * math.pi)) / 2
+        return self.base.negative_log_likelihood(batch, gaussian) + batch.mean(gain)
+
+    @torch.no_grad()
+    def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
+        """Draw n atoms of each set, `(B, n, *event)`, with their observation noise."""
+        a = torch.randn(len(z), n, self.hidden, generator=rng, device=z.device)
+        x = self.likelihood.sample(self._decode(a, z, lambda v: v.unsqueeze(1)), rng)
+        drawn: Tensor = x if self.base is None else self.base(z).colour(x)
+        return drawn.reshape(len(z), n, *self.event_shape)
+
+    def _decode(self, a: Tensor, z: Tensor, expand: Callable[[Tensor], Tensor]) -> Tensor:
+        outputs: Tensor = self.decoder(a, z, expand)
+        return outputs + expand(torch.addmm(self.bias, z, self.weight.T))
+
+    def _bound(self, x: Tensor, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
+        """Negative evidence bound of each atom, nats a dimension, `(N,)`."""
+        seen = torch.log1p(x) if self.likelihood.counts else x
+        mean, log_sd = self.encoder(seen, z, batch.expand).chunk(2, 1)
+        # a far atom would otherwise overflow the exponential
+        log_sd = _LARGEST * torch.tanh(log_sd / _LARGEST)
+        e = torch.randn(mean.shape, generator=rng, device=x.device, dtype=x.dtype)
+        a = mean + log_sd.exp() * e
+        h = self._decode(a, z, batch.expand)
+        divergence = (mean.square() + (2 * log_sd).exp() - 1 - 2 * log_sd).sum(1) / 2
+        bound: Tensor = divergence - self.likelihood.log_prob(x, h)
+        return bound / x.shape[1]

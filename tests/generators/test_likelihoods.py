@@ -1,0 +1,223 @@
+"""Distributions of one atom: they sum to one, agree with scipy, and draw what they score."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from distembed.batch import SetBatch
+from distembed.generators.likelihoods import LIKELIHOODS
+from distembed.registry import build
+from distembed.rng import stream
+
+COUNTS = ["poisson", "negative_binomial", "zero_inflated_negative_binomial", "multinomial"]
+
+
+def make(name, dim, **options):
+    return build(LIKELIHOODS, name, "likelihood", dim, options=options)
+
+
+def outputs(likelihood, *rows, spread=0.6):
+    shape = (*rows, likelihood.outputs)
+    return spread * torch.randn(shape, dtype=torch.float64, generator=stream("h"))
+
+
+def support(name, dim):
+    """Every atom that is not beyond reach, `(A, D)`."""
+    if name == "categorical":
+        return torch.eye(dim, dtype=torch.float64)
+    highest = 1 if name == "bernoulli" else 400 if dim == 1 else 90
+    axis = torch.arange(highest + 1, dtype=torch.float64)
+    return torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize("name", [n for n in LIKELIHOODS if n != "gaussian"])
+def test_probabilities_sum_to_one_and_have_the_mean(name, dim):
+    if name == "categorical" and dim == 1:
+        dim = 4
+    likelihood = make(name, dim)
+    x = support(name, dim)
+    for h in outputs(likelihood, 5):
+        p = likelihood.log_prob(x, h).exp()
+        # what is beyond the enumerated counts is below 1e-7 for means and sizes of about one
+        assert float(p.sum()) == pytest.approx(1, abs=1e-6)
+        torch.testing.assert_close(p @ x, likelihood.mean(h), rtol=1e-5, atol=1e-6)
+
+
+def test_the_gaussian_integrates_to_one():
+    likelihood = make("gaussian", 1)
+    x = torch.linspace(-30, 30, 20_001, dtype=torch.float64)[:, None]
+    for h in outputs(likelihood, 5):
+        p = likelihood.log_prob(x, h).exp()
+        assert float(torch.trapezoid(p, x[:, 0])) == pytest.approx(1, abs=1e-10)
+
+
+def test_scipy_agrees():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.poisson(3.0, (50, 3))).double()
+    numbers = x - 2.5
+
+    def agree(found, expected):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+    p = make("poisson", 3)
+    h = outputs(p, 50)
+    agree(p.log_prob(x, h), stats.poisson.logpmf(x, h.exp()).sum(1))
+
+    g = make("gaussian", 3)
+    h = outputs(g, 50)
+    agree(g.log_prob(numbers, h), stats.norm.logpdf(numbers, h[:, :3], h[:, 3:].exp()).sum(1))
+
+    def nbinom(x, log_mean, log_size):
+        mean, size = log_mean.exp().numpy(), log_size.exp().numpy()
+        return stats.nbinom.logpmf(x, size, size / (size + mean))
+
+    n = make("negative_binomial", 3)
+    h = outputs(n, 50)
+    agree(n.log_prob(x, h), nbinom(x, h[:, :3], h[:, 3:]).sum(1))
+
+    z = make("zero_inflated_negative_binomial", 3)
+    h = outputs(z, 50)
+    extra = 1 / (1 + np.exp(-h[:, 6:].numpy()))
+    mixed = extra * (x.numpy() == 0) + (1 - extra) * np.exp(nbinom(x, h[:, :3], h[:, 3:6]))
+    agree(z.log_prob(x, h), np.log(mixed).sum(1))
+
+    m = make("multinomial", 3)
+    h = outputs(m, 50)
+    total = x.sum(1).numpy()
+    share = h[:, :3].softmax(1).numpy()
+    shared = stats.multinomial.logpmf(x.numpy(), total, share)
+    agree(m.log_prob(x, h), shared + nbinom(total, h[:, 3], h[:, 4]))
+
+
+def test_torch_agrees_on_classes():
+    b, c = make("bernoulli", 4), make("categorical", 4)
+    h = outputs(b, 30)
+    x = (torch.rand(30, 4, generator=stream("x")) < 0.5).double()
+    expected = torch.distributions.Bernoulli(logits=h).log_prob(x).sum(1)
+    torch.testing.assert_close(b.log_prob(x, h), expected)
+    one_hot = torch.eye(4, dtype=torch.float64)[torch.arange(30) % 4]
+    expected = torch.distributions.OneHotCategorical(logits=h).log_prob(one_hot)
+    torch.testing.assert_close(c.log_prob(one_hot, h), expected)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_samples_have_the_moments_of_the_density(name):
+    likelihood, n = make(name, 2), 40_000
+    h = outputs(likelihood, 1)
+    x = likelihood.sample(h.expand(n, -1), stream("draw"))
+    likelihood.check(x)
+    assert x.dtype == h.dtype
+    assert x.shape == (n, 2)
+    if name == "gaussian":
+        mean, second = h[0, :2], h[0, 2:].exp().square() + h[0, :2].square()
+    else:
+        atoms = support(name, 2)
+        p = likelihood.log_prob(atoms, h[0]).exp()
+        mean, second = p @ atoms, p @ atoms.square()
+        cross = float(p @ atoms.prod(1))
+        both = x.prod(1)
+        assert abs(float(both.mean()) - cross) <= 5 * float(both.std()) / math.sqrt(n) + 1e-12
+    for found, expected in ((x, mean), (x.square(), second)):
+        errors = (found.mean(0) - expected).abs() / (found.std(0) / math.sqrt(n))
+        assert errors.max() < 5
+    torch.testing.assert_close(x, likelihood.sample(h.expand(n, -1), stream("draw")))
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_every_number_of_a_sample_has_its_mean(name):
+    # of two categories the second takes what is left; of five, shares of what is left are taken
+    likelihood, n = make(name, 5), 40_000
+    h = outputs(likelihood, 1)
+    x = likelihood.sample(h.expand(n, -1), stream("draw"))
+    errors = (x.mean(0) - likelihood.mean(h)[0]).abs() / (x.std(0) / math.sqrt(n))
+    assert errors.max() < 5
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_gradients_are_those_of_differences(name):
+    likelihood = make(name, 3)
+    h = outputs(likelihood, 4)
+    x = likelihood.sample(h, stream("x"))
+    assert torch.autograd.gradcheck(lambda h: likelihood.log_prob(x, h), h.requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", COUNTS)
+def test_extremes_are_finite(name, dtype):
+    likelihood = make(name, 2)
+    atoms = torch.tensor([[0, 0], [0, 100_000], [100_000, 100_000], [1, 0]], dtype=dtype)
+    for level in (-1e4, -30.0, 0.0, 11.5, 1e4):
+        h = torch.full((4, likelihood.outputs), level, dtype=dtype, requires_grad=True)
+        found = likelihood.log_prob(atoms, h)
+        found.sum().backward()
+        assert found.isfinite().all()
+        assert found.dtype == dtype
+        assert h.grad.isfinite().all()
+        assert likelihood.mean(h).isfinite().all()
+        assert likelihood.sample(h.detach(), stream("draw")).isfinite().all()
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_rate_of_zero_counts_nothing(name):
+    likelihood = make(name, 2)
+    h = torch.full((likelihood.outputs,), -1e4, dtype=torch.float64)
+    if name == "multinomial":
+        h[:2] = 0
+    assert float(likelihood.log_prob(torch.zeros(2), h)) == pytest.approx(0, abs=1e-9)
+    assert not likelihood.sample(h.expand(100, -1), stream("draw")).any()
+
+
+def test_large_counts_keep_their_digits():
+    # lgamma(1e5) is a million, whose last digit in float32 is 0.06
+    h = torch.tensor([math.log(1e5)])
+    found = make("poisson", 1).log_prob(torch.tensor([1e5]), h)
+    expected = stats.poisson.logpmf(1e5, np.exp(np.float64(h.numpy())))
+    assert float(found) == pytest.approx(float(expected[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_start_fits_pooled_atoms(name):
+    likelihood = make(name, 3)
+    h = outputs(likelihood, 1)
+    x = likelihood.sample(h.expand(20_000, -1), stream("x"))
+    start = likelihood.start(SetBatch.from_dense(x.reshape(2, 10_000, 3)))
+    assert start.shape == (likelihood.outputs,)
+    nats = [float(-likelihood.log_prob(x, found).mean()) for found in (h[0], start)]
+    # by moments, a size is off by a few per cent and zeros are told from small sizes badly
+    assert nats[1] < nats[0] + (0.1 if "inflated" in name else 0.01)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_start_is_finite_on_constant_atoms(name):
+    likelihood = make(name, 3)
+    x = torch.zeros(2, 4, 3)
+    x[..., 0] = 1
+    assert likelihood.start(SetBatch.from_dense(x)).isfinite().all()
+
+
+def test_a_shared_deviation():
+    likelihood = make("gaussian", 3, shared=True)
+    h = outputs(likelihood, 5)
+    x = torch.randn(5, 3, dtype=torch.float64, generator=stream("x"))
+    expected = stats.norm.logpdf(x, h[:, :3], h[:, 3:].exp()).sum(1)
+    np.testing.assert_allclose(likelihood.log_prob(x, h), expected)
+
+
+@pytest.mark.parametrize("bad", [[1.0, -1.0], [0.5, 2.0]])
+@pytest.mark.parametrize("name", COUNTS)
+def test_what_is_no_count_is_refused(name, bad):
+    with pytest.raises(ValueError, match=r"(?s)met (-1|0\.5).*raw counts.*transform=\(\)"):
+        make(name, 2).check(torch.tensor([[0.0, 3.0], bad]))
+
+
+def test_what_is_no_class_is_refused():
+    with pytest.raises(ValueError, match=r"(?s)met 0\.25.*Threshold"):
+        make("bernoulli", 2).check(torch.tensor([[0.0, 0.25]]))
+    with pytest.raises(ValueError, match=r"(?s)atom \[1\.0, 1\.0\].*one_hot"):
+        make("categorical", 2).check(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    with pytest.raises(ValueError, match="two or more classes"):
+        make("categorical", 1)
