@@ -16,6 +16,7 @@ from distembed.batch import SetBatch
 from distembed.data.observations import Observations
 from distembed.rng import Rng
 from distembed.sets.draw import ranks, without_replacement
+from distembed.sets.split import split
 
 __all__ = ["Sets"]
 
@@ -253,8 +254,6 @@ class Sets:
 
         See `distembed.sets.split.split`, which this calls.
         """
-        from distembed.sets.split import split
-
         return split(self, test, rng=rng, stratify=stratify, group=group)
 
     def with_meta(self, columns: Mapping[str, Sequence[object] | np.ndarray]) -> Sets:

@@ -7,12 +7,16 @@ the test part: a random choice, and in proportion to every stratum.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
 from distembed.data.observations import refuse_unknown
 from distembed.rng import Rng, as_generator
-from distembed.sets.collection import Sets
+
+if TYPE_CHECKING:
+    from distembed.sets.collection import Sets
 
 __all__ = ["refuse_overlap", "split"]
 
