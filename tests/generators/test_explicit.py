@@ -170,14 +170,15 @@ def test_the_loss_is_the_cross_entropy(likelihood):
 
 
 def test_heads_start_from_what_each_set_says():
-    rate = torch.rand(200, 1, generator=stream("rate")) * 2
-    x = torch.poisson(rate.exp()[:, :, None].expand(-1, 400, 1), generator=stream("x"))
-    z = torch.cat([(rate - 1) * math.sqrt(3), torch.zeros(200, 2)], 1)
+    before = torch.rand(200, 1, generator=stream("rate")) * 2
+    rate = torch.nn.functional.softplus(before)
+    x = torch.poisson(rate[:, :, None].expand(-1, 400, 1), generator=stream("x"))
+    z = torch.cat([(before - 1) * math.sqrt(3), torch.zeros(200, 2)], 1)
     made = make(1, "poisson", moved=False)
     made.prepare(SetBatch.from_dense(x), z)
     found = made.density._outputs(z).detach()
-    # log of a mean of 400 counts of at least one: an error of 0.05 a set, of a line far less
-    assert (found - rate).abs().max() < 0.05
+    # a mean of 400 counts of about one: an error of 0.05 a set, of a line through 200 far less
+    assert (found - before).abs().max() < 0.05
 
 
 def test_reduced_precision_keeps_large_rates():
@@ -187,8 +188,8 @@ def test_reduced_precision_keeps_large_rates():
     with reduced_to(torch.bfloat16), torch.no_grad():
         h = made.density._outputs(z)
         assert made.loss(batch, z, stream("loss")).dtype == torch.float32
-    # the network says little at the start; in bfloat16 the sum would be off by 0.03
-    assert (h - math.log(1e5)).abs().max() < 5e-3
+    # the network says little at the start; in bfloat16 the sum would be off by hundreds
+    assert (h - 1e5).abs().max() < 1
 
 
 @pytest.mark.parametrize("likelihood", COUNTS)

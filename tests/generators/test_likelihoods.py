@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch.nn.functional import softplus
 
 from distembed.batch import SetBatch
 from distembed.generators.likelihoods import LIKELIHOODS
+from distembed.generators.likelihoods.counts import before, log_of
 from distembed.registry import build
 from distembed.rng import stream
 
@@ -65,14 +67,14 @@ def test_scipy_agrees():
 
     p = make("poisson", 3)
     h = outputs(p, 50)
-    agree(p.log_prob(x, h), stats.poisson.logpmf(x, h.exp()).sum(1))
+    agree(p.log_prob(x, h), stats.poisson.logpmf(x, softplus(h)).sum(1))
 
     g = make("gaussian", 3)
     h = outputs(g, 50)
     agree(g.log_prob(numbers, h), stats.norm.logpdf(numbers, h[:, :3], h[:, 3:].exp()).sum(1))
 
-    def nbinom(x, log_mean, log_size):
-        mean, size = log_mean.exp().numpy(), log_size.exp().numpy()
+    def nbinom(x, mean, log_size):
+        mean, size = softplus(mean).numpy(), log_size.exp().numpy()
         return stats.nbinom.logpmf(x, size, size / (size + mean))
 
     n = make("negative_binomial", 3)
@@ -173,10 +175,16 @@ def test_a_rate_of_zero_counts_nothing(name):
 
 def test_large_counts_keep_their_digits():
     # lgamma(1e5) is a million, whose last digit in float32 is 0.06
-    h = torch.tensor([math.log(1e5)])
-    found = make("poisson", 1).log_prob(torch.tensor([1e5]), h)
-    expected = stats.poisson.logpmf(1e5, np.exp(np.float64(h.numpy())))
-    assert float(found) == pytest.approx(float(expected[0]), rel=1e-6)
+    found = make("poisson", 1).log_prob(torch.tensor([1e5]), torch.tensor([1e5]))
+    assert float(found) == pytest.approx(float(stats.poisson.logpmf(1e5, 1e5)), rel=1e-6)
+
+
+def test_the_link_and_its_inverse():
+    log_mean = torch.linspace(-20, 15, 71, dtype=torch.float64)
+    torch.testing.assert_close(log_of(before(log_mean)), log_mean, rtol=0, atol=1e-9)
+    # linear for many counts, a logarithm for few
+    assert float(before(torch.tensor(1e4, dtype=torch.float64).log())) == pytest.approx(1e4)
+    assert float(before(torch.tensor(-20.0, dtype=torch.float64))) == pytest.approx(-20)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

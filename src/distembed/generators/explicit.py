@@ -38,7 +38,7 @@ __all__ = ["Explicit"]
 
 VECTORS = ("gaussian", "mixture", "flow")
 LEAST_UNIT = 0.05
-"""Least unit of an output: 5 % of a rate, as most outputs are logarithms."""
+"""Least unit of an output: 5 % of odds or of a size, a twentieth of a count."""
 
 
 class Density(Protocol):
@@ -203,7 +203,7 @@ class _Heads(nn.Module):
         fit = ridge(z, wanted, trust)
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
-        self.left_over.copy_(fit.error.clamp(LEAST_UNIT, 1))
+        self.left_over.copy_(fit.error.clamp_min(LEAST_UNIT))
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         self.likelihood.check(batch.flat[batch.w > 0])

@@ -1,11 +1,14 @@
 r"""Counts, independent given the outputs h of a network unless said otherwise.
 
-    Poisson        rate exp(a)                                    h = a
-    Negative       mean m = exp(a), size r = exp(b),              h = [a, b]
+    Poisson        rate s(a)                                      h = a
+    Negative       mean m = s(a), size r = exp(b),                h = [a, b]
       binomial     variance m + m^2 / r
     Zero-inflated  0 with probability sigmoid(c), else as above   h = [a, b, c]
-    Multinomial    total T ~ negative binomial of mean exp(b)     h = [a, b, c]
+    Multinomial    total T ~ negative binomial of mean s(b)       h = [a, b, c]
                    and size exp(c), then T draws of softmax(a)
+
+s(a) = log(1 + exp a): an embedding holds means almost linearly, and so should an output; near zero
+it is a logarithm.
 
 All are normalised: they sum to one over the counts. The total of a multinomial is part of the
 atom, and so it is predicted and not taken from data. Sums of log gamma at 10^5 counts cancel to a
@@ -19,19 +22,24 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.functional import logsigmoid
 
 from distembed.batch import SetBatch
-from distembed.generators.likelihoods.base import cut, first, log_of_mean, pooled, uniform
+from distembed.generators.likelihoods.base import LARGEST, cut, first, log_of_mean, pooled, uniform
 
 __all__ = [
     "Multinomial",
     "NegativeBinomial",
     "Poisson",
     "ZeroInflatedNegativeBinomial",
+    "before",
+    "log_of",
     "refuse_but_counts",
 ]
 
+MOST = 1e10
+"""Largest mean."""
 SIZES = 15.0
 """Largest logarithm of the size of a negative binomial, which is a Poisson distribution there."""
 
@@ -45,29 +53,29 @@ class Poisson:
 
     @property
     def outputs(self) -> int:
-        """Logarithms of rates."""
+        """Rates, before s."""
         return self.dim
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return nats, `(..., D), (..., P) -> (...)`."""
-        x, log_rate = x.double(), cut(h)
+        x, log_rate = x.double(), log_of(h)
         return (x * log_rate - log_rate.exp() - torch.lgamma(x + 1)).sum(-1).to(h.dtype)
 
     def sample(self, h: Tensor, rng: torch.Generator) -> Tensor:
         """Draw one atom for each row, `(..., P) -> (..., D)`."""
-        return torch.poisson(cut(h).exp(), generator=rng).to(h.dtype)
+        return torch.poisson(log_of(h).exp(), generator=rng).to(h.dtype)
 
     def mean(self, h: Tensor) -> Tensor:
         """Return the mean of an atom, `(..., P) -> (..., D)`."""
-        return cut(h).exp().to(h.dtype)
+        return log_of(h).exp().to(h.dtype)
 
     def check(self, x: Tensor) -> None:
         """Refuse what is not a count."""
         refuse_but_counts(x)
 
     def start(self, batch: SetBatch) -> Tensor:
-        """Return the logarithm of the mean of all atoms, `(P,)`."""
-        return log_of_mean(batch, batch.flat)
+        """Return the mean of all atoms before s, `(P,)`."""
+        return before(log_of_mean(batch, batch.flat))
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class NegativeBinomial:
 
     @property
     def outputs(self) -> int:
-        """Logarithms of means, then of sizes."""
+        """Means before s, then logarithms of sizes."""
         return 2 * self.dim
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
@@ -100,11 +108,12 @@ class NegativeBinomial:
 
     def start(self, batch: SetBatch) -> Tensor:
         """Return what the moments of all atoms say, `(P,)`."""
-        return torch.cat(_negative_binomial_start(batch, batch.flat))
+        log_mean, log_size = _negative_binomial_start(batch, batch.flat)
+        return torch.cat([before(log_mean), log_size])
 
     def _parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        log_mean, log_size = h.chunk(2, -1)
-        return cut(log_mean), cut(log_size, SIZES)
+        mean, log_size = h.chunk(2, -1)
+        return log_of(mean), cut(log_size, SIZES)
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class ZeroInflatedNegativeBinomial:
 
     @property
     def outputs(self) -> int:
-        """Logarithms of means and of sizes, then logits of an extra zero."""
+        """Means before s, logarithms of sizes, then logits of an extra zero."""
         return 3 * self.dim
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
@@ -148,11 +157,12 @@ class ZeroInflatedNegativeBinomial:
         expected = _negative_binomial(torch.zeros_like(log_mean), log_mean, log_size).exp()
         zeros = pooled(batch, (batch.flat == 0).double())
         extra = ((zeros - expected) / (1 - expected).clamp_min(1e-6)).clamp(0.02, 0.9)
-        return torch.cat([log_mean - torch.log1p(-extra), log_size, torch.logit(extra)])
+        log_mean = log_mean - torch.log1p(-extra)
+        return torch.cat([before(log_mean), log_size, torch.logit(extra)])
 
     def _parts(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        log_mean, log_size, logit = h.chunk(3, -1)
-        return cut(log_mean), cut(log_size, SIZES), logit.double()
+        mean, log_size, logit = h.chunk(3, -1)
+        return log_of(mean), cut(log_size, SIZES), logit.double()
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class Multinomial:
 
     @property
     def outputs(self) -> int:
-        """Logits of categories, then logarithms of the mean and size of the total."""
+        """Logits of categories, the mean of the total before s, the logarithm of its size."""
         return self.dim + 2
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
@@ -202,11 +212,22 @@ class Multinomial:
     def start(self, batch: SetBatch) -> Tensor:
         """Return the shares and the moments of the total over all atoms, `(P,)`."""
         logits = log_of_mean(batch, batch.flat).log_softmax(0)
-        total = _negative_binomial_start(batch, batch.flat.sum(1, keepdim=True))
-        return torch.cat([logits, *total])
+        log_mean, log_size = _negative_binomial_start(batch, batch.flat.sum(1, keepdim=True))
+        return torch.cat([logits, before(log_mean), log_size])
 
     def _parts(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return h[..., :-2].double(), cut(h[..., -2]), cut(h[..., -1], SIZES)
+        return h[..., :-2].double(), log_of(h[..., -2]), cut(h[..., -1], SIZES)
+
+
+def log_of(a: Tensor) -> Tensor:
+    """Return log s(a), in float64."""
+    return functional.softplus(a.double().clamp(-LARGEST, MOST)).log()
+
+
+def before(log_mean: Tensor) -> Tensor:
+    """Return a, from log s(a)."""
+    mean = log_mean.exp()
+    return mean + torch.log(-torch.expm1(-mean))
 
 
 def refuse_but_counts(x: Tensor) -> None:
