@@ -36,6 +36,15 @@ def test_rings_have_eight_equal_modes():
     torch.testing.assert_close(cov[0], wanted)
 
 
+def test_no_two_rings_are_turned_alike():
+    mean = families.rings(20).mean[:, 0]
+    angle = torch.atan2(mean[:, 1], mean[:, 0])
+    # an eighth of a turn, uniformly: deviation pi / 4 / sqrt(12), known from 20 to a sixth
+    assert float(angle.std()) == pytest.approx(math.pi / 4 / 12**0.5, rel=0.5)
+    turn = families.moons(20).turn
+    assert float(turn.std()) == pytest.approx(2 * math.pi / 12**0.5, rel=0.5)
+
+
 def test_moons_have_their_moments():
     m = 200_000
     x = Moons([0.0], [1.0], [0.1]).batch([0], m, stream("moons"))

@@ -122,6 +122,23 @@ def test_sets_without_any_spread_are_finite_and_have_gradients(name, prepared, e
         assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_is_said_to_be_fixed_no_parameter_moves(name):
+    batch = SetBatch.from_dense(torch.randn(20, 9, 3, generator=stream("fixed")))
+    encoder = make(name, (3,))
+    encoder.prepare(batch) if hasattr(encoder, "prepare") else None
+    fixed = getattr(encoder, "fixed", 0)
+    before = encoder(batch).detach()
+    with torch.no_grad():
+        for p in encoder.parameters():
+            p.add_(torch.randn(p.shape, generator=stream("moved")))
+    moved = (encoder(batch) - before).abs().amax(0)
+    assert not moved[:fixed].any()
+    # and nothing else is held back: a coordinate that stays may be shrunk from the start
+    trained = any(p.requires_grad for p in encoder.parameters())
+    assert moved[fixed:].all() if trained else fixed == encoder.latent
+
+
 @pytest.mark.parametrize("name", sorted(set(ENCODERS) - {"composed"}))  # features have weights
 def test_equal_data_prepare_equal_encoders(name):
     batch = SetBatch.from_dense(torch.randn(20, 9, 3, generator=stream("equal data")))

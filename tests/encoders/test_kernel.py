@@ -110,6 +110,11 @@ def test_relative_atoms_show_shape_alone():
     assert encoder.passes == 2
 
 
+def test_learned_frequencies_are_not_fixed():
+    assert KernelMean((2,), 8).fixed == 8
+    assert KernelMean((2,), 8, learned=True).fixed == 0
+
+
 def test_the_default_is_far_above_an_untuned_bandwidth():
     # 2-D mixtures of three parts; the GDE paper's kernel had a bandwidth of 0.1, in the units of
     # the data

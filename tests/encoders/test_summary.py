@@ -78,6 +78,17 @@ def test_shape_is_seen_where_nothing_else_differs():
     assert float(torch.corrcoef(torch.stack([d, truth]))[0, 1]) > 4 / 40**0.5
 
 
+def test_noise_is_worth_nothing():
+    # Sets of one distribution: distances of one half say nothing of W2 of the other, so the slope
+    # of shape is as often negative as positive, and zero where it is negative. Were W2 taken of
+    # the same atoms it would always be positive.
+    scales = []
+    for draw in range(6):
+        x = torch.randn(30, 64, 2, generator=stream("same law", draw), dtype=torch.float64)
+        scales.append(float(prepared(SetBatch.from_dense(x)).summary.scales[2]))
+    assert min(scales) < 0.1 * max(3.0, *scales)
+
+
 def test_units_go_through():
     shift = torch.randn(30, 1, 2, generator=stream("units"), dtype=torch.float64)
     batch = SetBatch.from_dense(white(30, 50) + shift)

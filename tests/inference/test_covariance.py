@@ -58,7 +58,9 @@ def small_deepsets(latent=12, dtype=torch.float64):
 # -- laws -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", [MEAN, MOMENTS, small_deepsets()], ids=str)
+@pytest.mark.parametrize(
+    "encoder", [MEAN, MOMENTS, small_deepsets()], ids=["mean", "moments", "deepsets"]
+)
 def test_the_order_of_atoms_says_nothing(encoder):
     batch = ragged(0)
     order = torch.cat([torch.arange(16).flip(0), 16 + torch.randperm(30), 46 + torch.randperm(25)])
@@ -89,7 +91,9 @@ def test_sets_do_not_see_each_other(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("encoder", [MEAN, MOMENTS, small_deepsets()], ids=str)
+@pytest.mark.parametrize(
+    "encoder", [MEAN, MOMENTS, small_deepsets()], ids=["mean", "moments", "deepsets"]
+)
 def test_compressed_duplicates_with_their_count_are_the_expanded_set(encoder, method):
     rng = stream(3, "count")
     sets, counts = [torch.randn(m, 2, generator=rng).double() for m in (1, 9, 14)], []

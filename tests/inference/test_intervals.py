@@ -7,12 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from distembed.geometry.distance import Calibration
-from distembed.inference.intervals import (
-    conformal_ratios,
-    limit_interval,
-    unbiased_squared,
-    w2_interval,
-)
+from distembed.inference.calibrated import conformal_ratios, w2_interval
+from distembed.inference.intervals import limit_interval, unbiased_squared
 
 SPECTRA = {
     "one": np.ones(1),

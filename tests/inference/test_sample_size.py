@@ -76,9 +76,11 @@ def test_the_power_of_a_test(target, gap):
     table, one, mu, rng = pilot(gap)
     m = float(needed_atoms(table, target).atoms[0])
     critical = ChiSquareSum(np.linalg.eigvalsh(one.sum(0))[None]).quantile(target.size, True)[0]
-    statistic = lambda d: m * (d**2).sum(1)  # noqa: E731
-    rejected = (statistic(means(one, mu, m, rng)[0]) > critical).mean()
-    under_null = (statistic(means(one, 0 * mu, m, rng)[0]) > critical).mean()
+
+    def rejections(gap):
+        return (m * np.square(means(one, gap, m, rng)[0]).sum(1) > critical).mean()
+
+    rejected, under_null = rejections(mu), rejections(0 * mu)
     error = np.sqrt(target.power * (1 - target.power) / DRAWS)
     # a whole atom more changes the power by what 1/m of the effect does, less than 2/m
     assert rejected == pytest.approx(target.power, abs=4 * error + 2 / m + 0.003)

@@ -322,3 +322,19 @@ def broken(value, row=3):
 def test_bad_data_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
         de.GDE(**SMALL).fit(data, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("generator", "likelihood"), [("explicit", "poisson"), ("vae", "negative_binomial")]
+)
+def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
+    rng = np.random.default_rng(0)
+    counts = [rng.poisson(rng.gamma(2, 3, 4), (20, 4)) for _ in range(12)]
+    options = {"generator_options": {"likelihood": likelihood, "width": 8, "depth": 1}}
+    model = de.GDE(generator=generator, latent=6, **options).fit(counts, **FAST)
+    assert len(model.transform.steps) == 0
+    drawn = model.reconstruct(counts, 30)
+    assert (drawn >= 0).all()
+    assert (drawn == np.round(drawn)).all()
+    with pytest.raises(ValueError, match=r"likelihood of counts met .*transform"):
+        de.GDE(generator=generator, latent=6, **options).fit([c - 0.5 for c in counts], **FAST)

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.data.synthetic import Poissons
-from distembed.evaluation.seeds import chosen_from, environment, rows_over_seeds
+from distembed.evaluation.seeds import Score, chosen_from, environment, rows_over_seeds
 from distembed.generators.explicit import Explicit
 from distembed.model import GDE
 from distembed.rng import stream
@@ -46,9 +46,6 @@ LATENT, TRAIN_SETS, TEST_SETS, AT_ONCE = 8, 20_000, 4_000, 500
 SHAPE, RATE = 2.0, 1.0
 TASKS = {f"n{n}": n for n in (10, 100, 1000)}
 LIKELIHOODS = {"gde": "negative_binomial", "gde_poisson": "poisson"}
-
-Score = tuple[str, str, float]
-"""Method, metric, value."""
 
 
 def prior(sets: int, seed: int) -> Poissons:

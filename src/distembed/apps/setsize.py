@@ -157,7 +157,7 @@ class _Clouds:
                 cloud[:, 0], cloud[:, 1], s=6, color=colour, label=f"m = {m}", linewidths=0
             )
         axes.set(title="embeddings of one distribution", xlabel="first axis", ylabel="second axis")
-        axes.legend(fontsize=9)
+        axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _examine(

@@ -26,12 +26,11 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.base import Likelihood
+from distembed.generators.likelihoods.base import Likelihood, regressed
 from distembed.generators.mixture import Mixture
 from distembed.generators.normalizing import SplineFlow
 from distembed.nn.mlp import MLP, shrink
 from distembed.nn.precision import reduced
-from distembed.nn.ridge import ridge
 from distembed.registry import build
 
 __all__ = ["Explicit"]
@@ -52,6 +51,16 @@ class Density(Protocol):
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms of each set, `(B, n, D)`."""
+
+
+class Residual(Protocol):
+    """A conditional distribution of what a Gaussian leaves over."""
+
+    def log_prob(self, batch: SetBatch, u: Tensor, z: Tensor) -> Tensor:
+        """Return nats of residual atoms `(N, D)`, `(N,)`."""
+
+    def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
+        """Draw n residual atoms of each set, `(B, n, D)`."""
 
 
 class Explicit(nn.Module):
@@ -155,13 +164,16 @@ class _Vectors(nn.Module):
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         gaussian = self.base(z)
-        left: Tensor = self.rest.log_prob(batch, gaussian.whiten(batch), z)  # type: ignore[operator]
+        left = self._residual.log_prob(batch, gaussian.whiten(batch), z)
         return left - batch.expand(self.base.dim * gaussian.log_volume())
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
-        u = self.rest.sample(z, n, rng)  # type: ignore[operator]
-        drawn: Tensor = self.base(z).colour(u)
+        drawn: Tensor = self.base(z).colour(self._residual.sample(z, n, rng))
         return drawn
+
+    @property
+    def _residual(self) -> Residual:
+        return cast(Residual, self.rest)
 
 
 class _Standard(nn.Module):
@@ -197,10 +209,7 @@ class _Heads(nn.Module):
         shrink(last, 0.01)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        self.likelihood.check(batch.flat[batch.w > 0])
-        wanted = torch.stack([self.likelihood.start(batch[b]) for b in range(len(batch))])
-        trust = (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1)
-        fit = ridge(z, wanted, trust)
+        fit = regressed(self.likelihood, batch, z)
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
         self.left_over.copy_(fit.error.clamp_min(LEAST_UNIT))

@@ -28,10 +28,9 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.base import Likelihood
+from distembed.generators.likelihoods.base import Likelihood, regressed
 from distembed.nn.conditional import ConditionalNet
 from distembed.nn.mlp import shrink
-from distembed.nn.ridge import ridge
 from distembed.registry import build
 
 __all__ = ["VAE"]
@@ -100,9 +99,7 @@ class VAE(nn.Module):
         """Start the base or, without one, the outputs of the decoder, from training sets."""
         if self.base is not None:
             return self.base.prepare(batch, z)
-        self.likelihood.check(batch.flat)
-        wanted = torch.stack([self.likelihood.start(batch[b]) for b in range(len(batch))])
-        fit = ridge(z, wanted, (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1))
+        fit = regressed(self.likelihood, batch, z)
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
 
@@ -113,7 +110,7 @@ class VAE(nn.Module):
             ValueError: If atoms are not of the kind that the likelihood is for.
         """
         if self.base is None:
-            self.likelihood.check(batch.flat)
+            self.likelihood.check(batch.flat[batch.w > 0])
             return batch.mean(self._bound(batch.flat.to(z.dtype), batch, z, rng))
         gaussian = self.base(z)
         u = gaussian.whiten(batch).detach()

@@ -36,14 +36,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from distembed.inference.contour import integrate
 from distembed.inference.roots import falling_root
+from distembed.inference.saddlepoint import cumulant_slopes, normal_score
 
 __all__ = ["ChiSquareSum", "Tails"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
 _NUMBERS = 2**15  # of terms at once, which stay in the cache
-_LEVELS = 7
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class ChiSquareSum:
 
     def cumulant(self, order: int) -> Array:
         r"""Cumulants, $2^{k-1} (k-1)! \sum \lambda^k + 2^{k-1} k! \sum \lambda^{k-1} a^2$."""
-        slopes = _slopes(self.weights, self.squares, np.zeros(len(self)), order)
+        slopes = cumulant_slopes(self.weights, self.squares, np.zeros(len(self)), order)
         return slopes + (self.floor if order == 1 else 0.0)
 
     @property
@@ -155,7 +156,7 @@ class ChiSquareSum:
         below = np.where(top > 0, at > 0, at >= 0).astype(np.float64)
         out = np.where(known, np.stack([below, 1 - below, 0 * below, 0 * below]), np.nan)
         for some in _pieces(np.flatnonzero(smooth), self.weights.shape[1]):
-            out[:, some] = _integrate(self.weights[some], self.squares[some], at[some], error)
+            out[:, some] = integrate(self.weights[some], self.squares[some], at[some], error)
         return Tails(*out)
 
     def quantile(self, p: ArrayLike, upper: bool = False) -> Array:
@@ -216,7 +217,7 @@ class ChiSquareSum:
             return score
         at, out = self._above_floor(q), np.empty(len(self))
         for some in _pieces(np.arange(len(self)), self.weights.shape[1]):
-            out[some] = _score(self.weights[some], self.squares[some], at[some])
+            out[some] = normal_score(self.weights[some], self.squares[some], at[some])
         return out
 
     def _above_floor(self, q: ArrayLike) -> Array:
@@ -237,134 +238,3 @@ def eigen(cov: Array) -> tuple[Array, Array]:
 
 def _pieces(rows: Rows, terms: int) -> list[Rows]:
     return np.array_split(rows, max(1, -(-len(rows) * terms // _NUMBERS)))
-
-
-def _slopes(lam: Array, square: Array, s: Array, order: int) -> Array:
-    """Derivatives of K at s, `(P,)`."""
-    u = 1 / (1 - 2 * s[:, None] * lam)
-    factor = {1: 1.0, 2: 2.0, 3: 8.0, 4: 48.0}[order]
-    tilted = lam * u
-    power = tilted ** (order - 1) * u
-    total: Array = factor * (power * (lam + order * square * u)).sum(1)
-    return total
-
-
-def _value(lam: Array, square: Array, s: Array) -> Array:
-    """K at s, `(P,)`."""
-    p = 2 * s[:, None] * lam
-    total: Array = (-0.5 * np.log1p(-p) + square * s[:, None] / (1 - p)).sum(1)
-    return total
-
-
-def _saddle(lam: Array, square: Array, q: Array) -> Array:
-    """Return s with K'(s) = q > 0, by Newton's steps on 1/K', linear for equal weights."""
-    top = lam.max(1)
-    mean = (lam + square).sum(1)
-    right = q > mean
-    # K' is at least its largest term
-    high = np.where(right, np.maximum(0.5 / top - 0.5 / q, 0.0), 0.0)
-    low = np.where(right, 0.0, -np.inf)
-    s, rows = high.copy(), np.arange(len(q))
-    for _ in range(100):
-        at, wanted = s[rows], q[rows]
-        u = 1 / (1 - 2 * at[:, None] * lam[rows])
-        tilted, moved = lam[rows] * u, square[rows] * u**2
-        first = (tilted + moved).sum(1)
-        second = 2 * (tilted * (tilted + 2 * moved)).sum(1)
-        high[rows] = np.where(first > wanted, at, high[rows])
-        low[rows] = np.where(first < wanted, at, low[rows])
-        below, above = low[rows], high[rows]
-        new = at - (first / wanted - 1) * first / second
-        middle = np.where(np.isinf(below), 2 * at - 1 / wanted, 0.5 * (below + above))
-        new = np.where((new > below) & (new < above) | (first == wanted), new, middle)
-        s[rows] = new
-        # quadratic: the error that is left is the square of this step
-        moves = np.abs(new - at) > 1e-7 * np.abs(new) + 1e-8 / np.sqrt(second)
-        rows = rows[moves]
-        if not len(rows):
-            break
-    return s
-
-
-def _score(lam: Array, square: Array, q: Array) -> Array:
-    """The normal score of q, infinite where nothing lies below and NaN where a number is."""
-    top = lam.max(1)
-    usable = (top > 0) & (q > 0) & np.isfinite(q)
-    with np.errstate(invalid="ignore"):
-        missing = np.isnan(top + square.sum(1) + q)
-        out = np.where((q >= 0) & (top == 0) | (q == np.inf), np.inf, -np.inf)
-    out[missing] = np.nan
-    usable &= ~missing
-    lam, square, q = lam[usable], square[usable], q[usable]
-    if not len(q):
-        return out
-    s = _saddle(lam, square, q)
-    second = _slopes(lam, square, s, 2)
-    r = np.sign(s) * np.sqrt(2 * np.maximum(s * q - _value(lam, square, s), 0.0))
-    u = s * np.sqrt(second)
-    near = np.abs(r) < 1e-3  # where log(u / r) / r tends to a third of the half skewness
-    safe_r, safe_u = np.where(near, 1.0, r), np.where(near, 1.0, u)
-    bend = _slopes(lam, square, s, 3) / (6 * second**1.5)
-    out[usable] = r + np.where(near, bend, np.log(safe_u / safe_r) / safe_r)
-    return out
-
-
-def _integrate(lam: Array, square: Array, q: Array, error: float) -> Array:
-    """Both tails, density and relative error, `(4, P)`, for q > 0 and some noise."""
-    mean = (lam + square).sum(1)
-    side = np.where(q > mean, 1.0, -1.0)
-    # one deviation away from the pole at zero, and inside the strip
-    least = 1 / np.sqrt(_slopes(lam, square, np.zeros(len(q)), 2))
-    least = np.where(side > 0, np.minimum(least, 0.25 / lam.max(1)), least)
-    s0 = side * np.maximum(side * _saddle(lam, square, q), least)
-    second = _slopes(lam, square, s0, 2)
-    bend = 3 * second / _slopes(lam, square, s0, 3)
-    width = 1 / np.sqrt(second + s0**-2)
-    tilted = lam / (1 - 2 * s0[:, None] * lam)
-    hidden = square / (1 - 2 * s0[:, None] * lam) ** 2
-    lead = _value(lam, square, s0) - s0 * q
-
-    def points(rows: Rows, t: float) -> Array:
-        """Integrands of tail and density at width sinh t, over their common lead, `(2, R)`."""
-        w, c, s = width[rows], bend[rows], s0[rows]
-        y = w * np.sinh(t)
-        far = np.hypot(1.0, y / c)
-        step = c * (far - 1) + 1j * y
-        path = (y / c / far + 1j) * w * np.cosh(t)
-        p = 2 * tilted[rows] * step[:, None]
-        # K(s0 + step) - K(s0), term by term
-        rise = (-0.5 * np.log(1 - p) + hidden[rows] * step[:, None] / (1 - p)).sum(1)
-        wave = np.exp(rise - step * q[rows]) * path
-        values: Array = np.stack([(wave / (s + step)).imag, wave.imag])
-        return values
-
-    def total(rows: Rows, start: float, step: float) -> Array:
-        """Sum over t = start + j step until nothing is added."""
-        found = np.zeros((2, len(rows)))
-        reach = np.zeros((2, len(rows)))
-        for j in range(4000):
-            term = points(rows, start + j * step)
-            found += term
-            reach = np.maximum(reach, np.abs(term))
-            if bool((np.abs(term) <= 1e-17 * reach).all()):
-                break
-        return found
-
-    every = np.arange(len(q))
-    step = 0.5
-    sums = total(every, step, step) + 0.5 * points(every, 0.0)
-    value = step * sums
-    off = np.full(len(q), np.inf)
-    for _ in range(_LEVELS):
-        rows = np.flatnonzero(~(off <= error))
-        if not len(rows):
-            break
-        sums[:, rows] += total(rows, 0.5 * step, step)
-        step *= 0.5
-        new = step * sums[:, rows]
-        off[rows] = (np.abs(new - value[:, rows]) / np.abs(new)).max(0)
-        value[:, rows] = new
-    small = np.clip(side * value[0] * np.exp(lead) / np.pi, 0.0, 1.0)
-    density = np.maximum(value[1] * np.exp(lead) / np.pi, 0.0)
-    below, above = np.where(side > 0, 1 - small, small), np.where(side > 0, small, 1 - small)
-    return np.stack([below, above, density, off])

@@ -1,11 +1,11 @@
-r"""Distances of embeddings with error bars: of the latent limit, and of the true W2.
+r"""Latent distances with error bars.
 
 Two sets give z of two distributions with noise, $d = z_1 - z_2 \sim N(\mu, V)$, $V = V_1 + V_2$.
 Noise adds to a squared distance,
 
     E |d|^2 = |mu|^2 + tr V,     Var |d|^2 = 4 mu^T V mu + 2 tr V^2,
 
-so `unbiased_squared` takes $\operatorname{tr} V$ off. **Two intervals, for two different things.**
+so `unbiased_squared` takes $\operatorname{tr} V$ off.
 
 `limit_interval` is for $\delta = |\mu|$, the latent distance that more and more atoms would give.
 The delta method fails near $\delta = 0$, where $|d|$ is no longer normal, so a test is inverted
@@ -37,11 +37,7 @@ bounds: it covers whatever the direction, and is wider where noise is uneven.
 coverage is what a bench has measured, not what is written here. With fewer atoms than L it is
 singular, and a direction without noise is taken at its word.
 
-`w2_interval` is for W2 itself, through a calibration (`distembed.geometry.distance`). Its error is
-split-conformal (Vovk, Gammerman and Shafer, 2005): of n ratios $W_2 / a |d|^p$ on pairs that the
-fit did not see, the k-th smallest and largest hold a new one with probability $1 - 2 k / (n + 1)$
-whatever their distribution, if pairs are exchangeable. Half of $\alpha$ is spent on either error
-(Bonferroni). Both intervals need sets that are independent of each other.
+For W2 itself there is `distembed.inference.calibrated`.
 """
 
 from __future__ import annotations
@@ -53,18 +49,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from distembed.geometry.distance import Calibration
 from distembed.inference.chi_square import ChiSquareSum, eigen
 from distembed.inference.roots import falling_root
 
 __all__ = [
     "LimitInterval",
     "SquaredDistance",
-    "W2Interval",
-    "conformal_ratios",
     "limit_interval",
+    "check_level",
     "unbiased_squared",
-    "w2_interval",
 ]
 
 Array = NDArray[np.float64]
@@ -100,23 +93,6 @@ class LimitInterval:
     low: Array
     high: Array
     level: float
-
-
-@dataclass(frozen=True)
-class W2Interval:
-    """Intervals for the true W2, with the error of the calibration in them.
-
-    Attributes:
-        low: Lower ends, `(P,)`.
-        high: Upper ends, `(P,)`.
-        level: The coverage they are made for.
-        ground: The space W2 is measured in.
-    """
-
-    low: Array
-    high: Array
-    level: float
-    ground: str
 
 
 def unbiased_squared(
@@ -178,7 +154,7 @@ def limit_interval(
         >>> near.low.tolist(), near.high.round(2).tolist()
         ([0.0], [2.73])
     """
-    _check_level(level)
+    check_level(level)
     if direction not in ("likely", "worst"):
         raise ValueError(f"There is no direction {direction!r}; choose 'likely' or 'worst'.")
     d, v = _pairs(z1, z2, v1, v2)
@@ -188,75 +164,6 @@ def limit_interval(
     ]
     low, high = np.concatenate(ends, 1) if ends else np.empty((2, 0))
     return LimitInterval(low, high, level)
-
-
-def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
-    """Return the two order statistics of n ratios that hold a new one with at least this level.
-
-    Args:
-        ratios: Of measured to predicted values, `(n,)`, on pairs that no fit has seen.
-        level: Wanted coverage.
-
-    Raises:
-        ValueError: If there are too few ratios for the level, or one is negative or not finite.
-
-    Example:
-        >>> conformal_ratios(np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
-        (1.0, 19.0)
-    """
-    _check_level(level)
-    sorted_ratios = np.sort(np.asarray(ratios, dtype=np.float64).ravel())
-    n = len(sorted_ratios)
-    if not np.isfinite(sorted_ratios).all() or (sorted_ratios < 0).any():
-        raise ValueError("Ratios of measured to predicted W2 are finite and not negative.")
-    k = int((n + 1) * (1 - level) / 2 + 1e-9)
-    if k < 1:
-        raise ValueError(
-            f"{n} held-out pairs cannot give {level:.3%} coverage: a conformal interval needs "
-            f"{int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or ask for a "
-            "lower level."
-        )
-    return float(sorted_ratios[k - 1]), float(sorted_ratios[n - k])
-
-
-def w2_interval(
-    z1: ArrayLike,
-    z2: ArrayLike,
-    v1: ArrayLike,
-    v2: ArrayLike,
-    calibration: Calibration,
-    ratios: ArrayLike,
-    level: float = 0.95,
-    direction: Direction = "likely",
-) -> W2Interval:
-    r"""Return intervals for the true W2: sampling error and calibration error together.
-
-    Args:
-        z1: Embeddings, `(P, L)`.
-        z2: Embeddings, `(P, L)`.
-        v1: Their covariances, `(P, L, L)`; NaN where missing, and so is the interval.
-        v2: Likewise.
-        calibration: From latent distances to W2.
-        ratios: Measured W2 over `calibration(latent)`, `(n,)`, of pairs that were not fitted. Let
-            a measured W2 be zero where it is negative after its sampling noise was taken off.
-        level: Wanted coverage.
-        direction: As in `limit_interval`.
-
-    Raises:
-        ValueError: If there is no calibration, or too few ratios for the level.
-    """
-    _check_level(level)
-    if calibration.pairs == 0:
-        raise ValueError(
-            "This model has no calibration, so a latent distance has no unit and W2 no interval: "
-            "it was fitted on too few sets with atoms enough, or its distances did not grow with "
-            "W2. Use limit_interval, which is in latent units, or fit on larger sets."
-        )
-    half = (1 + level) / 2
-    least, most = conformal_ratios(ratios, half)
-    limit = limit_interval(z1, z2, v1, v2, half, direction)
-    low, high = calibration(limit.low) * least, calibration(limit.high) * most
-    return W2Interval(low, high, level, calibration.ground)
 
 
 def _invert(d: Array, v: Array, alpha: float, direction: Direction, exact: bool) -> Array:
@@ -331,6 +238,7 @@ def _pairs(z1: ArrayLike, z2: ArrayLike, v1: ArrayLike, v2: ArrayLike) -> tuple[
     return first - second, cov1 + cov2
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Raise a ValueError if a coverage is none."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; a coverage lies between zero and one, as 0.95.")

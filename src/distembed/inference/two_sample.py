@@ -28,7 +28,7 @@ different rules and weighted back to one distribution do not qualify, and no che
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,18 +39,15 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.inference.pairwise import tail
 from distembed.rng import Rng, as_generator
-from distembed.testing.influence import in_double, influence, is_smooth
+from distembed.testing.influence import Embed, in_double, influence, is_smooth
 
 __all__ = [
     "Atoms",
-    "Embed",
     "TestResult",
     "k_sample_test",
     "two_sample_test",
 ]
 
-Embed = Callable[[SetBatch], Tensor]
-"""An encoder, `network.encode`, or any other map of a batch to `(B, L)`."""
 Atoms = Tensor | np.ndarray | Sequence[Any]
 """The atoms of one set, `(m, *event)`."""
 _ATOMS = 2**14  # embedded at once, which bounds memory
@@ -179,7 +176,7 @@ class _Runner:
 
     @classmethod
     def of(cls, embed: Embed, sets: SetBatch) -> _Runner:
-        exact: Embed = in_double(embed)  # type: ignore[arg-type]
+        exact: Embed = in_double(embed)
         owner = getattr(exact, "__self__", exact)
         parameter = next(iter(getattr(owner, "parameters", list)()), sets.w)
         with torch.no_grad():
@@ -277,7 +274,7 @@ def _asymptotic(embed: Embed, run: _Runner, sets: SetBatch, statistic: float) ->
         return run.embed(batch.to(dtype=run.dtype))
 
     try:
-        (psi,) = influence(embedded, pooled.to(run.device))  # type: ignore[arg-type]
+        (psi,) = influence(embedded, pooled.to(run.device))
     except ValueError:
         return None
     psi = psi.cpu()

@@ -14,18 +14,22 @@ asymptotically normal with a covariance that one set can estimate (von Mises, 19
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.protocols import Encoder
 
-__all__ = ["in_double", "influence", "is_smooth", "predicted_covariance"]
+__all__ = ["Embed", "in_double", "influence", "is_smooth", "predicted_covariance"]
 
 
-def influence(encoder: Encoder, batch: SetBatch) -> list[Tensor]:
+Embed = Callable[[SetBatch], Tensor]
+"""An encoder, or any other map of a batch to `(B, L)`."""
+
+
+def influence(encoder: Embed, batch: SetBatch) -> list[Tensor]:
     r"""Return $\psi$ of each set, `(m_b, L)` in float64, of weighted mean zero.
 
     It is meant for atoms of positive weight, and for an encoder that obeys the five laws; one
@@ -65,7 +69,7 @@ def influence(encoder: Encoder, batch: SetBatch) -> list[Tensor]:
     return list(centred.split(batch.sizes.tolist()))
 
 
-def predicted_covariance(encoder: Encoder, batch: SetBatch) -> Tensor:
+def predicted_covariance(encoder: Embed, batch: SetBatch) -> Tensor:
     r"""Return the covariance of z over sets like each of these, `(B, L, L)` in float64.
 
     $V = \sum_i w_i^2 \psi_i \psi_i^\top$, for atoms that were drawn independently.
@@ -78,12 +82,12 @@ def predicted_covariance(encoder: Encoder, batch: SetBatch) -> Tensor:
     return torch.stack([s.mT @ s for s in scaled])
 
 
-def is_smooth(encoder: Encoder) -> bool:
+def is_smooth(encoder: Embed) -> bool:
     """Whether z can be differentiated by the weights: so, unless its attribute `smooth` denies."""
     return bool(getattr(encoder, "smooth", True))
 
 
-def in_double(encoder: Encoder) -> Any:
+def in_double(encoder: Embed) -> Any:
     """Return a copy in float64 and eval mode that keeps no gradients for its parameters."""
     if not isinstance(encoder, nn.Module):
         return encoder

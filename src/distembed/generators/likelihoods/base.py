@@ -8,8 +8,18 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.nn.ridge import Ridge, ridge
 
-__all__ = ["LARGEST", "Likelihood", "cut", "first", "log_of_mean", "pooled", "uniform"]
+__all__ = [
+    "LARGEST",
+    "Likelihood",
+    "cut",
+    "first",
+    "log_of_mean",
+    "pooled",
+    "regressed",
+    "uniform",
+]
 
 LARGEST = 25.0
 """Largest absolute value of the logarithm of a rate: a network may say anything, and a rate of
@@ -40,6 +50,19 @@ class Likelihood(Protocol):
 
     def start(self, batch: SetBatch) -> Tensor:
         """Return outputs that fit all atoms of a batch, `(P,)`."""
+
+
+def regressed(likelihood: Likelihood, batch: SetBatch, z: Tensor) -> Ridge:
+    """Regress what each training set says by itself on its embedding `(B, L)`.
+
+    Raises:
+        ValueError: If atoms are not of the kind that the likelihood is for.
+    """
+    likelihood.check(batch.flat[batch.w > 0])
+    wanted = torch.stack([likelihood.start(batch[b]) for b in range(len(batch))])
+    # few atoms are noise: they count as they would beside eight atoms of all sets
+    trust = (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1)
+    return ridge(z, wanted, trust)
 
 
 def first(x: Tensor, bad: Tensor) -> object:

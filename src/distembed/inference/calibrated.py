@@ -1,0 +1,109 @@
+r"""Intervals for the true W2: sampling error and calibration error together.
+
+A calibration (`distembed.geometry.distance`) turns the interval of the latent distance
+(`distembed.inference.intervals`) into one of W2. Its own error is split-conformal (Vovk, Gammerman
+and Shafer, 2005): of n ratios $W_2 / a |d|^p$ on pairs that the fit did not see, the k-th smallest
+and largest hold a new one with probability $1 - 2 k / (n + 1)$ whatever their distribution, if
+pairs are exchangeable. Half of $\alpha$ is spent on either error (Bonferroni). The sets have to be
+independent of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from distembed.geometry.distance import Calibration
+from distembed.inference.intervals import Direction, check_level, limit_interval
+
+__all__ = ["W2Interval", "conformal_ratios", "w2_interval"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class W2Interval:
+    """Intervals for the true W2, with the error of the calibration in them.
+
+    Attributes:
+        low: Lower ends, `(P,)`.
+        high: Upper ends, `(P,)`.
+        level: The coverage they are made for.
+        ground: The space W2 is measured in.
+    """
+
+    low: Array
+    high: Array
+    level: float
+    ground: str
+
+
+def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
+    """Return the two order statistics of n ratios that hold a new one with at least this level.
+
+    Args:
+        ratios: Of measured to predicted values, `(n,)`, on pairs that no fit has seen.
+        level: Wanted coverage.
+
+    Raises:
+        ValueError: If there are too few ratios for the level, or one is negative or not finite.
+
+    Example:
+        >>> conformal_ratios(np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
+        (1.0, 19.0)
+    """
+    check_level(level)
+    sorted_ratios = np.sort(np.asarray(ratios, dtype=np.float64).ravel())
+    n = len(sorted_ratios)
+    if not np.isfinite(sorted_ratios).all() or (sorted_ratios < 0).any():
+        raise ValueError("Ratios of measured to predicted W2 are finite and not negative.")
+    k = int((n + 1) * (1 - level) / 2 + 1e-9)
+    if k < 1:
+        raise ValueError(
+            f"{n} held-out pairs cannot give {level:.3%} coverage: a conformal interval needs "
+            f"{int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or ask for a "
+            "lower level."
+        )
+    return float(sorted_ratios[k - 1]), float(sorted_ratios[n - k])
+
+
+def w2_interval(
+    z1: ArrayLike,
+    z2: ArrayLike,
+    v1: ArrayLike,
+    v2: ArrayLike,
+    calibration: Calibration,
+    ratios: ArrayLike,
+    level: float = 0.95,
+    direction: Direction = "likely",
+) -> W2Interval:
+    r"""Return intervals for the true W2: sampling error and calibration error together.
+
+    Args:
+        z1: Embeddings, `(P, L)`.
+        z2: Embeddings, `(P, L)`.
+        v1: Their covariances, `(P, L, L)`; NaN where missing, and so is the interval.
+        v2: Likewise.
+        calibration: From latent distances to W2.
+        ratios: Measured W2 over `calibration(latent)`, `(n,)`, of pairs that were not fitted. Let
+            a measured W2 be zero where it is negative after its sampling noise was taken off.
+        level: Wanted coverage.
+        direction: As in `limit_interval`.
+
+    Raises:
+        ValueError: If there is no calibration, or too few ratios for the level.
+    """
+    check_level(level)
+    if calibration.pairs == 0:
+        raise ValueError(
+            "This model has no calibration, so a latent distance has no unit and W2 no interval: "
+            "it was fitted on too few sets with atoms enough, or its distances did not grow with "
+            "W2. Use limit_interval, which is in latent units, or fit on larger sets."
+        )
+    half = (1 + level) / 2
+    least, most = conformal_ratios(ratios, half)
+    limit = limit_interval(z1, z2, v1, v2, half, direction)
+    low, high = calibration(limit.low) * least, calibration(limit.high) * most
+    return W2Interval(low, high, level, calibration.ground)
