@@ -208,22 +208,31 @@ class SetBatch:
         return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
 
     @cached_property
-    def equal(self) -> int | None:
-        """The common size where all sets have it and all weights are equal, else None.
+    def common_size(self) -> int | None:
+        """The size of all sets where it is one, else None.
 
-        This is the one place that decides whether `x.view(B, m, *event)` may be used. Weights
-        that ask for a gradient are never taken for constants.
+        This is the one place that decides whether `x.view(B, m, *event)` may be used.
         """
-        if not len(self) or len(self.x) % len(self) or self.w.requires_grad:
+        if not len(self) or len(self.x) % len(self):
             return None
         m = len(self.x) // len(self)
-        same = (self.sizes == m).all() & ((self.w * m - 1).abs() < 1e-6).all()
-        return m if bool(same) else None
+        return m if bool((self.sizes == m).all()) else None
+
+    @cached_property
+    def equal(self) -> int | None:
+        """The common size where there is one and all weights are equal, else None.
+
+        Weights that ask for a gradient are never taken for constants.
+        """
+        m = self.common_size
+        if m is None or self.w.requires_grad:
+            return None
+        return m if bool(((self.w * m - 1).abs() < 1e-6).all()) else None
 
     def replace(self, x: Tensor | None = None, w: Tensor | None = None) -> SetBatch:
         """Return the same sets with other atoms `(N, *event)` or other weights `(N,)`."""
         other = SetBatch(self.x if x is None else x, self.w if w is None else w, self.offsets)
-        names = ("sizes", "owner", "equal") if w is None else ("sizes", "owner")
+        names = ("sizes", "owner", "common_size", *(("equal",) if w is None else ()))
         other.__dict__.update({n: self.__dict__[n] for n in names if n in self.__dict__})
         return other
 
@@ -237,8 +246,8 @@ class SetBatch:
         if x is self.x and w is self.w:
             return self
         moved = SetBatch(x, w, self.offsets.to(device))
-        if "equal" in self.__dict__:
-            moved.__dict__["equal"] = self.equal
+        for name in {"common_size", "equal"} & self.__dict__.keys():
+            moved.__dict__[name] = self.__dict__[name]
         return moved
 
     def __getitem__(self, b: int) -> SetBatch:
@@ -297,6 +306,10 @@ class SetBatch:
         if self.equal is not None:
             # torch sums a dense axis in cascade, which is as good as float64 accumulation here.
             return h.to(out).reshape(len(self), self.equal, *h.shape[1:]).mean(1)
+        if (m := self.common_size) is not None:
+            row = self.w.double().view(len(self), 1, m)
+            sums = row @ h.double().reshape(len(self), m, -1) / row.sum(2, keepdim=True)
+            return sums.reshape(len(self), *h.shape[1:]).to(out)
         weights = self.w.double().reshape(-1, *[1] * (h.ndim - 1))
         total = h.new_zeros((len(self), *h.shape[1:]), dtype=torch.float64)
         total = total.index_add(0, self.owner, h.double() * weights)
@@ -304,8 +317,8 @@ class SetBatch:
 
     def expand(self, v: Tensor) -> Tensor:
         """Give every atom the row of its set, `(B, *H) -> (N, *H)`."""
-        if self.equal is not None:
-            wide = v.unsqueeze(1).expand(len(self), self.equal, *v.shape[1:])
+        if (m := self.common_size) is not None:
+            wide = v.unsqueeze(1).expand(len(self), m, *v.shape[1:])
             return wide.reshape(len(self.x), *v.shape[1:])
         return v[self.owner]
 

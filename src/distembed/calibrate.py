@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 MANY_SETS = 24
 """Held-out sets are used where there are as many, training sets otherwise."""
-LEAST_ATOMS, ATOMS, PAIRS, SETS = 50, 96, 300, 64
+LEAST_ATOMS, ATOMS, PAIRS, SETS = 50, 96, 800, 64
 
 
 @torch.no_grad()

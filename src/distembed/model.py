@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+import logging
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,9 +26,13 @@ from distembed.calibrate import MANY_SETS, calibrate
 from distembed.card import model_card
 from distembed.data.features import match_columns
 from distembed.data.steps import Chain
-from distembed.embeddings import Embeddings, Fingerprints
+from distembed.embedding import FEW_ATOMS, SetReader, atoms_at_once
+from distembed.embeddings import Embeddings, Fingerprints, noise_of
 from distembed.geometry.distance import Calibration, latent_distances
 from distembed.geometry.path import straight_path
+from distembed.inference.calibrated import W2Interval, w2_interval
+from distembed.inference.intervals import LimitInterval, limit_interval
+from distembed.inference.prior import Population
 from distembed.network import Network
 from distembed.protocols import Collection, Objective
 from distembed.rng import Rng, as_generator, stream
@@ -46,13 +51,13 @@ from distembed.version import __version__
 
 __all__ = ["GDE"]
 
+logger = logging.getLogger(__name__)
+
 SetsLike = Collection | SetBatch | Sequence[ArrayLike]
-ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
-"""Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
-STREAM_FROM = 2**18
-"""A set of more atoms is embedded from pieces of so many, where the encoder can."""
 LOOKS, FIRST_LOOK = 6, 2**26
 """Context sizes, and most numbers, that are looked at before the first step."""
+MANY_TYPICAL, MOST_TYPICAL = 100, 500
+"""Held-out sets tell what is usual where there are as many, all sets otherwise; and most sets."""
 
 
 class GDE:
@@ -99,6 +104,7 @@ class GDE:
         self.config = TrainConfig()
         self.history: list[Record] = []
         self.calibration = Calibration()
+        self.population: Population | None = None
         self.fingerprints = Fingerprints("", frozenset())
         self.notes: dict[str, Any] = {}
         self._made = self.spec
@@ -175,9 +181,12 @@ class GDE:
         judges = held_out if len(held_out) >= MANY_SETS else training
         with runtime.active():
             calibration = calibrate(network, collection, judges, config.seed)
+        typical = held_out if len(held_out) >= MANY_TYPICAL else np.arange(len(collection))
+        population = _population(SetReader(network, runtime), collection, typical, config.seed)
         # all at once: a run that was interrupted leaves the model as it was
         self.event_shape, self.features = collection.event_shape, collection.features
-        self.config, self.history, self.calibration = config, history, calibration
+        self.config, self.history = config, history
+        self.calibration, self.population = calibration, population
         self.fingerprints = Fingerprints(salt, hashes)
         self._made, self._network, self._initial = spec, network, initial
         self._runtime = runtime
@@ -185,47 +194,42 @@ class GDE:
 
     # -- use ------------------------------------------------------------------------------------
 
-    def embed(self, sets: SetsLike) -> Embeddings:
-        """Embed every set from all of its atoms.
+    def embed(self, sets: SetsLike, covariance: bool = True) -> Embeddings:
+        """Embed every set from all of its atoms, and say how far sampling moves it.
 
         A set of more than 2^18 atoms is read in pieces, in memory that does not grow with it,
-        where the encoder streams (`distembed.encoders.streaming`).
+        where the encoder streams (`distembed.encoders.streaming`). Covariances take longer than
+        the embeddings; they read at most 256 atoms of each set (`distembed.embedding`).
+
+        Args:
+            sets: A collection, a batch or a list of arrays `(m, *event)`.
+            covariance: Whether to estimate covariances too, and from them whether sets are unlike
+                those of the training.
 
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
         network = self.network  # before the shape: a model that was not fitted has none
         collection = _collection(sets)
-        pick = self._match(collection)
-        z = np.empty((len(collection), self.latent), dtype=np.float32)
-        effective = np.empty(len(collection))
-        with self._runtime.active(), torch.inference_mode():
-            for indices in _by_atoms(collection.sizes, _at_once(self._runtime.device)):
-                if network.streams and collection.sizes[indices].max() > STREAM_FROM:
-                    for i in indices:
-                        z[i], effective[i] = self._stream(collection, int(i), pick)
-                    continue
-                batch = collection.batch(indices.tolist())
-                if pick is not None:
-                    batch = batch.replace(x=batch.x[:, pick])
-                z[indices] = network.encode(batch.to(self._runtime.device)).cpu().numpy()
-                effective[indices] = batch.effective_sizes.numpy()
+        reader = SetReader(network, self._runtime, self._match(collection))
+        z, effective = reader.embed(collection)
+        ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
         meta = {name: np.asarray(column) for name, column in collection.meta.items()}
-        sizes = np.asarray(collection.sizes)
-        return Embeddings(z, np.asarray(collection.ids), sizes, effective, meta)
-
-    def _stream(
-        self, collection: Collection, index: int, pick: list[int] | None
-    ) -> tuple[np.ndarray, float]:
-        """Embed one large set from pieces; return z `(L,)` and its effective size."""
-
-        def chunks() -> Iterator[SetBatch]:
-            for chunk in collection.chunks(index, STREAM_FROM):
-                seen = chunk if pick is None else chunk.replace(x=chunk.x[:, pick])
-                yield seen.to(self._runtime.device)
-
-        squares = sum(float(chunk.w.double().square().sum()) for chunk in chunks())
-        return self.network.encode_chunks(chunks)[0].cpu().numpy(), 1 / squares
+        if not covariance:
+            return Embeddings(z, ids, sizes, effective, meta)
+        few = int((effective < FEW_ATOMS).sum())
+        if few:
+            logger.warning(
+                "%d of %d sets have fewer than %d effective atoms; their error bars are too small "
+                "(docs/uncertainty.md says by how much).", few, len(z), FEW_ATOMS,
+            )  # fmt: skip
+        cov, df = reader.covariance(collection, effective)
+        p_unusual = None
+        if self.population is not None:
+            p_unusual = np.full(len(z), np.nan)
+            known = np.isfinite(cov).all((1, 2))
+            p_unusual[known] = self.population.unusual(z[known], cov[known])
+        return Embeddings(z, ids, sizes, effective, meta, cov, df, p_unusual)
 
     def sample(
         self,
@@ -267,7 +271,7 @@ class GDE:
                 f"or (B, {self.latent}) for several."
             )
         device = self._runtime.device
-        generator, most = as_generator(rng, device), _at_once(device)
+        generator, most = as_generator(rng, device), atoms_at_once(device)
         rows = torch.atleast_2d(given).to(device)
         behind = np.inf if sizes is None else np.asarray(sizes, dtype=np.float32)
         if np.min(behind) <= 0:
@@ -287,27 +291,71 @@ class GDE:
 
     def reconstruct(self, sets: SetsLike, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
-        return self.sample(self.embed(sets), n, rng)
+        return self.sample(self.embed(sets, covariance=False), n, rng)
 
     def distances(
-        self, a: Embeddings | ArrayLike, b: Embeddings | ArrayLike | None = None,
+        self,
+        a: Embeddings | ArrayLike,
+        b: Embeddings | ArrayLike | None = None,
         calibrated: bool = True,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Return distances between embeddings, `(A, B)`.
+        denoise: bool = True,
+    ) -> NDArray[np.float64]:
+        r"""Return distances between embeddings, `(A, B)`.
+
+        Sampling noise makes any two sets look further apart than their distributions are. Where
+        tables know their covariances it is taken off the squared latent distance,
+        $|z_a - z_b|^2 - \operatorname{tr}(V_a + V_b)$, or what that leaves above zero.
 
         Args:
             a: Embeddings `(A, L)`.
             b: Others `(B, L)`; those of `a` where left out.
             calibrated: In units of W2 of the model's ground space (`model.calibration` states the
                 error), else plain latent distances.
+            denoise: Whether to take noise off, of tables that know it.
         """
-        latent = latent_distances(self._vectors(a), None if b is None else self._vectors(b))
-        if calibrated and not self.calibration.pairs:
-            raise ValueError(
-                "The distances of this model are not calibrated: its sets were too few or too "
-                "small to measure W2 on. Ask for distances(..., calibrated=False)."
-            )
+        vectors, others = self._vectors(a), None if b is None else self._vectors(b)
+        latent = latent_distances(vectors, others)
+        if denoise:
+            noise = noise_of(a)[:, None] + noise_of(a if b is None else b)
+            latent = np.sqrt(np.maximum(latent**2 - noise, 0))
+        if calibrated:
+            self._refuse_uncalibrated()
         return self.calibration(latent) if calibrated else latent
+
+    def distance_intervals(
+        self,
+        table: Embeddings,
+        pairs: ArrayLike | None = None,
+        *,
+        level: float = 0.95,
+        calibrated: bool = True,
+    ) -> W2Interval | LimitInterval:
+        """Return intervals for the distances of pairs of sets, which share no atoms.
+
+        Args:
+            table: Embeddings with covariances, of sets that the model was not trained on.
+            pairs: Row numbers of the two sets of each pair, `(P, 2)`; all pairs where left out, in
+                the order of `numpy.triu_indices(S, 1)`.
+            level: Wanted coverage.
+            calibrated: For the true W2 of the two distributions in the model's ground space,
+                the error of the calibration included; else for the latent distance that more and
+                more atoms would give, which is narrower and says nothing about W2.
+
+        Returns:
+            Ends of each interval, `(P,)`; NaN where a set has no covariance.
+
+        Raises:
+            ValueError: If there are no covariances, or the model is not calibrated, or on too few
+                pairs for the level.
+        """
+        cov, z = table.covariances, self._vectors(table)
+        every = np.stack(np.triu_indices(len(z), 1), 1)
+        first, second = (every if pairs is None else np.asarray(pairs)).T
+        sides = z[first], z[second], cov[first], cov[second]
+        if not calibrated:
+            return limit_interval(*sides, level)
+        self._refuse_uncalibrated()
+        return w2_interval(*sides, self.calibration, level)
 
     def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
         """Return embeddings on the straight path from one to another, `(steps, L)`."""
@@ -347,9 +395,12 @@ class GDE:
         """
         trained = {f"model.{k}": v for k, v in self.network.state_dict().items()}
         initial = {f"initial.{k}": v for k, v in self._initial.items()}
-        return write_folder(
-            path, Stored(self._describe(), trained | initial, self.history), self.card()
-        )
+        usual = {
+            f"population.{k}": torch.from_numpy(np.array(v))
+            for k, v in (self.population.arrays() if self.population else {}).items()
+        }
+        tensors = trained | initial | usual
+        return write_folder(path, Stored(self._describe(), tensors, self.history), self.card())
 
     @classmethod
     def load(
@@ -391,15 +442,15 @@ class GDE:
         model._runtime = Runtime.choose(device, "auto", threads)
         network = model.spec.build(model.event_shape, model.config.seed)
         model._network = network.to(model._runtime.device).eval()
-        for prefix in ("initial.", "model."):
-            part = {
-                k.removeprefix(prefix): v
-                for k, v in stored.tensors.items()
-                if k.startswith(prefix)
-            }
-            restore(model._network, part)
-            if prefix == "initial.":
-                model._initial = part
+        initial, trained, usual = (
+            {k.removeprefix(p): v for k, v in stored.tensors.items() if k.startswith(p)}
+            for p in ("initial.", "model.", "population.")
+        )
+        restore(model._network, initial)
+        restore(model._network, trained)
+        model._initial = initial
+        if usual:
+            model.population = Population.from_arrays({k: v.numpy() for k, v in usual.items()})
         return model
 
     def card(self) -> str:
@@ -416,6 +467,13 @@ class GDE:
                 f"L = {self.latent}."
             )
         return z
+
+    def _refuse_uncalibrated(self) -> None:
+        if not self.calibration.pairs:
+            raise ValueError(
+                "The distances of this model are not calibrated: its sets were too few or too "
+                "small to measure W2 on. Ask for latent distances, with calibrated=False."
+            )
 
     def _match(self, collection: Collection) -> list[int] | None:
         """Columns of a collection in the model's order; None where they are as they should be."""
@@ -461,12 +519,15 @@ def _first_look(collection: Collection, indices: np.ndarray, config: TrainConfig
     return collection.batch(indices[few].tolist(), most, rng)
 
 
-def _at_once(device: torch.device) -> int:
-    return ATOMS_AT_ONCE.get(device.type, ATOMS_AT_ONCE["cpu"])
-
-
-def _by_atoms(sizes: np.ndarray, atoms: int) -> Iterator[np.ndarray]:
-    """Yield groups of sets of similar size that hold about so many atoms."""
-    order = np.argsort(sizes, kind="stable")
-    group = np.cumsum(sizes[order]) // atoms
-    yield from np.split(order, np.flatnonzero(np.diff(group)) + 1)
+def _population(
+    reader: SetReader, collection: Collection, typical: NDArray[np.int64], seed: int
+) -> Population | None:
+    """Model the embeddings of some sets; None where they are too few, or all alike."""
+    rng = stream(seed, "population")
+    chosen = typical[torch.randperm(len(typical), generator=rng)[:MOST_TYPICAL].numpy()]
+    z = reader.embed(collection, chosen)[0]
+    try:
+        return Population.fit(z, rng=rng)
+    except ValueError as error:
+        logger.info("no model of the population of sets: %s", error)
+        return None

@@ -40,7 +40,7 @@ from distembed.protocols import (
     Step,
 )
 
-__all__ = ["Network"]
+__all__ = ["Embedder", "Network"]
 
 LEAST_SCALE = 0.03
 """Coordinates of z below this share of the largest are not scaled up further."""
@@ -151,6 +151,11 @@ class Network(nn.Module):
         return z
 
     @property
+    def embedder(self) -> Embedder:
+        """What maps sets in the user's units to z: all that inference asks for."""
+        return Embedder(self.transform, self.encoder, len(self.z_centre))
+
+    @property
     def streams(self) -> bool:
         """Whether the encoder can read a set in pieces."""
         return isinstance(self.encoder, StreamedEncoder) and self.encoder.passes is not None
@@ -198,6 +203,33 @@ class Network(nn.Module):
 
     def _standardise(self, z: Tensor) -> Tensor:
         return (z - self.z_centre) / self.z_scale
+
+
+class Embedder(nn.Module):
+    """An encoder behind the transforms of its atoms: an encoder of sets in the user's units.
+
+    Args:
+        transform: Invertible map of atoms.
+        encoder: Maps a batch to `(B, L)`.
+        latent: Dimension L.
+    """
+
+    def __init__(self, transform: Chain, encoder: nn.Module, latent: int) -> None:
+        super().__init__()
+        self.transform, self.encoder, self.latent = transform, encoder, latent
+
+    @property
+    def smooth(self) -> bool:
+        """Whether z has a derivative by the weights."""
+        return bool(getattr(self.encoder, "smooth", True))
+
+    def forward(self, batch: SetBatch) -> Tensor:
+        """Embed each set, `(B, L)`, in the type of the weights of the encoder."""
+        state = (*self.encoder.parameters(), *self.encoder.buffers())
+        dtype = next((t.dtype for t in state if t.is_floating_point()), torch.float32)
+        batch = batch.to(dtype=dtype)
+        z: Tensor = self.encoder(batch.replace(x=self.transform(batch.x.to(dtype))))
+        return z
 
 
 def _uncertainty(sizes: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import distembed
 ROOT = Path(distembed.__file__).parent
 ORDER = """
 version rng registry files batch protocols testing nn divergences data sets encoders generators
-training geometry network spec embeddings inference storage card calibrate model evaluation report
-apps cli
+training geometry network spec embeddings inference embedding storage card calibrate model
+evaluation report apps cli
 """.split()
 APART = {"encoders": {"generators"}, "generators": {"encoders"}}
 

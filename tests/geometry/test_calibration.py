@@ -27,13 +27,22 @@ def test_a_power_law_is_recovered(scale, power, unit):
 
 
 def test_the_error_is_measured_on_pairs_that_were_not_used():
-    d = distances()
+    d = distances(pairs=1000)
     w2 = 3 * d
     kept = np.arange(len(d)) % 5 == 4
     w2[kept] *= 1.25  # the fit cannot know
     found = Calibration.fit(d, w2**2)
     assert found.scale == pytest.approx(3, rel=1e-4)
     assert found.error == pytest.approx(0.25, rel=1e-3)
+    np.testing.assert_allclose(found.ratios, np.full(200, 1.25), rtol=1e-3)
+
+
+@pytest.mark.parametrize("pairs", [160, 250, 399, 2000])
+def test_ratios_are_enough_for_an_interval(pairs):
+    d = distances(pairs)
+    found = Calibration.fit(d, d**2)
+    assert 79 <= len(found.ratios) <= pairs / 2
+    assert Calibration.from_description(found.describe()) == found
 
 
 def test_noise_with_negative_values_does_not_bend_it():

@@ -1,5 +1,7 @@
 """Intervals of distances cover what they are for, at zero, near it and far from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -140,7 +142,7 @@ def test_missing_and_exact_embeddings():
     np.testing.assert_array_equal(found.low, [0, 5, np.nan])
     np.testing.assert_array_equal(found.high, [0, 5, np.nan])
     assert np.isnan(unbiased_squared(z, z, v, v).value).tolist() == [False, False, True]
-    w2 = w2_interval(z, 0 * z, v, v, Calibration(2.0, 1.0, pairs=50), np.ones(99))
+    w2 = w2_interval(z, 0 * z, v, v, Calibration(2.0, 1.0, pairs=50, ratios=(1.0,) * 99))
     np.testing.assert_array_equal(w2.high, [0, 10, np.nan])
     # noise in one coordinate only: the other is known
     v = np.diag([1.0, 0.0])[None] / 2
@@ -173,7 +175,7 @@ def test_w2_intervals_cover_w2():
         z1, z2, v1, v2 = observe(spectrum, delta, "all", 11, pairs)
         ratios = np.exp(0.2 * rng.normal(size=(2, pairs)))
         truth = calibration(delta) * ratios[0]
-        found = w2_interval(z1, z2, v1, v2, calibration, ratios[1])
+        found = w2_interval(z1, z2, v1, v2, replace(calibration, ratios=tuple(ratios[1])))
         covered = ((found.low <= truth) & (truth <= found.high)).mean()
         # Bonferroni covers no less; the order statistics of 1500 move by one standard error too
         assert covered > 0.95 - 4 * np.sqrt(2 * 0.95 * 0.05 / pairs)
@@ -189,7 +191,7 @@ def test_w2_intervals_cover_w2():
 def test_nonsense_is_refused():
     z, v = np.zeros((2, 3)), np.zeros((2, 3, 3))
     with pytest.raises(ValueError, match="no calibration"):
-        w2_interval(z, z, v, v, Calibration(), np.ones(100))
+        w2_interval(z, z, v, v, Calibration(ratios=(1.0,) * 100))
     with pytest.raises(ValueError, match=r"38 held-out pairs.*needs 39"):
         conformal_ratios(np.ones(38), 0.95)
     with pytest.raises(ValueError, match="finite and not negative"):

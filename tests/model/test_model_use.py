@@ -188,15 +188,33 @@ def test_reconstruct_is_sample_of_embed(model, named):
 def test_distances(model, named):
     table = model.embed(named)
     z = table.z.astype(np.float64)
-    latent = model.distances(table, calibrated=False)
+    latent = model.distances(table.z, calibrated=False)
     np.testing.assert_allclose(latent, np.linalg.norm(z[:, None] - z[None], axis=2), atol=1e-6)
     assert (latent == latent.T).all()
     assert not latent.diagonal().any()
     assert model.calibration.pairs >= 10
-    w2 = model.distances(table)
+    w2 = model.distances(table, denoise=False)
+    assert (w2 == model.distances(table.z)).all()
     np.testing.assert_allclose(w2, model.calibration(latent))
-    assert (model.distances(table, table.select([3])) == w2[:, 3:4]).all()
+    assert (model.distances(table, table.select([3]), denoise=False) == w2[:, 3:4]).all()
     assert (model.distances(table.z[:2], table.z) == w2[:2]).all()
+
+
+def test_noise_is_taken_off_squared_distances(model, named):
+    table = model.embed(named)
+    noise = np.trace(table.cov, axis1=1, axis2=2)
+    raw = model.distances(table.z, calibrated=False)
+    wanted = np.sqrt(np.maximum(raw**2 - noise[:, None] - noise, 0))
+    np.testing.assert_allclose(
+        model.distances(table, calibrated=False), wanted, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        model.distances(table, table.select([3]), calibrated=False),
+        wanted[:, 3:4],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    assert (raw > 0).sum() > (wanted > 0).sum() > 0  # the sets are small, so noise covers some
 
 
 def test_distances_are_of_tables(model):
@@ -261,7 +279,7 @@ def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
     w = [rng.random(1000), rng.random(20)] if weighted else None
     sets = SetBatch.from_list(list(x.values()), w)
     whole = model.embed(sets)
-    monkeypatch.setattr("distembed.model.STREAM_FROM", 300)
+    monkeypatch.setattr("distembed.embedding.STREAM_FROM", 300)
     pieces = model.embed(sets)
     np.testing.assert_allclose(pieces.z, whole.z, rtol=0, atol=1e-5 * np.abs(whole.z).max())
     np.testing.assert_allclose(pieces.effective_sizes, whole.effective_sizes, rtol=1e-5)

@@ -76,7 +76,10 @@ def demo(
     evaluation = evaluate(model, test, truth=truth, progress=log)
     log(evaluation.table())
     threes, eights = (test_pool.select(test_pool.ids == digit) for digit in ("3", "8"))
-    ends = {"all threes": model.embed(threes).z[0], "all eights": model.embed(eights).z[0]}
+    ends = {
+        name: model.embed(sets, covariance=False).z[0]
+        for name, sets in (("all threes", threes), ("all eights", eights))
+    }
     content = json.dumps(evaluation.to_json(), indent=1) + "\n"
     write_atomically(out / "evaluation.json", content)
     overview(out / "overview.png", model=model, test=test, evaluation=evaluation, between=ends)

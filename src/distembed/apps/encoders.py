@@ -134,7 +134,7 @@ _exam = lru_cache(maxsize=16)(Task.exam)
 
 
 def _grades(method: str, model: GDE, exam: Exam) -> Iterator[Score]:
-    value = exam.grade(model.embed(exam.batch).z)
+    value = exam.grade(model.embed(exam.batch, covariance=False).z)
     yield method, "spearman_w2", value
     if exam.agreement is None:
         yield method, "spearman_w2_minus_bures", value - exam.baselines["bures"]
@@ -142,7 +142,11 @@ def _grades(method: str, model: GDE, exam: Exam) -> Iterator[Score]:
 
 def _beside(model: GDE, exam: Exam) -> Iterator[Score]:
     """Yield what the model is to be compared with."""
-    yield "untrained", "spearman_w2", exam.grade(model.untrained().embed(exam.batch).z)
+    yield (
+        "untrained",
+        "spearman_w2",
+        exam.grade(model.untrained().embed(exam.batch, covariance=False).z),
+    )
     for name, value in exam.baselines.items():
         yield name, "spearman_w2", value
     if exam.agreement is not None:
@@ -180,7 +184,7 @@ def _compete(
             if thorough:
                 if learns and not first:
                     run = _fit(arm, generator, train, config, run.steps_in(gde.seconds))
-                value = exam.grade(run.model.embed(exam.batch).z)
+                value = exam.grade(run.model.embed(exam.batch, covariance=False).z)
                 grades.append((method, "spearman_w2_equal_seconds", value))
             log(f"{method}: " + ", ".join(f"{k} {v:.4f}" for _, k, v in grades))
             yield from grades

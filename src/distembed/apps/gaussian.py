@@ -81,8 +81,8 @@ def _geometry(model: GDE, test: Gaussians) -> Iterator[Score]:
     once = np.ones((1, len(test)))
     batch = test.batch(range(len(test)))
     distances = {
-        "gde": latent_distances(model.embed(batch).z)[i, j],
-        "untrained": latent_distances(model.untrained().embed(batch).z)[i, j],
+        "gde": latent_distances(model.embed(batch, covariance=False).z)[i, j],
+        "untrained": latent_distances(model.untrained().embed(batch, covariance=False).z)[i, j],
     }
     for name in BASELINES:
         if name not in COSTLY:

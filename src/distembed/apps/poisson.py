@@ -94,7 +94,7 @@ def merged(x: Tensor) -> SetBatch:
 def probability_of_zero(model: GDE, batch: SetBatch, n: int) -> np.ndarray:
     """P(X = 0) under the distribution of each set of n draws, `(B,)`: exact, not drawn."""
     network = model.network
-    z = torch.from_numpy(model.embed(batch).z)
+    z = torch.from_numpy(model.embed(batch, covariance=False).z)
     zero = SetBatch.from_dense(torch.zeros(len(batch), 1, 1))
     device = network.z_centre.device
     with torch.inference_mode():

@@ -184,10 +184,10 @@ class _Exam:
 
     def grades(self, method: str, model: GDE) -> Iterator[Score]:
         """Yield what a model makes of sets of every size."""
-        reference = model.embed(self.reference).z
+        reference = model.embed(self.reference, covariance=False).z
         drifts = []
         for m, batch in self.points.items():
-            table = model.embed(batch)
+            table = model.embed(batch, covariance=False)
             drawn = torch.from_numpy(model.sample(table, self.task.drawn, self.seed))
             yield method, f"w2_m{m}", self.error(drawn)
             drifts.append((method, f"drift_m{m}", _drift(table.z, reference)))

@@ -170,7 +170,7 @@ def _examine(
         rng, rows, points = stream(seed, "points", m), [], []
         for start in range(0, task.sets, AT_ONCE):
             x = truth.draw(min(AT_ONCE, task.sets - start), m, rng)
-            table = model.embed(SetBatch.from_dense(x))
+            table = model.embed(SetBatch.from_dense(x), covariance=False)
             rows.append(table.z)
             if (left := task.judged - start) > 0:
                 drawn = model.sample(table.select(range(min(left, len(x)))), task.drawn, rng)

@@ -75,7 +75,6 @@ def w2_interval(
     v1: ArrayLike,
     v2: ArrayLike,
     calibration: Calibration,
-    ratios: ArrayLike,
     level: float = 0.95,
     direction: Direction = "likely",
 ) -> W2Interval:
@@ -86,9 +85,8 @@ def w2_interval(
         z2: Embeddings, `(P, L)`.
         v1: Their covariances, `(P, L, L)`; NaN where missing, and so is the interval.
         v2: Likewise.
-        calibration: From latent distances to W2.
-        ratios: Measured W2 over `calibration(latent)`, `(n,)`, of pairs that were not fitted. Let
-            a measured W2 be zero where it is negative after its sampling noise was taken off.
+        calibration: From latent distances to W2, with the ratios of pairs that it was not fitted
+            on.
         level: Wanted coverage.
         direction: As in `limit_interval`.
 
@@ -103,7 +101,7 @@ def w2_interval(
             "W2. Use limit_interval, which is in latent units, or fit on larger sets."
         )
     half = (1 + level) / 2
-    least, most = conformal_ratios(ratios, half)
+    least, most = conformal_ratios(calibration.ratios, half)
     limit = limit_interval(z1, z2, v1, v2, half, direction)
     low, high = calibration(limit.low) * least, calibration(limit.high) * most
     return W2Interval(low, high, level, calibration.ground)

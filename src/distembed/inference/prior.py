@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -138,7 +138,9 @@ class Population:
 
         Args:
             z: Embeddings of sets that were not fitted, `(S, L)`; those that were look too usual.
-            noise: Their covariances, where the population was fitted with some.
+            noise: Their covariances. Where the population was fitted without, its sets had noise
+                of their own, which is then counted twice: p-values of sets of few atoms are too
+                large, and no set is called unusual for its size.
         """
         x, blur = self._units(z, noise)
         count = np.ones(len(x))
@@ -152,27 +154,33 @@ class Population:
         drawn: Array = self.centre + self.scale * self.mixture.sample(n, _numpy(rng))
         return drawn
 
-    def to_json(self) -> dict[str, Any]:
-        """Return lists and numbers that JSON can hold, and that `from_json` reads back exactly."""
+    def arrays(self) -> dict[str, Array]:
+        """Return all that it is as named arrays, which `from_arrays` reads back exactly."""
+        parts = {"mixture": self.mixture} | {f"fold{f}": m for f, m in enumerate(self.folds)}
         return {
-            "centre": self.centre.tolist(),
-            "scale": self.scale.tolist(),
-            "mixture": _describe(self.mixture),
-            "folds": [_describe(mixture) for mixture in self.folds],
-            "scores": [scores.tolist() for scores in self.scores],
-            "held_out": {str(k): value for k, value in self.held_out.items()},
+            "centre": self.centre,
+            "scale": self.scale,
+            "held_out": np.array([*self.held_out.items()], dtype=np.float64),
+            **{f"scores{f}": scores for f, scores in enumerate(self.scores)},
+            **{f"{part}.{k}": value for part, m in parts.items() for k, value in vars(m).items()},
         }
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Population:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Population:
         """Rebuild a population."""
+
+        def mixture(part: str) -> Mixture:
+            names = ("weights", "means", "covariances")
+            return Mixture(**{name: arrays[f"{part}.{name}"] for name in names})
+
+        folds = range(sum(name.startswith("scores") for name in arrays))
         return cls(
-            np.array(stored["centre"]),
-            np.array(stored["scale"]),
-            _mixture(stored["mixture"]),
-            tuple(map(_mixture, stored["folds"])),
-            tuple(map(np.array, stored["scores"])),
-            {int(k): value for k, value in stored["held_out"].items()},
+            arrays["centre"],
+            arrays["scale"],
+            mixture("mixture"),
+            tuple(mixture(f"fold{f}") for f in folds),
+            tuple(arrays[f"scores{f}"] for f in folds),
+            {int(k): float(value) for k, value in arrays["held_out"]},
         )
 
     def _units(self, z: ArrayLike, noise: ArrayLike | None) -> tuple[Array, Array | None]:
@@ -235,11 +243,3 @@ def _numpy(rng: Rng) -> np.random.Generator:
     """Turn a seed or a generator of torch into one of numpy."""
     seed = torch.randint(2**62, (), generator=as_generator(rng), dtype=torch.int64)
     return np.random.default_rng(int(seed))
-
-
-def _describe(mixture: Mixture) -> dict[str, Any]:
-    return {name: value.tolist() for name, value in vars(mixture).items()}
-
-
-def _mixture(stored: Mapping[str, Any]) -> Mixture:
-    return Mixture(**{name: np.array(value) for name, value in stored.items()})

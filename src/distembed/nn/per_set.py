@@ -30,6 +30,9 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
     if batch.equal is not None:
         block = centred.view(len(batch), batch.equal, -1)
         return mean, block.mT @ block / batch.equal
+    if (m := batch.common_size) is not None:
+        block, w = centred.view(len(batch), m, -1), batch.w.double().view(len(batch), m, 1)
+        return mean, block.mT @ (block * w) / w.sum(1, keepdim=True)
     sizes = batch.sizes.tolist()
     parts = zip(centred.split(sizes), batch.w.double().split(sizes), strict=True)
     return mean, torch.stack([c.mT @ (c * w[:, None]) / w.sum() for c, w in parts])
@@ -37,7 +40,7 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
 
 def apply_per_set(batch: SetBatch, a: Tensor, x: Tensor) -> Tensor:
     """Multiply every atom by the matrix of its set, `(B, K, D), (N, D) -> (N, K)`."""
-    if batch.equal is not None:
-        return (x.view(len(batch), batch.equal, -1) @ a.mT).flatten(0, 1)
+    if (m := batch.common_size) is not None:
+        return (x.view(len(batch), m, -1) @ a.mT).flatten(0, 1)
     parts = zip(x.split(batch.sizes.tolist()), a, strict=True)
     return torch.cat([part @ matrix.mT for part, matrix in parts])
