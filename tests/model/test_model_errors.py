@@ -142,7 +142,7 @@ def test_a_median_is_answered_by_a_jackknife():
     sets = Gaussians.prior(30, 2, 40, size=200, seed=1)
     model = de.GDE(latent=4, encoder_options={"pooling": "median", "width": 8}).fit(sets, **QUICK)
     table = model.embed(Gaussians.prior(3, 2, 40, size=200, seed=2))
-    assert (table.df == 19).all()
+    assert table.df == pytest.approx(19, rel=0.01)  # 20 blocks
     assert (np.linalg.eigvalsh(table.cov) > -1e-6).all()
 
 
