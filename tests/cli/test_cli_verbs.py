@@ -104,7 +104,10 @@ def test_embed(run, work, model, tmp_path, suffix):
         found = rows(path)
     else:
         found = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
-    assert list(found[0]) == ["id", "n_atoms", "n_effective", "group", "z0", "z1", "z2", "z3"]
+    numbers = [f"{name}{i}" for name in ("z", "se") for i in range(4)]
+    assert list(found[0]) == ["id", "n_atoms", "n_effective", "group", *numbers]
+    errors = np.array([[row[f"se{i}"] for i in range(4)] for row in found], dtype=np.float32)
+    np.testing.assert_allclose(errors, expected.standard_errors, rtol=1e-5)
     assert [row["id"] for row in found] == expected.ids.tolist()
     assert [int(row["n_atoms"]) for row in found] == expected.sizes.tolist()
     assert [row["group"] for row in found] == expected.meta["group"].tolist()

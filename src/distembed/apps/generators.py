@@ -15,7 +15,8 @@ a held-out set and draws 1,000 new ones, which are compared with 1,000 fresh poi
 
 `gde` is the default encoder and generator; other methods name the generator. Beside them stand
 `mean_cov`, a Gaussian with mean and covariance of the encoded points, `untrained`, the default
-before its first step, and `floor`, the encoded points themselves.
+before its first step, and `floor`, the encoded points themselves. `wormhole` has 128 points and is
+to be compared with `floor_128`, as many of the encoded points.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ __all__ = ["ARMS", "TASKS", "Arm", "Task", "bench"]
 CONFIG = TrainConfig(steps=400, every=200, patience=0, context=(16, 500))
 """The defaults but for a short schedule, a fifth of it warm-up, and contexts up to all points."""
 LATENT, TRAIN_SETS, POINTS, EXAMINED, MANY = 32, 5_000, 500, 1_000, 100_000
+FIXED = 128
+"""Points of the Wormhole, whose divergence compares all of them with each other in every step."""
 FAIR = ("blobs", "gaussian_5d_scale01")
 """Tasks on which training is also given equal seconds."""
 
@@ -62,7 +65,7 @@ class Arm:
         generator: Name of the member.
         options: Its options.
         counts: Whether it takes counts, instead of vectors; or both, where None.
-        wormhole: Whether distances are trained beside it.
+        wormhole: Whether distances are trained beside it, and only `FIXED` points can be drawn.
     """
 
     label: str
@@ -85,7 +88,7 @@ ARMS = (
     Arm("explicit_gaussian", "explicit", counts=None),
     Arm("explicit_mixture", "explicit", {"likelihood": "mixture"}),
     Arm("explicit_flow", "explicit", {"likelihood": "flow"}),
-    Arm("wormhole", "wormhole", {"atoms": EXAMINED}, wormhole=True),
+    Arm("wormhole", "wormhole", {"atoms": FIXED}, wormhole=True),
     Arm("explicit_poisson", "explicit", {"likelihood": "poisson"}, counts=True),
     Arm("explicit_nb", "explicit", {"likelihood": "negative_binomial"}, counts=True),
     Arm("vae_nb", "vae", {"likelihood": "negative_binomial"}, counts=True),
@@ -154,7 +157,7 @@ class _Exam:
             yield method, "paper_w2", float((shift + w2.square() - shift.square()).mean())
         elif x.shape[2] == 2:
             few, truth = (
-                SetBatch.from_dense(b.x.view(len(b), EXAMINED, 2)[:, : EXAMINED // 2])
+                SetBatch.from_dense(b.x.view(len(b), -1, 2)[:, : EXAMINED // 2])
                 for b in (drawn, self.fresh)
             )
             yield method, "w2", float(ExactW2()(few, truth).mean())
@@ -165,16 +168,16 @@ class _Exam:
             yield method, "bad_modes", float(bad.sum(1).double().mean())
             yield method, "off_modes", float((~near.any(2)).double().mean())
 
-    def model(self, method: str, model: GDE) -> Iterator[Score]:
-        """Grade what a model draws."""
-        x = model.reconstruct(self.points, EXAMINED, 0)
-        return self.grades(method, torch.from_numpy(x))
+    def model(self, method: str, model: GDE, n: int = EXAMINED) -> Iterator[Score]:
+        """Grade n points that a model draws of each set."""
+        return self.grades(method, torch.from_numpy(model.reconstruct(self.points, n, 0)))
 
     def beside(self, untrained: GDE) -> Iterator[Score]:
         """Grade what a model is to be compared with."""
         yield from self.model("untrained", untrained)
         dense = self.points.x.view(len(self.points), EXAMINED, -1)
         yield from self.grades("floor", dense)
+        yield from self.grades(f"floor_{FIXED}", dense[:, :FIXED])
         mean, cov = moments_per_set(self.points)
         factor = torch.linalg.cholesky(cov + 1e-9 * torch.eye(cov.shape[1], dtype=cov.dtype))
         noise = torch.randn(dense.shape, generator=stream(0, "mean_cov"), dtype=cov.dtype)
@@ -210,7 +213,8 @@ def _compete(
         if arm.counts is not None and arm.counts != task.counts:
             continue
         run = _fit(arm, train, own, config.steps)
-        scores = list(exam.model(arm.label, run.model))
+        n = FIXED if arm.wormhole else EXAMINED
+        scores = list(exam.model(arm.label, run.model, n))
         scores.append((arm.label, "ms_per_step", 1000 * run.seconds / run.steps))
         if not arm.wormhole:
             scores.append((arm.label, "draw_seconds", _draw_seconds(run.model, exam.points, MANY)))
@@ -219,7 +223,7 @@ def _compete(
             yield (*SECONDS, run.seconds)
         if name in FAIR:
             fair = run if arm is ARMS[0] else _fit(arm, train, own, run.steps_in(gde.seconds))
-            for method, metric, value in exam.model(arm.label, fair.model):
+            for method, metric, value in exam.model(arm.label, fair.model, n):
                 scores.append((method, f"{metric}_equal_seconds", value))
         log(f"{name}, {arm.label}: " + ", ".join(f"{k} {v:.4g}" for _, k, v in scores))
         yield from scores

@@ -44,7 +44,7 @@ def interpolate(
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    z = embeddings(gde, data, chosen, [start, end]).z
+    z = embeddings(gde, data, chosen, [start, end])[0].z
     with stage(f"drawing {n} atoms at {steps} points"):
         x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed)
     write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +69,31 @@ def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets
 
 
 def embeddings(
-    model: GDE, source: str | None, chosen: Mapping[str, Any], ids: Sequence[str] | None = None
-) -> Embeddings:
+    model: GDE,
+    source: str | None,
+    chosen: Mapping[str, Any],
+    ids: Sequence[str] | None = None,
+    covariance: bool = False,
+) -> tuple[Embeddings, list[str]]:
     """Embed the sets of a file, or read the file where it holds embeddings already.
+
+    Args:
+        model: What embeds.
+        source: The file.
+        chosen: Of the data section.
+        ids: The sets; all where left out.
+        covariance: Whether their covariances are wanted, which a stored table has or not.
+
+    Returns:
+        The table, and the ids of the sets that the model was trained on, whose `p_unusual` is NaN
+        because they are what is usual. Where covariances are not wanted, or a stored table leaves
+        no atoms to compare, no set is said to be one.
 
     Raises:
         ValueError: If stored embeddings are of another length than the model's.
     """
+    from distembed.evaluation.judged import training_sets
+
     if source is not None and Path(source).exists() and holds_embeddings(Path(source)):
         table = read_embeddings(Path(source))
         if table.z.shape[1] != model.latent:
@@ -82,12 +101,17 @@ def embeddings(
                 f"{source} holds embeddings of length {table.z.shape[1]}, but the model's have "
                 f"length {model.latent}; they were made by another model."
             )
-        return table if not ids else table.select(choose(table.ids, ids))
+        return table if not ids else table.select(choose(table.ids, ids)), []
     sets = open_sets(model, source, chosen)
     if ids:
         sets = sets.select(choose(sets.ids, ids))
     with stage(f"embedding {len(sets)} sets"):
-        return model.embed(sets)
+        table = model.embed(sets, covariance)
+    seen = training_sets(model, sets) if covariance else []
+    if seen and table.p_unusual is not None:
+        blank = np.where(np.isin(table.ids, seen), np.nan, table.p_unusual)
+        table = replace(table, p_unusual=blank)
+    return table, seen
 
 
 def test_sets(

@@ -41,7 +41,7 @@ def sample(
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    table = embeddings(gde, data, chosen, ids)
+    table, _ = embeddings(gde, data, chosen, ids)
     with stage(f"drawing {n} atoms of {len(table)} sets"):
         x = gde.sample(table, n, rng=seed)
     write_samples(output, {"set": table.ids}, x, gde.features)

@@ -1,8 +1,10 @@
 """Tables on disk: CSV in the core, Parquet and .h5ad through their extras; and embeddings as one.
 
 A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (fewer, where weights differ),
-the metadata, and `z0`, `z1`, ... of the vector. A metadata column of one of these names is written
-as `meta.NAME`.
+the metadata, and `z0`, `z1`, ... of the vector. Where errors are known, there are standard errors
+`se0`, `se1`, ..., `df` where these are from a jackknife, `p_unusual`, and on request the upper
+triangle of each covariance, `cov0_0`, `cov0_1`, .... A metadata column of one of these names is
+written as `meta.NAME`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ __all__ = [
     "write_table",
 ]
 
-_OURS = re.compile(r"id|n_atoms|n_effective|z\d+")
+_OURS = re.compile(r"id|n_atoms|n_effective|p_unusual|df|z\d+|se\d+|cov\d+_\d+")
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -47,18 +49,38 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
             writer.writerows(zip(*(c.astype(str) for c in columns.values()), strict=True))
 
 
-def write_embeddings(path: Path, table: Embeddings) -> None:
-    """Write embeddings as a table, or as an AnnData with one observation a set."""
+def write_embeddings(path: Path, table: Embeddings, covariances: bool = False) -> None:
+    """Write embeddings as a table, or as an AnnData with one observation a set.
+
+    The AnnData has standard errors as the layer `standard_error`, and the upper triangles of
+    covariances, on request, in `obsm["covariance"]`.
+    """
+    latent = table.z.shape[1]
     meta = {f"meta.{k}" if _OURS.fullmatch(k) else k: v for k, v in table.meta.items()}
-    counts = {"n_atoms": table.sizes, "n_effective": table.effective_sizes}
-    names = [f"z{i}" for i in range(table.z.shape[1])]
+    rows: dict[str, np.ndarray] = {"n_atoms": table.sizes, "n_effective": table.effective_sizes}
+    if table.p_unusual is not None:
+        rows["p_unusual"] = table.p_unusual
+    if table.df is not None and np.isfinite(table.df).any():
+        rows["df"] = table.df
+    names = [f"z{i}" for i in range(latent)]
+    upper = np.triu_indices(latent)
     if path.suffix != ".h5ad":
-        vectors = dict(zip(names, table.z.T, strict=True))
-        write_table(path, {"id": table.ids} | counts | meta | vectors)
+        columns = {"id": table.ids} | rows | meta | dict(zip(names, table.z.T, strict=True))
+        if table.cov is not None:
+            errors = (f"se{i}" for i in range(latent))
+            columns |= dict(zip(errors, table.standard_errors.T, strict=True))
+        if covariances:
+            entries = (f"cov{i}_{j}" for i, j in zip(*upper, strict=True))
+            columns |= dict(zip(entries, table.covariances[:, *upper].T, strict=True))
+        write_table(path, columns)
         return
     anndata, pandas = need("anndata", "anndata"), need("pandas", "anndata")
-    observations = pandas.DataFrame(counts | meta, index=table.ids.astype(str))
+    observations = pandas.DataFrame(rows | meta, index=table.ids.astype(str))
     cells = anndata.AnnData(table.z, obs=observations, var=pandas.DataFrame(index=names))
+    if table.cov is not None:
+        cells.layers["standard_error"] = table.standard_errors
+    if covariances:
+        cells.obsm["covariance"] = table.covariances[:, *upper]
     with replacing(path) as temporary:
         cells.write_h5ad(temporary)
 
@@ -123,7 +145,22 @@ def read_embeddings(path: Path) -> Embeddings:
     columns = dict(read_columns(path))
     names = sorted((n for n in columns if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
     z = np.stack([columns.pop(name).astype(np.float32) for name in names], axis=1)
+    latent = len(names)
+    for name in names:
+        columns.pop(f"se{name[1:]}", None)
+    cov, upper = None, np.triu_indices(latent)
+    if "cov0_0" in columns:
+        cov = np.empty((len(z), latent, latent), dtype=np.float32)
+        for i, j in zip(*upper, strict=True):
+            cov[:, i, j] = cov[:, j, i] = columns.pop(f"cov{i}_{j}").astype(np.float32)
+    df, p_unusual = (
+        columns.pop(name).astype(np.float64) if name in columns else None
+        for name in ("df", "p_unusual")
+    )
     return Embeddings(
+        cov=cov,
+        df=df,
+        p_unusual=p_unusual,
         z=z,
         ids=columns.pop("id").astype(str),
         sizes=columns.pop("n_atoms").astype(np.int64),

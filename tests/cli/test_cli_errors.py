@@ -1,0 +1,162 @@
+"""Error bars on the command line: columns, intervals, and what is refused or left empty."""
+
+import csv
+
+import numpy as np
+import pytest
+from cli_table import QUICK, run_verb, write_csv
+
+from distembed.cli.tables import read_embeddings, write_embeddings
+from distembed.embeddings import Embeddings
+
+OLD, NEW = [f"p{i:02d}" for i in range(60)], [f"q{i}" for i in range(5)]
+
+
+def table(path, names, seed, mass=100):
+    rng = np.random.default_rng(seed)
+    who = np.repeat(names, 120)
+    means = np.repeat(rng.uniform(0, 3, len(names)), 120)
+    x = rng.normal(size=(2, len(who)))
+    return write_csv(path, {"patient": who, "height": means + x[0], "mass": mass + 10 * x[1]})
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with a model of 60 sets, and new sets of the same kind and of another."""
+    folder = tmp_path_factory.mktemp("errors")
+    old = table(folder / "old.csv", OLD, 0)
+    table(folder / "new.csv", NEW, 1)
+    table(folder / "far.csv", ["far"], 2, mass=-100)
+    settings = [w for w in QUICK if "group" not in w]
+    done = run_verb("fit", *settings, f"data.path={old}", f"out={folder / 'model'}")
+    assert done.code == 0, done.err
+    return folder
+
+
+def test_new_sets_have_errors_and_p_values(run, fitted, tmp_path):
+    done = run("embed", fitted / "model", fitted / "new.csv", "-o", tmp_path / "z.csv")
+    assert done.code == 0, done.err
+    found = rows(tmp_path / "z.csv")
+    assert all(float(row["se0"]) > 0 for row in found)
+    assert all(0 < float(row["p_unusual"]) <= 1 for row in found)
+    assert "cov0_0" not in found[0]
+
+
+def test_sets_of_the_training_are_not_judged(run, fitted, tmp_path):
+    assert run("embed", fitted / "model", "-o", tmp_path / "z.csv").code == 0
+    empty = [row["id"] for row in rows(tmp_path / "z.csv") if row["p_unusual"] == "nan"]
+    held_out = (fitted / "model" / "test_ids.txt").read_text().split()
+    assert held_out
+    assert set(empty) == set(OLD) - set(held_out)
+
+
+def test_a_set_of_another_kind_is_pointed_out(run, fitted, tmp_path):
+    done = run("embed", fitted / "model", fitted / "far.csv", "-o", tmp_path / "z.csv")
+    assert done.code == 0, done.err
+    assert float(rows(tmp_path / "z.csv")[0]["p_unusual"]) < 0.05
+    assert "warn" not in done.err.lower()
+
+
+def test_without_errors(run, fitted, tmp_path):
+    words = [
+        "embed",
+        fitted / "model",
+        fitted / "new.csv",
+        "--no-errors",
+        "-o",
+        tmp_path / "z.csv",
+    ]
+    assert run(*words).code == 0
+    assert not [name for name in rows(tmp_path / "z.csv")[0] if name.startswith(("se", "p_"))]
+    refused = run(*words, "--covariances", "--force")
+    assert refused.code == 1
+    assert "--no-errors" in refused.err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_covariances_go_through_a_table(run, fitted, tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    stored, direct = tmp_path / f"z{suffix}", tmp_path / "direct.csv"
+    model, new = fitted / "model", fitted / "new.csv"
+    assert run("embed", model, new, "--covariances", "-o", stored).code == 0
+    done = run("distance", model, stored, "--long", "-o", tmp_path / "pairs.csv")
+    assert done.code == 0, done.err
+    assert run("distance", model, new, "--long", "-o", direct).code == 0
+    first, second = rows(tmp_path / "pairs.csv"), rows(direct)
+    assert len(first) == 10
+    for row, again in zip(first, second, strict=True):
+        low, value, high = (float(row[k]) for k in ("low", "distance", "high"))
+        assert 0 <= low <= value <= high
+        assert [float(again[k]) for k in ("low", "distance", "high")] == pytest.approx(
+            [low, value, high], rel=1e-4, abs=1e-5
+        )
+
+
+def test_a_table_without_covariances_has_distances_alone(run, fitted, tmp_path):
+    model, z = fitted / "model", tmp_path / "z.csv"
+    assert run("embed", model, fitted / "new.csv", "-o", z).code == 0
+    done = run("distance", model, z, "--long", "-o", tmp_path / "pairs.csv")
+    assert done.code == 0, done.err
+    assert "--covariances" in done.err
+    assert list(rows(tmp_path / "pairs.csv")[0]) == ["a", "b", "distance"]
+
+
+def test_pairs_with_training_sets_have_no_interval(run, fitted, tmp_path):
+    held_out = (fitted / "model" / "test_ids.txt").read_text().split()
+    trained = next(name for name in OLD if name not in held_out)
+    words = [w for name in (trained, *held_out[:2]) for w in ("--id", name)]
+    done = run("distance", fitted / "model", *words, "--long", "-o", tmp_path / "pairs.csv")
+    assert done.code == 0, done.err
+    assert "2 of 3 pairs have no interval" in done.err
+    assert trained in done.err
+    lows = [row["low"] for row in rows(tmp_path / "pairs.csv")]
+    assert [low == "nan" for low in lows] == [True, True, False]
+
+
+def test_intervals_of_the_latent_distance_are_narrower(run, fitted, tmp_path):
+    words = ["distance", fitted / "model", fitted / "new.csv", "--long", "--latent", "-o"]
+    assert run(*words, tmp_path / "a.csv", "--level", 0.99).code == 0
+    assert run(*words, tmp_path / "b.csv").code == 0
+    wide, narrow = (
+        sum(float(row["high"]) - float(row["low"]) for row in rows(tmp_path / name))
+        for name in ("a.csv", "b.csv")
+    )
+    assert wide > narrow
+
+
+def test_an_anndata_has_errors_as_a_layer(run, fitted, tmp_path):
+    anndata = pytest.importorskip("anndata")
+    path = tmp_path / "z.h5ad"
+    words = ["embed", fitted / "model", fitted / "new.csv", "--covariances", "-o", path]
+    assert run(*words).code == 0
+    found = anndata.read_h5ad(path)
+    variances = found.layers["standard_error"][:, 0] ** 2
+    np.testing.assert_allclose(found.obsm["covariance"][:, 0], variances, rtol=1e-5)
+    assert (found.obs["p_unusual"] > 0).all()
+
+
+def test_a_table_reads_back_what_was_written(tmp_path):
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(3, 2, 2))
+    written = Embeddings(
+        z=rng.normal(size=(3, 2)).astype(np.float32),
+        ids=np.array(["a", "b", "c"]),
+        sizes=np.array([5, 6, 7]),
+        effective_sizes=np.array([5.0, 5.5, 7.0]),
+        meta={"se0": np.array(["x", "y", "z"]), "place": np.array(["n", "s", "n"])},
+        cov=(half @ half.transpose(0, 2, 1)).astype(np.float32),
+        df=np.array([19.0, 18.5, np.nan]),
+        p_unusual=np.array([0.5, 0.01, np.nan]),
+    )
+    write_embeddings(tmp_path / "z.csv", written, covariances=True)
+    found = read_embeddings(tmp_path / "z.csv")
+    for name in ("z", "ids", "sizes", "effective_sizes", "df", "p_unusual"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
+    np.testing.assert_allclose(found.cov, written.cov, rtol=1e-6)
+    assert list(found.meta) == ["meta.se0", "place"]
