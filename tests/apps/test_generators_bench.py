@@ -21,12 +21,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:The generator:UserWarning")
 def tiny(monkeypatch):
     settings = {"steps": 2, "every": 2, "batch": 4, "target": 4, "context": (8, 16)}
     monkeypatch.setattr(generators, "CONFIG", generators.CONFIG.model_copy(update=settings))
-    for name, value in (("TRAIN_SETS", 30), ("POINTS", 20), ("EXAMINED", 20), ("MANY", 50)):
+    for name, value in (
+        ("TRAIN_SETS", 30),
+        ("POINTS", 20),
+        ("EXAMINED", 20),
+        ("FIXED", 10),
+        ("MANY", 50),
+    ):
         monkeypatch.setattr(generators, name, value)
     few = {name: generators.replace(task, sets=3) for name, task in TASKS.items()}
     monkeypatch.setattr(generators, "TASKS", few)
     arms = [a for a in ARMS if a.label in ("gde", "explicit_gaussian", "explicit_nb", "wormhole")]
-    arms = [generators.replace(a, options={"atoms": 20}) if a.wormhole else a for a in arms]
+    arms = [generators.replace(a, options={"atoms": 10}) if a.wormhole else a for a in arms]
     monkeypatch.setattr(generators, "ARMS", tuple(arms))
 
 
@@ -40,7 +46,7 @@ def test_the_record(tiny):
         "gde", "explicit_gaussian", "explicit_nb", "untrained", "floor", "mean_cov"
     }  # fmt: skip
     assert {m for t, m, k in cells if (t, k) == ("gaussian_5d_scale01", "w2")} == {
-        "gde", "explicit_gaussian", "wormhole", "untrained", "floor", "mean_cov"
+        "gde", "explicit_gaussian", "wormhole", "untrained", "floor", "floor_10", "mean_cov"
     }  # fmt: skip
     assert ("gaussian_5d_scale01", "wormhole", "w2_equal_seconds") in cells
     assert ("gaussian_5d_scale01", "wormhole", "draw_seconds") not in cells

@@ -145,6 +145,11 @@ class _Exam:
             sets, sets.batch(index), sets.batch(index, EXAMINED, stream(seed, "fresh points"))
         )
 
+    @property
+    def dense(self) -> Tensor:
+        """The encoded points, `(S, n, D)`."""
+        return self.points.x.view(len(self.points), EXAMINED, -1)
+
     def grades(self, method: str, x: Tensor) -> Iterator[Score]:
         """Compare points `(S, n, D)` with the truth."""
         drawn = SetBatch.from_dense(x.to(self.fresh.x.dtype))
@@ -175,9 +180,8 @@ class _Exam:
     def beside(self, untrained: GDE) -> Iterator[Score]:
         """Grade what a model is to be compared with."""
         yield from self.model("untrained", untrained)
-        dense = self.points.x.view(len(self.points), EXAMINED, -1)
+        dense = self.dense
         yield from self.grades("floor", dense)
-        yield from self.grades(f"floor_{FIXED}", dense[:, :FIXED])
         mean, cov = moments_per_set(self.points)
         factor = torch.linalg.cholesky(cov + 1e-9 * torch.eye(cov.shape[1], dtype=cov.dtype))
         noise = torch.randn(dense.shape, generator=stream(0, "mean_cov"), dtype=cov.dtype)
@@ -216,7 +220,9 @@ def _compete(
         n = FIXED if arm.wormhole else EXAMINED
         scores = list(exam.model(arm.label, run.model, n))
         scores.append((arm.label, "ms_per_step", 1000 * run.seconds / run.steps))
-        if not arm.wormhole:
+        if arm.wormhole:
+            yield from exam.grades(f"floor_{FIXED}", exam.dense[:, :FIXED])
+        else:
             scores.append((arm.label, "draw_seconds", _draw_seconds(run.model, exam.points, MANY)))
         if gde is None:
             gde = run
