@@ -79,6 +79,7 @@ _MODULES = (
     "evaluation",
     "generators",
     "geometry",
+    "inference",
     "nn",
     "protocols",
     "report",

@@ -33,7 +33,7 @@ from distembed.geometry.path import straight_path
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.prior import Population
-from distembed.network import Network
+from distembed.network import Embedder, Network
 from distembed.protocols import Collection, Objective
 from distembed.rng import Rng, as_generator, stream
 from distembed.sets.collection import Sets
@@ -371,6 +371,11 @@ class GDE:
         if self._network is None:
             raise ValueError("This model was not fitted; call fit(sets), or GDE.load(path).")
         return self._network
+
+    @property
+    def embedder(self) -> Embedder:
+        """The encoder of sets in the user's units, as `distembed.inference` asks for."""
+        return self.network.embedder
 
     @property
     def transform(self) -> Chain:

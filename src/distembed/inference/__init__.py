@@ -1,3 +1,69 @@
-"""How sure an embedding is: covariances, intervals, tests, and a model of the population."""
+"""How sure an embedding is: covariances, intervals, tests, and a model of the population.
 
-__all__: list[str] = []
+Everything here takes an encoder, or arrays of embeddings and covariances, whoever made them; of a
+GDE that is `model.embedder` and `model.embed(sets)`.
+
+>>> import numpy as np
+>>> from distembed.inference import pairwise_tests
+>>> z, cov = np.array([[0.0], [0.0], [5.0]]), np.full((3, 1, 1), 0.5)
+>>> pairwise_tests(z, cov, [[0, 1], [0, 2]]).q.round(6).tolist()
+[1.0, 1e-06]
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distembed.inference.calibrated import w2_interval
+    from distembed.inference.contributions import explained
+    from distembed.inference.intervals import limit_interval, unbiased_squared
+    from distembed.inference.multiplicity import benjamini_hochberg
+    from distembed.inference.pairwise import pairwise_tests
+    from distembed.inference.prior import Population
+    from distembed.inference.sample_size import (
+        DistanceError,
+        EmbeddingError,
+        Power,
+        needed_atoms,
+    )
+    from distembed.inference.two_sample import k_sample_test, two_sample_test
+
+__all__ = [
+    "DistanceError",
+    "EmbeddingError",
+    "Population",
+    "Power",
+    "benjamini_hochberg",
+    "explained",
+    "k_sample_test",
+    "limit_interval",
+    "needed_atoms",
+    "pairwise_tests",
+    "two_sample_test",
+    "unbiased_squared",
+    "w2_interval",
+]
+
+_HOMES = {
+    "DistanceError": "sample_size",
+    "EmbeddingError": "sample_size",
+    "Population": "prior",
+    "Power": "sample_size",
+    "benjamini_hochberg": "multiplicity",
+    "explained": "contributions",
+    "k_sample_test": "two_sample",
+    "limit_interval": "intervals",
+    "needed_atoms": "sample_size",
+    "pairwise_tests": "pairwise",
+    "two_sample_test": "two_sample",
+    "unbiased_squared": "intervals",
+    "w2_interval": "calibrated",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
