@@ -10,8 +10,6 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import logging
-import math
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,12 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from distembed.batch import SetBatch
-from distembed.calibrate import MANY_SETS, calibrate
 from distembed.card import model_card
 from distembed.data.features import match_columns
 from distembed.data.steps import Chain
 from distembed.embedding import FEW_ATOMS, SetReader, atoms_at_once
 from distembed.embeddings import Embeddings, Fingerprints, noise_of
+from distembed.fitting import fit_network
 from distembed.geometry.distance import Calibration, latent_distances
 from distembed.geometry.path import straight_path
 from distembed.inference.calibrated import W2Interval, w2_interval
@@ -35,18 +33,14 @@ from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.prior import Population
 from distembed.network import Embedder, Network
 from distembed.protocols import Collection, Objective
-from distembed.rng import Rng, as_generator, stream
+from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
-from distembed.sets.fingerprint import fingerprints
 from distembed.sets.read import read
-from distembed.sets.sampler import refuse_single_atoms
 from distembed.spec import MemberSpec, Spec
 from distembed.storage import Stored, read_folder, restore, write_folder
 from distembed.training.config import TrainConfig
-from distembed.training.log import RunLog
-from distembed.training.loop import Record, train
+from distembed.training.loop import Record
 from distembed.training.runtime import Runtime
-from distembed.training.steps import held_out_sets
 from distembed.version import __version__
 
 __all__ = ["GDE"]
@@ -54,10 +48,6 @@ __all__ = ["GDE"]
 logger = logging.getLogger(__name__)
 
 SetsLike = Collection | SetBatch | Sequence[ArrayLike]
-LOOKS, FIRST_LOOK = 6, 2**26
-"""Context sizes, and most numbers, that are looked at before the first step."""
-MANY_TYPICAL, MOST_TYPICAL = 100, 500
-"""Held-out sets tell what is usual where there are as many, all sets otherwise; and most sets."""
 
 
 class GDE:
@@ -152,44 +142,22 @@ class GDE:
         base = config or TrainConfig()
         config = TrainConfig.model_validate(base.model_dump() | settings)
         collection = _collection(sets)
-        if len(collection) < 2:
-            raise ValueError("There is one set; a model is trained on many, at least two.")
-        runtime = Runtime.choose(config.device, config.precision, config.threads)
-        held_out = held_out_sets(len(collection), config.validation, config.seed)
-        training = np.setdiff1d(np.arange(len(collection)), held_out)
         spec = self.spec.resolved(collection.features)
-        network = spec.build(collection.event_shape, config.seed, objectives)
-        refuse_single_atoms(collection)
-        with runtime.active():
-            batch = _first_look(collection, training, config)
-            network.transform.fit(batch.x, batch.w)
-            sizes = np.geomspace(*config.context, LOOKS).round().astype(int).tolist()
-            network.to(runtime.device).prepare(batch, sizes, stream(config.seed, "prepare"))
-        lines = Path(checkpoint).with_suffix(".jsonl") if checkpoint is not None else None
-        initial = {k: v.cpu().clone() for k, v in network.state_dict().items()}
-        history = train(
-            network,
+        fitted = fit_network(
+            spec,
             collection,
             config,
-            indices=training.tolist(),
-            held_out=held_out.tolist(),
             checkpoint=checkpoint,
-            log=RunLog(config.steps, progress, lines),
+            objectives=objectives,
+            progress=progress,
         )
-        salt = secrets.token_hex(8)
-        hashes = frozenset(fingerprints(collection, salt))
-        judges = held_out if len(held_out) >= MANY_SETS else training
-        with runtime.active():
-            calibration = calibrate(network, collection, judges, config.seed)
-        typical = held_out if len(held_out) >= MANY_TYPICAL else np.arange(len(collection))
-        population = _population(SetReader(network, runtime), collection, typical, config.seed)
         # all at once: a run that was interrupted leaves the model as it was
         self.event_shape, self.features = collection.event_shape, collection.features
-        self.config, self.history = config, history
-        self.calibration, self.population = calibration, population
-        self.fingerprints = Fingerprints(salt, hashes)
-        self._made, self._network, self._initial = spec, network, initial
-        self._runtime = runtime
+        self.config, self._made = config, spec
+        self._network, self._initial = fitted.network, dict(fitted.initial)
+        self._runtime, self.history = fitted.runtime, fitted.history
+        self.calibration, self.population = fitted.calibration, fitted.population
+        self.fingerprints = fitted.fingerprints
         return self
 
     # -- use ------------------------------------------------------------------------------------
@@ -513,26 +481,3 @@ def _collection(sets: SetsLike) -> Collection:
     if isinstance(sets, SetBatch):
         return Sets.from_batch(sets.checked())
     return read(sets, min_size=1)
-
-
-def _first_look(collection: Collection, indices: np.ndarray, config: TrainConfig) -> SetBatch:
-    """Atoms of some training sets, for everything that is fitted before the first step."""
-    rng = stream(config.seed, "first look")
-    few = torch.randperm(len(indices), generator=rng)[:1024].numpy()
-    width = math.prod(collection.event_shape)
-    most = max(2, min(config.context[1], FIRST_LOOK // (len(few) * width)))
-    return collection.batch(indices[few].tolist(), most, rng)
-
-
-def _population(
-    reader: SetReader, collection: Collection, typical: NDArray[np.int64], seed: int
-) -> Population | None:
-    """Model the embeddings of some sets; None where they are too few, or all alike."""
-    rng = stream(seed, "population")
-    chosen = typical[torch.randperm(len(typical), generator=rng)[:MOST_TYPICAL].numpy()]
-    z = reader.embed(collection, chosen)[0]
-    try:
-        return Population.fit(z, rng=rng)
-    except ValueError as error:
-        logger.info("no model of the population of sets: %s", error)
-        return None
