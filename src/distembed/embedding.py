@@ -63,7 +63,7 @@ class SetReader:
                     for i in rows:
                         z[i], effective[i] = self._stream(collection, int(which[i]))
                     continue
-                batch = self._matched(collection.batch(which[rows].tolist()))
+                batch = self.batch(collection, which[rows].tolist())
                 z[rows] = self.network.encode(batch).cpu().numpy()
                 effective[rows] = batch.effective_sizes.cpu().numpy()
         return z, effective
@@ -88,6 +88,10 @@ class SetReader:
                 cov[indices] = found.cov * share[:, None, None]
                 df[indices] = found.df
         return cov, df
+
+    def batch(self, collection: Collection, indices: Sequence[int]) -> SetBatch:
+        """Read some sets whole."""
+        return self._matched(collection.batch(indices))
 
     def _pilot(
         self, collection: Collection, indices: NDArray[np.int64], rng: torch.Generator

@@ -199,6 +199,16 @@ class GDE:
             p_unusual[known] = self.population.unusual(z[known], cov[known])
         return Embeddings(z, ids, sizes, effective, meta, cov, df, p_unusual)
 
+    def batch(self, sets: SetsLike, indices: Sequence[int] | None = None) -> SetBatch:
+        """Read some sets, or all, as `embedder` takes them: with the features in its order.
+
+        Raises:
+            ValueError: If the atoms have another shape or lack features of the model.
+        """
+        collection = _collection(sets)
+        reader = SetReader(self.network, self._runtime, self._match(collection))
+        return reader.batch(collection, range(len(collection)) if indices is None else indices)
+
     def sample(
         self,
         z: Embeddings | ArrayLike,

@@ -26,6 +26,7 @@ __all__ = [
     "expand_path",
     "open_sets",
     "read_sets",
+    "stored_embeddings",
     "test_sets",
 ]
 
@@ -94,14 +95,9 @@ def embeddings(
     """
     from distembed.evaluation.judged import training_sets
 
-    if source is not None and Path(source).exists() and holds_embeddings(Path(source)):
-        table = read_embeddings(Path(source))
-        if table.z.shape[1] != model.latent:
-            raise ValueError(
-                f"{source} holds embeddings of length {table.z.shape[1]}, but the model's have "
-                f"length {model.latent}; they were made by another model."
-            )
-        return table if not ids else table.select(choose(table.ids, ids)), []
+    stored = stored_embeddings(model, source, ids)
+    if stored is not None:
+        return stored, []
     sets = open_sets(model, source, chosen)
     if ids:
         sets = sets.select(choose(sets.ids, ids))
@@ -112,6 +108,25 @@ def embeddings(
         blank = np.where(np.isin(table.ids, seen), np.nan, table.p_unusual)
         table = replace(table, p_unusual=blank)
     return table, seen
+
+
+def stored_embeddings(
+    model: GDE, source: str | None, ids: Sequence[str] | None = None
+) -> Embeddings | None:
+    """Read a file where it holds embeddings; None where it holds data, or there is none.
+
+    Raises:
+        ValueError: If the embeddings are of another length than the model's.
+    """
+    if source is None or not Path(source).exists() or not holds_embeddings(Path(source)):
+        return None
+    table = read_embeddings(Path(source))
+    if table.z.shape[1] != model.latent:
+        raise ValueError(
+            f"{source} holds embeddings of length {table.z.shape[1]}, but the model's have "
+            f"length {model.latent}; they were made by another model."
+        )
+    return table if not ids else table.select(choose(table.ids, ids))
 
 
 def test_sets(

@@ -19,6 +19,7 @@ from distembed.cli.fit import fit
 from distembed.cli.interpolate import interpolate
 from distembed.cli.report import report
 from distembed.cli.sample import sample
+from distembed.cli.test import tell_apart
 from distembed.version import __version__
 
 __all__ = ["app", "main"]
@@ -31,7 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for verb in (demo, fit, embed, sample, distance, interpolate, evaluate, report, check, bench):
+for verb in (demo, fit, embed, sample, distance, interpolate):
+    app.command()(verb)
+app.command("test")(tell_apart)
+for verb in (evaluate, report, check, bench):
     app.command()(verb)
 
 

@@ -1,0 +1,116 @@
+"""`distembed test`: pairs of sets, by embeddings and by permutations, and what is refused."""
+
+import csv
+
+import numpy as np
+import pytest
+from cli_table import QUICK, run_verb, write_csv
+
+OLD = [f"p{i:02d}" for i in range(30)]
+
+
+def table(path, names, means, seed, atoms=120):
+    rng = np.random.default_rng(seed)
+    who, x = np.repeat(names, atoms), rng.normal(size=(2, atoms * len(names)))
+    height = np.repeat(means, atoms) + x[0]
+    return write_csv(path, {"patient": who, "height": height, "mass": 100 + 10 * x[1]})
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with a model of 30 sets, and four new ones of which the last is far away."""
+    folder = tmp_path_factory.mktemp("tests")
+    means = np.random.default_rng(0).uniform(0, 3, len(OLD))
+    table(folder / "old.csv", OLD, means, 0)
+    table(folder / "new.csv", ["a", "b", "c", "far"], [1.0, 1.0, 1.0, 4.0], 1)
+    settings = [w for w in QUICK if "group" not in w]
+    words = [f"data.path={folder / 'old.csv'}", f"out={folder / 'model'}"]
+    done = run_verb("fit", *settings, *words)
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.mark.parametrize("permutations", [0, 99])
+def test_a_far_set_is_told_apart_from_all_others(run, fitted, tmp_path, permutations):
+    out = tmp_path / "tests.csv"
+    words = ["--sets", "all", "--permutations", permutations, "-o", out]
+    done = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert done.code == 0, done.err
+    found = rows(out)
+    assert [(r["a"], r["b"]) for r in found] == [
+        ("a", "b"), ("a", "c"), ("a", "far"), ("b", "c"), ("b", "far"), ("c", "far")
+    ]  # fmt: skip
+    p = "p_permutation" if permutations else "p"
+    assert list(found[0]) == ["a", "b", "statistic", "p", *["p_permutation"][:permutations], "q"]
+    for row in found:
+        assert float(row["q"]) >= float(row[p])
+        # a difference of three deviations in 120 atoms is certain; 99 permutations say 0.01
+        assert (float(row[p]) <= 0.011) == (row["b"] == "far")
+    assert "3 with q <= 0.05" in done.err
+
+
+def test_a_table_with_covariances_gives_the_same(run, fitted, tmp_path):
+    model, new = fitted / "model", fitted / "new.csv"
+    assert run("embed", model, new, "--covariances", "-o", tmp_path / "z.csv").code == 0
+    done = run("test", model, tmp_path / "z.csv", "-o", tmp_path / "stored.csv")
+    assert done.code == 0, done.err
+    assert run("test", model, new, "--sets", "all", "-o", tmp_path / "direct.csv").code == 0
+    one, two = ([float(r["p"]) for r in rows(tmp_path / n)] for n in ("stored.csv", "direct.csv"))
+    np.testing.assert_allclose(one, two, rtol=1e-3)
+
+
+def test_atoms_and_covariances_are_asked_for(run, fitted, tmp_path):
+    model, z = fitted / "model", tmp_path / "z.csv"
+    assert run("embed", model, fitted / "new.csv", "-o", z).code == 0
+    done = run("test", model, z, "-o", tmp_path / "t.csv")
+    assert done.code == 1
+    assert "--covariances" in done.err
+    assert run("embed", model, fitted / "new.csv", "--covariances", "--force", "-o", z).code == 0
+    done = run("test", model, z, "--permutations", 9, "-o", tmp_path / "t.csv")
+    assert done.code == 1
+    assert "need atoms" in done.err
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_training_sets_are_refused(run, fitted, tmp_path):
+    done = run("test", fitted / "model", "--sets", "all", "-o", tmp_path / "t.csv")
+    assert done.code == 1
+    assert "used to train" in done.err
+    done = run("test", fitted / "model", "-o", tmp_path / "t.csv")
+    assert done.code == 0, done.err  # those that fit held out
+    assert len(rows(tmp_path / "t.csv")) == 15
+
+
+def test_one_set_is_refused(run, fitted, tmp_path):
+    words = ["--sets", "all", "--id", "a", "-o", tmp_path / "t.csv"]
+    done = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert done.code == 1
+    assert "two or more" in done.err
+
+
+def test_a_set_of_one_atom_is_refused(run, fitted, tmp_path):
+    lone = table(tmp_path / "lone.csv", ["x", "y"], [0.0, 1.0], 3, atoms=1)
+    words = ["--sets", "all", "-o", tmp_path / "t.csv"]
+    done = run("test", fitted / "model", lone, *words)
+    assert done.code == 1
+    assert "atom" in done.err
+
+
+def test_small_sets_are_warned_of(run, fitted, tmp_path):
+    few = table(tmp_path / "few.csv", ["x", "y"], [0.0, 1.0], 3, atoms=30)
+    done = run("test", fitted / "model", few, "--sets", "all", "-o", tmp_path / "t.csv")
+    assert done.code == 0, done.err
+    assert "--permutations" in done.err
+
+
+def test_the_picture(run, fitted, tmp_path):
+    pytest.importorskip("matplotlib")
+    words = ["--sets", "all", "-o", tmp_path / "t.csv", "--plot", tmp_path / "t.svg"]
+    done = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert done.code == 0, done.err
+    assert ">far</text>" in (tmp_path / "t.svg").read_text()
