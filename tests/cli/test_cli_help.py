@@ -18,6 +18,7 @@ VERBS = (
     "sample",
     "distance",
     "interpolate",
+    "test",
     "evaluate",
     "report",
     "check",
