@@ -1,6 +1,6 @@
 """Small models with the surface of the real one: Gaussians in the plane, and scans of digits."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -72,15 +72,22 @@ class Listed:
         return batch if m is None else batch.subsample(m, rng)
 
 
-def table(z, sets):
-    return Embeddings(z, sets.ids, sets.sizes, sets.sizes.astype(float), sets.meta)
+def table(z, sets, cov=None, p_unusual=None):
+    sizes, effective = sets.sizes, sets.sizes.astype(float)
+    return Embeddings(z, sets.ids, sizes, effective, sets.meta, cov, None, p_unusual)
+
+
+def mean_of(batch):
+    """An encoder whose contributions are known: those of a mean."""
+    return batch.mean(batch.flat)
 
 
 class FakeModel:
     """Shares what does not depend on the data."""
 
     spec = Spec("deepsets", "flow", 4)
-    features = None
+    features = population = None
+    embedder = staticmethod(mean_of)
 
     def __init__(self, event_shape, latent):
         self.event_shape, self.latent = event_shape, latent
@@ -116,14 +123,21 @@ class GaussianModel(FakeModel):
     def __init__(self):
         super().__init__((2,), 5)
         self.features = ("CD3", "CD19")
+        self.calibration = replace(self.calibration, ratios=tuple(np.linspace(0.8, 1.2, 160)))
 
-    def embed(self, sets):
+    def embed(self, sets, covariance=True):
         z = []
         for a in sets.atoms:
             values, vectors = np.linalg.eigh(np.cov(a.T))
             root = vectors * np.sqrt(values.clip(1e-6)) @ vectors.T
             z.append([*a.mean(0), root[0, 0], np.sqrt(2) * root[0, 1], root[1, 1]])
-        return table(np.array(z, dtype="float32"), sets)
+        z = np.array(z, dtype="float32")
+        if not covariance:
+            return table(z, sets)
+        cov = np.diag([1.0, 0.5, 0.4, 0.4, 0.3]) / (5 * sets.sizes[:, None, None])
+        cov[0] = np.nan  # as of a single atom
+        unusual = np.linspace(0, 1, len(z))
+        return table(z, sets, cov.astype("float32"), unusual)
 
     def sample(self, z, n, rng=0, sizes=None):
         noise = torch.randn(n, 2, generator=as_generator(rng)).numpy()
@@ -138,7 +152,7 @@ class DigitsModel(FakeModel):
         super().__init__((8, 8), 10)
         self.images, self.digit = images, digit
 
-    def embed(self, sets):
+    def embed(self, sets, covariance=True):
         z = np.stack([sets.meta[f"weight_{d}"] for d in range(10)], axis=1).astype("float32")
         return table(z, sets)
 

@@ -87,7 +87,7 @@ def test_a_page_is_whole_small_and_alone(pages, name):
 
 
 def test_pages_show_images_as_images_and_vectors_as_scatters(pages):
-    assert Page(pages["digits"].read_text()).tags.count("img") == 2 * 4 + 1
+    assert Page(pages["digits"].read_text()).tags.count("img") == 2 * 4 + 1 + 2
     assert Page(pages["gaussians"].read_text()).tags.count("img") == 0
 
 
@@ -138,7 +138,7 @@ class Identity(FakeModel):
     def __init__(self, event_shape):
         super().__init__(event_shape, int(np.prod(event_shape)))
 
-    def embed(self, sets):
+    def embed(self, sets, covariance=True):
         z = np.stack([a.reshape(len(a), -1).mean(0) for a in sets.atoms]).astype("float32")
         return table(z, sets)
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import AXES
+from distembed.evaluation.certainty import certainty
 from distembed.evaluation.geometry import geometry, truth_of
 from distembed.evaluation.judged import Evaluated, embed, halves, refuse_training_sets
 from distembed.evaluation.metrics import resamples
@@ -94,6 +95,7 @@ def evaluate(
         say("measuring the W2 of pairs of target halves")
     known = truth_of(sets, truth, pairs, seed)
     more, chosen = geometry(z, sets, known, names, counts, pairs, seed, say)
+    say("asking the model how sure it is")
     settings = {
         "sets": len(test),
         "context_atoms": _span(sets.context.sizes),
@@ -104,6 +106,7 @@ def evaluate(
         "truth": known.source,
         "pairs": len(known.index),
         "near": "the closest tenth by W2",
+        **certainty(model, sets, known),
         "covariance_axes": min(AXES, sets.context.x.shape[1]),
         "interval": f"95 %, {_RESAMPLES} resamples of the sets",
         "seed": seed,

@@ -131,7 +131,7 @@ def halves(model: Evaluated, test: Collection, seed: int) -> Halves:
 
 def embed(model: Evaluated, sets: Halves) -> Tensor:
     """Embed the contexts, `(S, L)` float64."""
-    # error bars would cost more than all of the embedding, and nothing here reads them
+    # error bars would cost more than all of the embedding; `certainty` asks for them
     known = "covariance" in inspect.signature(model.embed).parameters
     found = model.embed(sets.given, **{"covariance": False} if known else {})
     return torch.as_tensor(np.asarray(found.z)).double()

@@ -99,6 +99,11 @@ class Evaluation:
             for r in self.rows
             if r.method == "gde" and r.p is not None
         ]
+        verdicts += [
+            f"{title}: {self.settings[key]}"
+            for key, title in (("noise", "Noise"), ("w2_intervals", "Intervals for W2"))
+            if key in self.settings
+        ]
         return "\n\n".join([*blocks, "\n".join(verdicts)]).rstrip()
 
     def to_json(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from distembed.registry import need
 from distembed.report import plots
+from distembed.report.contributions import draw_shares, located
 from distembed.report.images import Tone, as_images, data_uri, mosaic, tone_of
 from distembed.report.samples import project, view_of
 from distembed.report.svg import draw
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from distembed.geometry.distance import Calibration
     from distembed.model import GDE
     from distembed.report.colour import Colouring
+    from distembed.report.contributions import Change
     from distembed.report.plane import Plane
     from distembed.report.samples import Pair, Path
 
@@ -32,6 +34,8 @@ __all__ = [
     "distance_figure",
     "map_figure",
     "markup",
+    "owners",
+    "owners_figure",
     "pictures",
     "strip",
     "training_figure",
@@ -74,11 +78,37 @@ class Beside:
     generated: Picture
 
 
-def map_figure(plane: Plane, colours: Colouring) -> Any:
-    """Draw the embedding map."""
+@dataclass(frozen=True)
+class Owners:
+    """The images of a set that own most of a change.
+
+    Attributes:
+        id: The set.
+        picture: Its images, the largest share first.
+        own: What these own together, 0.1 for a tenth.
+        shown: How many they are.
+        asked: Of how many.
+        size: Of how many in the set.
+    """
+
+    id: str
+    picture: Picture
+    own: float
+    shown: int
+    asked: int
+    size: int
+
+
+def map_figure(
+    plane: Plane,
+    colours: Colouring,
+    cov: np.ndarray | None = None,
+    df: np.ndarray | None = None,
+) -> Any:
+    """Draw the embedding map, with ellipses where there are covariances."""
 
     def paint(figure: Figure) -> None:
-        plots.embedding_map(figure.add_subplot(), plane, colours)
+        plots.embedding_map(figure.add_subplot(), plane, colours, cov=cov, df=df)
 
     spread = np.ptp(plane.points, axis=0)
     height = float(np.clip(380 * spread[1] / max(spread[0], 1e-12), 240, 380))
@@ -89,12 +119,14 @@ def map_figure(plane: Plane, colours: Colouring) -> Any:
     return _svg(paint, (440, height), f"map-{plane.method.lower()}", alt)
 
 
-def distance_figure(pairs: Pairs, calibration: Calibration, w2: str) -> Any:
-    """Draw latent distance against W2, titled `w2`, with the calibration of the model."""
+def distance_figure(
+    pairs: Pairs, calibration: Calibration, w2: str, band: tuple[float, float] | None = None
+) -> Any:
+    """Draw latent distance against W2, titled `w2`, with the calibration and a band around it."""
 
     def paint(figure: Figure) -> None:
         ax = figure.add_subplot()
-        plots.distance_scatter(ax, pairs.latent, pairs.w2, line=calibration, title=w2)
+        plots.distance_scatter(ax, pairs.latent, pairs.w2, line=calibration, band=band, title=w2)
 
     alt = f"Scatter of {len(pairs.w2)} pairs of sets: latent distance against {w2}."
     return _svg(paint, (440, 370), "distances", alt)
@@ -186,6 +218,34 @@ def strip(way: Path, pairs: list[Pair], width: int = 1600) -> Picture:
         space = np.zeros((len(page), first.shape[1] // 2, 4), np.uint8)
         page = np.concatenate([first, space, page, space, last], axis=1)
     return _picture(page, tone)
+
+
+def owners(change: Change, pairs: list[Pair], most: int = 12) -> list[Owners]:
+    """Lay out the images of either set that own most of the change between the two."""
+    tone, out = _tone(pairs), []
+    for side in change.sides:
+        top = np.argsort(-side.share, kind="stable")[:most]
+        picture = _picture(mosaic(as_images(side.atoms[top]), 6, tone), tone)
+        own = float(side.share[top].sum())
+        out.append(Owners(side.id, picture, own, len(top), len(side.atoms), side.size))
+    return out
+
+
+def owners_figure(model: GDE, change: Change, pairs: list[Pair]) -> Any:
+    """Draw the atoms of two sets, coloured by what they own of the change between the two."""
+    view = view_of(model, pairs)
+    left, right = (located(model, view, side) for side in change.sides)
+    names = view.names if change.sides[0].atoms[0].size > 1 else (view.names[0], "share in %")
+
+    def paint(figure: Figure) -> None:
+        draw_shares(figure.subplots(1, 2), (left, right), change, names)
+
+    first, second = change.sides
+    alt = (
+        f"Atoms of {first.id} and of {second.id}, coloured by what each owns of the change from "
+        "one to the other."
+    )
+    return _svg(paint, (560, 330), "owners", alt)
 
 
 def _tone(pairs: list[Pair]) -> Tone:

@@ -17,7 +17,9 @@ from distembed.evaluation.judged import training_sets
 from distembed.files import claim, write_atomically
 from distembed.registry import need
 from distembed.report import figures
+from distembed.report.certainty import calibration_band, findings
 from distembed.report.colour import choose_column, colouring
+from distembed.report.contributions import change_between
 from distembed.report.images import are_images
 from distembed.report.markdown import to_html
 from distembed.report.plane import pca_plane, spread_along, umap_plane
@@ -90,19 +92,22 @@ def write_report(
     colours = colouring(column.name, column.values)
     plane = pca_plane(embeddings.z)
     chosen = spread_along(plane, _SETS)
+    seen = training_sets(model, test)
     content: dict[str, Any] = {
         "title": title,
         "version": __version__,
-        "seen": len(training_sets(model, test)),
+        "seen": len(seen),
         "facts": _facts(model, embeddings),
         "column": column,
         "colours": colours,
         "gradient": ", ".join(SEQUENTIAL),
         "maps": [
-            figures.map_figure(p, colours)
+            figures.map_figure(p, colours, embeddings.cov, embeddings.df)
             for p in (plane, umap_plane(embeddings.z))
             if p is not None
         ],
+        "ellipses": embeddings.cov is not None,
+        "certainty": findings(embeddings, model.population, seen),
         "training": figures.training_figure(model.history) if model.history else None,
         "card": figures.markup(to_html(model.card())),
         "metrics": metrics_of(evaluation.rows) if evaluation is not None else (),
@@ -111,25 +116,37 @@ def write_report(
         "pictures": (),
         "vectors": (),
         "path": None,
+        "change": None,
+        "owners": (),
+        "owners_figure": None,
+        "band": None,
     }
     if evaluation is not None and len(evaluation.pairs.w2):
         content["pairs"] = len(evaluation.pairs.w2)
         w2 = w2_title(evaluation.settings)
         content["w2"] = w2
         content["line"] = _line(model.calibration, w2 == TRUE_W2)
-        content["distances"] = figures.distance_figure(evaluation.pairs, model.calibration, w2)
+        content["band"] = band = calibration_band(model.calibration)
+        content["distances"] = figures.distance_figure(
+            evaluation.pairs, model.calibration, w2, band
+        )
     if test.dtype.is_floating_point:
         pictures = are_images(tuple(test.event_shape))
         n = _IMAGES if pictures else _ATOMS
         pairs = read_pairs(model, test, embeddings, chosen, n)
         way = interpolate(model, test, embeddings, between, steps=11, n=5 if pictures else 150)
         content |= {"names": way.names, "steps": len(way.samples), "ends": way.real is not None}
+        change = change_between(model, test, embeddings, between)
+        content["change"] = change
         if pictures:
             content["pictures"] = figures.pictures(pairs)
             content["path"] = figures.strip(way, pairs)
+            content["owners"] = figures.owners(change, pairs) if change else ()
         else:
             content["vectors"] = figures.vectors(model, pairs)
             content["path"] = figures.way_figure(model, way, pairs)
+            if change:
+                content["owners_figure"] = figures.owners_figure(model, change, pairs)
     page = _template().render(content)
     write_atomically(path, page)
     return path

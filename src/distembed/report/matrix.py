@@ -24,7 +24,7 @@ _FLOOR = 1e-4
 """Adjusted p-values below this one look the same."""
 
 
-def matrix(axes: Axes, q: NDArray[np.float64], ids: Sequence[str], level: float) -> Axes:
+def matrix(axes: Axes, q: NDArray[np.float64], ids: Sequence[str], level: float) -> None:
     r"""Draw $-\log_{10} q$ of every pair, a cross where a pair is not told apart.
 
     Args:
@@ -47,7 +47,6 @@ def matrix(axes: Axes, q: NDArray[np.float64], ids: Sequence[str], level: float)
     axes.set_yticks(list(places), names)
     axes.set(frame_on=False)
     axes.tick_params(length=0, labelsize=min(11, 260 / max(1, len(ids))))
-    return axes
 
 
 def write_matrix(path: Path, q: NDArray[np.float64], ids: Sequence[str], level: float) -> Path:

@@ -73,7 +73,7 @@ def overview(
     need("matplotlib", "report")
     path = claim(path, force=True, make=True)
     if embeddings is None:
-        embeddings = model.embed(test)
+        embeddings = model.embed(test, covariance=False)
     column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
     plane = pca_plane(embeddings.z)
     pictures = are_images(tuple(test.event_shape))

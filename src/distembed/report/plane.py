@@ -19,11 +19,19 @@ __all__ = ["Frame", "Plane", "pca_plane", "principal_frame", "spread_along", "um
 
 @dataclass(frozen=True)
 class Plane:
-    """Points `(S, 2)` and what their two axes are called."""
+    """Points on a plane.
+
+    Attributes:
+        points: `(S, 2)`.
+        axes: What the two axes are called.
+        method: How the points got there.
+        directions: The axes in the space of z, `(2, L)`; None where the map is not linear.
+    """
 
     points: np.ndarray
     axes: tuple[str, str]
     method: str
+    directions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ def pca_plane(z: np.ndarray) -> Plane:
         [-2.5, 2.5]
     """
     frame = principal_frame(z)
-    return Plane(frame.project(z), frame.axes, "PCA")
+    return Plane(frame.project(z), frame.axes, "PCA", frame.directions)
 
 
 def umap_plane(z: np.ndarray) -> Plane | None:

@@ -6,15 +6,17 @@ figure of the user: `plots.embedding_map(ax, table.z, table.meta["tissue"])`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distembed.report.colour import Colouring, colouring
+from distembed.report.ellipses import draw_ellipses, ellipses
 from distembed.report.images import as_images, mosaic, tone_of
 from distembed.report.plane import Plane, pca_plane
 from distembed.report.style import ACCENT, REAL, SEQUENTIAL
+from distembed.report.training import training_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +43,8 @@ def embedding_map(
     color: Colouring | np.ndarray | Sequence[Any] | None = None,
     *,
     labels: bool = True,
+    cov: np.ndarray | None = None,
+    df: np.ndarray | None = None,
 ) -> Axes:
     """Draw one point a set; both axes have the same scale.
 
@@ -49,11 +53,17 @@ def embedding_map(
         z: Embeddings `(S, L)`, which are projected on two principal components, or a plane.
         color: A value a set `(S,)`, or their colouring.
         labels: Write the names of up to ten categories where their sets are.
+        cov: Covariances of the embeddings, `(S, L, L)`, drawn as ellipses of 95 % confidence
+            where the plane is linear in z. The frame is that of the points.
+        df: Their degrees of freedom, `(S,)`.
     """
     plane = z if isinstance(z, Plane) else pca_plane(z)
     points = plane.points
     if color is not None and not isinstance(color, Colouring):
         color = colouring("", color)
+    around = None if cov is None else ellipses(plane, cov, df)
+    if around is not None:
+        draw_ellipses(ax, around, points, None if color is None else color.colors)
     ax.scatter(
         points[:, 0],
         points[:, 1],
@@ -177,6 +187,7 @@ def distance_scatter(
     w2: np.ndarray,
     *,
     line: Callable[[np.ndarray], np.ndarray] | None = None,
+    band: tuple[float, float] | None = None,
     title: str = "W2",
 ) -> Axes:
     """Draw the latent distance of pairs of sets against their W2.
@@ -186,6 +197,7 @@ def distance_scatter(
         latent: `(P,)`.
         w2: `(P,)`.
         line: What a latent distance is read as, such as `model.calibration`, else the identity.
+        band: Shares of the line between which an interval is shaded.
         title: Whose W2 it is.
     """
     size = float(np.clip(9000 / len(w2), 4, 20))
@@ -193,55 +205,14 @@ def distance_scatter(
     ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=many)
     # Denser near zero, where a power is steep.
     at = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
-    ax.plot(at, at if line is None else line(at), color=_ink(ax), linewidth=1.2)
+    read = at if line is None else line(at)
+    if band is not None:
+        low, high = band
+        ax.fill_between(at, low * read, high * read, color=REAL, alpha=0.25, linewidth=0, zorder=0)
+    ax.plot(at, read, color=_ink(ax), linewidth=1.2)
     ax.set(xlabel="latent distance", ylabel=title, xlim=(0, None), ylim=(0, None))
     ax.locator_params(nbins=6)
     return ax
-
-
-def training_curves(
-    ax: Axes, history: Sequence[Mapping[str, Any]], *, rate: Axes | None = None
-) -> Axes:
-    """Draw the losses of a run, and mark the step whose validation loss was lowest.
-
-    The frame leaves out the steep beginning: it ends above the highest loss after the first
-    tenth of the run.
-
-    Args:
-        ax: Where to draw.
-        history: Records with `step`, and where known `loss`, `validation` and `lr`.
-        rate: Axes for the learning rate.
-    """
-    step, loss = _series(history, "loss")
-    ax.plot(step, loss, color=REAL, linewidth=1.2, label="training")
-    at, validation = _series(history, "validation")
-    shown = [loss[len(loss) // 10 :]]
-    if len(at):
-        ax.plot(at, validation, color=ACCENT, linewidth=1.8, label="validation, held-out sets")
-        best = int(np.argmin(validation))
-        ax.plot(at[best], validation[best], "o", color=ACCENT, label=f"best, step {at[best]:.0f}")
-        shown.append(validation[len(validation) // 10 :])
-    late = np.concatenate(shown)
-    if len(late):
-        pad = 0.06 * (float(np.ptp(late)) or 1.0)
-        ax.set_ylim(float(late.min()) - pad, float(late.max()) + pad)
-    ax.set_ylabel("loss")
-    ax.legend(loc="upper right")
-    lowest = ax if rate is None else rate
-    if rate is not None:
-        rate.plot(*_series(history, "lr"), color=_ink(ax), linewidth=1.2)
-        rate.set(ylabel="rate", ylim=(0, None), xlim=ax.get_xlim())
-        rate.locator_params("y", nbins=2)
-        ax.tick_params(labelbottom=False)
-    lowest.set_xlabel("step")
-    return ax
-
-
-def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
-    rows = [(r["step"], r[key]) for r in history if r.get(key) is not None]
-    table = np.array(rows, dtype=float).reshape(-1, 2)
-    table = table[np.isfinite(table).all(1)]
-    return table[:, 0], table[:, 1]
 
 
 def _short(name: str, most: int = 28) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "interpolate",
     "project",
     "read_pairs",
+    "set_places",
     "view_of",
 ]
 
@@ -138,22 +139,33 @@ def interpolate(
     Raises:
         ValueError: If there are not two ends, or an id is not among the sets.
     """
-    if between is None:
-        between = _farthest(embeddings)
-    names = tuple(map(str, between))
-    if len(names) != 2:
+    names = () if between is None else tuple(map(str, between))
+    if between is not None and len(names) != 2:
         raise ValueError(f"An interpolation is between two ends; {len(names)} were given.")
     if isinstance(between, Mapping):
         ends: list[Any] = list(between.values())
         real = None
     else:
-        places = [_place(embeddings.ids, name) for name in names]
+        places = set_places(embeddings, between)
+        names = tuple(str(embeddings.ids[i]) for i in places)
         ends = [embeddings.z[i] for i in places]
         first, last = (_real_atoms(model, test, i, n) for i in places)
         real = (first, last)
     way = model.interpolate(ends[0], ends[1], steps=steps)
     samples = np.stack([np.asarray(model.sample(z, n, rng=0)) for z in way])
     return Path((names[0], names[1]), samples, real)
+
+
+def set_places(embeddings: Embeddings, between: Between | None) -> tuple[int, int]:
+    """Return the rows of the two sets named, or of the two that are farthest apart.
+
+    Raises:
+        ValueError: If an id is not among the sets.
+    """
+    if between is None or isinstance(between, Mapping):
+        return _farthest(embeddings)
+    first, last = between
+    return _place(embeddings.ids, first), _place(embeddings.ids, last)
 
 
 def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
@@ -192,10 +204,10 @@ def _place(ids: np.ndarray, name: str) -> int:
     return int(found[0])
 
 
-def _farthest(embeddings: Embeddings) -> tuple[str, str]:
+def _farthest(embeddings: Embeddings) -> tuple[int, int]:
     """The ends of the longest line between two sets (of at most 1000)."""
     rows = np.arange(len(embeddings.z))[:: max(1, len(embeddings.z) // 1000)]
     z = np.asarray(embeddings.z, dtype=float)[rows]
     square = (z**2).sum(1)
     a, b = np.unravel_index(np.argmax(square[:, None] + square - 2 * z @ z.T), (len(z), len(z)))
-    return str(embeddings.ids[rows[a]]), str(embeddings.ids[rows[b]])
+    return int(rows[a]), int(rows[b])

@@ -14,7 +14,17 @@ from typing import Any
 
 from distembed.registry import need
 
-__all__ = ["ACCENT", "INK", "LOSS", "OKABE_ITO", "PETROFF", "REAL", "SEQUENTIAL", "drawing"]
+__all__ = [
+    "ACCENT",
+    "DIVERGING",
+    "INK",
+    "LOSS",
+    "OKABE_ITO",
+    "PETROFF",
+    "REAL",
+    "SEQUENTIAL",
+    "drawing",
+]
 
 INK = "#010203"
 """The sentinel of text and axes; the page replaces it."""
@@ -35,6 +45,8 @@ PETROFF = (
 )
 SEQUENTIAL = ("#4a72da", "#8068c4", "#b5639f", "#e0736f", "#f0953f")
 """Stops from low to high: no end vanishes on a white or on a black page."""
+DIVERGING = (LOSS, REAL, ACCENT)
+"""Stops from less than zero to more, the middle as quiet as can be seen on both pages."""
 
 _FAINT = INK + "66"
 _RC: Mapping[str, Any] = {

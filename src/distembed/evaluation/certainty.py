@@ -1,0 +1,49 @@
+"""What a model says of its own errors, and whether that is true."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from distembed.embeddings import noise_of
+from distembed.evaluation.geometry import Truth
+from distembed.evaluation.judged import Evaluated, Halves
+
+__all__ = ["certainty"]
+
+LEVEL = 0.95
+
+
+def certainty(model: Evaluated, sets: Halves, truth: Truth) -> dict[str, str]:
+    """Say how much of distances is noise, and how often intervals hold the true W2.
+
+    Args:
+        model: Nothing is said of one whose embeddings have no covariances.
+        sets: Its contexts are embedded.
+        truth: Pairs and their W2; where it was measured, and not given, it has errors of its own,
+            and intervals are not judged by it.
+
+    Returns:
+        Sentences by what they are about.
+    """
+    if "covariance" not in inspect.signature(model.embed).parameters:
+        return {}
+    asked: Any = model
+    table, pairs = asked.embed(sets.given, covariance=True), truth.index.numpy()
+    first, second = pairs.T
+    squared = np.square(table.z[first].astype(float) - table.z[second]).sum(1)
+    noise, apart = noise_of(table), squared > 0
+    share = np.median((noise[first] + noise[second])[apart] / squared[apart])
+    said = {"noise": f"{share:.1%} of the squared latent distance of two sets (median)"}
+    if not truth.exact or not hasattr(model, "distance_intervals"):
+        return said
+    try:
+        found = asked.distance_intervals(table, pairs, level=LEVEL)
+    except ValueError as error:
+        return said | {"w2_intervals": f"none: {error}"}
+    inside = (found.low <= truth.w2) & (truth.w2 <= found.high)
+    width = float(np.nanmedian((found.high - found.low) / np.maximum(truth.w2, 1e-300)))
+    text = f"{inside.mean():.1%} of {len(pairs)} pairs lie in their {LEVEL:.0%} interval, whose "
+    return said | {"w2_intervals": text + f"width is {width:.0%} of W2 (median)"}
