@@ -8,6 +8,9 @@ atoms at the same rate as the floor, so two sizes tell its share r of the floor:
 
     W2^2 ~ W2^2(A_m, B_m) - r F_m,
     r    = E[W2^2(A_m/2, B_m/2) - W2^2(A_m, B_m)] / E[F_m/2 - F_m].
+
+In many dimensions rates are slow, and a share at the atoms at hand is not that at the limit. What
+is safe are 0 and 1, and between these lies what intervals for W2 are made from.
 """
 
 from __future__ import annotations
@@ -58,14 +61,16 @@ def calibrate(
     every = torch.combinations(torch.arange(count))
     pairs = every[torch.randperm(len(every), generator=rng)[:PAIRS]]
     whole, floor = _squared(halves, pairs)
-    fewer = [half.subsample(ATOMS // 2, rng) for half in halves]
+    # by its own size each: a half of 40 atoms has to be halved too
+    fewer = [half.split(ATOMS // 2, ATOMS // 2, rng)[0] for half in halves]
     whole_of_half, floor_of_half = _squared(fewer, pairs)
     gain = float((floor_of_half - floor).mean())
     share = float((whole_of_half - whole).mean()) / gain if gain > 0 else 1.0
     w2_squared = whole - min(max(share, 0.0), 1.0) * floor
     latent = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1).cpu()
     try:
-        return Calibration.fit(latent.numpy(), w2_squared.numpy())
+        bounds = (whole - floor).numpy(), whole.numpy()
+        return Calibration.fit(latent.numpy(), w2_squared.numpy(), bounds=bounds)
     except ValueError as error:
         logger.info("distances stay latent: %s", error)
         return Calibration()

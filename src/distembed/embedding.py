@@ -1,9 +1,9 @@
 r"""Embed collections: all atoms for z, a sample of them for its covariance.
 
 The covariance of z falls as one over the number of atoms, $V = C / m$, and C is a property of
-the distribution. It is read from at most 256 atoms of each set, because influences cost L backward
+the distribution. It is read from at most 512 atoms of each set, because influences cost L backward
 passes, and V follows with the effective number of all of them: its trace is then known to about
-$(\kappa / 256)^{1/2}$ of itself, with $\kappa \approx 2$ for normal influences.
+$(\kappa / 512)^{1/2}$ of itself, with $\kappa \approx 2$ for normal influences.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
 """Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
 STREAM_FROM = 2**18
 """A set of more atoms is embedded from pieces of so many, where the encoder can."""
-PILOT = 256
+PILOT = 512
 """Atoms of a set that its covariance is read from."""
 PILOTS_AT_ONCE = 2**15
 FEW_ATOMS = 100

@@ -167,7 +167,7 @@ class GDE:
 
         A set of more than 2^18 atoms is read in pieces, in memory that does not grow with it,
         where the encoder streams (`distembed.encoders.streaming`). Covariances take longer than
-        the embeddings; they read at most 256 atoms of each set (`distembed.embedding`).
+        the embeddings; they read at most 512 atoms of each set (`distembed.embedding`).
 
         Args:
             sets: A collection, a batch or a list of arrays `(m, *event)`.

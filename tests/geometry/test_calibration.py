@@ -34,14 +34,23 @@ def test_the_error_is_measured_on_pairs_that_were_not_used():
     found = Calibration.fit(d, w2**2)
     assert found.scale == pytest.approx(3, rel=1e-4)
     assert found.error == pytest.approx(0.25, rel=1e-3)
-    np.testing.assert_allclose(found.ratios, np.full(200, 1.25), rtol=1e-3)
+    np.testing.assert_allclose(found.least, np.full(200, 1.25), rtol=1e-3)
+
+
+def test_bounds_are_kept_and_do_not_move_the_fit():
+    d = distances(pairs=1000)
+    found = Calibration.fit(d, d**2, bounds=(0.81 * d**2 - 1, 1.21 * d**2))
+    assert found.scale == pytest.approx(1, rel=1e-4)
+    np.testing.assert_allclose(found.most, np.full(200, 1.1), rtol=1e-3)
+    assert min(found.least) == 0  # of near pairs, whose square may be nothing
+    assert max(found.least) < 0.9
 
 
 @pytest.mark.parametrize("pairs", [160, 250, 399, 2000])
 def test_ratios_are_enough_for_an_interval(pairs):
     d = distances(pairs)
     found = Calibration.fit(d, d**2)
-    assert 79 <= len(found.ratios) <= pairs / 2
+    assert 79 <= len(found.least) == len(found.most) <= pairs / 2
     assert Calibration.from_description(found.describe()) == found
 
 

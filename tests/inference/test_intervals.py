@@ -21,6 +21,11 @@ SPECTRA = {
 PAIRS = 1500
 
 
+def known(calibration, ratios):
+    """The calibration, with ratios of pairs whose W2 is known."""
+    return replace(calibration, least=tuple(ratios), most=tuple(ratios))
+
+
 def observe(spectrum, delta, toward, seed, pairs=PAIRS):
     """Noisy embeddings of sets at distance delta, with their covariances in turned axes."""
     rng = np.random.default_rng(seed)
@@ -142,7 +147,7 @@ def test_missing_and_exact_embeddings():
     np.testing.assert_array_equal(found.low, [0, 5, np.nan])
     np.testing.assert_array_equal(found.high, [0, 5, np.nan])
     assert np.isnan(unbiased_squared(z, z, v, v).value).tolist() == [False, False, True]
-    w2 = w2_interval(z, 0 * z, v, v, Calibration(2.0, 1.0, pairs=50, ratios=(1.0,) * 99))
+    w2 = w2_interval(z, 0 * z, v, v, known(Calibration(2.0, 1.0, pairs=50), np.ones(99)))
     np.testing.assert_array_equal(w2.high, [0, 10, np.nan])
     # noise in one coordinate only: the other is known
     v = np.diag([1.0, 0.0])[None] / 2
@@ -161,10 +166,16 @@ def test_conformal_coverage_is_exact(n):
     """The share of a uniform ratio between two order statistics is a Beta variable."""
     rng = np.random.default_rng(n)
     k = int((n + 1) * 0.05 / 2 + 1e-9)
-    inside = [np.diff(conformal_ratios(rng.random(n), 0.95))[0] for _ in range(800)]
+    inside = [np.diff(conformal_ratios(r, r, 0.95))[0] for r in rng.random((800, n))]
     spread = stats.beta(n + 1 - 2 * k, 2 * k)
     assert np.mean(inside) == pytest.approx(spread.mean(), abs=4 * spread.std() / 800**0.5)
     assert spread.mean() >= 0.95
+
+
+def test_bounds_of_a_ratio_hold_it_as_often_and_more():
+    r = np.random.default_rng(0).random(199)
+    inner, outer = conformal_ratios(r, r, 0.95), conformal_ratios(r - r / 10, r + 0.1, 0.95)
+    np.testing.assert_allclose(outer, (0.9 * inner[0], inner[1] + 0.1))
 
 
 def test_w2_intervals_cover_w2():
@@ -175,14 +186,14 @@ def test_w2_intervals_cover_w2():
         z1, z2, v1, v2 = observe(spectrum, delta, "all", 11, pairs)
         ratios = np.exp(0.2 * rng.normal(size=(2, pairs)))
         truth = calibration(delta) * ratios[0]
-        found = w2_interval(z1, z2, v1, v2, replace(calibration, ratios=tuple(ratios[1])))
+        found = w2_interval(z1, z2, v1, v2, known(calibration, ratios[1]))
         covered = ((found.low <= truth) & (truth <= found.high)).mean()
         # Bonferroni covers no less; the order statistics of 1500 move by one standard error too
         assert covered > 0.95 - 4 * np.sqrt(2 * 0.95 * 0.05 / pairs)
         # half of what may be missed is left to either error
         limit, (least, most) = (
             limit_interval(z1, z2, v1, v2, 0.975),
-            conformal_ratios(ratios[1], 0.975),
+            conformal_ratios(ratios[1], ratios[1], 0.975),
         )
         np.testing.assert_allclose(found.low, least * calibration(limit.low))
         np.testing.assert_allclose(found.high, most * calibration(limit.high))
@@ -191,11 +202,11 @@ def test_w2_intervals_cover_w2():
 def test_nonsense_is_refused():
     z, v = np.zeros((2, 3)), np.zeros((2, 3, 3))
     with pytest.raises(ValueError, match="no calibration"):
-        w2_interval(z, z, v, v, Calibration(ratios=(1.0,) * 100))
+        w2_interval(z, z, v, v, known(Calibration(), np.ones(100)))
     with pytest.raises(ValueError, match=r"38 held-out pairs.*needs 39"):
-        conformal_ratios(np.ones(38), 0.95)
+        conformal_ratios(np.ones(38), np.ones(38), 0.95)
     with pytest.raises(ValueError, match="finite and not negative"):
-        conformal_ratios([1.0, -1.0], 0.5)
+        conformal_ratios([1.0, -1.0], [1.0, 1.0], 0.5)
     with pytest.raises(ValueError, match="level is 95"):
         limit_interval(z, z, v, v, 95)
     with pytest.raises(ValueError, match="no direction 'up'"):

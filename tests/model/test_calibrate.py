@@ -47,7 +47,7 @@ def test_shifts(unit):
     assert found(3.0 * unit) == pytest.approx(3.0, rel=5 * 0.015)
     assert found.power == pytest.approx(1, abs=0.1)
     assert found.pairs == 40 * 39 // 2
-    assert len(found.ratios) >= 79  # what a 95 % interval asks for
+    assert len(found.least) >= 79  # what a 95 % interval asks for
     assert found.error < 0.1
 
 

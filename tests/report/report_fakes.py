@@ -123,7 +123,8 @@ class GaussianModel(FakeModel):
     def __init__(self):
         super().__init__((2,), 5)
         self.features = ("CD3", "CD19")
-        self.calibration = replace(self.calibration, ratios=tuple(np.linspace(0.8, 1.2, 160)))
+        ratios = tuple(np.linspace(0.8, 1.2, 160))
+        self.calibration = replace(self.calibration, least=ratios, most=ratios)
 
     def embed(self, sets, covariance=True):
         z = []

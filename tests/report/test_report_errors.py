@@ -52,8 +52,9 @@ def test_a_map_that_is_not_linear_has_none():
 
 def test_the_band_needs_ratios():
     assert calibration_band(Calibration()) is None
-    assert calibration_band(Calibration(pairs=50, ratios=(1.0,) * 38)) is None
-    low, high = calibration_band(Calibration(pairs=200, ratios=tuple(np.linspace(0.8, 1.2, 199))))
+    assert calibration_band(Calibration(pairs=50, least=(1.0,) * 38, most=(1.0,) * 38)) is None
+    ratios = tuple(np.linspace(0.8, 1.2, 199))
+    low, high = calibration_band(Calibration(pairs=200, least=ratios, most=ratios))
     assert 0.8 < low < 0.82
     assert 1.18 < high < 1.2
 

@@ -33,6 +33,14 @@ BENCHES = {
         "distembed.apps.poisson:bench",
         "P(X = 0) of a Poisson variable from 10 to 1,000 draws, beside Rao-Blackwell and Bayes",
     ),
+    "coverage": Member(
+        "distembed.apps.coverage:bench",
+        "how often error bars of z and of distances hold the truth, by the number of atoms",
+    ),
+    "tests": Member(
+        "distembed.apps.twosample:bench",
+        "size and power of two-sample tests, beside MMD, energy and a classifier",
+    ),
     "speed": Member(
         "distembed.apps.speed:bench",
         "atoms a second of encoders, and network calls of samplers, beside plain ones",

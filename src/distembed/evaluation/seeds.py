@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["SECONDS", "Score", "chosen_from", "environment", "measured_rows", "rows_over_seeds"]
+__all__ = [
+    "SECONDS",
+    "Score",
+    "by_size",
+    "chosen_from",
+    "environment",
+    "measured_rows",
+    "rows_over_seeds",
+]
 
 T = TypeVar("T")
 Score = tuple[str, str, float]
@@ -80,6 +88,21 @@ def rows_over_seeds(
         }
         for (method, metric), values in scores.items()
     ]
+
+
+def by_size(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give every size of a set a task of its own, so that its numbers stand in one row of a table.
+
+    Example:
+        >>> by_size([{"task": "digits", "metric": "z_m50"}, {"task": "digits", "metric": "ms"}])
+        [{'task': 'digits_m50', 'metric': 'z'}, {'task': 'digits', 'metric': 'ms'}]
+    """
+    found = []
+    for row in rows:
+        metric, _, size = row["metric"].rpartition("_m")
+        own = {"task": f"{row['task']}_m{size}", "metric": metric} if size.isdigit() else {}
+        found.append({**row, **own})
+    return found
 
 
 def environment() -> dict[str, Any]:

@@ -46,8 +46,9 @@ class Calibration:
         error: Median relative error on pairs that were not used, NaN where there were none.
         pairs: How many pairs were used.
         ground: The space W2 was measured in, `model` or `input`.
-        ratios: Measured over predicted W2 of the pairs that were not used, sorted: what intervals
-            for W2 are made from (`distembed.inference.calibrated`).
+        least: Measured over predicted W2 of the pairs that were not used, at the least that W2 may
+            be, sorted: what intervals for W2 are made from (`distembed.inference.calibrated`).
+        most: The same at the most that W2 may be.
     """
 
     scale: float = 1.0
@@ -55,10 +56,17 @@ class Calibration:
     error: float = float("nan")
     pairs: int = 0
     ground: str = "model"
-    ratios: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
+    most: tuple[float, ...] = ()
 
     @classmethod
-    def fit(cls, latent: ArrayLike, w2_squared: ArrayLike, ground: str = "model") -> Calibration:
+    def fit(
+        cls,
+        latent: ArrayLike,
+        w2_squared: ArrayLike,
+        ground: str = "model",
+        bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Calibration:
         """Fit on measured pairs by least squares in W2^2.
 
         Every fifth is kept for the error and the ratios, and more of fewer than 400: a 95 %
@@ -69,6 +77,8 @@ class Calibration:
             w2_squared: Squared W2 of the same pairs, `(P,)`, less what sampling adds. Single
                 values may be negative; leaving those out would bend the fit.
             ground: The space that W2 was measured in.
+            bounds: The least and the most that each squared W2 may be, `(P,)`, where it is not
+                known how much sampling adds; `w2_squared` itself where left out.
 
         Raises:
             ValueError: If there are fewer than ten pairs, or W2 does not grow with latent
@@ -96,27 +106,33 @@ class Calibration:
             return value
 
         # in units of their mean, because the solver measures its steps against one
-        start, bounds = (1.0, 1.0), ((0.0, 0.05), (np.inf, 5.0))
-        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept] / size, start, bounds=bounds)
+        start, within = (1.0, 1.0), ((0.0, 0.05), (np.inf, 5.0))
+        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept] / size, start, bounds=within)
         level *= size
         predicted = np.sqrt(power_law(x[kept], level, power))
-        ratios = np.sort(np.sqrt(y[kept].clip(0)) / predicted)
-        error = float(np.median(np.abs(ratios - 1)))
+
+        def ratios(squared: ArrayLike) -> NDArray[np.float64]:
+            measured = np.sqrt(np.asarray(squared, dtype=np.float64)[kept].clip(0))
+            return np.sort(measured / predicted).round(6)
+
+        error = float(np.median(np.abs(ratios(y) - 1)))
         scale = np.sqrt(level) / unit**power
-        return cls(
-            float(scale), float(power), error, len(x), ground, tuple(ratios.round(6).tolist())
-        )
+        least, most = (tuple(ratios(b).tolist()) for b in bounds or (y, y))
+        return cls(float(scale), float(power), error, len(x), ground, least, most)
 
     def describe(self) -> dict[str, Any]:
         """Return JSON, where an error that is not known is null."""
         error = None if math.isnan(self.error) else self.error
-        return vars(self) | {"error": error, "ratios": list(self.ratios)}
+        return vars(self) | {
+            "error": error, "least": list(self.least), "most": list(self.most)
+        }  # fmt: skip
 
     @classmethod
     def from_description(cls, stored: Mapping[str, Any]) -> Calibration:
         """Rebuild a calibration."""
         error = math.nan if stored["error"] is None else stored["error"]
-        return cls(**{**stored, "error": error, "ratios": tuple(stored["ratios"])})
+        known = {name: tuple(stored[name]) for name in ("least", "most")}
+        return cls(**{**stored, "error": error, **known})
 
     def __call__(self, latent: ArrayLike) -> NDArray[np.float64]:
         """Turn latent distances of any shape into W2."""

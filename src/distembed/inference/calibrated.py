@@ -4,8 +4,10 @@ A calibration (`distembed.geometry.distance`) turns the interval of the latent d
 (`distembed.inference.intervals`) into one of W2. Its own error is split-conformal (Vovk, Gammerman
 and Shafer, 2005): of n ratios $W_2 / a |d|^p$ on pairs that the fit did not see, the k-th smallest
 and largest hold a new one with probability $1 - 2 k / (n + 1)$ whatever their distribution, if
-pairs are exchangeable. Half of $\alpha$ is spent on either error (Bonferroni). The sets have to be
-independent of each other.
+pairs are exchangeable. Where W2 was measured on samples it is known between bounds (what sampling
+adds lies between nothing and the distance of two samples of one distribution), and the k-th
+smallest lower and largest upper bound hold as much and more. Half of $\alpha$ is spent on either
+error (Bonferroni). The sets have to be independent of each other.
 """
 
 from __future__ import annotations
@@ -40,25 +42,30 @@ class W2Interval:
     ground: str
 
 
-def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
+def conformal_ratios(least: ArrayLike, most: ArrayLike, level: float) -> tuple[float, float]:
     """Return the two order statistics of n ratios that hold a new one with at least this level.
 
     Args:
-        ratios: Of measured to predicted values, `(n,)`, on pairs that no fit has seen.
+        least: The least that the ratio of W2 to its prediction may be, `(n,)`, on pairs that no
+            fit has seen.
+        most: The most, `(n,)`; the same numbers where W2 is known.
         level: Wanted coverage.
 
     Raises:
         ValueError: If there are too few ratios for the level, or one is negative or not finite.
 
     Example:
-        >>> conformal_ratios(np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
+        >>> conformal_ratios(np.arange(1, 20), np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
         (1.0, 19.0)
     """
     check_level(level)
-    sorted_ratios = np.sort(np.asarray(ratios, dtype=np.float64).ravel())
-    n = len(sorted_ratios)
-    if not np.isfinite(sorted_ratios).all() or (sorted_ratios < 0).any():
-        raise ValueError("Ratios of measured to predicted W2 are finite and not negative.")
+    low, high = (np.sort(np.asarray(r, dtype=np.float64).ravel()) for r in (least, most))
+    n = len(low)
+    if len(high) != n or not (np.isfinite(low) & np.isfinite(high) & (low >= 0)).all():
+        raise ValueError(
+            "Ratios of measured to predicted W2 are finite and not negative, as many least ones "
+            "as most ones."
+        )
     k = int((n + 1) * (1 - level) / 2 + 1e-9)
     if k < 1:
         raise ValueError(
@@ -66,7 +73,7 @@ def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
             f"{int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or ask for a "
             "lower level."
         )
-    return float(sorted_ratios[k - 1]), float(sorted_ratios[n - k])
+    return float(low[k - 1]), float(high[n - k])
 
 
 def w2_interval(
@@ -101,7 +108,7 @@ def w2_interval(
             "W2. Use limit_interval, which is in latent units, or fit on larger sets."
         )
     half = (1 + level) / 2
-    least, most = conformal_ratios(calibration.ratios, half)
+    least, most = conformal_ratios(calibration.least, calibration.most, half)
     limit = limit_interval(z1, z2, v1, v2, half, direction)
     low, high = calibration(limit.low) * least, calibration(limit.high) * most
     return W2Interval(low, high, level, calibration.ground)
