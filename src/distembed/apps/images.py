@@ -36,6 +36,7 @@ from distembed.evaluation.seeds import SECONDS, Score, chosen_from, environment,
 from distembed.evaluation.timed import fit_timed
 from distembed.model import GDE
 from distembed.report.curves import Draw, panels
+from distembed.report.images import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream
 from distembed.sets.collection import Sets
@@ -149,9 +150,12 @@ class _Exam:
         yield from self.grades("mean_image", self.judge.replace(x=mean))
 
 
-def _panel(title: str, images: Tensor) -> Draw:
+def _panel(title: str, images: Tensor, real: Tensor) -> Draw:
+    """Draw the first channel in the tone of real images, so that all panels mean the same."""
+    shown, seen = (as_images(x[:SHOWN, :1].numpy()) for x in (images, real))
+
     def draw(axes: Axes) -> None:
-        image_grid(axes, images[:SHOWN, :1].numpy())
+        image_grid(axes, shown, tone=tone_of(seen))
         axes.set_title(title)
 
     return draw
@@ -186,7 +190,8 @@ def bench(
     def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
         train, test = task.sets(seed)
         exam = _Exam.of(train, test, seed)
-        sheets = [_panel("real", exam.judge.select([0]).x)]
+        real = exam.judge.select([0]).x
+        sheets = [_panel("real", real, real)]
         own = config.model_copy(update={"seed": seed})
         for arm in ARMS:
             model = GDE(generator=arm.generator, latent=LATENT, generator_options=arm.options)
@@ -199,7 +204,7 @@ def bench(
             if arm is ARMS[0]:
                 yield (*SECONDS, run.seconds)
                 yield from exam.grades("untrained", exam.draw(run.model.untrained()))
-            sheets.append(_panel(arm.label, drawn.select([0]).x))
+            sheets.append(_panel(arm.label, drawn.select([0]).x, real))
         yield from exam.beside()
         if plots is not None and seed == 0:
             log(f"wrote {panels(plots / f'images_{name}.png', sheets)}")
