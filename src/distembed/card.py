@@ -48,7 +48,7 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
             "import distembed as de",
             "",
             'model = de.load("path/to/this/folder")',
-            "table = model.embed(sets)               # z, ids, sizes, metadata",
+            "table = model.embed(sets)               # z, its covariances, ids, sizes, metadata",
             "new = model.sample(table.z[0], 1000)    # in the units of the data",
             "```",
             "",
@@ -58,8 +58,10 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
             "- A distance in W2 is a fit to pairs of sets: half of them are off by more than the "
             "error above.",
             "- With `deepsets`, up to three quarters of z are moments that no training changes.",
-            "- A set of few atoms has an uncertain embedding; sets below the smallest context of "
-            "the training are an extrapolation.",
+            "- A set of few atoms has an uncertain embedding: `table.standard_errors` says how "
+            "uncertain, and below a hundred atoms says too little. Sets below the smallest context "
+            "of the training are an extrapolation, and so are those with a small "
+            "`table.p_unusual`.",
             "",
         ]
     )
