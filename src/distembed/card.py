@@ -59,8 +59,8 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
             "error above.",
             "- With `deepsets`, up to three quarters of z are moments that no training changes.",
             "- A set of few atoms has an uncertain embedding: `table.standard_errors` says how "
-            "uncertain, and below a hundred atoms says too little. Sets below the smallest context "
-            "of the training are an extrapolation, and so are those with a small "
+            "uncertain, and below a hundred atoms says too little. Sets below the smallest "
+            "context of the training are an extrapolation, and so are those with a small "
             "`table.p_unusual`.",
             "",
         ]

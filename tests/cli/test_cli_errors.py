@@ -160,3 +160,21 @@ def test_a_table_reads_back_what_was_written(tmp_path):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
     np.testing.assert_allclose(found.cov, written.cov, rtol=1e-6)
     assert list(found.meta) == ["meta.se0", "place"]
+
+
+def test_new_distributions_are_drawn(run, fitted, tmp_path):
+    words = ["sample", fitted / "model", "--new", 3, "--n", 40, "-o", tmp_path / "x.csv"]
+    done = run(*words)
+    assert done.code == 0, done.err
+    found = rows(tmp_path / "x.csv")
+    assert [row["set"] for row in found[::40]] == ["new0", "new1", "new2"]
+    assert 60 < np.mean([float(row["mass"]) for row in found]) < 140
+    refused = run(*words, "--id", "p01", "--force")
+    assert refused.code == 1
+    assert "leave DATA" in refused.err
+
+
+def test_no_population_draws_nothing(run, work, tmp_path):
+    refused = run("sample", work / "model", "--new", 3, "-o", tmp_path / "x.csv")
+    assert refused.code == 1
+    assert "fewer than twenty" in refused.err

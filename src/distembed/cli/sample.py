@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from distembed.cli.console import say, stage
@@ -24,6 +25,9 @@ def sample(
         Path, typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .npz file.")
     ] = Path("samples.csv"),
     ids: Ids = None,
+    new: Annotated[
+        int, typer.Option(min=0, help="Distributions to invent, rather than those of DATA.")
+    ] = 0,
     seed: Seed = 0,
     force: Force = False,
     *,
@@ -31,7 +35,8 @@ def sample(
 ) -> None:
     """Draw new atoms of every set, in the units and with the column names of the data.
 
-    DATA may also be a table that `distembed embed` wrote.
+    DATA may also be a table that `distembed embed` wrote. With --new the distributions are drawn
+    too, from the model's population of sets; they are called new0, new1, ....
 
     Example: distembed sample run z.parquet --id P017 --n 500 -o samples.csv
     """
@@ -41,8 +46,20 @@ def sample(
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    table, _ = embeddings(gde, data, chosen, ids)
-    with stage(f"drawing {n} atoms of {len(table)} sets"):
-        x = gde.sample(table, n, rng=seed)
-    write_samples(output, {"set": table.ids}, x, gde.features)
-    say(f"{output}: {len(table)} sets, {n} atoms each")
+    if new:
+        if data is not None or ids:
+            raise ValueError("--new draws distributions of its own; leave DATA and --id out.")
+        if gde.population is None:
+            raise ValueError(
+                "This model knows no population of sets to draw from: it was fitted to fewer than "
+                "twenty, or they were all alike."
+            )
+        names = np.array([f"new{i}" for i in range(new)])
+        z: Any = gde.population.sample(new, seed)
+    else:
+        z, _ = embeddings(gde, data, chosen, ids)
+        names = z.ids
+    with stage(f"drawing {n} atoms of {len(names)} sets"):
+        x = gde.sample(z, n, rng=seed)
+    write_samples(output, {"set": names}, x, gde.features)
+    say(f"{output}: {len(names)} sets, {n} atoms each")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distembed.inference.calibrated import w2_interval
     from distembed.inference.contributions import explained
+    from distembed.inference.flow_population import FlowPopulation
     from distembed.inference.intervals import limit_interval, unbiased_squared
     from distembed.inference.multiplicity import benjamini_hochberg
     from distembed.inference.pairwise import pairwise_tests
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DistanceError",
     "EmbeddingError",
+    "FlowPopulation",
     "Population",
     "Power",
     "benjamini_hochberg",
@@ -49,6 +51,7 @@ __all__ = [
 _HOMES = {
     "DistanceError": "sample_size",
     "EmbeddingError": "sample_size",
+    "FlowPopulation": "flow_population",
     "Population": "prior",
     "Power": "sample_size",
     "benjamini_hochberg": "multiplicity",
