@@ -87,7 +87,7 @@ def _intervals(
     try:
         found = model.distance_intervals(table, pairs[fresh], level=level, calibrated=calibrated)
     except ValueError as error:
-        say(f"no intervals: {error}")
+        say(f"no intervals: {error}{' Or --latent, in its own units.' if calibrated else ''}")
         return {}
     low, high = np.full((2, len(pairs)), np.nan)
     low[fresh], high[fresh] = found.low, found.high

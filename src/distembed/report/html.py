@@ -72,7 +72,7 @@ def write_report(
         color: Metadata column that colours the map, or "size"; the most informative one where
             left out.
         between: Ends of the interpolation, ids of two sets or `{name: z}`; the two sets that are
-            farthest apart where left out.
+            farthest apart where left out, of the larger half.
         title: Heading of the page.
 
     Returns:

@@ -132,7 +132,8 @@ def interpolate(
         model: The model.
         test: The sets.
         embeddings: Of these sets.
-        between: The ends; the two sets that lie farthest apart where left out.
+        between: The ends; of the larger half of the sets the two that lie farthest apart, where
+            left out.
         steps: Places, both ends included.
         n: Atoms at each.
 
@@ -205,8 +206,12 @@ def _place(ids: np.ndarray, name: str) -> int:
 
 
 def _farthest(embeddings: Embeddings) -> tuple[int, int]:
-    """The ends of the longest line between two sets (of at most 1000)."""
-    rows = np.arange(len(embeddings.z))[:: max(1, len(embeddings.z) // 1000)]
+    """The ends of the longest line between two sets of the larger half (of at most 1000).
+
+    The farthest of all are often sets of a few atoms, which noise has carried away.
+    """
+    rows = np.flatnonzero(embeddings.effective_sizes >= np.median(embeddings.effective_sizes))
+    rows = rows[:: max(1, len(rows) // 1000)]
     z = np.asarray(embeddings.z, dtype=float)[rows]
     square = (z**2).sum(1)
     a, b = np.unravel_index(np.argmax(square[:, None] + square - 2 * z @ z.T), (len(z), len(z)))
