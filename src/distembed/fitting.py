@@ -21,8 +21,8 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.calibrate import MANY_SETS, calibrate
-from distembed.embedding import SetReader
 from distembed.embeddings import Fingerprints
+from distembed.encoding import SetReader
 from distembed.geometry.distance import Calibration
 from distembed.inference.prior import Population
 from distembed.network import Network

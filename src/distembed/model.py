@@ -23,8 +23,8 @@ from distembed.batch import SetBatch
 from distembed.card import model_card
 from distembed.data.features import match_columns
 from distembed.data.steps import Chain
-from distembed.embedding import FEW_ATOMS, SetReader, atoms_at_once
 from distembed.embeddings import Embeddings, Fingerprints, noise_of
+from distembed.encoding import FEW_ATOMS, SetReader, atoms_at_once
 from distembed.fitting import fit_network
 from distembed.geometry.distance import Calibration, latent_distances
 from distembed.geometry.path import straight_path
@@ -167,7 +167,7 @@ class GDE:
 
         A set of more than 2^18 atoms is read in pieces, in memory that does not grow with it,
         where the encoder streams (`distembed.encoders.streaming`). Covariances take longer than
-        the embeddings; they read at most 512 atoms of each set (`distembed.embedding`).
+        the embeddings; they read at most 512 atoms of each set (`distembed.encoding`).
 
         Args:
             sets: A collection, a batch or a list of arrays `(m, *event)`.

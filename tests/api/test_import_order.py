@@ -10,7 +10,7 @@ import distembed
 ROOT = Path(distembed.__file__).parent
 ORDER = """
 version rng registry files batch protocols testing nn divergences data sets encoders generators
-training geometry network spec embeddings inference embedding storage card calibrate fitting model
+training geometry network spec embeddings inference encoding storage card calibrate fitting model
 evaluation report apps cli
 """.split()
 APART = {"encoders": {"generators"}, "generators": {"encoders"}}

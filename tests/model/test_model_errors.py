@@ -9,7 +9,7 @@ import torch
 import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.synthetic import Gaussians
-from distembed.embedding import PILOT
+from distembed.encoding import PILOT
 from distembed.inference.covariance import covariance
 from distembed.sets.collection import Sets
 
@@ -183,7 +183,7 @@ def test_too_few_sets_are_no_population(tmp_path):
 
 
 def test_a_large_set_is_read_in_part(fitted, monkeypatch):
-    monkeypatch.setattr("distembed.embedding.STREAM_FROM", 500)
+    monkeypatch.setattr("distembed.encoding.STREAM_FROM", 500)
     sets = Sets.from_batch(weighted([3000, 150]))
     table = fitted.embed(sets)
     monkeypatch.undo()

@@ -64,7 +64,7 @@ def tell_apart(
         need("matplotlib", "report")
     from distembed.cli.loading import choose, stored_embeddings, test_sets
     from distembed.cli.tables import write_table
-    from distembed.embedding import FEW_ATOMS
+    from distembed.encoding import FEW_ATOMS
     from distembed.evaluation.judged import refuse_training_sets
     from distembed.inference.pairwise import pairwise_tests
     from distembed.model import GDE

@@ -124,7 +124,7 @@ class FlowPopulation:
         Example:
             >>> z = np.random.default_rng(0).standard_normal((60, 2))
             >>> population = FlowPopulation.fit(z, folds=2)
-            >>> population.unusual([[0.0, 0.0], [9.0, 0.0]])[1] < 0.05
+            >>> bool(population.unusual([[0.0, 0.0], [9.0, 0.0]])[1] < 0.05)
             True
         """
         points = np.asarray(z, dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distembed.embedding import FEW_ATOMS
+from distembed.encoding import FEW_ATOMS
 from distembed.inference.calibrated import conformal_ratios
 
 if TYPE_CHECKING:
