@@ -15,6 +15,7 @@ from distembed import calibrate
 from distembed.apps import coverage
 from distembed.apps.coverage import TASKS
 from distembed.cli.main import app
+from distembed.data.limits import NormalMixtures
 from distembed.data.synthetic import Gaussians, Mixtures
 from distembed.embeddings import Embeddings
 from distembed.evaluation.bench import tabulate
@@ -89,7 +90,7 @@ def test_a_mean_is_covered(monkeypatch):
     """The mean of 200 normal atoms, whose limit, covariance and coverage are known."""
     monkeypatch.setattr(coverage, "SIZES", (200,))
     one = Gaussians.prior(400, 2, 10, seed=1)
-    source = coverage._Normal(Mixtures(torch.ones(400, 1), one.mean[:, None], one.cov[:, None]))
+    source = NormalMixtures(Mixtures(torch.ones(400, 1), one.mean[:, None], one.cov[:, None]))
     exam = coverage._Exam("gde", Mean(), source, 0)
     found = {metric: value for _, metric, value in exam.scores(None)}
     assert set(found) == {f"{k}_m200" for k in KINDS} | {"limit_error"}
@@ -121,7 +122,7 @@ def test_scans_are_drawn_from_their_points():
     points = source.points(torch.tensor([2, 1]), 0)
     assert points.mass.tolist() == pytest.approx([1, 1], abs=1e-6)
     first = points.select([0])
-    parts = first.w.split(source.pool.sizes[source.digits[2]].tolist())
+    parts = first.w.split(source.pool.sizes[source.parts[2]].tolist())
     assert [float(w.sum()) for w in parts] == pytest.approx(source.share[2].tolist(), rel=1e-5)
     x = source.draw(torch.tensor([2]), 20_000, stream(0, "many"))[0].flatten(1).double()
     mean, cov = moments_per_set(first)
@@ -141,7 +142,7 @@ def test_a_step_of_one_reaches_the_next(task):
         moved = source.moved(share)
         if task == "digits":
             torch.testing.assert_close(moved.share, source.share[wanted])
-            assert torch.equal(moved.digits, source.digits)
+            assert torch.equal(moved.parts, source.parts)
         else:
             torch.testing.assert_close(moved.known.weights, source.known.weights[wanted])
             torch.testing.assert_close(moved.known.mean, source.known.mean[wanted])

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from distembed.apps import twosample
-from distembed.apps.twosample import TASKS, bench, c2st, discoveries, energy, mmd, relabelled
+from distembed.apps.twosample import TASKS, bench, discoveries
 from distembed.evaluation.bench import tabulate
+from distembed.evaluation.rivals import c2st, energy, mmd, relabelled
 
 # a few steps teach a generator nothing, and training says so
 pytestmark = pytest.mark.filterwarnings("ignore:The generator:UserWarning")

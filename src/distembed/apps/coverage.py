@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -44,9 +44,8 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.data.families import blobs
+from distembed.data.limits import POINTS, NormalMixtures, PooledMixtures, Source
 from distembed.data.synthetic import Gaussians, Mixtures
-from distembed.divergences.bures import bures_w2
-from distembed.divergences.exact import ExactW2
 from distembed.embeddings import Embeddings
 from distembed.evaluation.seeds import (
     SECONDS,
@@ -73,94 +72,7 @@ __all__ = ["TASKS", "Task", "bench"]
 CONFIG = TrainConfig(steps=300, warmup=60, every=100, validation=0.05, patience=0)
 """The defaults but for a short schedule; 100 held-out sets tell what is usual."""
 LATENT, TRAIN_SETS, SETS, SIZES = 32, 2_000, 1_000, (20, 50, 100, 300, 1_000)
-LEVEL, POINTS, AT_ONCE = 0.95, 2**12, 64
-
-
-class Source(Protocol):
-    """Distributions that are known."""
-
-    def __len__(self) -> int: ...
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        """Draw m atoms of each of the distributions `index (B,)`, `(B, m, *event)`."""
-
-    def points(self, index: Tensor, seed: int) -> SetBatch:
-        """Return a weighted set for each that stands for the distribution itself."""
-
-    def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        """W2 of pairs, `(P,)`, where it can be known."""
-
-    def moved(self, share: float) -> Source:
-        """Move each distribution by a share of the way to the next."""
-
-
-@dataclass(frozen=True)
-class _Normal:
-    """Mixtures of K Gaussians."""
-
-    known: Mixtures
-
-    def __len__(self) -> int:
-        return len(self.known)
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        return self.known.draw(index, m, rng)
-
-    def points(self, index: Tensor, seed: int) -> SetBatch:
-        mean, parts = self.known.mean[index], self.known.weights.shape[1]
-        count = 2 ** ((POINTS // parts).bit_length() - 1)
-        net = torch.quasirandom.SobolEngine(mean.shape[2], scramble=True, seed=seed)
-        cell = net.draw(count, dtype=torch.float64).clamp(2**-31, 1 - 2**-31)
-        root = torch.linalg.cholesky(self.known.cov[index])
-        x = mean[:, :, None] + torch.special.ndtri(cell) @ root.mT
-        w = self.known.weights[index].repeat_interleave(count, 1)
-        return SetBatch.from_dense(x.flatten(1, 2).float(), w)
-
-    def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        if self.known.weights.shape[1] > 1:
-            return None
-        mean, cov = self.known.mean[:, 0], self.known.cov[:, 0]
-        return bures_w2(mean[i], cov[i], mean[j], cov[j])
-
-    def moved(self, share: float) -> Source:
-        known = self.known
-        weights, mean, cov = (
-            torch.lerp(p, p.roll(-1, 0), share) for p in (known.weights, known.mean, known.cov)
-        )
-        return _Normal(Mixtures(weights, mean, cov))
-
-
-@dataclass(frozen=True)
-class _Scans:
-    """Mixtures of digits, each on all scans of three of them; draws are with replacement."""
-
-    pool: SetBatch
-    digits: Tensor
-    share: Tensor
-
-    def __len__(self) -> int:
-        return len(self.share)
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        part = torch.multinomial(self.share[index], m, replacement=True, generator=rng)
-        digit = self.digits[index].gather(1, part)
-        place = torch.rand(digit.shape, generator=rng, dtype=torch.float64)
-        return self.pool.x[self.pool.offsets[digit] + (place * self.pool.sizes[digit]).long()]
-
-    def points(self, index: Tensor, seed: int) -> SetBatch:
-        parts = self.pool.select(self.digits[index].flatten())
-        w = parts.w * self.share[index].flatten()[parts.owner].to(parts.w)
-        step = self.digits.shape[1]
-        return SetBatch(parts.x, w, parts.offsets[::step].contiguous()).checked(normalise=True)
-
-    def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        return ExactW2()(self.points(i, 0), self.points(j, 0))
-
-    def moved(self, share: float) -> Source:
-        # the next one may be of other digits; its shares are as good as any
-        return _Scans(
-            self.pool, self.digits, torch.lerp(self.share, self.share.roll(-1, 0), share)
-        )
+LEVEL, AT_ONCE = 0.95, 64
 
 
 @dataclass(frozen=True)
@@ -177,7 +89,7 @@ def _gaussians(sets: int, seed: int) -> Gaussians:
 
 def _test_gaussians(sets: int, seed: int) -> Source:
     one = _gaussians(sets, seed)
-    return _Normal(Mixtures(torch.ones(sets, 1), one.mean[:, None], one.cov[:, None]))
+    return NormalMixtures(Mixtures(torch.ones(sets, 1), one.mean[:, None], one.cov[:, None]))
 
 
 def _blobs(sets: int, seed: int) -> Mixtures:
@@ -189,12 +101,12 @@ def _scans(sets: int, seed: int) -> Source:
     every = torch.rand(sets, len(pool), generator=rng, dtype=torch.float64)
     share = -torch.log1p(-torch.rand(sets, 3, generator=rng, dtype=torch.float64))
     whole = pool.batch(range(len(pool)))
-    return _Scans(whole, every.argsort(1)[:, :3], share / share.sum(1, keepdim=True))
+    return PooledMixtures(whole, every.argsort(1)[:, :3], share / share.sum(1, keepdim=True))
 
 
 TASKS = {
     "gaussian_5d": Task(_gaussians, _test_gaussians),
-    "mixture_2d": Task(_blobs, lambda sets, seed: _Normal(_blobs(sets, seed))),
+    "mixture_2d": Task(_blobs, lambda sets, seed: NormalMixtures(_blobs(sets, seed))),
     "digits": Task(lambda sets, seed: mixtures(digit_pools()[0], sets, 3, rng=seed), _scans),
 }
 

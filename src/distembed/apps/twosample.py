@@ -42,12 +42,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.data.ladder import ladder_a, ladder_b, ladder_c
 from distembed.data.synthetic import Gaussians, Mixtures, whitened
+from distembed.evaluation.rivals import P, Rows, c2st, energy, mmd, relabelled
 from distembed.evaluation.seeds import (
     SECONDS,
     Score,
@@ -84,8 +84,6 @@ PERMUTATIONS = {"gde_permutation": 99, "mmd": 199, "energy": 199}
 FEW, BOTH, TIMED = 100, 6, 46
 
 Family = Gaussians | Mixtures
-Rows = NDArray[np.int64]
-P = NDArray[np.float64]
 
 
 def _location(one: Any, other: Any, by: float) -> Family:
@@ -125,9 +123,9 @@ class Task:
 
 
 TASKS = {
-    "location": Task(ladder_a, _location, 0.05),
-    "covariance": Task(ladder_b, _covariance, 0.2),
-    "shape": Task(ladder_c, _shape, 0.3),
+    "location": Task(ladder_a, _location, 0.08),
+    "covariance": Task(ladder_b, _covariance, 0.4),
+    "shape": Task(ladder_c, _shape, 0.6),
 }
 
 
@@ -173,51 +171,6 @@ def permutation(model: GDE, x: Tensor, pairs: Rows, rng: torch.Generator) -> P:
     embed, count = _Plain(model.network.embedder), PERMUTATIONS["gde_permutation"]
     tests = (two_sample_test(embed, x[a], x[b], permutations=count, rng=rng) for a, b in pairs)
     return np.array([test.p_permutation for test in tests])
-
-
-def mmd(distance: Tensor) -> Tensor:
-    """A Gaussian kernel of the median distance, `(n, n)`."""
-    median = distance[torch.triu(torch.ones_like(distance), 1) > 0].median()
-    return torch.exp(-distance.square() / (2 * median**2))
-
-
-def energy(distance: Tensor) -> Tensor:
-    """The kernel of the energy distance, `(n, n)`."""
-    return -distance
-
-
-def relabelled(
-    kernel: Callable[[Tensor], Tensor], count: int, x: Tensor, pairs: Rows, rng: torch.Generator
-) -> P:
-    r"""Test by permutations of labels s, +1 and -1 in equal number: $s^\top K s$, `(P,)`.
-
-    Beyond what permutations leave alone it is the squared distance of kernel means, biased or not.
-    """
-    m, found = x.shape[1], []
-    for a, b in pairs:
-        pool = torch.cat([x[a], x[b]]).double()
-        order = torch.rand(1 + count, 2 * m, generator=rng).argsort(1)
-        order[0] = torch.arange(2 * m)
-        s = torch.where(order < m, 1.0, -1.0).double()
-        drawn = ((s @ kernel(torch.cdist(pool, pool))) * s).sum(1)
-        found.append(float((drawn >= drawn[0]).double().mean()))
-    return np.array(found)
-
-
-def c2st(x: Tensor, pairs: Rows) -> P:
-    """Test by how often nearest neighbours name the set of an atom that they never saw, `(P,)`."""
-    from scipy.stats import binom
-
-    learn = x.shape[1] // 2
-    k = max(1, round((2 * learn) ** 0.5)) | 1  # odd, so that no vote is a tie
-    found = []
-    for a, b in pairs:
-        known = torch.cat([x[a, :learn], x[b, :learn]])
-        asked = torch.cat([x[a, learn:], x[b, learn:]])
-        near = torch.cdist(asked, known).topk(k, 1, largest=False).indices
-        vote = (near >= learn).double().mean(1) > 0.5
-        found.append(int((vote == (torch.arange(len(asked)) >= len(asked) // 2)).sum()))
-    return np.asarray(binom.sf(np.array(found) - 1, 2 * (x.shape[1] - learn), 0.5))
 
 
 def _tests(model: GDE, seed: int) -> dict[str, Callable[[Tensor, Rows], P]]:
