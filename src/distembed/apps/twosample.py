@@ -175,7 +175,7 @@ def permutation(model: GDE, x: Tensor, pairs: Rows, rng: torch.Generator) -> P:
 
 def _tests(model: GDE, seed: int) -> dict[str, Callable[[Tensor, Rows], P]]:
     def permuted(x: Tensor, pairs: Rows) -> P:
-        return permutation(model, x, pairs, stream(seed, "atoms", x.shape[1]))
+        return permutation(model, x, pairs, stream(seed, "permuted", x.shape[1]))
 
     def of_kernel(kernel: Callable[[Tensor], Tensor], name: str) -> Callable[[Tensor, Rows], P]:
         def test(x: Tensor, pairs: Rows) -> P:
