@@ -123,7 +123,7 @@ def _gaussian(scale: float) -> Callable[[int, int, int], Known]:
 TASKS = {
     "gaussian_5d_scale1": Task(_gaussian(1.0), wormhole=True),
     "gaussian_5d_scale01": Task(_gaussian(0.1), wormhole=True),
-    "blobs": Task(blobs, wormhole=True),
+    "blobs": Task(blobs),
     "rings": Task(rings),
     "moons": Task(moons),
     "low_rank_50d": Task(low_rank),
