@@ -124,7 +124,7 @@ def test_the_page_shows_them(tmp_path):
     for said in (
         "An ellipse is where",
         "What makes the change",
-        "The band holds 95 %",
+        "The band holds at least 95 %",
         "How sure it is",
         "fewer than 100 effective atoms",
     ):

@@ -134,7 +134,7 @@ def draw_shares(
         t = np.clip(side.share / change.limit, -1, 1)
         top = np.argsort(np.abs(t), kind="stable")  # those that own most lie above
         rgba = colours((1 + t) / 2)
-        rgba[:, 3] = 0.45 + 0.5 * np.abs(t)
+        rgba[:, 3] = 0.7 + 0.3 * np.abs(t)
         ax.scatter(x[top, 0], x[top, 1], s=18, c=rgba[top], linewidths=0)
         ax.set_title(side.id if len(side.id) <= 24 else side.id[:23] + "…", loc="left")
         ax.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))

@@ -40,6 +40,8 @@ __all__ = ["write_report"]
 _SETS = 4
 _ATOMS = 1000
 _IMAGES = 36
+_ROUND = 10
+"""Atoms that an ellipse is drawn from."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def write_report(
         "colours": colours,
         "gradient": ", ".join(SEQUENTIAL),
         "maps": [
-            figures.map_figure(p, colours, embeddings.cov, embeddings.df)
+            figures.map_figure(p, colours, _round(embeddings), embeddings.df)
             for p in (plane, umap_plane(embeddings.z))
             if p is not None
         ],
@@ -195,6 +197,14 @@ def _line(calibration: Calibration, exact: bool) -> str:
     if exact:
         return text
     return f"{text} Sampling of small sets adds to W2 of samples, and lifts the cloud above it."
+
+
+def _round(embeddings: Embeddings) -> np.ndarray | None:
+    """Covariances without those of sets of a few atoms, whose ellipses would be lines."""
+    if embeddings.cov is None:
+        return None
+    enough = embeddings.effective_sizes >= _ROUND
+    return np.where(enough[:, None, None], embeddings.cov, np.nan)
 
 
 def _settings(settings: Mapping[str, Any]) -> list[Fact]:
