@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,12 +83,16 @@ def demo(
     }
     content = json.dumps(evaluation.to_json(), indent=1) + "\n"
     write_atomically(out / "evaluation.json", content)
-    overview(out / "overview.png", model=model, test=test, evaluation=evaluation, between=ends)
+    shown: dict[str, Any] = {
+        "model": model,
+        "test": test,
+        "evaluation": evaluation,
+        "embeddings": model.embed(test),
+        "between": ends,
+    }
+    overview(out / "overview.png", **shown)
     return write_report(
         out / "report.html",
-        model=model,
-        test=test,
-        evaluation=evaluation,
-        between=ends,
+        **shown,
         title="Mixtures of scanned digits",
     )
