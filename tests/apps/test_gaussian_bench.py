@@ -96,7 +96,7 @@ class Oracle:
     def untrained(self):
         return Oracle(self.root @ self.root.T, blind=True)
 
-    def embed(self, batch):
+    def embed(self, batch, covariance=True):
         class Table:
             z = batch.mean(batch.x).numpy()
 
