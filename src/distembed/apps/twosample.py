@@ -311,6 +311,8 @@ def _curves(rows: Sequence[Mapping[str, Any]], task: str) -> Draw:
             axes.plot(sizes, power, marker="o", markersize=3, color=colour, label=method)
         axes.axhline(LEVEL, linestyle=":", color="grey", linewidth=1)
         axes.set(title=task, xlabel="atoms m", ylabel="power", xscale="log", ylim=(0, 1.02))
+        axes.set_xticks(SIZES, [str(m) for m in SIZES])
+        axes.minorticks_off()
         axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 
     return draw
