@@ -81,9 +81,12 @@ class SetReader:
         cov = np.empty((len(collection), latent, latent), dtype=np.float32)
         df = np.empty(len(collection))
         rng = stream(0, "covariance")
+        small = collection.sizes <= STREAM_FROM
+        whole = small if collection.weighted else np.zeros_like(small)
+        read = np.where(whole, collection.sizes, np.minimum(collection.sizes, PILOT))
         with self.runtime.active():
-            for indices in _by_atoms(np.minimum(collection.sizes, PILOT), PILOTS_AT_ONCE):
-                found = self._pilot(collection, indices, rng)
+            for indices in _by_atoms(read, PILOTS_AT_ONCE):
+                found = self._pilot(collection, indices, bool(whole[indices].all()), rng)
                 share = found.effective_sizes / effective[indices]
                 cov[indices] = found.cov * share[:, None, None]
                 df[indices] = found.df
@@ -94,12 +97,18 @@ class SetReader:
         return self._matched(collection.batch(indices))
 
     def _pilot(
-        self, collection: Collection, indices: NDArray[np.int64], rng: torch.Generator
+        self,
+        collection: Collection,
+        indices: NDArray[np.int64],
+        whole: bool,
+        rng: torch.Generator,
     ) -> Covariance:
-        """Covariances of z as made from some atoms of each set."""
-        most = int(collection.sizes[indices].max())
-        if collection.weighted and most <= STREAM_FROM:
-            # atoms keep their weights, which a draw by weight would turn into numbers of atoms
+        """Covariances of z as made from some atoms of each set.
+
+        Of a weighted set that can be read whole, atoms keep their weights. A larger one is drawn
+        from by weight, and influences are taken to be independent of weights.
+        """
+        if whole:
             batch = collection.batch(indices.tolist())
             order = torch.rand(len(batch.x), generator=rng)
             parts = order.split(batch.sizes.tolist())

@@ -1,4 +1,4 @@
-"""The code of the README runs, in the order in which it is read."""
+"""The code of the README and of pages runs, in the order in which it is read."""
 
 import re
 import shlex
@@ -9,32 +9,36 @@ from typer.main import get_command
 
 from distembed.cli.main import app
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/uncertainty.md", "docs/tests.md")
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks(*languages):
-    found = [code for language, code in BLOCK.findall(README.read_text()) if language in languages]
-    assert found, f"README.md has no block of {' or '.join(languages)}"
+def blocks(page, *languages):
+    text = (ROOT / page).read_text()
+    found = [code for language, code in BLOCK.findall(text) if language in languages]
+    assert found, f"{page} has no block of {' or '.join(languages)}"
     return found
 
 
-def test_python_blocks(tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "readme"}
-    for code in blocks("python"):
-        exec(compile(code, str(README), "exec"), namespace)
+    namespace = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        exec(compile(code, page, "exec"), namespace)
 
 
-def test_commands_exist():
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist(page):
     commands = [
         line.removeprefix("$ ")
-        for code in blocks("console", "bash", "sh")
+        for code in blocks(page, "console", "bash", "sh")
         for line in code.replace("\\\n", " ").splitlines()
         if line.removeprefix("$ ").startswith(("distembed ", "make "))
     ]
-    assert commands, "README.md shows no command"
-    targets = (README.parent / "Makefile").read_text()
+    assert commands, f"{page} shows no command"
+    targets = (ROOT / "Makefile").read_text()
     for command in commands:
         program, *words = shlex.split(command, comments=True)
         if program == "make":

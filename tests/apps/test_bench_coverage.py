@@ -1,20 +1,15 @@
 """The bench of coverages, in a size that a test can run, and its truths."""
 
 import json
-import re
-import shlex
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from typer.main import get_command
 
 from distembed import calibrate
 from distembed.apps import coverage
 from distembed.apps.coverage import TASKS
-from distembed.cli.main import app
 from distembed.data.limits import NormalMixtures
 from distembed.data.synthetic import Gaussians, Mixtures
 from distembed.embeddings import Embeddings
@@ -24,8 +19,6 @@ from distembed.inference.intervals import limit_interval
 from distembed.nn.per_set import moments_per_set
 from distembed.rng import stream
 
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PAGE = Path(__file__).parents[2] / "docs" / "uncertainty.md"
 KINDS = {"z", "trace", "distance", "width", "near", "same"}
 
 
@@ -161,23 +154,3 @@ def test_w2_of_gaussians_is_in_units_of_the_ground():
 def test_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match=r"no task 'x'; there are: gaussian_5d, mixture_2d, "):
         coverage.bench(tasks=["x"], log=print)
-
-
-def test_the_page_on_uncertainty_runs():
-    """Python blocks run in the order in which they are read, and the commands are there."""
-    found = BLOCK.findall(PAGE.read_text())
-    names = {}
-    for code in (code for language, code in found if language == "python"):
-        exec(compile(code, str(PAGE), "exec"), names)
-    assert names["table"].standard_errors.shape == (5, 8)
-    assert (names["w2"].low <= names["w2"].high).all()
-    assert names["found"].effective_sizes[0] == pytest.approx(400)
-    verbs = get_command(app).commands
-    commands = [line for language, code in found if language == "console"
-                for line in code.splitlines()]  # fmt: skip
-    assert commands
-    for command in commands:
-        program, verb, *words = shlex.split(command.removeprefix("$ "), comments=True)
-        known = {option for p in verbs[verb].params for option in p.opts}
-        assert program == "distembed"
-        assert {word for word in words if word.startswith("-")} <= known, command

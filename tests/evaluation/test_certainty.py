@@ -7,7 +7,7 @@ import torch
 import distembed as de
 from distembed.data.synthetic import Gaussians
 from distembed.embeddings import Embeddings
-from distembed.evaluation.certainty import certainty
+from distembed.evaluation.certainty import certainty, noise_share
 from distembed.evaluation.geometry import Truth
 from distembed.evaluation.judged import Halves
 from distembed.inference.calibrated import W2Interval
@@ -69,3 +69,12 @@ def test_an_evaluation_says_it():
     assert "Intervals for W2: " in evaluation.table()
     share = float(evaluation.settings["w2_intervals"].split("%")[0])
     assert share > 80  # of 190 pairs that share 20 sets; 95 are asked for
+
+
+def test_the_share_of_noise():
+    z = np.array([[0, 0], [3, 4], [0, 0]], dtype=np.float32)
+    n, cov = np.full(3, 200), np.repeat(np.eye(2, dtype=np.float32)[None], 3, 0)
+    table = Embeddings(z, n.astype(str), n, n.astype(float), {}, cov)
+    every = np.array([[0, 1], [0, 2], [1, 2]])
+    assert noise_share(table, every) == pytest.approx(4 / 25)  # pairs that coincide are left out
+    assert np.isnan(noise_share(table, every[1:2]))

@@ -192,3 +192,25 @@ def test_a_large_set_is_read_in_part(fitted, monkeypatch):
     traces = [np.trace(t.cov, axis1=1, axis2=2) for t in (table, wanted)]
     # two pilots of 256 atoms, with kappa below 16: 1/4 each
     assert traces[0][0] / traces[1][0] == pytest.approx(1, abs=3 * (2 * 16 / PILOT) ** 0.5)
+
+
+def test_weighted_sets_are_read_a_few_at_a_time(fitted, monkeypatch):
+    sets, read = Sets.from_batch(weighted([900] * 12)), []
+    batch = Sets.batch
+
+    def counted(self, indices, *arguments, **named):
+        found = batch(self, indices, *arguments, **named)
+        read.append(len(found.x))
+        return found
+
+    wanted = fitted.embed(sets)
+    monkeypatch.setattr("distembed.encoding.PILOTS_AT_ONCE", 2000)
+    monkeypatch.setattr(Sets, "batch", counted)
+    np.testing.assert_allclose(fitted.embed(sets).z, wanted.z, atol=1e-5)
+    assert max(read[-6:]) <= 2 * 2000  # and not the 10,800 of a group counted by its pilots
+
+
+def test_a_single_set_of_one_atom_is_embedded(fitted):
+    table = fitted.embed([[[0.5, 0.5]]])
+    assert np.isfinite(table.z).all()
+    assert np.isnan(table.p_unusual).all()

@@ -10,7 +10,7 @@ from distembed.embeddings import Embeddings
 from distembed.geometry.distance import Calibration
 from distembed.inference.prior import Population
 from distembed.report import write_report
-from distembed.report.certainty import calibration_band, findings, noise_share
+from distembed.report.certainty import calibration_band, findings
 from distembed.report.contributions import change_between
 from distembed.report.ellipses import ellipses
 from distembed.report.plane import Plane, pca_plane
@@ -57,12 +57,6 @@ def test_the_band_needs_ratios():
     low, high = calibration_band(Calibration(pairs=200, least=ratios, most=ratios))
     assert 0.8 < low < 0.82
     assert 1.18 < high < 1.2
-
-
-def test_the_share_of_noise():
-    table = embeddings([[0, 0], [3, 4], [0, 0]], np.repeat(np.eye(2)[None], 3, 0))
-    assert noise_share(table) == pytest.approx(4 / 25)  # pairs that coincide are left out
-    assert np.isnan(noise_share(embeddings([[0, 0]], [np.eye(2)])))
 
 
 def test_findings_are_true():

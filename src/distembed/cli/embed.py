@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["embed"]
 
-UNUSUAL = 0.01
-"""P-values up to this one are pointed out."""
-
 
 @takes_data
 def embed(
@@ -77,6 +74,8 @@ def embed(
 
 def _say_unusual(table: Embeddings) -> None:
     """Name the sets that the model may know nothing of."""
+    from distembed.inference.prior import UNUSUAL
+
     p = table.p_unusual
     assert p is not None
     judged, names = int(np.isfinite(p).sum()), table.ids[p <= UNUSUAL].tolist()

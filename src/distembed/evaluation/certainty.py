@@ -6,14 +6,33 @@ import inspect
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from distembed.embeddings import noise_of
+from distembed.embeddings import Embeddings, noise_of
 from distembed.evaluation.geometry import Truth
 from distembed.evaluation.judged import Evaluated, Halves
 
-__all__ = ["certainty"]
+__all__ = ["certainty", "noise_share"]
 
 LEVEL, MOST_PAIRS = 0.95, 5000
+
+
+def noise_share(table: Embeddings, pairs: NDArray[np.int64]) -> float:
+    r"""Return the median share of noise in squared distances, $\operatorname{tr} V / |d|^2$.
+
+    Args:
+        table: Embeddings with covariances.
+        pairs: Rows of two sets that have one, `(P, 2)`.
+
+    Returns:
+        The share; NaN where all pairs coincide.
+    """
+    first, second = pairs.T
+    squared = np.square(table.z[first].astype(float) - table.z[second]).sum(1)
+    noise, apart = noise_of(table), squared > 0
+    if not apart.any():
+        return float("nan")
+    return float(np.median((noise[first] + noise[second])[apart] / squared[apart]))
 
 
 def certainty(model: Evaluated, sets: Halves, truth: Truth) -> dict[str, str]:
@@ -38,11 +57,8 @@ def certainty(model: Evaluated, sets: Halves, truth: Truth) -> dict[str, str]:
     pairs, w2 = pairs[known], w2[known]
     if not len(pairs):
         return {}
-    first, second = pairs.T
-    squared = np.square(table.z[first].astype(float) - table.z[second]).sum(1)
-    noise, apart = noise_of(table), squared > 0
-    share = np.median((noise[first] + noise[second])[apart] / squared[apart])
-    said = {"noise": f"{share:.1%} of the squared latent distance of two sets (median)"}
+    share = f"{noise_share(table, pairs):.1%}"
+    said = {"noise": f"{share} of the squared latent distance of two sets (median)"}
     if not truth.exact or not hasattr(model, "distance_intervals"):
         return said
     try:

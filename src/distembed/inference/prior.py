@@ -27,7 +27,10 @@ from numpy.typing import ArrayLike, NDArray
 from distembed.inference.mixture import Mixture
 from distembed.rng import Rng, as_generator
 
-__all__ = ["Population"]
+__all__ = ["UNUSUAL", "Population"]
+
+UNUSUAL = 0.01
+"""P-values up to this one are pointed out."""
 
 Array = NDArray[np.float64]
 _FEWEST = 20

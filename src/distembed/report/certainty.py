@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distembed.encoding import FEW_ATOMS
+from distembed.evaluation.certainty import noise_share
 from distembed.inference.calibrated import conformal_ratios
+from distembed.inference.prior import UNUSUAL
 
 if TYPE_CHECKING:
     from distembed.embeddings import Embeddings
     from distembed.geometry.distance import Calibration
     from distembed.inference.prior import Population
 
-__all__ = ["Finding", "calibration_band", "findings", "noise_share"]
+__all__ = ["Finding", "calibration_band", "findings"]
 
-UNUSUAL = 0.01
-"""Sets with a p-value up to this are named."""
 _NAMED = 10
 _SETS = 1000
 
@@ -52,25 +52,6 @@ def calibration_band(calibration: Calibration) -> tuple[float, float] | None:
         return None
 
 
-def noise_share(embeddings: Embeddings) -> float:
-    r"""Return the median share of noise in squared distances, $\operatorname{tr} V / |d|^2$.
-
-    Over all pairs of at most 1000 sets that have covariances and do not coincide; NaN of fewer
-    than two.
-    """
-    noise = np.trace(embeddings.covariances, axis1=1, axis2=2).astype(float)
-    known = np.flatnonzero(np.isfinite(noise))
-    known = known[:: -(-len(known) // _SETS) or 1]
-    i, j = np.triu_indices(len(known), 1)
-    z, noise = embeddings.z[known].astype(float), noise[known]
-    square = (z**2).sum(1)
-    squared = np.maximum(square[i] + square[j] - 2 * (z @ z.T)[i, j], 0)
-    apart = squared > 0
-    if not apart.any():
-        return float("nan")
-    return float(np.median((noise[i] + noise[j])[apart] / squared[apart]))
-
-
 def findings(
     embeddings: Embeddings,
     population: Population | None,
@@ -97,7 +78,9 @@ def findings(
 
 
 def _noise(embeddings: Embeddings) -> Iterator[Finding]:
-    share = noise_share(embeddings)
+    known = np.flatnonzero(np.isfinite(embeddings.covariances).all((1, 2)))
+    known = known[:: -(-len(known) // _SETS) or 1]
+    share = noise_share(embeddings, known[np.stack(np.triu_indices(len(known), 1), 1)])
     if np.isfinite(share):
         yield Finding(
             "Noise",
