@@ -67,3 +67,12 @@ def test_nonsense_is_refused():
         FlowPopulation.fit(np.full((80, 2), np.nan))
     with pytest.raises(ValueError, match="folds = 1"):
         FlowPopulation.fit(np.random.default_rng(0).normal(size=(80, 2)), folds=1)
+
+
+def test_no_fold_has_seen_its_own_sets():
+    z = crescent(60, np.random.default_rng(4))
+    population = FlowPopulation.fit(z, folds=3)
+    assert sum(map(len, population.scores)) == len(z)
+    for density in population.folds:
+        assert not np.allclose(density.centre, z.mean(0), atol=1e-6)
+    np.testing.assert_allclose(population.density.centre, z.mean(0))

@@ -5,6 +5,8 @@ import logging
 import numpy as np
 import pytest
 
+from distembed import calibrate as calibrate_module
+from distembed.batch import SetBatch
 from distembed.calibrate import LEAST_ATOMS, calibrate
 from distembed.data.steps import Chain
 from distembed.data.synthetic import Gaussians
@@ -12,6 +14,7 @@ from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
 from distembed.geometry.distance import Calibration
 from distembed.network import Network
+from distembed.sets.collection import Sets
 
 
 class Stretched(Moments):
@@ -98,3 +101,31 @@ def test_with_too_little_distances_stay_latent(data, caplog):
     assert repr(found) == repr(Calibration())
     assert (found(np.arange(3)) == np.arange(3)).all()
     assert any("distances stay latent" in message for message in caplog.messages)
+
+
+def test_every_set_is_halved_by_its_own_size(monkeypatch):
+    seen, squared = [], calibrate_module._squared
+
+    def recorded(halves, pairs):
+        seen.append([half.sizes for half in halves])
+        return squared(halves, pairs)
+
+    monkeypatch.setattr(calibrate_module, "_squared", recorded)
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(60, 300, 30)
+    fitted(network(), Sets.from_batch(SetBatch.from_list([
+        rng.normal(rng.uniform(0, 5, 2), 1, (m, 2)) for m in sizes
+    ])))  # fmt: skip
+    whole, fewer = seen
+    for one, half in zip(whole, fewer, strict=True):
+        assert (one < 96).any()
+        assert ((half - one / 2).abs() <= 0.5).all()
+
+
+def test_ratios_are_bounds_where_w2_was_measured():
+    found = fitted(network(), shifts())
+    least, most = np.array(found.least), np.array(found.most)
+    assert (least < most).all()
+    # sampling adds to shifts all of the floor, so the lower bound is right on average
+    assert np.median(least) == pytest.approx(1, abs=0.1)
+    assert np.median(most) > 1

@@ -13,6 +13,7 @@ from distembed.report import write_report
 from distembed.report.certainty import calibration_band, findings
 from distembed.report.contributions import change_between
 from distembed.report.ellipses import ellipses
+from distembed.report.html import _round
 from distembed.report.plane import Plane, pca_plane
 
 
@@ -134,3 +135,9 @@ def test_images_that_make_the_change_are_shown(tmp_path):
     model, sets = digit_sets(20)
     page = write_report(tmp_path / "a.html", model=model, test=sets)
     assert "These images own most" in page.read_text()
+
+
+def test_sets_of_a_few_atoms_have_no_ellipse():
+    cov = np.repeat(np.eye(2)[None], 3, 0)
+    shown = _round(embeddings(np.eye(3)[:, :2], cov, sizes=[4, 9, 10]))
+    assert np.isnan(shown).all((1, 2)).tolist() == [True, True, False]
