@@ -10,7 +10,7 @@ export DISTEMBED_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: install demo test test-slow check
+.PHONY: install demo test test-slow test-gpu check
 
 install: $(STAMP)
 
@@ -29,6 +29,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
+
+test-gpu: $(STAMP)
+	DISTEMBED_GPU=1 $(BIN)/pytest -q tests/model/test_cuda.py
 
 check: $(STAMP)
 	$(BIN)/ruff check .

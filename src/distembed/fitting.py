@@ -96,7 +96,8 @@ def fit_network(
         batch = _first_look(collection, training, config)
         network.transform.fit(batch.x, batch.w)
         sizes = np.geomspace(*config.context, LOOKS).round().astype(int).tolist()
-        network.to(runtime.device).prepare(batch, sizes, stream(config.seed, "prepare"))
+        # on the CPU, wherever training is: the start is then the same on every device
+        network.prepare(batch, sizes, stream(config.seed, "prepare"))
     lines = Path(checkpoint).with_suffix(".jsonl") if checkpoint is not None else None
     initial = {k: v.cpu().clone() for k, v in network.state_dict().items()}
     history = train(

@@ -224,12 +224,12 @@ class Embedder(nn.Module):
         return bool(getattr(self.encoder, "smooth", True))
 
     def forward(self, batch: SetBatch) -> Tensor:
-        """Embed each set, `(B, L)`, in the type of the weights of the encoder."""
+        """Embed each set, `(B, L)`: in the encoder's type, computed and returned where x is."""
         state = (*self.encoder.parameters(), *self.encoder.buffers())
-        dtype = next((t.dtype for t in state if t.is_floating_point()), torch.float32)
-        batch = batch.to(dtype=dtype)
-        z: Tensor = self.encoder(batch.replace(x=self.transform(batch.x.to(dtype))))
-        return z
+        like = next((t for t in state if t.is_floating_point()), torch.empty(0))
+        there = batch.to(like.device, like.dtype)
+        z: Tensor = self.encoder(there.replace(x=self.transform(there.x.to(like.dtype))))
+        return z.to(batch.x.device)
 
 
 def _uncertainty(sizes: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ assert np.allclose(embed_chunks(encoder, lambda: [batch]), encoder(batch))
 """
     # the member is of the encoder, and the generator comes after it
     (tmp_path / "use.py").write_text("\n".join([*use[:2], member, *use[2:]]))
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "use.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

@@ -27,6 +27,7 @@ def tiny(monkeypatch):
         ("EXAMINED", 20),
         ("FIXED", 10),
         ("MANY", 50),
+        ("FAIR", ("gaussian_5d_scale01",)),
     ):
         monkeypatch.setattr(generators, name, value)
     few = {name: generators.replace(task, sets=3) for name, task in TASKS.items()}
@@ -50,6 +51,7 @@ def test_the_record(tiny):
     }  # fmt: skip
     assert ("gaussian_5d_scale01", "wormhole", "w2_equal_seconds") in cells
     assert ("gaussian_5d_scale01", "wormhole", "draw_seconds") not in cells
+    assert not any("equal_seconds" in k for t, _, k in cells if t == "counts_10d")
     assert cells["gaussian_5d_scale01", "gde", "paper_w2"] > 0
     json.dumps(result, allow_nan=False)
     assert "| explicit_nb |" in tabulate([result])

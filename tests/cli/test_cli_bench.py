@@ -96,18 +96,20 @@ def test_verb_runs_a_member(run, tmp_path, monkeypatch):
     assert "exists" in run("bench", "gaussian", "--json", path).err
 
 
-def test_figures_go_to_benches_that_draw(run, tmp_path, monkeypatch):
+def test_options_go_to_benches_that_take_them(run, tmp_path, monkeypatch):
     asked = {}
 
-    def draws(*, quick, seeds, tasks, log, plots):
-        asked.update(tasks=tasks, plots=plots)
+    def draws(*, quick, seeds, jobs, tasks, log, plots):
+        asked.update(tasks=tasks, plots=plots, jobs=jobs)
         return RESULT
 
     def plain(*, quick, seeds, tasks, log):
         return RESULT
 
     monkeypatch.setattr("distembed.cli.bench.lookup", lambda *_: draws)
-    assert run("bench", "gaussian", "--part", "2d", "--plots", tmp_path).code == 0
-    assert asked == {"tasks": ["2d"], "plots": tmp_path}
+    assert run("bench", "images", "--part", "2d", "--plots", tmp_path, "--jobs", "2").code == 0
+    assert asked == {"tasks": ["2d"], "plots": tmp_path, "jobs": 2}
     monkeypatch.setattr("distembed.cli.bench.lookup", lambda *_: plain)
     assert "draws no figures" in run("bench", "gaussian", "--plots", tmp_path).err
+    assert "runs in one process" in run("bench", "gaussian", "--jobs", "2").err
+    assert "steps of its own" in run("bench", "gaussian", "--steps", "2").err

@@ -1,6 +1,7 @@
 """Saving and loading: nothing is lost, nothing half-written, and nothing damaged is believed."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_what_is_in_a_folder(folder, model):
     config = json.loads((folder / CONFIG).read_text())
     assert config["format"] == 1
     assert config["event_shape"] == [3]
-    assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"]["torch"] == importlib.metadata.version("torch")
     assert config["transform"] == [{"name": "standardise", "over": "feature"}]
     digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     assert config["weights_sha256"] == digest

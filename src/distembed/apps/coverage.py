@@ -194,6 +194,7 @@ def bench(
     *,
     quick: bool = False,
     seeds: int = 3,
+    jobs: int = 1,
     tasks: Sequence[str] | None = None,
     plots: Path | None = None,
     log: Callable[[str], None],
@@ -203,6 +204,7 @@ def bench(
     Args:
         quick: Few steps, few sets: a look, not a result.
         seeds: Number of seeds, which share the held-out distributions out among them.
+        jobs: Processes.
         tasks: Names of tasks; all where left out.
         plots: Folder for a figure of coverages against m.
         log: Called with lines of progress.
@@ -233,13 +235,13 @@ def bench(
             log(f"{name}, {method}: " + ", ".join(f"{k} {v:.3f}" for _, k, v in scores))
             yield from scores
 
-    rows = measured_rows(chosen, seeds, measure, log)
+    rows = measured_rows(chosen, seeds, measure, log, jobs)
     if plots is not None:
         draws = [_coverages(rows, name) for name in chosen]
         log(f"wrote {panels(plots / 'coverage.svg', draws)}")
     return {
         "bench": "coverage",
-        "environment": environment(),
+        "environment": environment(jobs),
         "config": {
             "latent": LATENT,
             "level": LEVEL,

@@ -195,6 +195,7 @@ def bench(
     *,
     quick: bool = False,
     seeds: int = 3,
+    jobs: int = 1,
     tasks: Sequence[str] | None = None,
     log: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -203,6 +204,7 @@ def bench(
     Args:
         quick: Few steps, few sets: a look, not a result.
         seeds: Number of seeds.
+        jobs: Processes.
         tasks: Names of tasks; all where left out.
         log: Called with lines of progress.
 
@@ -225,10 +227,10 @@ def bench(
         own = {"seed": seed, "context": (config.context[0], task.points)}
         yield from _compete(exam, train, config.model_copy(update=own), name in THOROUGH, log)
 
-    rows = measured_rows(judged, seeds, measure, log)
+    rows = measured_rows(judged, seeds, measure, log, jobs)
     return {
         "bench": "encoders",
-        "environment": environment(),
+        "environment": environment(jobs),
         "config": {
             "latent": LATENT,
             "gde": f"{GRID[0].label}+{GENERATORS[0]}",

@@ -165,6 +165,8 @@ def bench(
     *,
     quick: bool = False,
     seeds: int = 3,
+    steps: int | None = None,
+    jobs: int = 1,
     tasks: Sequence[str] | None = None,
     plots: Path | None = None,
     log: Callable[[str], None],
@@ -174,6 +176,8 @@ def bench(
     Args:
         quick: Few steps: a look, not a result.
         seeds: Number of seeds.
+        steps: Of training, in the place of the usual number.
+        jobs: Processes.
         tasks: Names of tasks; all where left out.
         plots: Folder for a sheet of samples a task, of the first seed and the first held-out set.
         log: Called with lines of progress.
@@ -185,7 +189,8 @@ def bench(
         ValueError: If a task is unknown, or its data are not there.
     """
     judged = chosen_from(TASKS, tasks)
-    config = CONFIG.model_copy(update={"steps": 30, "every": 30}) if quick else CONFIG
+    few = {"steps": 30, "every": 30}
+    config = CONFIG.model_copy(update=few if quick else {"steps": steps or CONFIG.steps})
 
     def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
         train, test = task.sets(seed)
@@ -209,10 +214,10 @@ def bench(
         if plots is not None and seed == 0:
             log(f"wrote {panels(plots / f'images_{name}.png', sheets)}")
 
-    rows = measured_rows(judged, seeds, measure, log)
+    rows = measured_rows(judged, seeds, measure, log, jobs)
     return {
         "bench": "images",
-        "environment": environment(),
+        "environment": environment(jobs),
         "config": {
             "latent": LATENT,
             "generators": {a.label: {"name": a.generator, **a.options} for a in ARMS},

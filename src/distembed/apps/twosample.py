@@ -245,6 +245,7 @@ def bench(
     *,
     quick: bool = False,
     seeds: int = 3,
+    jobs: int = 1,
     tasks: Sequence[str] | None = None,
     plots: Path | None = None,
     log: Callable[[str], None],
@@ -254,6 +255,7 @@ def bench(
     Args:
         quick: Few steps and few pairs: a look, not a result.
         seeds: Number of seeds.
+        jobs: Processes.
         tasks: Names of tasks; all where left out.
         plots: Folder for the curves of power, a panel a task.
         log: Called with lines of progress.
@@ -280,13 +282,13 @@ def bench(
         log(f"{name}: " + ", ".join(f"{k} {v:.3g}" for m, k, v in scores if m == "gde"))
         yield from scores
 
-    rows = measured_rows(chosen, seeds, measure, log)
+    rows = measured_rows(chosen, seeds, measure, log, jobs)
     if plots is not None:
         draws = [_curves(rows, name) for name in chosen]
         log(f"wrote {panels(plots / 'tests_power.svg', draws)}")
     return {
         "bench": "tests",
-        "environment": environment(),
+        "environment": environment(jobs),
         "config": {
             "latent": LATENT,
             "train_sets": TRAIN_SETS,

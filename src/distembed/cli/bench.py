@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,12 @@ def bench(
         bool, typer.Option("--quick", help="One seed in a few minutes; promises nothing.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Independent runs, for the intervals.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps, of benches that let you choose.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes of one thread, of benches that can be shared.")
+    ] = 1,
     tasks: Annotated[
         list[str] | None, typer.Option("--task", "--part", help="Only this task; repeatable.")
     ] = None,
@@ -59,10 +65,17 @@ def bench(
         typer.echo(bench_table(files), nl=False)
         return
     run = lookup(BENCHES, name, "bench")
-    draws = "plots" in inspect.signature(run).parameters
-    if plots is not None and not draws:
-        raise ValueError(f"The bench {name} draws no figures; leave --plots out.")
-    extra = {"plots": plots} if draws else {}
+    taken = inspect.signature(run).parameters
+    extra: dict[str, Any] = {}
+    for option, value, left_out, fix in (
+        ("plots", plots, None, "draws no figures; leave --plots out"),
+        ("steps", steps, None, "has a number of steps of its own; leave --steps out"),
+        ("jobs", jobs, 1, "runs in one process; leave --jobs out"),
+    ):
+        if option in taken:
+            extra[option] = value
+        elif value != left_out:
+            raise ValueError(f"The bench {name} {fix}.")
     result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say, **extra)
     if output is not None:
         write_atomically(output, json.dumps(result, indent=2) + "\n")

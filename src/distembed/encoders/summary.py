@@ -93,7 +93,7 @@ class Summary(nn.Module):
         whole = batch.keep(batch.w > 0)
         whole = whole.select((whole.sizes > 1).nonzero().flatten().tolist())
         pairs = _pairs(len(whole), rng)
-        prior = self.scales.new_tensor([1, 1, 0], dtype=torch.float64)
+        prior = torch.tensor([1, 1, 0], dtype=torch.float64)
         if not len(pairs):
             return floored(prior, torch.ones_like(prior))
         half, other = whole.split(HALF, HALF, rng)

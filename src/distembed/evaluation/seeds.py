@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from distembed.registry import need
+
 __all__ = [
     "SECONDS",
     "Score",
@@ -44,6 +46,7 @@ def measured_rows(
     seeds: int,
     measure: Callable[[str, T, int], Iterable[Score]],
     log: Callable[[str], None],
+    jobs: int = 1,
 ) -> list[dict[str, Any]]:
     """Measure every task with every seed, and return the rows of a bench.
 
@@ -52,17 +55,33 @@ def measured_rows(
         seeds: Number of seeds.
         measure: Yields the scores of a task and a seed; `SECONDS` among them, if it fits a model.
         log: Called with lines of progress.
+        jobs: Processes; with more than one, each has one thread, so that none waits for another.
+
+    Raises:
+        ImportError: If there are several jobs and joblib is not installed.
     """
+
+    def measured(name: str, seed: int) -> list[Score]:
+        log(f"{name}, seed {seed}")
+        began = time.perf_counter()
+        scores = list(measure(name, tasks[name], seed))
+        log(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s")
+        return scores
+
+    runs = [(name, seed) for name in tasks for seed in range(seeds)]
+    if jobs == 1:
+        found = [measured(*run) for run in runs]
+    else:
+        joblib = need("joblib", "sklearn")
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            found = joblib.Parallel(jobs)(joblib.delayed(measured)(*run) for run in runs)
     rows: list[dict[str, Any]] = []
-    for name, task in tasks.items():
+    for task in tasks:
         scores: dict[tuple[str, str], list[float]] = {}
-        for seed in range(seeds):
-            log(f"{name}, seed {seed}")
-            began = time.perf_counter()
-            for method, metric, value in measure(name, task, seed):
+        for (name, _), own in zip(runs, found, strict=True):
+            for method, metric, value in own if name == task else ():
                 scores.setdefault((method, metric), []).append(value)
-            log(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s")
-        rows += rows_over_seeds(name, scores, scores.pop(SECONDS, []))
+        rows += rows_over_seeds(task, scores, scores.pop(SECONDS, []))
     return rows
 
 
@@ -105,8 +124,12 @@ def by_size(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def environment() -> dict[str, Any]:
-    """Return where a bench ran, and the most memory its process has held so far."""
+def environment(jobs: int = 1) -> dict[str, Any]:
+    """Return where a bench ran, and the most memory its process has held so far.
+
+    Args:
+        jobs: Processes that shared the work: each has one thread, and memory of its own.
+    """
     import torch
 
     from distembed.training.estimate import peak_bytes
@@ -115,9 +138,9 @@ def environment() -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        **({"threads": torch.get_num_threads()} if jobs == 1 else {"jobs": jobs, "threads": 1}),
         "torch": torch.__version__,
-        "peak_mb": round(peak_bytes() / 2**20),
+        **({"peak_mb": round(peak_bytes() / 2**20)} if jobs == 1 else {}),
     }
 
 

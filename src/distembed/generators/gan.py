@@ -86,6 +86,8 @@ class GAN(nn.Module):
         self.generator = ConditionalNet(dim, dim, latent, width, depth)
         shrink(self.generator.outputs, 0.01)
         self.critic = ConditionalNet(dim, 1, latent, width, depth)
+        # differences of scores are judged, so a constant would have no gradient
+        self.critic.outputs.register_parameter("bias", None)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Start the base from the moments of training sets."""

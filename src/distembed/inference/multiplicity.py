@@ -39,5 +39,5 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     order = values.argsort()[::-1]
     rank = np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum.accumulate(values[order] * len(values) / rank).clip(max=1)
+    adjusted[order] = np.minimum.accumulate(values[order] * (len(values) / rank)).clip(max=1)
     return adjusted

@@ -88,19 +88,16 @@ def change_between(
         ValueError: If an id is not among the sets.
     """
     places = set_places(embeddings, between)
-    batches = [_some_atoms(model, test, i) for i in places]
-    embedder = model.embedder
-    state = next(model.transform.buffers(), None)
-    first, second = (b.to(state.device) if state is not None else b for b in batches)
+    first, second = batches = [_some_atoms(model, test, i) for i in places]
     try:
-        found = explained(embedder, first, second)
+        found = explained(model.embedder, first, second)
     except ValueError:  # medians move in jumps
         return None
     change = float(found.change[0])
     if not change > 0:
         return None
     one, other = (
-        Side(str(embeddings.ids[i]), batch.x.cpu().numpy(), own[0] / change, int(test.sizes[i]))
+        Side(str(embeddings.ids[i]), batch.x.numpy(), own[0] / change, int(test.sizes[i]))
         for i, batch, own in zip(places, batches, (found.a, found.b), strict=True)
     )
     return Change((one, other), abs(float(found.gap[0])) / change)
