@@ -49,7 +49,7 @@ def test_threads_are_set_and_given_back(tiny, monkeypatch):
         seen.append(torch.get_num_threads())
         yield "gde", "forward", 1.0
 
-    for name in ("_race", "_growth", "_embedding", "race_of_samplers"):
+    for name in ("_race", "_growth", "_embedding", "race_of_samplers", "race_on_a_ring"):
         monkeypatch.setattr(speed, name, part)
     result = speed.bench(seeds=2, threads=before + 1, log=lambda _: None)
     assert set(seen) == {before + 1}
@@ -92,6 +92,7 @@ def test_an_unknown_part_is_refused():
 
 
 def test_parts_are_chosen(tiny, monkeypatch):
-    monkeypatch.setattr(speed, "race_of_samplers", lambda *_: iter([("gde", "calls_to_own", 8.0)]))
+    for race in ("race_of_samplers", "race_on_a_ring"):
+        monkeypatch.setattr(speed, race, lambda *_: iter([("gde", "calls_to_own", 8.0)]))
     result = speed.bench(seeds=1, tasks=["generators"], log=lambda _: None)
-    assert {r["task"] for r in result["rows"]} == {"samplers"}
+    assert {r["task"] for r in result["rows"]} == {"trained networks", "exact velocity"}

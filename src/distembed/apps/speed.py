@@ -33,7 +33,7 @@ from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS
 from distembed.encoders.deepsets import DeepSets
 from distembed.evaluation.seeds import SECONDS, Score, environment, measured_rows
-from distembed.evaluation.solvers import race_of_samplers
+from distembed.evaluation.solvers import race_of_samplers, race_on_a_ring
 from distembed.model import GDE
 from distembed.nn.precision import reduced_to
 from distembed.protocols import PreparedEncoder
@@ -258,7 +258,8 @@ def bench(
         if bfloat16:
             parts["bfloat16 over float32"] = partial(_bfloat16, sets)
     if "generators" in (tasks or PARTS):
-        parts["samplers"] = partial(race_of_samplers, quick, count)
+        parts["trained networks"] = partial(race_of_samplers, quick, count)
+        parts["exact velocity"] = partial(race_on_a_ring, quick)
 
     def measure(name: str, part: Callable[[int], Iterator[Score]], seed: int) -> Iterator[Score]:
         began = time.perf_counter()
