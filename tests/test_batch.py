@@ -263,6 +263,13 @@ def test_weights_sum_to_one(batch):
     close(total, torch.ones_like(total))
 
 
+def test_arrays_may_run_backwards():
+    x, w = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 1.0])
+    batch = SetBatch.from_list([x[::-1], x[:, ::-1]], [w[::-1], w])
+    np.testing.assert_array_equal(batch.x[:3].numpy(), x[::-1])
+    np.testing.assert_array_equal(batch.x[3:].numpy(), x[:, ::-1])
+
+
 @pytest.mark.parametrize(
     ("sets", "weights", "message"),
     [

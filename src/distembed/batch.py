@@ -76,7 +76,7 @@ class SetBatch:
             ValueError: If a set is empty, event shapes differ, an atom is not finite, or the
                 weights are negative, not finite or sum to zero.
         """
-        atoms = [torch.as_tensor(s) for s in sets]
+        atoms = [_tensor(s) for s in sets]
         if not atoms:
             raise ValueError("There is no set to pack; give at least one.")
         _check_events(atoms)
@@ -92,7 +92,7 @@ class SetBatch:
             for b, (a, v) in enumerate(zip(atoms, weights, strict=True)):
                 if len(a) != len(v):
                     raise ValueError(f"Set {b} has {len(a)} atoms but {len(v)} weights.")
-            w = torch.cat([torch.as_tensor(v).to(float_dtype) for v in weights])
+            w = torch.cat([_tensor(v).to(float_dtype) for v in weights])
         offsets = torch.tensor([0, *(len(a) for a in atoms)]).cumsum(0)
         return cls(x, w.to(x.device), offsets.to(x.device)).checked(normalise=True)
 
@@ -430,6 +430,12 @@ class SetBatch:
 
     def _normalised(self) -> SetBatch:
         return self.replace(w=self.w / self.mass.to(self.w.dtype)[self.owner])
+
+
+def _tensor(values: Tensor | np.ndarray | Sequence[object]) -> Tensor:
+    # torch takes no array that runs backwards
+    contiguous = np.asarray(values, order="C") if isinstance(values, np.ndarray) else values
+    return torch.as_tensor(contiguous)
 
 
 def _weight_dtype(x: Tensor) -> torch.dtype:

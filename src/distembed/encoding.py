@@ -92,6 +92,31 @@ class SetReader:
                 df[indices] = found.df
         return cov, df
 
+    def log_prob(
+        self,
+        collection: Collection,
+        z: NDArray[np.float32],
+        sizes: NDArray[np.float64],
+        ground: bool,
+    ) -> list[NDArray[np.float64]]:
+        """Return the log density of the atoms of each set under an embedding, S arrays `(m,)`.
+
+        Args:
+            collection: S sets.
+            z: An embedding for each, `(S, L)`.
+            sizes: Effective atoms behind each embedding, `(S,)`.
+            ground: Whether in the units of the ground space.
+        """
+        out: dict[int, NDArray[np.float64]] = {}
+        vectors, known = (torch.from_numpy(np.asarray(v, order="C")) for v in (z, sizes))
+        with self.runtime.active():
+            for rows in _by_atoms(collection.sizes, atoms_at_once(self.runtime.device)):
+                batch = self.batch(collection, rows.tolist())
+                given, size = (t[rows].to(batch.x.device) for t in (vectors, known))
+                nats = self.network.log_prob(batch, given, size, ground).cpu().numpy()
+                out |= zip(rows.tolist(), np.split(nats, batch.offsets[1:-1].cpu()), strict=True)
+        return [out[i] for i in range(len(collection))]
+
     def batch(self, collection: Collection, indices: Sequence[int]) -> SetBatch:
         """Read some sets whole."""
         return self._matched(collection.batch(indices))

@@ -242,7 +242,7 @@ class GDE:
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if sizes is None else sizes
             return self.sample(z.z, n, rng, sizes, ground)
-        given = torch.as_tensor(np.asarray(z), dtype=torch.float32)
+        given = torch.from_numpy(np.asarray(z, np.float32, order="C"))
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent:
             raise ValueError(
                 f"z has shape {tuple(given.shape)}; this model's embeddings are ({self.latent},), "
@@ -270,6 +270,48 @@ class GDE:
     def reconstruct(self, sets: SetsLike, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
         return self.sample(self.embed(sets, covariance=False), n, rng)
+
+    def log_prob(
+        self,
+        sets: SetsLike,
+        z: Embeddings | ArrayLike | None = None,
+        ground: Literal["input", "model"] = "input",
+    ) -> list[NDArray[np.float64]]:
+        """Return the log density of every atom under the distribution of an embedding.
+
+        Of generators that have a density: `explicit`, with any likelihood. In nats, of the density
+        in the units of the data, or of the probability of counts and classes.
+
+        Args:
+            sets: Atoms to judge.
+            z: What they are judged by: a table with a row for each set, an array `(S, L)`, or one
+                embedding `(L,)` for all. Left out, the sets' own embeddings: an atom is then
+                judged by a distribution that it was part of.
+            ground: `input` for a density in the units of the data, `model` for one in the space
+                after the transform, which may have fewer dimensions.
+
+        Returns:
+            An array for each set, `(m,)`, in the order of its atoms.
+
+        Raises:
+            TypeError: If the generator has no density.
+            ValueError: If z does not fit the sets, or atoms have no density in their own units.
+        """
+        if ground not in ("input", "model"):
+            raise ValueError(f"ground is {ground!r}; it is 'input' or 'model'.")
+        collection = _collection(sets)
+        table = self.embed(collection, covariance=False) if z is None else z
+        known = table.effective_sizes if isinstance(table, Embeddings) else np.inf
+        given = np.asarray(table.z if isinstance(table, Embeddings) else table, np.float32)
+        vectors = self._vectors(np.tile(given, (len(collection), 1)) if given.ndim == 1 else given)
+        if len(vectors) != len(collection):
+            raise ValueError(
+                f"There are {len(vectors)} embeddings for {len(collection)} sets; give one for "
+                "each, or one vector for all."
+            )
+        reader = SetReader(self.network, self._runtime, self._match(collection))
+        sizes = np.broadcast_to(known, len(vectors)).astype(np.float64)
+        return reader.log_prob(collection, vectors, sizes, ground == "model")
 
     def distances(
         self,

@@ -28,10 +28,12 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.data.steps import Chain
+from distembed.data.volume import log_volume
 from distembed.encoders.streaming import StreamedEncoder, embed_chunks
 from distembed.nn.mlp import MLP, shrink
 from distembed.nn.ridge import ridge
 from distembed.protocols import (
+    Density,
     Encoder,
     Generator,
     Objective,
@@ -200,6 +202,27 @@ class Network(nn.Module):
     ) -> Tensor:
         """Draw atoms in the ground space, `(B, n, *event)`."""
         return cast(Generator, self.generator).sample(self.condition(z, sizes), n, rng)
+
+    @torch.no_grad()
+    def log_prob(
+        self, batch: SetBatch, z: Tensor, sizes: Tensor | None = None, ground: bool = False
+    ) -> Tensor:
+        """Return the log density of every atom in the user's units or the ground's, `(N,)`.
+
+        Raises:
+            TypeError: If the generator has no density.
+            ValueError: If atoms have no density in the user's units.
+        """
+        if not isinstance(self.generator, Density):
+            raise TypeError(
+                f"The generator {type(self.generator).__name__} draws and has no density that can "
+                "be written down. Fit one that has: GDE(generator='explicit', "
+                "generator_options={'likelihood': 'mixture'})."
+            )
+        nats = self.generator.log_prob(self.to_ground(batch), self.condition(z, sizes)).double()
+        if ground or not len(self.transform.steps):
+            return nats
+        return nats + log_volume(self.transform, batch.x)
 
     def _standardise(self, z: Tensor) -> Tensor:
         return (z - self.z_centre) / self.z_scale

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Collection",
+    "Density",
     "Divergence",
     "Encoder",
     "Generator",
@@ -118,6 +119,14 @@ class Generator(Protocol):
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms from the distribution of each z, `(B, n, *event)`."""
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A generator whose density is known."""
+
+    def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
+        """Return the log density of every atom under the distribution of its set, `(N,)`."""
 
 
 @runtime_checkable

@@ -106,6 +106,7 @@ def test_shapes_of_samples(model, named):
     assert model.sample(z[0].tolist(), 1).shape == (1, 3)
     assert model.sample(model.embed(named), 2).shape == (24, 2, 3)
     assert model.reconstruct(named, 2).shape == (24, 2, 3)
+    assert model.sample(z[::-1], 5).shape == (24, 5, 3)  # torch takes no array that runs backwards
     # more than are drawn at once, of one set and of several
     assert model.sample(z[0], 9000).shape == (9000, 3)
     assert model.sample(z[:3], 5000).shape == (3, 5000, 3)

@@ -213,7 +213,10 @@ def _checked(groups: Sequence[Atoms], weights: Sequence[Any] | None) -> SetBatch
             f"{len(groups)} set was given; a test compares two or more. One set is a sample of "
             "its own distribution, whatever that is."
         )
-    atoms = [g.cpu() if isinstance(g, Tensor) else torch.as_tensor(np.asarray(g)) for g in groups]
+    atoms = [
+        g.cpu() if isinstance(g, Tensor) else torch.as_tensor(np.asarray(g, order="C"))
+        for g in groups
+    ]
     sets = SetBatch.from_list(atoms, weights)
     sets = sets.to(dtype=torch.float64)
     sets = sets.replace(w=sets.w / sets.mass[sets.owner])
