@@ -75,14 +75,15 @@ def measured_rows(
         joblib = need("joblib", "sklearn")
         with joblib.parallel_config("loky", inner_max_num_threads=1):
             found = joblib.Parallel(jobs)(joblib.delayed(measured)(*run) for run in runs)
-    rows: list[dict[str, Any]] = []
-    for task in tasks:
-        scores: dict[tuple[str, str], list[float]] = {}
-        for (name, _), own in zip(runs, found, strict=True):
-            for method, metric, value in own if name == task else ():
-                scores.setdefault((method, metric), []).append(value)
-        rows += rows_over_seeds(task, scores, scores.pop(SECONDS, []))
-    return rows
+    cells: dict[str, dict[tuple[str, str], list[float]]] = {name: {} for name in tasks}
+    for (name, _), scores in zip(runs, found, strict=True):
+        for method, metric, value in scores:
+            cells[name].setdefault((method, metric), []).append(value)
+    return [
+        row
+        for name, values in cells.items()
+        for row in rows_over_seeds(name, values, values.pop(SECONDS, []))
+    ]
 
 
 def rows_over_seeds(
