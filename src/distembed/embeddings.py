@@ -29,6 +29,8 @@ class Embeddings:
         p_unusual: P-value that a set is of the population that the model was trained on, `(S,)`
             (`distembed.inference.prior`); it means nothing for sets of the training. None where
             covariances are, or where the training had too few sets to say.
+        trained: Whether the model was trained on the set, `(S,)`, and errors, distances and tests
+            do not hold for it. None where not known, as where covariances were not asked for.
     """
 
     z: NDArray[np.float32]
@@ -39,6 +41,12 @@ class Embeddings:
     cov: NDArray[np.float32] | None = None
     df: NDArray[np.float64] | None = None
     p_unusual: NDArray[np.float64] | None = None
+    trained: NDArray[np.bool_] | None = None
+
+    def __repr__(self) -> str:
+        known = ", with covariances" if self.cov is not None else ""
+        meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
+        return f"Embeddings({len(self)} sets, L = {self.z.shape[1]}{known}{meta})"
 
     def __len__(self) -> int:
         return len(self.z)
@@ -52,6 +60,15 @@ class Embeddings:
             if name != "meta" and value is not None
         }
         return Embeddings(**kept, meta={name: column[rows] for name, column in self.meta.items()})
+
+    def follows(self, ids: ArrayLike) -> bool:
+        """Return whether rows may be matched with sets of these names by position.
+
+        Not where the names are the same in another order. Other names may be what they like: of
+        halves of the same sets, or of none.
+        """
+        mine, others = np.asarray(self.ids).astype(str), np.asarray(ids).astype(str)
+        return mine.tolist() == others.tolist() or sorted(mine) != sorted(others)
 
     @property
     def standard_errors(self) -> NDArray[np.float32]:

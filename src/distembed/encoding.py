@@ -108,7 +108,7 @@ class SetReader:
             ground: Whether in the units of the ground space.
         """
         out: dict[int, NDArray[np.float64]] = {}
-        vectors, known = (torch.from_numpy(np.asarray(v, order="C")) for v in (z, sizes))
+        vectors, known = (torch.from_numpy(v) for v in (z, sizes))
         with self.runtime.active():
             for rows in _by_atoms(collection.sizes, atoms_at_once(self.runtime.device)):
                 batch = self.batch(collection, rows.tolist())

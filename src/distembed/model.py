@@ -35,6 +35,7 @@ from distembed.network import Embedder, Network
 from distembed.protocols import Collection, Objective
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
+from distembed.sets.fingerprint import fingerprints
 from distembed.sets.read import read
 from distembed.spec import MemberSpec, Spec
 from distembed.storage import Stored, read_folder, restore, write_folder
@@ -139,8 +140,7 @@ class GDE:
         Raises:
             ValueError: If a setting is unknown, an atom is not finite, or a set has one atom only.
         """
-        base = config or TrainConfig()
-        config = TrainConfig.model_validate(base.model_dump() | settings)
+        config = (config or TrainConfig()).changed(settings)
         collection = _collection(sets)
         spec = self.spec.resolved(collection.features)
         fitted = fit_network(
@@ -172,32 +172,44 @@ class GDE:
         Args:
             sets: A collection, a batch or a list of arrays `(m, *event)`.
             covariance: Whether to estimate covariances too, and from them whether sets are unlike
-                those of the training.
+                those of the training; and to mark the sets of the training.
 
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
         network = self.network  # before the shape: a model that was not fitted has none
         collection = _collection(sets)
-        reader = SetReader(network, self._runtime, self._match(collection))
+        columns, known = self._match(collection), self.fingerprints
+        reader = SetReader(network, self._runtime, columns)
         z, effective = reader.embed(collection)
         ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
         meta = {name: np.asarray(column) for name, column in collection.meta.items()}
         if not covariance:
             return Embeddings(z, ids, sizes, effective, meta)
-        few = int((effective < FEW_ATOMS).sum())
+        cov, df = reader.covariance(collection, effective)
+        certain = np.isfinite(cov).all((1, 2))
+        few, lone = int((certain & (effective < FEW_ATOMS)).sum()), int((sizes == 1).sum())
         if few:
             logger.warning(
                 "%d of %d sets have fewer than %d effective atoms; their error bars are too small "
                 "(docs/uncertainty.md says by how much).", few, len(z), FEW_ATOMS,
             )  # fmt: skip
-        cov, df = reader.covariance(collection, effective)
-        p_unusual = None
+        if lone:
+            logger.warning(
+                "%d %s a single atom and no error bar.",
+                lone,
+                "set has" if lone == 1 else "sets have",
+            )
+        if none := int((~certain & (sizes > 1)).sum()):
+            logger.warning("%d of %d sets have too few atoms for an error bar.", none, len(z))
+        p_unusual = trained = None
         if self.population is not None:
             p_unusual = np.full(len(z), np.nan)
-            known = np.isfinite(cov).all((1, 2))
-            p_unusual[known] = self.population.unusual(z[known], cov[known])
-        return Embeddings(z, ids, sizes, effective, meta, cov, df, p_unusual)
+            p_unusual[certain] = self.population.unusual(z[certain], cov[certain])
+        if known.hashes:
+            hashes = fingerprints(collection, known.salt, columns)
+            trained = np.array([name in known.hashes for name in hashes])
+        return Embeddings(z, ids, sizes, effective, meta, cov, df, p_unusual, trained)
 
     def batch(self, sets: SetsLike, indices: Sequence[int] | None = None) -> SetBatch:
         """Read some sets, or all, as `embedder` takes them: with the features in its order.
@@ -235,14 +247,14 @@ class GDE:
         Raises:
             ValueError: If `n < 1` or the dimension of z is not the model's.
         """
-        if n < 1:
-            raise ValueError(f"n = {n}; at least one sample has to be drawn.")
+        if not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(f"n = {n}; it is a number of samples, 1 or more.")
         if ground not in ("input", "model"):
             raise ValueError(f"ground is {ground!r}; it is 'input' or 'model'.")
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if sizes is None else sizes
             return self.sample(z.z, n, rng, sizes, ground)
-        given = torch.from_numpy(np.asarray(z, np.float32, order="C"))
+        given = torch.from_numpy(_numbers(z))
         if given.ndim not in (1, 2) or given.shape[-1] != self.latent:
             raise ValueError(
                 f"z has shape {tuple(given.shape)}; this model's embeddings are ({self.latent},), "
@@ -302,12 +314,17 @@ class GDE:
         collection = _collection(sets)
         table = self.embed(collection, covariance=False) if z is None else z
         known = table.effective_sizes if isinstance(table, Embeddings) else np.inf
-        given = np.asarray(table.z if isinstance(table, Embeddings) else table, np.float32)
+        given = _numbers(table.z if isinstance(table, Embeddings) else table)
         vectors = self._vectors(np.tile(given, (len(collection), 1)) if given.ndim == 1 else given)
         if len(vectors) != len(collection):
             raise ValueError(
                 f"There are {len(vectors)} embeddings for {len(collection)} sets; give one for "
                 "each, or one vector for all."
+            )
+        if isinstance(table, Embeddings) and not table.follows(collection.ids):
+            raise ValueError(
+                "The table holds these very sets in another order, and row i judges set i. Embed "
+                "the sets again, or give vectors, table.z, if this is what you want."
             )
         reader = SetReader(self.network, self._runtime, self._match(collection))
         sizes = np.broadcast_to(known, len(vectors)).astype(np.float64)
@@ -379,7 +396,7 @@ class GDE:
 
     def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
         """Return embeddings on the straight path from one to another, `(steps, L)`."""
-        return straight_path(z0, z1, steps)
+        return straight_path(_numbers(z0), _numbers(z1), steps)
 
     @property
     def network(self) -> Network:
@@ -485,7 +502,7 @@ class GDE:
     # -- private --------------------------------------------------------------------------------
 
     def _vectors(self, table: Embeddings | ArrayLike) -> NDArray[np.float32]:
-        z = np.asarray(table.z if isinstance(table, Embeddings) else table, dtype=np.float32)
+        z = _numbers(table.z if isinstance(table, Embeddings) else table)
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise ValueError(
                 f"The embeddings have shape {z.shape}; expected (A, L), one row a set, of "
@@ -525,6 +542,20 @@ class GDE:
             "hashes": sorted(self.fingerprints.hashes),
             "notes": self.notes,
         }
+
+
+def _numbers(z: ArrayLike) -> NDArray[np.float32]:
+    """Return vectors as torch takes them, or say that they are none."""
+    try:
+        given = np.asarray(z, np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"An embedding is a vector of numbers, not {type(z).__name__}. Embed sets first: "
+            "table = model.embed(sets), then table.z[i]."
+        ) from error
+    if not np.isfinite(given).all():
+        raise ValueError("An embedding holds NaN or infinity, which is no vector of this model.")
+    return given
 
 
 def _collection(sets: SetsLike) -> Collection:

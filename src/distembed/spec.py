@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 from torch import nn
 
+from distembed.data import STEPS
 from distembed.data.steps import Chain
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
@@ -47,9 +49,10 @@ class Spec:
         if self.latent < 1:
             raise ValueError(f"latent = {self.latent}; an embedding has at least one dimension.")
         if isinstance(self.transform, str) and self.transform != "auto":
+            close = get_close_matches(self.transform, STEPS, n=1, cutoff=0.4) or ["standardise"]
             raise ValueError(
                 f"transform is {self.transform!r}; it is 'auto' or a list of steps, such as "
-                f"[{self.transform!r}]."
+                f"{close}. The steps are: {', '.join(STEPS)}."
             )
 
     def resolved(self, features: Sequence[str] | None) -> Spec:

@@ -1,6 +1,7 @@
 """Bad input: one clear line, a non-zero exit, and nothing half-written."""
 
 import os
+import re
 import shutil
 import sys
 
@@ -113,6 +114,37 @@ def test_weights_that_sum_to_zero(fit, table):
 
 def test_no_set_is_large_enough(fit, table):
     assert "min_size" in fit(table(), "data.min_size=1000")
+
+
+def test_split_by_metadata_that_are_not_there(fit, table):
+    message = fit(table(group=None), "data.meta=null", "split.stratify=sex")
+    assert "no metadata columns" in message
+    assert "data.meta=sex" in message
+
+
+def test_no_column_of_sets(fit, table):
+    message = fit(table(), "data.by=null")
+    assert "data.by=COLUMN" in message
+    assert "the columns are: 'patient', 'height', 'mass', 'group', 'share'." in message
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "data.path=cells.csv data.by=COLUMN, or a YAML file"),
+        (["--steps", "20"], "Settings are written key=value, such as train.steps=20"),
+        (["--by=patient"], "such as data.by=patient"),
+        (["--lr"], "such as train.lr=VALUE"),
+        (["--nonsense"], "such as train.steps=20"),
+    ],
+)
+def test_settings_that_are_written_as_options(refused, words, text):
+    assert text in re.sub(r"[│\s]+", " ", refused("fit", *words, code=2))
+
+
+def test_a_table_in_the_place_of_a_config(refused, table):
+    path = table()
+    assert f"data.path={path} data.by=COLUMN" in refused("fit", path)
 
 
 def test_empty_set():

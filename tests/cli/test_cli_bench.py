@@ -1,10 +1,15 @@
 """The table of a benchmark is made from its JSON and from nothing else."""
 
 import json
+from inspect import signature
 
 import pytest
+from typer.main import get_command
 
+from distembed.apps import BENCHES
+from distembed.cli.main import app
 from distembed.evaluation.bench import bench_table, tabulate
+from distembed.registry import lookup
 
 
 def row(task, method, metric, value, low=None, high=None, seconds=None):
@@ -113,3 +118,11 @@ def test_options_go_to_benches_that_take_them(run, tmp_path, monkeypatch):
     assert "draws no figures" in run("bench", "gaussian", "--plots", tmp_path).err
     assert "runs in one process" in run("bench", "gaussian", "--jobs", "2").err
     assert "steps of its own" in run("bench", "gaussian", "--steps", "2").err
+
+
+@pytest.mark.parametrize("option", ["steps", "jobs", "plots"])
+def test_help_names_the_benches_that_take_an_option(option):
+    command = get_command(app).commands["bench"]
+    (said,) = (p.help for p in command.params if p.name == option)
+    takes = [n for n in BENCHES if option in signature(lookup(BENCHES, n, "bench")).parameters]
+    assert said.endswith(f"of {', '.join(sorted(takes))}.")

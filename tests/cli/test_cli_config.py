@@ -141,6 +141,12 @@ def test_not_a_mapping(tmp_path, text, kind):
     assert f"holds a {kind}" in errors(text=text, tmp_path=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["cells.csv", "cells.CSV", "cells.h5ad", "cells.csv.gz"])
+def test_data_in_the_place_of_a_config(name):
+    with pytest.raises(ValueError, match=f"{name} looks like data.*data.path={name} data.by="):
+        load_config(Path(name))
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_config(tmp_path / "none.yaml")

@@ -49,10 +49,17 @@ def test_new_sets_have_errors_and_p_values(run, fitted, tmp_path):
 
 def test_sets_of_the_training_are_not_judged(run, fitted, tmp_path):
     assert run("embed", fitted / "model", "-o", tmp_path / "z.csv").code == 0
-    empty = [row["id"] for row in rows(tmp_path / "z.csv") if row["p_unusual"] == "nan"]
+    found = rows(tmp_path / "z.csv")
+    empty = [row["id"] for row in found if row["p_unusual"] == "nan"]
     held_out = (fitted / "model" / "test_ids.txt").read_text().split()
     assert held_out
     assert set(empty) == set(OLD) - set(held_out)
+    assert [row["id"] for row in found if row["trained"] == "True"] == empty
+    words = ["--no-errors", "-o", tmp_path / "plain.csv"]
+    assert run("embed", fitted / "model", *words).code == 0
+    assert [row["trained"] for row in rows(tmp_path / "plain.csv")] == [
+        row["trained"] for row in found
+    ]
 
 
 def test_a_set_of_another_kind_is_pointed_out(run, fitted, tmp_path):
@@ -105,18 +112,49 @@ def test_a_table_without_covariances_has_distances_alone(run, fitted, tmp_path):
     assert done.code == 0, done.err
     assert "--covariances" in done.err
     assert list(rows(tmp_path / "pairs.csv")[0]) == ["a", "b", "distance"]
+    left = f"sampling noise is not taken off: {z} holds no covariances"
+    assert left in done.err.splitlines()[-1]
+    square = ["distance", model, z, "-o", tmp_path / "square.csv"]
+    assert left in run(*square).err.splitlines()[-1]
+    assert run("embed", model, fitted / "new.csv", "--covariances", "--force", "-o", z).code == 0
+    assert "noise" not in run(*square, "--force").err
 
 
-def test_pairs_with_training_sets_have_no_interval(run, fitted, tmp_path):
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", None])
+def test_pairs_with_training_sets_have_no_interval(run, fitted, tmp_path, suffix):
     held_out = (fitted / "model" / "test_ids.txt").read_text().split()
     trained = next(name for name in OLD if name not in held_out)
     words = [w for name in (trained, *held_out[:2]) for w in ("--id", name)]
-    done = run("distance", fitted / "model", *words, "--long", "-o", tmp_path / "pairs.csv")
+    data = []
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    if suffix is not None:
+        data = [tmp_path / f"z{suffix}"]
+        stored = ["embed", fitted / "model", *words, "--covariances", "-o", *data]
+        assert run(*stored).code == 0
+    out = ["--long", "-o", tmp_path / "pairs.csv"]
+    done = run("distance", fitted / "model", *data, *words, *out)
     assert done.code == 0, done.err
+    assert "recognised" not in done.err
     assert "2 of 3 pairs have no interval" in done.err
     assert trained in done.err
     lows = [row["low"] for row in rows(tmp_path / "pairs.csv")]
     assert [low == "nan" for low in lows] == [True, True, False]
+    if data:  # and no pair is left
+        done = run("distance", fitted / "model", *data, *words[:2], *words[2:4], *out, "--force")
+        assert "1 of 1 pairs have no interval" in done.err
+        assert rows(tmp_path / "pairs.csv")[0]["low"] == "nan"
+
+
+def test_an_older_table_marks_no_training_sets(run, fitted, tmp_path):
+    z, words = tmp_path / "z.csv", ["--id", OLD[0], "--id", OLD[1]]
+    assert run("embed", fitted / "model", *words, "--covariances", "-o", z).code == 0
+    without = [{k: v for k, v in row.items() if k != "trained"} for row in rows(z)]
+    write_csv(z, {name: [row[name] for row in without] for name in without[0]})
+    done = run("distance", fitted / "model", z, "--long", "-o", tmp_path / "pairs.csv")
+    assert done.code == 0, done.err
+    assert f"not be recognised, because {z} has no column 'trained'" in done.err
+    assert float(rows(tmp_path / "pairs.csv")[0]["high"]) > 0
 
 
 def test_intervals_of_the_latent_distance_are_narrower(run, fitted, tmp_path):
@@ -139,6 +177,8 @@ def test_an_anndata_has_errors_as_a_layer(run, fitted, tmp_path):
     variances = found.layers["standard_error"][:, 0] ** 2
     np.testing.assert_allclose(found.obsm["covariance"][:, 0], variances, rtol=1e-5)
     assert (found.obs["p_unusual"] > 0).all()
+    assert found.obs["trained"].dtype == bool
+    assert not found.obs["trained"].any()
 
 
 def test_a_table_reads_back_what_was_written(tmp_path):
@@ -149,17 +189,42 @@ def test_a_table_reads_back_what_was_written(tmp_path):
         ids=np.array(["a", "b", "c"]),
         sizes=np.array([5, 6, 7]),
         effective_sizes=np.array([5.0, 5.5, 7.0]),
-        meta={"se0": np.array(["x", "y", "z"]), "place": np.array(["n", "s", "n"])},
+        meta={"trained": np.array(["x", "y", "z"]), "place": np.array(["n", "s", "n"])},
         cov=(half @ half.transpose(0, 2, 1)).astype(np.float32),
         df=np.array([19.0, 18.5, np.nan]),
         p_unusual=np.array([0.5, 0.01, np.nan]),
+        trained=np.array([False, False, True]),
     )
     write_embeddings(tmp_path / "z.csv", written, covariances=True)
     found = read_embeddings(tmp_path / "z.csv")
-    for name in ("z", "ids", "sizes", "effective_sizes", "df", "p_unusual"):
+    for name in ("z", "ids", "sizes", "effective_sizes", "df", "p_unusual", "trained"):
         np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
     np.testing.assert_allclose(found.cov, written.cov, rtol=1e-6)
-    assert list(found.meta) == ["meta.se0", "place"]
+    assert list(found.meta) == ["meta.trained", "place"]
+
+
+def plain(sizes, effective, **others):
+    n = np.arange(len(sizes))
+    z = np.stack([n, n], 1).astype(np.float32)
+    return Embeddings(z, n.astype(str), np.array(sizes), np.array(effective), **others)
+
+
+def test_effective_atoms_are_written_in_six_digits(tmp_path):
+    path = tmp_path / "z.csv"
+    write_embeddings(path, plain([126, 1234567, 300], [125.99999272449850, 1234567.2, 123.456789]))
+    assert [row["n_effective"] for row in rows(path)] == ["126.0", "1234567.0", "123.457"]
+
+
+def test_what_says_nothing_of_the_training_is_read_as_such(tmp_path):
+    path = tmp_path / "z.csv"
+    write_embeddings(path, plain([5, 6], [5.0, 6.0]))
+    assert read_embeddings(path).trained is None
+    write_embeddings(path, plain([5, 6], [5.0, 6.0], trained=np.array([True, False])))
+    path.write_text(path.read_text().replace("True", "TRUE"))
+    assert read_embeddings(path).trained.tolist() == [True, False]
+    path.write_text(path.read_text().replace("TRUE", "twice"))
+    with pytest.raises(ValueError, match=r"'twice'.*meta\.trained"):
+        read_embeddings(path)
 
 
 def test_new_distributions_are_drawn(run, fitted, tmp_path):
@@ -167,7 +232,7 @@ def test_new_distributions_are_drawn(run, fitted, tmp_path):
     done = run(*words)
     assert done.code == 0, done.err
     found = rows(tmp_path / "x.csv")
-    assert [row["set"] for row in found[::40]] == ["new0", "new1", "new2"]
+    assert [row["patient"] for row in found[::40]] == ["new0", "new1", "new2"]
     assert 60 < np.mean([float(row["mass"]) for row in found]) < 140
     refused = run(*words, "--id", "p01", "--force")
     assert refused.code == 1

@@ -86,6 +86,35 @@ def test_training_sets_are_refused(run, fitted, tmp_path):
     assert len(rows(tmp_path / "t.csv")) == 15
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_training_sets_of_a_table_are_left_out_or_refused(run, fitted, tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    model, z, out = fitted / "model", tmp_path / f"z{suffix}", tmp_path / "t.csv"
+    held_out = (model / "test_ids.txt").read_text().split()
+    assert run("embed", model, "--covariances", "-o", z).code == 0
+    done = run("test", model, z, "-o", out)
+    assert done.code == 0, done.err
+    assert "24 of 30 sets are left out" in done.err
+    assert {row[k] for row in rows(out) for k in "ab"} == set(held_out)
+    trained = next(name for name in OLD if name not in held_out)
+    for asked in (["--sets", "all"], ["--id", trained, "--id", held_out[0]]):
+        done = run("test", model, z, *asked, "--force", "-o", out)
+        assert done.code == 1
+        assert "were used to train this model" in done.err
+
+
+def test_an_older_table_is_tested_whole_and_this_is_said(run, fitted, tmp_path):
+    z, out = tmp_path / "z.csv", tmp_path / "t.csv"
+    assert run("embed", fitted / "model", "--covariances", "-o", z).code == 0
+    found = rows(z)
+    write_csv(z, {name: [r[name] for r in found] for name in found[0] if name != "trained"})
+    done = run("test", fitted / "model", z, "-o", out)
+    assert done.code == 0, done.err
+    assert "could not be recognised" in done.err
+    assert len(rows(out)) == 435
+
+
 def test_one_set_is_refused(run, fitted, tmp_path):
     words = ["--sets", "all", "--id", "a", "-o", tmp_path / "t.csv"]
     done = run("test", fitted / "model", fitted / "new.csv", *words)

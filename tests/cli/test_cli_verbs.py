@@ -36,6 +36,7 @@ def test_fit_leaves_a_whole_folder(work, model):
     assert model.notes["data"]["by"] == "patient"
     log = (work / "fit.log").read_text()
     assert "16 sets to learn from, 4 held out" in log
+    assert "features: height, mass (choose with data.columns)" in log
     assert "6 steps: about" in log
     assert "\x1b" not in log
 
@@ -76,6 +77,22 @@ def test_fit_goes_on_where_it_was_killed(run, work, tmp_path, monkeypatch):
     np.testing.assert_array_equal(same.sample(z, 3), fresh.sample(z, 3))
 
 
+def test_fit_says_which_of_many_columns_are_features(run, tmp_path, caplog):
+    columns = cells()
+    index = np.arange(len(columns["patient"]))
+    age = [int(name[1:]) for name in columns["patient"]]
+    more = {f"PC{i}": index % (i + 2) for i in range(9)}
+    path = write_csv(tmp_path / "cells.csv", {"": index} | columns | {"age": age} | more)
+    settings = [w for w in QUICK if "columns" not in w and "meta" not in w]
+    done = run("fit", *settings, f"data.path={path}", "--out", tmp_path / "model")
+    assert done.code == 0, done.err
+    shown = "height, mass, share, PC0, PC1, PC2, PC3, PC4 and 4 more"
+    assert f"features: {shown} (choose with data.columns)" in done.err
+    assert "metadata group, age" in done.err
+    assert "'' (without a name" in caplog.text
+    assert "'age' (constant within every set" in caplog.text
+
+
 def test_print_config_touches_nothing(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = run("fit", "data.path=cells.csv", "--print-config", "--out", "here")
@@ -105,7 +122,7 @@ def test_embed(run, work, model, tmp_path, suffix):
     else:
         found = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
     numbers = [f"{name}{i}" for name in ("z", "se") for i in range(4)]
-    assert list(found[0]) == ["id", "n_atoms", "n_effective", "group", *numbers]
+    assert list(found[0]) == ["id", "n_atoms", "n_effective", "trained", "group", *numbers]
     errors = np.array([[row[f"se{i}"] for i in range(4)] for row in found], dtype=np.float32)
     np.testing.assert_allclose(errors, expected.standard_errors, rtol=1e-5)
     assert [row["id"] for row in found] == expected.ids.tolist()
@@ -182,11 +199,11 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
     stored = [work / "model", tmp_path / "z.csv", *words]
     assert run("sample", *stored, "-o", tmp_path / "b.csv").code == 0
     found, again = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
-    assert [row["set"] for row in found] == [row["set"] for row in again]
+    assert [row["patient"] for row in found] == [row["patient"] for row in again]
     heights = [[float(row["height"]) for row in table] for table in (found, again)]
     np.testing.assert_allclose(*heights, rtol=1e-3)  # two sets and twenty round differently
-    assert list(found[0]) == ["set", "height", "mass"]
-    assert [row["set"] for row in found] == ["p03"] * 7 + ["p01"] * 7
+    assert list(found[0]) == ["patient", "height", "mass"]
+    assert [row["patient"] for row in found] == ["p03"] * 7 + ["p01"] * 7
     assert 50 < np.mean([float(row["mass"]) for row in found]) < 150
     assert run("sample", *stored, "-o", tmp_path / "c.npz").code == 0
     with np.load(tmp_path / "c.npz") as arrays:
@@ -194,6 +211,28 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
         mass = [float(row["mass"]) for row in again]
         np.testing.assert_allclose(arrays["x"][..., 1].ravel(), mass, rtol=1e-6)
         assert arrays["features"].tolist() == ["height", "mass"]
+        assert arrays["set"].tolist() == ["p03", "p01"]
+    done = run("embed", work / "model", tmp_path / "a.csv", "-o", tmp_path / "again.csv")
+    assert done.code == 0, done.err
+    assert [(row["id"], row["n_atoms"]) for row in rows(tmp_path / "again.csv")] == [
+        ("p03", "7"), ("p01", "7")
+    ]  # fmt: skip
+
+
+def test_samples_are_read_as_the_data_were(run, work, tmp_path):
+    chosen = ["data.by=[group, patient]", "data.weights=share", "data.meta=null"]
+    words = [w for w in QUICK if not w.startswith(("data.by", "data.meta", "split"))]
+    path = f"data.path={work / 'cells.csv'}"
+    done = run("fit", *words, *chosen, path, "--out", tmp_path / "model")
+    assert done.code == 0, done.err
+    z, x = tmp_path / "z.csv", tmp_path / "x.csv"
+    assert run("embed", tmp_path / "model", "-o", z).code == 0
+    done = run("sample", tmp_path / "model", z, "--id", "high|p03", "--n", 5, "-o", x)
+    assert done.code == 0, done.err
+    assert list(rows(x)[0]) == ["group", "patient", "share", "height", "mass"]
+    done = run("embed", tmp_path / "model", x, "-o", tmp_path / "again.csv")
+    assert done.code == 0, done.err
+    assert rows(tmp_path / "again.csv")[0]["id"] == "high|p03"
 
 
 def test_distance(run, work, tmp_path):
@@ -226,6 +265,17 @@ def test_interpolate(run, work, tmp_path):
     assert done.code == 0, done.err
     assert [row["t"] for row in rows(out)] == ["0.0"] * 4 + ["0.5"] * 4 + ["1.0"] * 4
     assert list(rows(out)[0]) == ["t", "height", "mass"]
+
+
+def test_a_set_is_named_once(run, work, tmp_path):
+    words = ["--from", "p03", "--to", "p03", "-o", tmp_path / "path.csv"]
+    done = run("interpolate", work / "model", *words)
+    assert done.code == 1
+    assert "--from and --to both name 'p03'" in done.err
+    words = ["--id", "p03", "--id", "p03", "-o", tmp_path / "x.csv"]
+    done = run("sample", work / "model", *words)
+    assert done.code == 1
+    assert "'p03' is asked for twice" in done.err
 
 
 def test_evaluate_and_report(run, work, tmp_path):

@@ -1,9 +1,12 @@
 """Tables: the same from text, Parquet, a frame and a dict, and errors that name the line."""
 
+import logging
+import re
+
 import numpy as np
 import pytest
 
-from distembed.data.table import read_columns, read_table
+from distembed.data.table import column_names, read_columns, read_table
 
 COLUMNS = {
     "who": np.array(["a", "b", "a", "c,d"]),
@@ -65,6 +68,77 @@ def test_features_are_chosen_by_name_pattern_or_type(table):
         read_table(table, "PC*", keep=["whom"])
     with pytest.raises(ValueError, match="'who' holds"):
         read_table(table, ["who"])
+
+
+def test_a_number_that_is_constant_within_sets_is_metadata(table, caplog):
+    with caplog.at_level(logging.WARNING):
+        obs = read_table(table, keep=["who"], others=True, by=["who"])
+    assert obs.features == ("PC1", "PC2")
+    assert obs.x.tolist() == np.stack([COLUMNS["PC1"], COLUMNS["PC2"]], 1).tolist()
+    assert obs.columns["age"].tolist() == [3, 4, 3, 5]
+    assert obs.columns["age"].dtype.kind == "i"
+    assert re.search("not a feature: 'age'.* .constant within every set", caplog.text)
+    assert read_table(table, ["age"], ["who"], by=["who"]).features == ("age",)
+    # one set, or sets of one row, say nothing of what is constant within sets
+    for label in (["a"] * 4, list("abcd")):
+        columns = COLUMNS | {"who": np.array(label), "day": np.ones(4)}
+        features = read_table(columns, keep=["who"], by=["who"]).features
+        assert features == ("PC1", "age", "PC2", "day")
+    with pytest.raises(ValueError, match="No column varies within a set, apart from 'age'"):
+        read_table({k: COLUMNS[k] for k in ("who", "age")}, keep=["who"], by=["who"])
+
+
+def test_sets_are_told_by_all_their_columns_and_all_their_rows():
+    n = 3000
+    a, b, late = np.arange(n) % 3, np.arange(n) % 2, np.zeros(n)
+    late[-1] = 1
+    table = {"a": a, "b": b, "x": np.arange(n), "ab": 10 * a + b, "late": late}
+    read = read_table(table, keep=["a", "b"], others=True, by=["a", "b"])
+    assert read.features == ("x", "late")
+    assert set(read.columns) == {"a", "b", "ab"}
+    assert read_table(table, keep=["a"], by=["a"]).features == ("b", "x", "ab", "late")
+
+
+def test_blanks_among_the_numbers_of_metadata_are_no_errors(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("who,x,age\na,1,\nb,2,7\na,3,\nb,4,7\n")
+    obs = read_table(path, keep=["who"], others=True, by=["who"])
+    assert obs.features == ("x",)
+    assert obs.x.ravel().tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(obs.columns["age"], [np.nan, 7, np.nan, 7])
+    path.write_text("who,x,age\na,1,\nb,,7\na,3,\nb,4,7\n")
+    with pytest.raises(ValueError, match="'x' of t.csv is blank in line 3"):
+        read_table(path, keep=["who"], others=True, by=["who"])
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_is_no_feature(tmp_path, caplog, name):
+    path = tmp_path / "t.csv"
+    path.write_text(f"{name},who,x\n0,a,5\n1,a,6\n2,b,7\n")
+    with caplog.at_level(logging.WARNING):
+        obs = read_table(path, keep=["who"], others=True)
+    assert obs.features == ("x",)
+    assert set(obs.columns) == {"who"}
+    assert f"not a feature: {name!r} (without a name" in caplog.text
+    assert read_table(path, [name, "x"]).features == (name, "x")
+    assert set(read_table(path, keep=[name]).columns) == {name}
+    path.write_text(f"{name},who\n0,a\n1,a\n2,b\n")
+    with pytest.raises(ValueError, match=f"apart from '{name}' .without a name.*in `columns`"):
+        read_table(path, keep=["who"])
+
+
+def test_the_index_of_a_data_frame_is_no_feature(tmp_path):
+    pandas, _ = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"who": list("aabb"), "x": [1.0, 2, 3, 4]}, index=[3, 1, 4, 2])
+    frame.to_csv(tmp_path / "t.csv")
+    frame.to_parquet(tmp_path / "t.parquet")
+    again = pandas.read_csv(tmp_path / "t.csv")
+    for source in (frame, tmp_path / "t.csv", again, tmp_path / "t.parquet"):
+        assert read_table(source, keep=["who"]).features == ("x",)
+
+
+def test_names_of_columns(table):
+    assert column_names(table) == list(COLUMNS)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ def test_a_win_and_a_loss_are_both_said():
     assert found.row("w2", "floor").note == "the context"
 
 
+def test_chance_and_ties_are_no_wins():
+    (own, *_) = compare("w2", estimates(gde=0.5, untrained=0.5), {})
+    assert "(0.500) is level with untrained (0.500)" in own.note
+    close = {"gde": 0.5, "mean": 0.5001, "pooled": 0.9}
+    (own, *_) = compare("w2", estimates(**close), {})
+    assert "ahead of all baselines, which may be chance; next is mean (0.500)" in own.note
+    (own, *_) = compare("w2", estimates(**close | {"mean": 0.4999}), {})
+    assert own.note.endswith("is behind mean (0.500), which may be chance")
+
+
 def test_the_floor_is_no_rival():
     (own, _) = compare("energy", estimates(gde=0.5, floor=0.1), {})
     assert own.p is None
@@ -64,8 +74,9 @@ def test_table():
     column = block[0].index("Rank corr")
     assert block[4][column:].startswith("0.9950 [")
     assert block[5][column:] == "not defined"
-    assert "loses to ot" in lines[-1]
-    assert "(p = 0.01)" in lines[-1]
+    assert "loses to ot" in lines[-2]
+    assert "(p = 0.01)" in lines[-2]
+    assert lines[-1].startswith("p: that gde and the best baseline are equal")
 
 
 def test_rows_are_found_by_name():

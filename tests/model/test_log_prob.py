@@ -84,5 +84,9 @@ def test_misuse_is_refused():
         flow.log_prob(sets)
     with pytest.raises(ValueError, match="2 embeddings for 6 sets"):
         model.log_prob(sets, model.embed(sets[:2]))
+    shuffled = model.embed(sets).select([1, 0, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="another order"):
+        model.log_prob(sets, shuffled)
+    assert len(model.log_prob(sets, shuffled.z)) == 6
     with pytest.raises(ValueError, match="'input' or 'model'"):
         model.log_prob(sets, ground="data")

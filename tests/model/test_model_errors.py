@@ -71,6 +71,16 @@ def test_few_atoms_are_warned_of(fitted, caplog):
     with caplog.at_level(logging.WARNING):
         fitted.embed(weighted([150, 40]))
     assert "1 of 2 sets have fewer than 100 effective atoms" in caplog.text
+    assert "single" not in caplog.text
+    caplog.clear()
+    fitted.embed(weighted([150, 40, 1]))
+    assert "1 of 3 sets have fewer than 100 effective atoms" in caplog.text
+    assert "1 set has a single atom and no error bar" in caplog.text
+    caplog.clear()
+    fitted.embed(weighted([1, 1]))
+    assert [r.getMessage() for r in caplog.records] == [
+        "2 sets have a single atom and no error bar."
+    ]
     caplog.clear()
     fitted.embed(weighted([150, 40]), covariance=False)
     fitted.embed(weighted([180]))
@@ -93,6 +103,34 @@ def test_rows_keep_their_errors(fitted):
     assert (some.cov == table.cov[[2, 0]]).all()
     assert (some.df == table.df[[2, 0]]).all()
     assert (some.p_unusual == table.p_unusual[[2, 0]]).all()
+    assert (some.trained == table.trained[[2, 0]]).all()
+
+
+def test_sets_of_the_training_are_marked(fitted, tmp_path):
+    sets = Gaussians.prior(60, 2, 40, size=300, seed=1)  # as the fixture's
+    assert fitted.embed(sets).trained.all()
+    batch = SetBatch.concat([sets.batch([3]), weighted([150]), sets.batch([5])])
+    table = fitted.embed(batch)
+    assert table.trained.tolist() == [True, False, True]
+    assert table.trained.dtype == bool
+    loaded = de.GDE.load(fitted.save(tmp_path / "model"))
+    assert loaded.embed(batch).trained.tolist() == [True, False, True]
+    assert fitted.embed(batch, covariance=False).trained is None
+
+
+def test_a_table_is_shown_in_a_line(fitted):
+    table = fitted.embed(weighted([130, 140, 150]))
+    assert repr(table) == "Embeddings(3 sets, L = 6, with covariances)"
+    named = de.Embeddings(table.z, table.ids, table.sizes, table.effective_sizes, {"a": table.ids})
+    assert repr(named) == "Embeddings(3 sets, L = 6, metadata a)"
+
+
+def test_a_table_follows_names_but_for_another_order(fitted):
+    table = fitted.embed(weighted([130, 140, 150]))
+    assert table.follows(["0", "1", "2"])
+    assert not table.follows(["0", "2", "1"])
+    assert table.follows(["a", "b", "c"])
+    assert table.follows(["0", "1"])
 
 
 def test_columns_are_matched_by_name(fitted):
@@ -138,12 +176,17 @@ def test_intervals_without_a_calibration_are_refused():
     assert np.isfinite(model.distance_intervals(table, calibrated=False).high).all()
 
 
-def test_a_median_is_answered_by_a_jackknife():
+def test_a_median_is_answered_by_a_jackknife(caplog):
     sets = Gaussians.prior(30, 2, 40, size=200, seed=1)
     model = de.GDE(latent=4, encoder_options={"pooling": "median", "width": 8}).fit(sets, **QUICK)
     table = model.embed(Gaussians.prior(3, 2, 40, size=200, seed=2))
     assert table.df == pytest.approx(19, rel=0.01)  # 20 blocks
     assert (np.linalg.eigvalsh(table.cov) > -1e-6).all()
+    with caplog.at_level(logging.WARNING):
+        model.embed(weighted([12, 12, 12]))
+    assert [r.getMessage() for r in caplog.records] == [
+        "3 of 3 sets have too few atoms for an error bar."
+    ]
 
 
 # -- the population ------------------------------------------------------------------------------

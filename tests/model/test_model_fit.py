@@ -338,3 +338,17 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     assert (drawn == np.round(drawn)).all()
     with pytest.raises(ValueError, match=r"likelihood of counts met .*transform"):
         de.GDE(generator=generator, latent=6, **options).fit([c - 0.5 for c in counts], **FAST)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": 2}, "^there is no setting 'step'; did you mean 'steps'?"),
+        ({"colour": 2}, "no setting 'colour'; see TrainConfig"),
+        ({"steps": 0}, "^steps should be greater than or equal to 1, but is 0$"),
+        ({"context": (9, 3)}, r"^context is 9 to 3, but needs 1 <= fewest <= most$"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(unnamed, settings, message):
+    with pytest.raises(ValueError, match=message):
+        de.GDE(**SMALL).fit(unnamed, **settings)

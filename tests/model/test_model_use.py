@@ -284,3 +284,16 @@ def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
     pieces = model.embed(sets)
     np.testing.assert_allclose(pieces.z, whole.z, rtol=0, atol=1e-5 * np.abs(whole.z).max())
     np.testing.assert_allclose(pieces.effective_sizes, whole.effective_sizes, rtol=1e-5)
+
+
+def test_what_is_no_embedding_is_refused_with_the_way_to_one(model, named):
+    z = model.embed(named).z
+    for wrong in (named, "p03", [named]):
+        with pytest.raises(TypeError, match="Embed sets first"):
+            model.sample(wrong, 3)
+    with pytest.raises(TypeError, match="not str"):
+        model.interpolate("p03", z[0])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        model.sample(np.full_like(z, np.nan), 3)
+    with pytest.raises(ValueError, match="n = 2.5"):
+        model.sample(z, 2.5)

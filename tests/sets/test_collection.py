@@ -131,6 +131,27 @@ def test_selecting_and_metadata():
     assert "weighted, metadata age" in repr(sets)
 
 
+def test_selecting_by_id_number_or_mask():
+    sets, *_ = make()
+    sets = replace(sets, ids=np.array(["10", "p1", "2", "0"]))
+    for which, ids in [
+        (["0", "10"], ["0", "10"]),
+        (np.array(["2"]), ["2"]),
+        (np.array(["2", "p1"], object), ["2", "p1"]),
+        ("p1", ["p1"]),
+        ([0, -1], ["10", "0"]),
+        (np.array([2], np.uint8), ["2"]),
+        (1, ["p1"]),
+        (range(1, 3), ["p1", "2"]),
+        (slice(None, None, 2), ["10", "2"]),
+        ([True, False, False, True], ["10", "0"]),
+        (torch.tensor([3, 1]), ["0", "p1"]),
+    ]:
+        assert sets.select(which).ids.tolist() == ids
+    with pytest.raises(IndexError, match="no set 4: 4 sets are numbered from 0 to 3"):
+        sets.select([0, 4])
+
+
 def test_missing_values_are_named_where_they_are():
     sets, x, label, columns = make()
     row = int(np.flatnonzero(label == 2)[3])
@@ -176,6 +197,14 @@ def test_records_that_do_not_fit_are_refused(change, message):
         (lambda s: s.select(np.array([True])), "4 sets"),
         (lambda s: s.select([]), "no set"),
         (lambda s: s.select([1, 1]), "more than one set"),
+        (lambda s: s.select(["1", "1"]), "more than one set"),
+        (lambda s: s.select(["11"]), "no set '11'; close names are: '1'"),
+        (lambda s: s.select([1.0]), "of type float64 .* ids .strings., of numbers"),
+        (lambda s: s.select([1, "2"]), "sets are chosen with"),
+        (lambda s: s.select([[0, 1]]), "shape .1, 2."),
+        (lambda s: s.select([None]), "of type object"),
+        (lambda s: s.split(0.5, stratify="sex"), "no metadata columns.*data.meta=sex"),
+        (lambda s: s.split(0.5, group="sex"), "no metadata columns.*data.metadata=FILE"),
         (lambda s: s.with_meta({"age": [1]}), "one value a set"),
     ],
 )

@@ -68,8 +68,10 @@ def test_small_sets_are_dropped_aloud_and_large_ones_thinned(caplog):
     assert set(rows(sets, 1)) <= set(range(6, 36))
     assert rows(sets, 1) == rows(by_label(observed(labels), "set", max_size=10, rng=3), 1)
     assert rows(sets, 1) != rows(by_label(observed(labels), "set", max_size=10, rng=4), 1)
-    with pytest.raises(ValueError, match="None of 4 sets has min_size = 31"):
+    with pytest.raises(ValueError, match="None of 4 sets .* 31 .* largest has 30. Lower min_size"):
         by_label(observed(labels), "set", min_size=31)
+    with pytest.raises(ValueError, match="largest has 2. Is `by` a column that names sets"):
+        by_label(observed(list("abcdd")), "set", min_size=3)
 
 
 def test_weights_are_divided_by_their_sum_and_zeros_left_out():

@@ -28,6 +28,10 @@ def test_a_table_with_its_metadata():
         "c|1",
     ]
     assert read(TABLE, "who", meta=["age"]).features == ("day", "PC1", "PC2")
+    assert read(TABLE, "who").features == ("day", "PC1", "PC2")
+    assert read(TABLE, "who").meta["age"].tolist() == [50, 61]
+    assert read(TABLE, "who", meta=[]).features == ("day", "PC1", "PC2")
+    assert read(TABLE, "who", ["age", "PC1"]).features == ("age", "PC1")
     with pytest.raises(ValueError, match="'day' is 1 and 2 within set 'b'"):
         read(TABLE, "who", "PC*", meta="day")
 
@@ -46,6 +50,9 @@ def test_metadata_of_a_second_table_are_joined():
     assert several.meta["dose"].tolist() == [1.0, 2.0, 2.0, 0.0]
     lists = read([np.ones((2, 1)), np.ones((3, 1))], metadata={"set": [1, 0], "y": [5, 6]})
     assert lists.meta["y"].tolist() == [6, 5]
+
+
+TEN = {f"c{i}": np.ones(2) for i in range(10)}
 
 
 @pytest.mark.parametrize(
@@ -119,8 +126,12 @@ def test_bad_sources_are_refused(tmp_path):
         read(tmp_path / "x.npy", "who")
     path = tmp_path / "t.csv"
     path.write_text("who,x\na,1\na,nan\n")
-    with pytest.raises(ValueError, match="needs `by`"):
+    with pytest.raises(
+        ValueError, match="needs `by`.* data.by=COLUMN .*columns are: 'who', 'x'.$"
+    ):
         read(path)
+    with pytest.raises(ValueError, match="columns are: 'c0', .*, 'c7' and 2 more"):
+        read(type("Frame", (dict,), {"columns": [f"c{i}" for i in range(10)]})(TEN))
     with pytest.raises(ValueError, match="Set 'a' holds nan in feature 'x', row 1"):
         read(path, "who")
     path.write_text("who,x\na,1\na,oops\na,2\n")

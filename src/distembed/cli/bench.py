@@ -31,10 +31,14 @@ def bench(
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Independent runs, for the intervals.")] = 3,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps, of benches that let you choose.")
+        int | None, typer.Option(min=1, help="Training steps: of generators, images.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes of one thread, of benches that can be shared.")
+        int,
+        typer.Option(
+            min=1,
+            help="Processes of one thread: of coverage, encoders, generators, images, tests.",
+        ),
     ] = 1,
     tasks: Annotated[
         list[str] | None, typer.Option("--task", "--part", help="Only this task; repeatable.")
@@ -43,7 +47,10 @@ def bench(
         Path | None, typer.Option("--json", help="A .json file for the numbers.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="For figures, of benches that draw them.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For figures: of coverage, images, pooling, setsize, tests."
+        ),
     ] = None,
     force: Force = False,
 ) -> None:

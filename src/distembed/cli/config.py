@@ -54,7 +54,8 @@ class DataConfig(BaseModel):
     )
     columns: Names = Field(
         default=None,
-        description="Feature columns, by name or pattern (PC*); default all that are numeric.",
+        description="Feature columns, by name or pattern (PC*); default all numbers that have a "
+        "name and vary within a set.",
     )
     meta: Names = Field(
         default=None, description="Columns kept for each set; default all that are constant in it."

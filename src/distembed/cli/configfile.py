@@ -15,6 +15,8 @@ from distembed.cli.yaml12 import inline, parse
 
 __all__ = ["load_config", "to_yaml"]
 
+_DATA = {".csv", ".tsv", ".parquet", ".h5ad", ".npz", ".npy", ".gz", ".zip", ".xlsx", ".feather"}
+
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config and put `key.sub=value` overrides over it; values are read as YAML.
@@ -24,12 +26,18 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
         overrides: Applied in order, so that the last one holds.
 
     Raises:
-        ValueError: With every error of the config in one list.
+        ValueError: With every error of the config in one list, or if the file looks like data.
         FileNotFoundError: If there is no such file.
     """
     source = "the config" if path is None else str(path)
     document: Any = {}
     if path is not None:
+        if path.suffix.lower() in _DATA:
+            raise ValueError(
+                f"{source} looks like data, and a config is expected here: a YAML file, or "
+                f"settings. Write data.path={source} data.by=COLUMN instead, where COLUMN says "
+                "whose each row is."
+            )
         try:
             document = parse(path.read_text(encoding="utf-8"))
         except ValueError as error:  # bytes that are not text are one too

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,17 +49,17 @@ def distance(
     They are left empty for sets that the model was trained on.
 
     DATA may also be a table that `distembed embed` wrote; noise and intervals need the columns of
-    --covariances.
+    --covariances, and training sets are known by the column `trained`.
 
     Example: distembed distance run z.parquet --long -o pairs.csv
     """
     claim(output, (".csv", ".tsv", ".parquet"), force)
-    from distembed.cli.loading import embeddings
+    from distembed.cli.loading import embeddings, say_unmarked
     from distembed.cli.tables import write_table
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    table, seen = embeddings(gde, data, chosen, ids, covariance=True)
+    table = embeddings(gde, data, chosen, ids, covariance=True)
     with stage(f"comparing {len(table)} sets"):
         distances = gde.distances(table, calibrated=not latent)
     if long:
@@ -67,23 +67,31 @@ def distance(
         columns: dict[str, np.ndarray] = {"a": table.ids[first], "b": table.ids[second]}
         columns["distance"] = distances[first, second]
         with stage(f"intervals of {len(first)} pairs"):
-            columns |= _intervals(gde, table, seen, level, calibrated=not latent)
+            columns |= _intervals(gde, table, level, calibrated=not latent)
+        if table.trained is None and "low" in columns:
+            say_unmarked(data)
         write_table(output, columns)
     else:
         write_table(output, {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True)))
     units = f"W2 in {gde.calibration.ground} space" if gde.calibration.pairs else "latent units"
     say(f"{output}: distances of {len(table)} sets, {'latent units' if latent else units}")
+    if table.cov is None:
+        say(
+            f"sampling noise is not taken off: {data} holds no covariances (distembed embed "
+            "--covariances)"
+        )
 
 
 def _intervals(
-    model: GDE, table: Embeddings, seen: Sequence[str], level: float, calibrated: bool
+    model: GDE, table: Embeddings, level: float, calibrated: bool
 ) -> dict[str, np.ndarray]:
     """Ends of the intervals of all pairs, NaN for training sets; no columns where there are none.
 
     Why there are none is said, because distances are there all the same.
     """
     pairs = np.stack(np.triu_indices(len(table), k=1), 1)
-    fresh = ~np.isin(table.ids, seen)[pairs].any(1)
+    trained = np.zeros(len(table), bool) if table.trained is None else table.trained
+    fresh, seen = ~trained[pairs].any(1), table.ids[trained].tolist()
     try:
         found = model.distance_intervals(table, pairs[fresh], level=level, calibrated=calibrated)
     except ValueError as error:

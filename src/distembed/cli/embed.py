@@ -43,7 +43,7 @@ def embed(
 
     Standard errors `se0`, `se1`, ... say how far each coordinate would move if the atoms were
     drawn again. `p_unusual` is the p-value that a set is like those the model was trained on; it
-    is empty for these themselves.
+    is empty for these themselves, and `trained` is True.
 
     An .h5ad file holds one observation a set, with the vector in X. Where DATA is an .h5ad file,
     such an AnnData is written beside a table too, under the same name.
@@ -64,7 +64,7 @@ def embed(
         if path.exists() and path.samefile(source):
             raise ValueError(f"{path} is DATA itself, and would be overwritten; name another -o.")
         claim(path, (".csv", ".tsv", ".parquet", ".h5ad"), force)
-    table, _ = embeddings(gde, data, chosen, ids, covariance=errors)
+    table = embeddings(gde, data, chosen, ids, covariance=errors, marked=True)
     for path in sorted(outputs):
         write_embeddings(path, table, covariances)
         say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")

@@ -8,9 +8,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from distembed.cli.config import ModelConfig, RunConfig
 from distembed.cli.configfile import load_config, to_yaml
@@ -27,9 +28,52 @@ if TYPE_CHECKING:
     from distembed.model import GDE
     from distembed.sets.collection import Sets
 
-__all__ = ["fit"]
+__all__ = ["FitCommand", "fit"]
 
 RUN, CHECKPOINT, CONFIG = "run.yaml", "checkpoint.safetensors", "config.json"
+
+
+class FitCommand(TyperCommand):
+    """Says how settings are written where somebody writes them as options, or none at all."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of a command line."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # Typer brings its own Click or uses the one installed, so that its errors have a name
+            # and no one class
+            if type(error).__name__ == "MissingParameter":
+                error.message = (  # type: ignore[attr-defined]
+                    "Give settings, such as data.path=cells.csv data.by=COLUMN, or a YAML file "
+                    "that holds them"
+                )
+            elif type(error).__name__ == "NoSuchOption":
+                name = error.option_name  # type: ignore[attr-defined]
+                setting = _as_setting(name, words)
+                error.message = (  # type: ignore[attr-defined]
+                    f"No such option: {name}. Settings are written key=value, such as "
+                    f"{setting or 'train.steps=20'}"
+                )
+                if setting:
+                    error.possibilities = None  # type: ignore[attr-defined]
+            raise
+
+
+def _as_setting(option: str, words: list[str]) -> str | None:
+    """The setting that somebody means by an option, with the value that they gave."""
+    key = option.lstrip("-").replace("-", "_")
+    above = [
+        f"{name}."
+        for name, field in RunConfig.model_fields.items()
+        if key in getattr(field.annotation, "model_fields", ())
+    ]
+    if not above:
+        return None
+    after = words[words.index(option) + 1 :] if option in words else []
+    joined = [w.partition("=")[2] for w in words if w.startswith(f"{option}=")]
+    return f"{above[0]}{key}={[*joined, *after, 'VALUE'][0]}"
 
 
 def fit(
@@ -115,6 +159,10 @@ def _check_options(model: ModelConfig) -> None:
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
     """Return the sets to learn from and the ids of those that are held out."""
     say(repr(sets))
+    if sets.features is not None:
+        more = f" and {len(sets.features) - 8} more" if len(sets.features) > 8 else ""
+        key = "genes" if run.data.path.endswith(".h5ad") else "columns"
+        say(f"features: {', '.join(sets.features[:8])}{more} (choose with data.{key})")
     if not run.split.test:
         return sets, []
     train, test = sets.split(

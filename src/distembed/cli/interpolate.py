@@ -39,12 +39,17 @@ def interpolate(
     Example: distembed interpolate run --from P017 --to P230 --steps 5 -o path.csv
     """
     claim(output, (".csv", ".tsv", ".parquet", ".npz"), force)
+    if start == end:
+        raise ValueError(
+            f"--from and --to both name {start!r}; a path leads from one set to another. Atoms of "
+            "one set are drawn by `distembed sample`."
+        )
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_samples
     from distembed.model import GDE
 
     gde = GDE.load(model)
-    z = embeddings(gde, data, chosen, [start, end])[0].z
+    z = embeddings(gde, data, chosen, [start, end]).z
     with stage(f"drawing {n} atoms at {steps} points"):
         x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed)
     write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)

@@ -26,6 +26,7 @@ __all__ = [
     "expand_path",
     "open_sets",
     "read_sets",
+    "say_unmarked",
     "stored_embeddings",
     "test_sets",
 ]
@@ -75,7 +76,8 @@ def embeddings(
     chosen: Mapping[str, Any],
     ids: Sequence[str] | None = None,
     covariance: bool = False,
-) -> tuple[Embeddings, list[str]]:
+    marked: bool = False,
+) -> Embeddings:
     """Embed the sets of a file, or read the file where it holds embeddings already.
 
     Args:
@@ -84,11 +86,12 @@ def embeddings(
         chosen: Of the data section.
         ids: The sets; all where left out.
         covariance: Whether their covariances are wanted, which a stored table has or not.
+        marked: Whether sets that the model was trained on are to be marked without covariances
+            too, for which their atoms are read once more.
 
     Returns:
-        The table, and the ids of the sets that the model was trained on, whose `p_unusual` is NaN
-        because they are what is usual. Where covariances are not wanted, or a stored table leaves
-        no atoms to compare, no set is said to be one.
+        The table. `p_unusual` is NaN for sets that the model was trained on, because they are
+        what is usual.
 
     Raises:
         ValueError: If stored embeddings are of another length than the model's.
@@ -97,17 +100,17 @@ def embeddings(
 
     stored = stored_embeddings(model, source, ids)
     if stored is not None:
-        return stored, []
+        return stored
     sets = open_sets(model, source, chosen)
     if ids:
         sets = sets.select(choose(sets.ids, ids))
     with stage(f"embedding {len(sets)} sets"):
         table = model.embed(sets, covariance)
-    seen = training_sets(model, sets) if covariance else []
-    if seen and table.p_unusual is not None:
-        blank = np.where(np.isin(table.ids, seen), np.nan, table.p_unusual)
-        table = replace(table, p_unusual=blank)
-    return table, seen
+    if marked and table.trained is None:
+        table = replace(table, trained=np.isin(table.ids, training_sets(model, sets)))
+    if table.trained is not None and table.p_unusual is not None:
+        table = replace(table, p_unusual=np.where(table.trained, np.nan, table.p_unusual))
+    return table
 
 
 def stored_embeddings(
@@ -127,6 +130,14 @@ def stored_embeddings(
             f"length {model.latent}; they were made by another model."
         )
     return table if not ids else table.select(choose(table.ids, ids))
+
+
+def say_unmarked(source: str | None) -> None:
+    """Say that a stored table does not tell which sets the model was trained on."""
+    say(
+        f"Sets that the model was trained on could not be recognised, because {source} has no "
+        "column 'trained'; embed the data again for one."
+    )
 
 
 def test_sets(
@@ -156,11 +167,14 @@ def choose(ids: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
     """Positions of the wanted ids, in the order in which they are wanted.
 
     Raises:
-        ValueError: If one is not there; the message lists close ones.
+        ValueError: If one is not there, where the message lists close ones; or is named twice.
     """
     from distembed.data.observations import refuse_unknown
 
     refuse_unknown(wanted, ids.tolist(), "set")
+    if len(set(wanted)) < len(wanted):
+        twice = next(name for name in wanted if list(wanted).count(name) > 1)
+        raise ValueError(f"The set {twice!r} is asked for twice; name it once.")
     position = {name: i for i, name in enumerate(ids.tolist())}
     return np.array([position[name] for name in wanted])
 

@@ -15,7 +15,7 @@ from distembed.cli.demo import demo
 from distembed.cli.distance import distance
 from distembed.cli.embed import embed
 from distembed.cli.evaluate import evaluate
-from distembed.cli.fit import fit
+from distembed.cli.fit import FitCommand, fit
 from distembed.cli.interpolate import interpolate
 from distembed.cli.report import report
 from distembed.cli.sample import sample
@@ -33,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
 )
 for verb in (demo, fit, embed, sample, distance, interpolate):
-    app.command()(verb)
+    app.command(cls=FitCommand if verb is fit else None)(verb)
 app.command("test")(tell_apart)
 for verb in (evaluate, report, check, bench):
     app.command()(verb)

@@ -54,9 +54,13 @@ def report(
     from distembed.evaluation.record import Evaluation
     from distembed.model import GDE
     from distembed.report import write_report
+    from distembed.report.colour import choose_column
 
     gde = GDE.load(model)
     test = test_sets(model, gde, data, chosen, which)
+    embeddings = gde.embed(test)
+    if color is not None:  # a misspelt name is said before the work
+        choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
     if numbers is None:
         evaluation = evaluate(gde, test, rng=seed, pairs=pairs, progress=say)
     else:
@@ -67,5 +71,12 @@ def report(
                 f"{len(test)}; it belongs to other sets."
             )
     with stage("drawing"):
-        write_report(path, model=gde, test=test, evaluation=evaluation, color=color)
+        write_report(
+            path,
+            model=gde,
+            test=test,
+            evaluation=evaluation,
+            embeddings=embeddings,
+            color=color,
+        )
     say(f"Open {path} in a browser.")

@@ -35,6 +35,9 @@ def sample(
 ) -> None:
     """Draw new atoms of every set, in the units and with the column names of the data.
 
+    That of the sets is the data's too, so that other verbs read the table as DATA; in an .npz file
+    it is `set`.
+
     DATA may also be a table that `distembed embed` wrote. With --new the distributions are drawn
     too, from the model's population of sets; they are called new0, new1, ....
 
@@ -57,9 +60,27 @@ def sample(
         names = np.array([f"new{i}" for i in range(new)])
         z: Any = gde.population.sample(new, seed)
     else:
-        z, _ = embeddings(gde, data, chosen, ids)
+        z = embeddings(gde, data, chosen, ids)
         names = z.ids
     with stage(f"drawing {n} atoms of {len(names)} sets"):
         x = gde.sample(z, n, rng=seed)
-    write_samples(output, {"set": names}, x, gde.features)
+    labels = {"set": names}
+    if output.suffix != ".npz":
+        labels = _labels(gde.notes.get("data", {}) | chosen, names, {} if new else z.meta)
+    write_samples(output, labels, x, gde.features)
     say(f"{output}: {len(names)} sets, {n} atoms each")
+
+
+def _labels(
+    data: Mapping[str, Any], names: np.ndarray, meta: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Columns by which the samples are read as the model's own data were."""
+    given = data.get("by") or ()
+    by = [given] if isinstance(given, str) else list(given)
+    if len(by) > 1 and set(by) <= set(meta):
+        labels = {name: meta[name] for name in by}
+    else:
+        labels = {by[0] if len(by) == 1 else "set": names}
+    if weights := data.get("weights"):
+        labels[weights] = np.ones(len(names))  # draws weigh alike
+    return labels

@@ -1,7 +1,8 @@
 """Tables on disk: CSV in the core, Parquet and .h5ad through their extras; and embeddings as one.
 
 A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (fewer, where weights differ),
-the metadata, and `z0`, `z1`, ... of the vector. Where errors are known, there are standard errors
+`trained` (whether the model was trained on the set), the metadata, and `z0`, `z1`, ... of the
+vector. Where errors are known, there are standard errors
 `se0`, `se1`, ..., `df` where these are from a jackknife, `p_unusual`, and on request the upper
 triangle of each covariance, `cov0_0`, `cov0_1`, .... A metadata column of one of these names is
 written as `meta.NAME`.
@@ -31,7 +32,7 @@ __all__ = [
     "write_table",
 ]
 
-_OURS = re.compile(r"id|n_atoms|n_effective|p_unusual|df|z\d+|se\d+|cov\d+_\d+")
+_OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|df|z\d+|se\d+|cov\d+_\d+")
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -57,7 +58,10 @@ def write_embeddings(path: Path, table: Embeddings, covariances: bool = False) -
     """
     latent = table.z.shape[1]
     meta = {f"meta.{k}" if _OURS.fullmatch(k) else k: v for k, v in table.meta.items()}
-    rows: dict[str, np.ndarray] = {"n_atoms": table.sizes, "n_effective": table.effective_sizes}
+    effective = _rounded(table.effective_sizes, table.sizes)
+    rows: dict[str, np.ndarray] = {"n_atoms": table.sizes, "n_effective": effective}
+    if table.trained is not None:
+        rows["trained"] = table.trained
     if table.p_unusual is not None:
         rows["p_unusual"] = table.p_unusual
     if table.df is not None and np.isfinite(table.df).any():
@@ -92,7 +96,7 @@ def write_samples(
 
     Args:
         path: The file; .npz keeps `x` of shape (B, n, *event) as it is.
-        labels: One column that says where the atoms of each b come from, `(B,)`.
+        labels: Columns that say where the atoms of each b come from, each `(B,)`.
         x: The atoms, `(B, n, *event)`.
         features: Names of the features, where atoms are vectors with names.
 
@@ -137,7 +141,8 @@ def read_embeddings(path: Path) -> Embeddings:
     """Read a table that `write_embeddings` wrote.
 
     Raises:
-        ValueError: If the columns of the vector are not numbers.
+        ValueError: If the columns of the vector are not numbers, or `trained` is not true or
+            false.
     """
     from distembed.data.table import read_columns
     from distembed.embeddings import Embeddings
@@ -157,13 +162,36 @@ def read_embeddings(path: Path) -> Embeddings:
         columns.pop(name).astype(np.float64) if name in columns else None
         for name in ("df", "p_unusual")
     )
+    trained = _flags(path, columns.pop("trained")) if "trained" in columns else None
     return Embeddings(
         cov=cov,
         df=df,
         p_unusual=p_unusual,
+        trained=trained,
         z=z,
         ids=columns.pop("id").astype(str),
         sizes=columns.pop("n_atoms").astype(np.int64),
         effective_sizes=columns.pop("n_effective").astype(np.float64),
         meta=columns,
     )
+
+
+def _rounded(effective: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Effective sizes in 6 digits, as float32 weights give no more; whole where weights agree."""
+    rounded = np.array([float(f"{value:.6g}") for value in effective])
+    whole = np.isclose(effective, sizes, rtol=5e-6, atol=0)
+    found: np.ndarray = np.where(whole, sizes, rounded)
+    return found
+
+
+def _flags(path: Path, column: np.ndarray) -> np.ndarray:
+    """A column of true and false, however a program spells them."""
+    words = np.char.lower(column.astype(str))
+    if strange := set(words.tolist()) - {"true", "false"}:
+        raise ValueError(
+            f"Column 'trained' of {path} holds {min(strange)!r}; it is True for the sets that the "
+            "model was trained on and False for others. If it is metadata of an older table, call "
+            "it 'meta.trained'."
+        )
+    flags: np.ndarray = words == "true"
+    return flags

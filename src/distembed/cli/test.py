@@ -51,8 +51,8 @@ def tell_apart(
     `q` is the p-value after Benjamini and Hochberg, of the second where there are permutations:
     among the pairs with q <= 0.05, about one in twenty is a false discovery.
 
-    Sets that the model was trained on are refused. In DATA that `distembed embed --covariances`
-    wrote, they cannot be recognised.
+    Sets that the model was trained on are refused. DATA may also be a table that `distembed embed
+    --covariances` wrote; its column `trained` tells them, and they are left out of `held-out`.
 
     Example: distembed test run new.csv --sets all --plot pairs.png
     """
@@ -62,7 +62,7 @@ def tell_apart(
 
         claim(plot, (".png", ".svg", ".pdf"), force)
         need("matplotlib", "report")
-    from distembed.cli.loading import choose, stored_embeddings, test_sets
+    from distembed.cli.loading import choose, say_unmarked, stored_embeddings, test_sets
     from distembed.cli.tables import write_table
     from distembed.encoding import FEW_ATOMS
     from distembed.evaluation.judged import refuse_training_sets
@@ -77,10 +77,14 @@ def tell_apart(
         refuse_training_sets(gde, sets)
         with stage(f"embedding {len(sets)} sets"):
             table = gde.embed(sets)
+    elif table.trained is None:
+        say_unmarked(data)
+    elif table.trained.any():
+        table = _untrained(table, refuse=which == "all" or bool(ids))
     if len(table) < 2:
         raise ValueError(
-            f"{len(table)} set was given; a test compares two or more. One set is a sample of its "
-            "own distribution, whatever that is."
+            f"Sets to compare: {len(table)}; a test compares two or more. One set is a sample of "
+            "its own distribution, whatever that is."
         )
     if not permutations and (few := int((table.effective_sizes < FEW_ATOMS).sum())):
         say(
@@ -103,6 +107,21 @@ def tell_apart(
     if plot is not None:
         _draw(plot, table, pairs, q)
         say(f"{plot}: a matrix of the pairs")
+
+
+def _untrained(table: Embeddings, refuse: bool) -> Embeddings:
+    """Leave out the sets that the model was trained on, or refuse those that were asked for."""
+    assert table.trained is not None
+    seen = table.ids[table.trained].tolist()
+    if refuse:
+        raise ValueError(
+            f"{len(seen)} of the {len(table)} sets were used to train this model: "
+            f"{', '.join(seen[:5])}{', ...' if seen[5:] else ''}. It knows their atoms apart, and "
+            "their p-values mean nothing; leave these sets out, as --sets held-out does without "
+            "--id."
+        )
+    say(f"{len(seen)} of {len(table)} sets are left out, because the model was trained on them")
+    return table.select(~table.trained)
 
 
 def _permuted(

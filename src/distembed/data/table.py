@@ -5,6 +5,8 @@ Only the columns that are asked for are read.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,7 +19,13 @@ from distembed.data.observations import Observations, plain_column, refuse_unkno
 from distembed.data.text import read_text, text_header
 from distembed.registry import need
 
-__all__ = ["read_columns", "read_table"]
+__all__ = ["column_names", "read_columns", "read_table"]
+
+logger = logging.getLogger(__name__)
+
+_UNNAMED = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
+"""What pandas calls an index in a file: the number of a row is no feature of an atom."""
+_HEAD = 1000
 
 
 @dataclass(frozen=True)
@@ -35,15 +43,19 @@ def read_table(
     columns: str | Sequence[str] | None = None,
     keep: Sequence[str] = (),
     others: bool = False,
+    by: Sequence[str] = (),
 ) -> Observations:
     """Read feature columns as atoms `(R, D)` and some others as they are.
 
+    Where `columns` is left out, the features are the numeric columns that have a name, are not in
+    `keep`, and vary within some set of `by`; those that are passed over are logged.
+
     Args:
         source: Path of a `.csv`, `.tsv` or `.parquet` file, a data frame, or a dict of arrays.
-        columns: Names of features, or patterns such as "PC*" in the order of the table; every
-            numeric column that is not in `keep` where left out.
+        columns: Names of features, or patterns such as "PC*" in the order of the table.
         keep: Columns that say which set a row belongs to, and what else is wanted of it.
         others: Whether to keep every other column too.
+        by: Which of `keep` say whose a row is.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -58,12 +70,27 @@ def read_table(
     """
     table = _open(source)
     refuse_unknown(keep, table.names, "column")
-    features = _features(table, columns, keep)
-    rest = [n for n in table.names if n not in set(features) and (others or n in keep)]
-    both = [n for n in keep if n in features]
-    x = np.stack(table.load(features, True), axis=1)
+    if columns is None:
+        x, skipped = _varying(table, keep, by)
+    else:
+        features, skipped = _chosen(table, columns, keep), []
+        x = dict(zip(features, table.load(features, True), strict=True))
+    rest = [n for n in table.names if n not in {*x, *skipped} and (others or n in keep)]
+    both = [n for n in keep if n in x]
     kept = table.load([*rest, *both], False)
-    return Observations(x, dict(zip([*rest, *both], kept, strict=True)), tuple(features))
+    columns_kept = dict(zip([*rest, *both], kept, strict=True))
+    return Observations(np.stack(list(x.values()), axis=1), columns_kept, tuple(x))
+
+
+def column_names(source: Any) -> list[str]:
+    """Return the names of all columns, without reading them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the table is damaged.
+        ImportError: If a Parquet file is given and pyarrow is not installed.
+    """
+    return _open(source).names
 
 
 def read_columns(source: Any) -> dict[str, np.ndarray]:
@@ -78,17 +105,62 @@ def read_columns(source: Any) -> dict[str, np.ndarray]:
     return dict(zip(table.names, table.load(table.names, False), strict=True))
 
 
-def _features(
-    table: _Table, columns: str | Sequence[str] | None, keep: Sequence[str]
-) -> list[str]:
-    if columns is None:
-        found = [n for n in table.names if n in table.numeric and n not in keep]
-        if not found:
-            raise ValueError(
-                f"No column holds numbers, apart from those that name sets or metadata; the "
-                f"columns are: {', '.join(table.names)}."
-            )
-        return found
+def _varying(
+    table: _Table, keep: Sequence[str], by: Sequence[str]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The features where none were chosen, and the columns without a name."""
+    numeric = [n for n in table.names if n in table.numeric and n not in keep]
+    unnamed = [n for n in numeric if _UNNAMED.fullmatch(n)]
+    named = [n for n in numeric if n not in unnamed]
+    try:
+        x = dict(zip(named, table.load(named, True), strict=True))
+        read = x
+    except ValueError:  # a blank is an error in a feature, and none in metadata
+        x, read = {}, dict(zip(named, table.load(named, False), strict=True))
+    fixed = _constant(read, table.load(list(by), False)) if by and named else []
+    reasons = [
+        f"{', '.join(map(repr, names))} ({why})"
+        for names, why in (
+            (unnamed, "without a name, as a data frame writes its index"),
+            (fixed, "constant within every set, as metadata are"),
+        )
+        if names
+    ]
+    features = [n for n in named if n not in fixed]
+    if not features:
+        why = " and ".join(reasons) or "those that name sets or metadata"
+        what = "varies within a set" if fixed else "holds numbers"
+        raise ValueError(
+            f"No column {what}, apart from {why}. The columns are: "
+            f"{', '.join(map(repr, table.names))}; name the features in `columns`."
+        )
+    for reason in reasons:
+        logger.warning("not a feature: %s; choose features with `columns`", reason)
+    if not x:
+        x = dict(zip(features, table.load(features, True), strict=True))
+    return {n: x[n] for n in features}, unnamed
+
+
+def _constant(columns: Mapping[str, np.ndarray], labels: Sequence[np.ndarray]) -> list[str]:
+    """Columns with one value a set, where there are several sets and not all of one row."""
+    left, rows = dict(columns), len(labels[0])
+    for some in (_HEAD, rows):  # a feature shows in the first rows, mostly
+        code = np.zeros(min(some, rows), np.int64)
+        for label in labels:
+            values, inverse = np.unique(label[:some], return_inverse=True)
+            code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
+        _, first = np.unique(code, return_index=True)
+        left = {n: v for n, v in left.items() if _same(v[:some], v[first[code]])}
+        if not left:
+            return []
+    return list(left) if 1 < len(first) < rows else []
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _chosen(table: _Table, columns: str | Sequence[str], keep: Sequence[str]) -> list[str]:
     found = []
     for wanted in [columns] if isinstance(columns, str) else columns:
         if wanted in table.names:

@@ -15,6 +15,9 @@ from distembed.evaluation.metrics import Estimate, paired_p
 
 __all__ = ["Evaluation", "Pairs", "Row", "compare"]
 
+CERTAIN = 0.05
+"""A p-value from which on a difference is said to be possibly chance."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -104,6 +107,10 @@ class Evaluation:
             for key, title in (("noise", "Noise"), ("w2_intervals", "Intervals for W2"))
             if key in self.settings
         ]
+        if any(r.p is not None for r in self.rows):
+            verdicts.append(
+                "p: that gde and the best baseline are equal, by a bootstrap over sets"
+            )
         return "\n\n".join([*blocks, "\n".join(verdicts)]).rstrip()
 
     def to_json(self) -> dict[str, Any]:
@@ -147,12 +154,18 @@ def compare(name: str, estimates: Mapping[str, Estimate], notes: Mapping[str, st
     rivals.sort(key=lambda r: -sign * r.value)
     ahead = [r for r in rivals if sign * r.value > sign * own.value]
     named = ", ".join(f"{r.method} ({number(r.value)})" for r in ahead or rivals[:1])
-    verdict = f"gde ({number(own.value)}) " + (
-        f"loses to {named}" if ahead else f"is ahead of all baselines; next is {named}"
-    )
     p = paired_p(own, estimates[rivals[0].method])
+    chance = "" if p < CERTAIN else ", which may be chance"
+    if rivals[0].value == own.value:
+        verdict = f"is level with {named}"
+    elif ahead:
+        verdict = f"{'is behind' if chance else 'loses to'} {named}{chance}"
+    else:
+        verdict = f"is ahead of all baselines{chance}; next is {named}"
     return [
-        replace(r, p=p, note="; ".join(filter(None, (verdict, r.note))))
+        replace(
+            r, p=p, note="; ".join(filter(None, (f"gde ({number(own.value)}) {verdict}", r.note)))
+        )
         if r.method == "gde"
         else r
         for r in rows

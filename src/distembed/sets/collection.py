@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.data.observations import Observations
+from distembed.data.observations import Observations, refuse_unknown
 from distembed.rng import Rng
 from distembed.sets.draw import ranks, without_replacement
 from distembed.sets.split import split
@@ -219,19 +219,17 @@ class Sets:
 
     # -- choosing -------------------------------------------------------------------------------
 
-    def select(self, which: Sequence[int] | np.ndarray) -> Sets:
-        """Return some of the sets, by number in the given order or by a boolean mask `(S,)`.
+    def select(self, which: Sequence[int] | Sequence[str] | slice | np.ndarray) -> Sets:
+        """Return some of the sets: by id or number, in the given order, or by a mask `(S,)`.
+
+        Strings are ids, integers are numbers, and booleans are a mask.
 
         Raises:
-            ValueError: If nothing is selected, a set is named twice, or a mask has another
-                length.
+            IndexError: If there is no set of a number.
+            ValueError: If nothing is selected, a set is named twice or is not there, a mask has
+                another length, or `which` is none of these.
         """
-        chosen = np.asarray(which)
-        if chosen.dtype == bool:
-            if chosen.shape != self.ids.shape:
-                raise ValueError(f"The mask has shape {chosen.shape}; there are {len(self)} sets.")
-            chosen = np.flatnonzero(chosen)
-        chosen = np.arange(len(self))[chosen.astype(np.int64)]
+        chosen = self._positions(which)
         where = _spans(self.offsets[chosen], self.sizes[chosen])
         return replace(
             self,
@@ -253,7 +251,17 @@ class Sets:
         """Divide the sets, never the atoms of one, into a training and a test part.
 
         See `distembed.sets.split.split`, which this calls.
+
+        Raises:
+            ValueError: As it does, and if a column is named where the sets have none.
         """
+        column = stratify or group
+        if column and not self.meta:
+            raise ValueError(
+                f"The sets have no metadata columns, and so no {column!r} to split by. Keep one "
+                f"of the data with data.meta={column} (meta= in Python), or join a table that "
+                "has a row a set with data.metadata=FILE (metadata= in Python)."
+            )
         return split(self, test, rng=rng, stratify=stratify, group=group)
 
     def with_meta(self, columns: Mapping[str, Sequence[object] | np.ndarray]) -> Sets:
@@ -265,6 +273,36 @@ class Sets:
         return replace(self, meta={**self.meta, **{k: np.asarray(v) for k, v in columns.items()}})
 
     # -- private --------------------------------------------------------------------------------
+
+    def _positions(self, which: Sequence[int] | Sequence[str] | slice | np.ndarray) -> np.ndarray:
+        if isinstance(which, slice):
+            which = range(len(self))[which]
+        chosen = np.atleast_1d(np.asarray(which))
+        if chosen.dtype == bool:
+            if chosen.shape != self.ids.shape:
+                raise ValueError(f"The mask has shape {chosen.shape}; there are {len(self)} sets.")
+            return np.flatnonzero(chosen)
+        # numbers beside strings have become strings in the array
+        given = list(which) if isinstance(which, Sequence) else chosen.ravel().tolist()
+        if given and all(isinstance(name, str) for name in given):
+            names = chosen.ravel().tolist()
+            refuse_unknown(names, self.ids.tolist(), "set")
+            position = {name: s for s, name in enumerate(self.ids.tolist())}
+            return np.array([position[name] for name in names])
+        if chosen.ndim != 1 or len(chosen) and chosen.dtype.kind not in "iu":
+            raise ValueError(
+                f"{which!r} is of type {chosen.dtype} and shape {chosen.shape}; sets are chosen "
+                "with a list of ids (strings), of numbers (integers), or a mask (booleans), one "
+                "for each set."
+            )
+        outside = (chosen < -len(self)) | (chosen >= len(self))
+        if outside.any():
+            raise IndexError(
+                f"There is no set {chosen[np.argmax(outside)]}: {len(self)} sets are numbered "
+                f"from 0 to {len(self) - 1}. Ids are strings, as in select(['{self.ids[0]}'])."
+            )
+        positions: np.ndarray = np.arange(len(self))[chosen.astype(np.int64)]
+        return positions
 
     def _check_weights(self, w: np.ndarray) -> None:
         if w.shape != self.rows.shape or not np.isfinite(w).all() or (w < 0).any():

@@ -213,9 +213,13 @@ def _checked_weights(
 def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
     large: np.ndarray = sizes >= _at_least_one("min_size", min_size)
     if not large.any():
+        middle = int(np.median(sizes))
+        advice = f"Lower min_size: half of them have {middle} or more."
+        if middle < 2:
+            advice = "Is `by` a column that names sets, and not single atoms?"
         raise ValueError(
             f"None of {len(sizes)} sets has min_size = {min_size} atoms; the largest has "
-            f"{sizes.max()}. Is `by` a column that names sets, and not single atoms?"
+            f"{sizes.max()}. {advice}"
         )
     if not large.all():
         dropped, atoms = int((~large).sum()), int(sizes[~large].sum())

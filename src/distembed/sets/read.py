@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from distembed.data.arrays import SET, from_arrays, from_labels
 from distembed.data.cells import read_cells
 from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.table import read_columns, read_table
+from distembed.data.table import column_names, read_columns, read_table
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import as_text, by_label
@@ -43,8 +43,8 @@ def read(
             dict of columns; a list, or a dict by name, of arrays `(m, *event)`; or one array
             `(R, *event)` with its labels as `by`.
         by: Column, or columns, that say which set a row belongs to.
-        columns: Feature columns of a table, by name or pattern ("PC*"); all numeric ones where
-            left out.
+        columns: Feature columns of a table, by name or pattern ("PC*"); where left out, all
+            numeric ones that have a name and vary within a set.
         meta: Columns to keep as metadata; all that are constant within sets where left out.
         metadata: A second table, one row a set, joined on `by`; for arrays on a column "set".
         weights: Column of sampling weights.
@@ -103,12 +103,13 @@ def _observations(
     if suffix == ".h5ad" or hasattr(source, "obsm"):
         _refuse(source, "columns", columns, "features of AnnData are chosen with genes")
         kept = None if meta is None else keep
-        return read_cells(source, keep=kept, **cells), _required(by, source)
+        observations = read_cells(source, keep=kept, **cells)
+        return observations, _required(by, source, observations.columns if meta is None else ())
     for name, value in cells.items():
         _refuse(source, name, value, "it belongs to AnnData")
     if suffix in _TABLES or hasattr(source, "columns") or (_is_dict(source) and by is not None):
-        observations = read_table(source, columns, keep, others=meta is None)
-        return observations, _required(by, source)
+        labels = _names(by) or _required(by, source, column_names(source))
+        return read_table(source, columns, keep, others=meta is None, by=labels), labels
     if suffix is not None:
         raise ValueError(f"{source} has no known format; expected .h5ad, {', '.join(_TABLES)}.")
     _refuse(source, "columns", columns, "features of arrays have no names")
@@ -158,10 +159,15 @@ def _names(by: Any) -> list[str]:
     return [by] if isinstance(by, str) else list(by)
 
 
-def _required(by: Any, source: Any) -> list[str]:
-    names = _names(by)
+def _required(by: Any, source: Any, columns: Iterable[str]) -> list[str]:
+    names, there = _names(by), list(columns)
     if not names:
-        raise ValueError(f"{_what(source)} needs `by`: the column that says whose each row is.")
+        more = f" and {len(there) - 8} more" if len(there) > 8 else ""
+        shown = f"; the columns are: {', '.join(map(repr, there[:8]))}{more}" if there else ""
+        raise ValueError(
+            f"{_what(source)} needs `by`: the column that says whose each row is. Give "
+            f"data.by=COLUMN to `distembed fit`, or by=COLUMN in Python{shown}."
+        )
     return names
 
 

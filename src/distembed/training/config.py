@@ -11,9 +11,18 @@ run (Loshchilov & Hutter 2017, "SGDR", for the cosine).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 __all__ = ["Number", "TrainConfig", "Whole"]
 
@@ -84,6 +93,28 @@ class TrainConfig(BaseModel):
     threads: Whole | Literal["auto"] = Field(
         default="auto", description="CPU threads; `auto` leaves torch's own choice."
     )
+
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """Return the same with some settings changed, and checked.
+
+        Raises:
+            ValueError: If a setting is unknown, or its value is wrong.
+        """
+        try:
+            return self.model_validate(self.model_dump() | dict(settings))
+        except ValidationError as error:
+            found = []
+            for slip in error.errors(include_url=False):
+                name = str(slip["loc"][0])
+                if slip["type"] == "extra_forbidden":
+                    near = get_close_matches(name, type(self).model_fields, n=1)
+                    other = f"did you mean {near[0]!r}?" if near else "see TrainConfig."
+                    found.append(f"there is no setting {name!r}; {other}")
+                else:
+                    given = "" if slip["type"] == "value_error" else f", but is {slip['input']!r}"
+                    text = slip["msg"].removeprefix("Value error, ")
+                    found.append(f"{name} {text.replace('Input should', 'should')}{given}")
+            raise ValueError(". ".join(found)) from error
 
     @field_validator("context", mode="before")
     @classmethod

@@ -186,6 +186,8 @@ def train(
             log.step(k + 1)
             if (k + 1) % config.every == 0 or k + 1 == config.steps:
                 look(k + 1, lr)
+        if fixed and min(state.history, key=lambda record: record["validation"])["step"] == 0:
+            log.say("no validation was better than that of step 0: the model is as untrained")
     if advice and (last := advice[-1]):
         warnings.warn(last, stacklevel=2)
     module.load_state_dict(best)

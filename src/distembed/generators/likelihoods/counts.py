@@ -235,10 +235,11 @@ def refuse_but_counts(x: Tensor) -> None:
     other = (x < 0) | (x != x.round())
     if bool(other.any()):
         raise ValueError(
-            f"A likelihood of counts met {first(x, other)}; counts are 0, 1, 2, ... as they were "
-            "counted. Give raw counts and leave out transforms, which would move them: "
-            "transform=(). Use the generator 'flow' or likelihood 'gaussian' for logged or scaled "
-            "data."
+            f"A likelihood of counts met {first(x, other)} in feature "
+            f"{int(other.nonzero()[0, -1])} (the first is 0); counts are 0, 1, 2, ... as they "
+            "were counted. Give raw counts, untransformed: transform=() in Python, "
+            "model.transform=[] on the command line. Use the generator 'flow' or likelihood "
+            "'gaussian' for logged or scaled data."
         )
 
 
