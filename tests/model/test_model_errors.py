@@ -250,7 +250,9 @@ def test_weighted_sets_are_read_a_few_at_a_time(fitted, monkeypatch):
     monkeypatch.setattr("distembed.encoding.PILOTS_AT_ONCE", 2000)
     monkeypatch.setattr(Sets, "batch", counted)
     np.testing.assert_allclose(fitted.embed(sets).z, wanted.z, atol=1e-5)
-    assert max(read[-6:]) <= 2 * 2000  # and not the 10,800 of a group counted by its pilots
+    *_, fingerprinted = read  # in pieces of their own, of any size
+    assert fingerprinted == 12 * 900
+    assert max(read[-7:-1]) <= 2 * 2000  # and not the 10,800 of a group counted by its pilots
 
 
 def test_a_single_set_of_one_atom_is_embedded(fitted):
