@@ -297,6 +297,14 @@ def test_evaluate_and_report(run, work, tmp_path):
     assert 10_000 < page.stat().st_size < 5_000_000
 
 
+def test_a_misspelt_colour_is_said_before_the_work(run, work, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("distembed.evaluation.assess.evaluate", lambda *_, **__: 1 / 0)
+    done = run("report", work / "model", "--color", "grup", "-o", tmp_path / "page.html")
+    assert done.code == 1
+    assert "no metadata column 'grup'" in done.err
+
+
 def test_training_sets_are_refused(run, work, tmp_path):
     done = run("evaluate", work / "model", "--sets", "all", "-o", tmp_path / "e.json")
     assert done.code == 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distembed.inference.multiplicity import benjamini_hochberg
@@ -16,6 +16,12 @@ def test_agrees_with_scipy(p):
     from scipy.stats import false_discovery_control
 
     np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p), atol=1e-15)
+
+
+@given(P_VALUES)
+@example([0.9934986158010399] * 3)
+def test_no_adjusted_value_is_below_its_own(p):
+    assert (benjamini_hochberg(p) >= np.array(p)).all()
 
 
 @settings(max_examples=50)

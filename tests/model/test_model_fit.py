@@ -336,7 +336,7 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     drawn = model.reconstruct(counts, 30)
     assert (drawn >= 0).all()
     assert (drawn == np.round(drawn)).all()
-    with pytest.raises(ValueError, match=r"likelihood of counts met .*transform"):
+    with pytest.raises(ValueError, match=r"likelihood of counts met .* in feature 0 .*transform"):
         de.GDE(generator=generator, latent=6, **options).fit([c - 0.5 for c in counts], **FAST)
 
 

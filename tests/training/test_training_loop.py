@@ -1,5 +1,6 @@
 """The loop on modules whose training is known in closed form."""
 
+import logging
 import math
 
 import pytest
@@ -159,6 +160,14 @@ def test_early_stopping_leaves_the_best_weights():
     assert history[-1]["step"] == 9
     assert min(scores) == scores[5]
     assert weight_of(module) == pytest.approx(0.05, abs=1e-4)
+
+
+@pytest.mark.parametrize(("best", "gained"), [(0.05, True), (-0.05, False)])
+def test_training_that_gained_nothing_says_so(best, gained, caplog):
+    settings = config(steps=5, every=1, lr=0.01, warmup=0, ema=0, patience=0)
+    with caplog.at_level(logging.INFO):
+        train(drifting([0, 1], best), sets(), settings, held_out=[0, 1])
+    assert ("better than that of step 0: the model is as untrained" in caplog.text) is not gained
 
 
 def test_without_patience_nothing_stops():

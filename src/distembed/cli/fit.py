@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
@@ -44,20 +44,20 @@ class FitCommand(TyperCommand):
         except Exception as error:
             # Typer brings its own Click or uses the one installed, so that its errors have a name
             # and no one class
+            slip = cast(Any, error)
             if type(error).__name__ == "MissingParameter":
-                error.message = (  # type: ignore[attr-defined]
+                slip.message = (
                     "Give settings, such as data.path=cells.csv data.by=COLUMN, or a YAML file "
                     "that holds them"
                 )
             elif type(error).__name__ == "NoSuchOption":
-                name = error.option_name  # type: ignore[attr-defined]
-                setting = _as_setting(name, words)
-                error.message = (  # type: ignore[attr-defined]
-                    f"No such option: {name}. Settings are written key=value, such as "
+                setting = _as_setting(slip.option_name, words)
+                slip.message = (
+                    f"No such option: {slip.option_name}. Settings are written key=value, such as "
                     f"{setting or 'train.steps=20'}"
                 )
                 if setting:
-                    error.possibilities = None  # type: ignore[attr-defined]
+                    slip.possibilities = None
             raise
 
 
