@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 import distembed as de
+from distembed.data.volume import log_volume
 
 QUICK = {"steps": 3, "progress": False}
 
@@ -48,7 +50,7 @@ def test_probabilities_of_counts_add_up_to_one():
 
 
 def test_sets_are_judged_in_order_and_each_by_its_own_embedding():
-    sets = numbers(12)
+    sets = numbers(12)[::-1]  # the largest first: they are read by size
     model = explicit(sets)
     table = model.embed(sets)
     together = model.log_prob(sets, table)
@@ -58,6 +60,12 @@ def test_sets_are_judged_in_order_and_each_by_its_own_embedding():
         np.testing.assert_allclose(alone, together[i], rtol=1e-5, atol=1e-5)
     far = model.log_prob(sets, table.z[::-1])
     assert together[0].mean() > far[0].mean()
+    for one, tiled in zip(
+        model.log_prob(sets, table.z[0]),
+        model.log_prob(sets, np.tile(table.z[0], (12, 1))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, tiled)
     for own, left_out in zip(together, model.log_prob(sets), strict=True):
         np.testing.assert_array_equal(own, left_out)
 
@@ -75,6 +83,17 @@ def test_a_total_count_is_flat_along_itself():
     model = explicit(sets, transform=[{"name": "log1p", "scale": 1.0}])
     with pytest.raises(ValueError, match="loses dimensions"):
         model.log_prob(sets[:2])
+
+
+def test_volume_is_none_where_rounding_alone_makes_some():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(5, 3)))
+    flat = torch.from_numpy(rng.normal(size=(3, 2)) @ rng.normal(size=(2, 3)))
+    assert torch.linalg.slogdet(flat).logabsdet.isfinite()  # or this shows nothing
+    with pytest.raises(ValueError, match="loses dimensions"):
+        log_volume(lambda v: v @ flat, x)
+    thin = torch.tensor([1e-30, 1.0, 1e30], dtype=torch.float64)
+    assert log_volume(lambda v: v * thin, x).abs().max() < 1e-9
 
 
 def test_misuse_is_refused():
