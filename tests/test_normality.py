@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from distembed.batch import SetBatch
+from distembed.inference.influence import influence, predicted_covariance
 from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 from distembed.testing.controls import CONTROLS
-from distembed.testing.influence import influence, predicted_covariance
 from distembed.testing.normality import agreement, bias, spread, uniform
 
 

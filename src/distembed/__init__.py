@@ -17,9 +17,9 @@ from distembed.version import __version__
 
 if TYPE_CHECKING:
     from distembed.batch import SetBatch
-    from distembed.embeddings import Embeddings
-    from distembed.evaluation.assess import evaluate
-    from distembed.model import GDE
+    from distembed.evaluation.evaluate import evaluate
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.report import overview, write_report
     from distembed.sets.collection import Sets
     from distembed.sets.construct import mixtures
@@ -54,8 +54,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "GDE": "distembed.model:GDE",
-    "Embeddings": "distembed.embeddings:Embeddings",
+    "GDE": "distembed.model.gde:GDE",
+    "Embeddings": "distembed.model.embeddings:Embeddings",
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
     "TrainConfig": "distembed.training.config:TrainConfig",
@@ -63,8 +63,8 @@ _HOMES = {
     "check_divergence": "distembed.testing:check_divergence",
     "check_encoder": "distembed.testing:check_encoder",
     "check_generator": "distembed.testing:check_generator",
-    "evaluate": "distembed.evaluation.assess:evaluate",
-    "load": "distembed.model:GDE.load",
+    "evaluate": "distembed.evaluation.evaluate:evaluate",
+    "load": "distembed.model.gde:GDE.load",
     "mixtures": "distembed.sets.construct:mixtures",
     "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",
@@ -73,6 +73,7 @@ _HOMES = {
 _MODULES = (
     "apps",
     "batch",
+    "benchmarks",
     "data",
     "divergences",
     "encoders",
@@ -80,6 +81,7 @@ _MODULES = (
     "generators",
     "geometry",
     "inference",
+    "model",
     "nn",
     "protocols",
     "report",

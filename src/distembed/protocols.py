@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distembed.batch import SetBatch
 
 __all__ = [
+    "AtomSpace",
     "Collection",
     "Density",
     "Divergence",
@@ -30,6 +31,42 @@ __all__ = [
     "PreparedGenerator",
     "Step",
 ]
+
+
+@runtime_checkable
+class AtomSpace(Protocol):
+    """A kind of atoms: how they travel, and what is defined for them.
+
+    The kinds of this package are in `distembed.data.spaces`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The kind: `vectors`, `counts`, `images` or `tokens`."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the atoms in a batch."""
+
+    @property
+    def has_ground(self) -> bool:
+        """Whether there is a distance between atoms, and so W2 between sets."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What networks must be told, such as `vocab`, by the names of constructor arguments."""
+
+    def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
+        """Return the transform that `auto` stands for, as a list of members."""
+
+    def check(self, x: np.ndarray) -> None:
+        """Raise a ValueError where atoms `(N, *event)` are not of this kind."""
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ground distances, `(N, *event), (M, *event) -> (N, M)`."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return a mapping of `name` and options that rebuilds the space."""
 
 
 @runtime_checkable
@@ -58,6 +95,10 @@ class Collection(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """Type of the atoms in a batch."""
+
+    @property
+    def atoms(self) -> AtomSpace:
+        """The kind of atoms."""
 
     @property
     def features(self) -> tuple[str, ...] | None:

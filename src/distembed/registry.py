@@ -10,22 +10,48 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Family", "Member", "build", "check_options", "lookup", "need"]
+__all__ = [
+    "NUMBERS",
+    "Family",
+    "Member",
+    "NamedMember",
+    "applicable",
+    "build",
+    "check_options",
+    "lookup",
+    "need",
+    "split_member",
+]
+
+NUMBERS = ("vectors", "counts", "images")
+"""The kinds of atoms that are numbers with a distance; tokens are labels."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One line of a family: where the class is, what it is, and which extra it needs."""
+    """One line of a family.
+
+    Attributes:
+        target: Where the class is, `module:attribute`.
+        summary: What it is, for `--help` and the docs.
+        extra: The optional dependency that it needs.
+        atoms: The kinds of atoms that it is defined for, names of `distembed.data.SPACES`.
+        example: Options of a small example, for members whose constructors need some.
+    """
 
     target: str
     summary: str
     extra: str | None = None
+    atoms: tuple[str, ...] = NUMBERS
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 Family = Mapping[str, Member]
+NamedMember = str | Mapping[str, Any]
+"""A member in the one shape of all configs: a name, or `{"name": ..., option: value}`."""
 
 
 def need(module: str, extra: str) -> Any:
@@ -60,50 +86,94 @@ def lookup(family: Family, name: str, kind: str) -> Callable[..., Any]:
     member = family[name]
     module, _, attribute = member.target.partition(":")
     loaded = need(module, member.extra) if member.extra else importlib.import_module(module)
-    found: Callable[..., Any] = getattr(loaded, attribute)
-    return found
+    target: Callable[..., Any] = getattr(loaded, attribute)
+    return target
+
+
+def split_member(
+    member: NamedMember, kind: str, family: Family | None = None
+) -> tuple[str, dict[str, Any]]:
+    """Split a member into its name and its options.
+
+    Raises:
+        ValueError: If a mapping has no name.
+
+    Example:
+        >>> split_member({"name": "flow", "width": 64}, "generator")
+        ('flow', {'width': 64})
+    """
+    if isinstance(member, str):
+        return member, {}
+    options = dict(member)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        there = f"; there are: {', '.join(sorted(family))}" if family else ""
+        raise ValueError(
+            f"The {kind} {dict(member)!r} has no name. Write {{'name': ..., option: value}}"
+            f"{there}."
+        )
+    return name, options
+
+
+def applicable(family: Family, atoms: str) -> list[str]:
+    """Return the names of the members that are defined for a kind of atoms."""
+    return [name for name, member in family.items() if atoms in member.atoms]
 
 
 def check_options(
-    family: Family, name: str, kind: str, options: Mapping[str, Any], args: int = 0
+    family: Family, member: NamedMember, kind: str, positional: int = 0
 ) -> Callable[..., Any]:
-    """Look a member up and check a user's options against its signature.
+    """Look a member up and check its options against the signature.
 
     Args:
         family: The dictionary to look in.
-        name: The member's name.
+        member: A name, or a mapping of `name` and options.
         kind: What the family holds, for the error ("encoder").
-        options: Keyword arguments.
-        args: How many positional arguments come before them.
+        positional: How many positional arguments come before the options.
 
     Raises:
         ValueError: If the member does not take one of the options, or needs another.
     """
-    member = lookup(family, name, kind)
-    taken = dict(list(inspect.signature(member).parameters.items())[args:])
-    unknown = sorted(set(options) - set(taken))
-    missing = [k for k, p in taken.items() if p.default is p.empty and k not in options]
+    name, options = split_member(member, kind, family)
+    target = lookup(family, name, kind)
+    parameters = dict(list(inspect.signature(target).parameters.items())[positional:])
+    unknown = sorted(set(options) - set(parameters))
+    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in options]
     if unknown or missing:
         verb, names = ("has no", unknown) if unknown else ("needs the", missing)
         raise ValueError(
             f"{kind} {name!r} {verb} option {', '.join(map(repr, names))}; it takes: "
-            f"{', '.join(taken) or 'none'}."
+            f"{', '.join(parameters) or 'none'}."
         )
-    return member
+    return target
 
 
 def build(
-    family: Family, name: str, kind: str, *args: Any, options: Mapping[str, Any] | None = None
+    family: Family,
+    member: NamedMember,
+    kind: str,
+    *args: Any,
+    facts: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Look a member up and call it with `args` and the user's `options`.
+    """Look a member up and call it with `args` and its options.
+
+    Args:
+        family: The dictionary to look in.
+        member: A name, or a mapping of `name` and options.
+        kind: What the family holds, for the error ("encoder").
+        args: Positional arguments that come before the options.
+        facts: What the data say, such as the size of a vocabulary: each is passed to a
+            constructor that names it, unless the member's options do.
 
     Raises:
         ValueError: If an option is unknown, missing or of the wrong type.
     """
-    options = dict(options or {})
-    member = check_options(family, name, kind, options, len(args))
+    name, options = split_member(member, kind, family)
+    parameters = inspect.signature(lookup(family, name, kind)).parameters
+    options = {k: v for k, v in (facts or {}).items() if k in parameters} | options
+    target = check_options(family, {"name": name, **options}, kind, len(args))
     try:
-        return member(*args, **options)
+        return target(*args, **options)
     except TypeError as error:
         if not options:
             raise

@@ -25,7 +25,7 @@ from distembed.encoders.streaming import embed_chunks
 from distembed.registry import Member
 
 ENCODERS["soft_histogram"] = Member("soft_histogram:SoftHistogram", "soft shares of atoms")
-named = de.GDE(encoder="soft_histogram", latent=8, encoder_options={"sharpness": 1.0})
+named = de.GDE(encoder={"name": "soft_histogram", "sharpness": 1.0}, latent=8)
 named.fit(sets, steps=1, progress=False)
 assert np.allclose(again.embed(sets).z, model.embed(sets).z)
 batch = de.SetBatch.from_list(sets[:1])

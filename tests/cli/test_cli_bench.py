@@ -6,9 +6,9 @@ from inspect import signature
 import pytest
 from typer.main import get_command
 
-from distembed.apps import BENCHES
+from distembed.benchmarks import BENCHES
+from distembed.benchmarks.table import bench_table, tabulate
 from distembed.cli.main import app
-from distembed.evaluation.bench import bench_table, tabulate
 from distembed.registry import lookup
 
 

@@ -7,7 +7,7 @@ import pytest
 from cli_table import QUICK, run_verb, write_csv
 
 from distembed.cli.tables import read_embeddings, write_embeddings
-from distembed.embeddings import Embeddings
+from distembed.model.embeddings import Embeddings
 
 OLD, NEW = [f"p{i:02d}" for i in range(60)], [f"q{i}" for i in range(5)]
 

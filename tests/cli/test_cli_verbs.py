@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cli_table import QUICK, cells, edit_config, write_csv
 
-from distembed.model import GDE
+from distembed.model.gde import GDE
 from distembed.sets.read import read
 
 
@@ -299,7 +299,7 @@ def test_evaluate_and_report(run, work, tmp_path):
 
 def test_a_misspelt_colour_is_said_before_the_work(run, work, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("distembed.evaluation.assess.evaluate", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("distembed.evaluation.evaluate.evaluate", lambda *_, **__: 1 / 0)
     done = run("report", work / "model", "--color", "grup", "-o", tmp_path / "page.html")
     assert done.code == 1
     assert "no metadata column 'grup'" in done.err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from distembed.data.cells import read_cells
+from distembed.data.readers.cells import read_cells
 
 anndata = pytest.importorskip("anndata")
 pandas = pytest.importorskip("pandas")

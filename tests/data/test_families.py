@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from distembed.data import families
-from distembed.data.families import Moons, NegativeBinomials
+from distembed.data.synthetic import families
+from distembed.data.synthetic.families import Moons, NegativeBinomials
 from distembed.nn.per_set import moments_per_set
 from distembed.rng import stream
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from distembed.data.ladder import ladder_a, ladder_b, ladder_c
-from distembed.data.wishart import inverse_wishart
+from distembed.data.synthetic.ladder import ladder_a, ladder_b, ladder_c
+from distembed.data.synthetic.wishart import inverse_wishart
 from distembed.rng import stream
 from distembed.testing import check_collection
 

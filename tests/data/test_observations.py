@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from distembed.data.arrays import from_arrays, from_labels
 from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.arrays import from_arrays, from_labels
 
 
 def test_a_sparse_matrix_is_kept():

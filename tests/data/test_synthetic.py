@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from distembed.data.synthetic import Gaussians, Mixtures, Multinomials, Poissons, whitened
+from distembed.data.synthetic.gaussians import (
+    Gaussians,
+    Mixtures,
+    Multinomials,
+    Poissons,
+    whitened,
+)
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.testing import check_collection

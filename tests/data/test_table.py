@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from distembed.data.table import column_names, read_columns, read_table
+from distembed.data.readers.table import column_names, read_columns, read_table
 
 COLUMNS = {
     "who": np.array(["a", "b", "a", "c,d"]),

@@ -37,9 +37,9 @@ FAST = {"steps": 2, "batch": 4, "context": (3, 6), "target": 3, "progress": Fals
 
 
 def make(point, sets, **options):
-    options = {"width": WIDTH, "point_options": POINTS[point], "set_options": SETS[sets]} | options
-    options |= {"point": point, "sets": sets}
-    return build(ENCODERS, "composed", "encoder", EVENTS[point], LATENT, options=options)
+    member = {"name": "composed", "width": WIDTH, "point": {"name": point, **POINTS[point]}}
+    member |= {"sets": {"name": sets, **SETS[sets]}, **options}
+    return build(ENCODERS, member, "encoder", EVENTS[point], LATENT)
 
 
 def images(m, rng):
@@ -181,21 +181,22 @@ def test_reduced_precision_is_for_the_layers_only(point):
         ({"sets": "bags"}, "no encoder 'bags'"),
         ({"point": "resnet"}, "no point encoder 'resnet'; there are: conv1d, conv2d, mlp"),
         ({"point": "conv1d"}, "point encoder 'conv1d' needs the option 'vocab'"),
-        ({"point_options": {"channels": 3}}, "point encoder 'mlp' has no option 'channels'"),
-        ({"set_options": {"pooling": "sum"}}, "sum pooling is refused"),
+        (
+            {"point": {"name": "mlp", "channels": 3}},
+            "encoder 'mlp' has no option 'channels'",
+        ),
+        ({"sets": {"name": "deepsets", "pooling": "sum"}}, "sum pooling is refused"),
     ],
 )
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        build(ENCODERS, "composed", "encoder", (7,), LATENT, options=options)
+        build(ENCODERS, {"name": "composed", **options}, "encoder", (7,), LATENT)
 
 
 def model(point, **settings):
-    options = {"point": point, "width": WIDTH, "point_options": POINTS[point]}
-    options["set_options"] = NETWORK
-    return de.GDE(
-        "composed", latent=4, encoder_options=options, generator_options=NETWORK, **settings
-    )
+    encoder = {"name": "composed", "width": WIDTH, "point": {"name": point, **POINTS[point]}}
+    encoder["sets"] = {"name": "deepsets", **NETWORK}
+    return de.GDE(encoder, {"name": "flow", **NETWORK}, latent=4, **settings)
 
 
 @pytest.mark.parametrize(("point", "settings"), [("conv2d", {}), ("conv1d", {"transform": []})])

@@ -28,7 +28,7 @@ class Unprepared(nn.Module):
 
 
 def make(name, event_shape, latent=8, **options):
-    return build(ENCODERS, name, "encoder", event_shape, latent, options=options)
+    return build(ENCODERS, {"name": name, **options}, "encoder", event_shape, latent)
 
 
 def assert_lawful(encoder, event_shape):

@@ -120,7 +120,7 @@ def test_the_default_is_far_above_an_untuned_bandwidth():
     # the data
     from scipy.stats import spearmanr
 
-    from distembed.data.synthetic import Gaussians, Mixtures
+    from distembed.data.synthetic.gaussians import Gaussians, Mixtures
     from distembed.divergences.exact import pairwise_w2
 
     parts = Gaussians.prior(3 * 60, 2, 10, seed=3)

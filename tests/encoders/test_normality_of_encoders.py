@@ -9,10 +9,10 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS, POOLINGS
+from distembed.inference.influence import is_smooth
 from distembed.registry import build
 from distembed.rng import stream
 from distembed.testing.example import moved
-from distembed.testing.influence import is_smooth
 from distembed.testing.normality import agreement, bias, spread, uniform
 
 EVENT, LATENT = (3,), 8
@@ -45,7 +45,7 @@ def draw_for(options):
 
 def make(name, options, dtype=torch.float32):
     torch.manual_seed(0)
-    encoder = build(ENCODERS, name, "encoder", EVENT, LATENT, options=options)
+    encoder = build(ENCODERS, {"name": name, **options}, "encoder", EVENT, LATENT)
     assert getattr(encoder, "normal", False), "the family says which members are normal"
     return moved(encoder, skewed, dtype, train=False)
 

@@ -25,7 +25,7 @@ TOKEN_ENCODERS = [name for name, event in EVENTS.items() if len(event) == 1]
 def make(name, event_shape=None, width=8, **options):
     shape = EVENTS[name] if event_shape is None else event_shape
     options = OPTIONS[name] | options
-    return build(POINT_ENCODERS, name, "point encoder", shape, width, options=options).double()
+    return build(POINT_ENCODERS, {"name": name, **options}, "point encoder", shape, width).double()
 
 
 def sequences(n, rng, length=LENGTH):

@@ -47,7 +47,7 @@ def pieces(whole, sizes):
 
 
 def make(name, options, d=3):
-    encoder = build(ENCODERS, name, "encoder", (d,), 8, options=options)
+    encoder = build(ENCODERS, {"name": name, **options}, "encoder", (d,), 8)
     prepare = getattr(encoder, "prepare", None)
     if prepare:
         prepare(SetBatch.from_dense(torch.randn(30, 20, d, generator=stream("few")) * 2))

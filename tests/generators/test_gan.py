@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from distembed.batch import SetBatch
-from distembed.data.synthetic import Mixtures
+from distembed.data.synthetic.gaussians import Mixtures
 from distembed.divergences.energy import Energy
 from distembed.generators.gan import _PACE, GAN
 from distembed.rng import stream
 from distembed.testing import check_generator
 from distembed.training.config import TrainConfig
-from distembed.training.loop import train
+from distembed.training.trainer import train
 
 LATENT = 3
 

@@ -12,7 +12,7 @@ LATENT = 3
 
 
 def make(name, event_shape, **options):
-    return build(GENERATORS, name, "generator", event_shape, LATENT, options=options)
+    return build(GENERATORS, {"name": name, **options}, "generator", event_shape, LATENT)
 
 
 def test_the_family_is_not_empty():

@@ -18,7 +18,7 @@ COUNTS = ["poisson", "negative_binomial", "zero_inflated_negative_binomial", "mu
 
 
 def make(name, dim, **options):
-    return build(LIKELIHOODS, name, "likelihood", dim, options=options)
+    return build(LIKELIHOODS, {"name": name, **options}, "likelihood", dim)
 
 
 def outputs(likelihood, *rows, spread=0.6):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from distembed.data.synthetic import Gaussians, Mixtures
+from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.divergences.bures import bures_w2
 from distembed.generators import GENERATORS
 from distembed.registry import build
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
-from distembed.training.loop import train
+from distembed.training.trainer import train
 
 
 class Told(nn.Module):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from scipy.special import ndtr
 
-from distembed.inference.chi_square import ChiSquareSum
-from distembed.inference.roots import falling_root
+from distembed.inference.chi_square.roots import falling_root
+from distembed.inference.chi_square.weighted_sum import ChiSquareSum
 
 DIGITS = 1e-11  # relative; the integral has about 1e-13, scipy's tails 1e-12
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from distembed.inference.flow_population import FlowPopulation
-from distembed.inference.prior import Population
+from distembed.inference.population.density import Population
+from distembed.inference.population.flow import FlowPopulation
 
 pytest.importorskip("zuko")
 

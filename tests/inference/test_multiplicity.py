@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from distembed.inference.multiplicity import benjamini_hochberg
+from distembed.inference.tests.multiplicity import benjamini_hochberg
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from distembed.inference.chi_square import ChiSquareSum
+from distembed.inference.chi_square.weighted_sum import ChiSquareSum
 from distembed.inference.sample_size import DistanceError, EmbeddingError, Power, needed_atoms
 
 DRAWS = 20_000

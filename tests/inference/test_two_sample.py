@@ -8,8 +8,8 @@ import torch
 from scipy.stats import chi2, kstest, norm
 from torch import nn
 
-from distembed.inference.pairwise import pairwise_tests
-from distembed.inference.two_sample import k_sample_test, two_sample_test
+from distembed.inference.tests.pairwise import pairwise_tests
+from distembed.inference.tests.two_sample import k_sample_test, two_sample_test
 from distembed.rng import stream
 
 

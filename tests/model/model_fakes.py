@@ -14,8 +14,8 @@ FAST = {
 }
 SMALL = {
     "latent": 6,
-    "encoder_options": {"width": 8, "depth": 1},
-    "generator_options": {"width": 8, "depth": 1},
+    "encoder": {"name": "deepsets", "width": 8, "depth": 1},
+    "generator": {"name": "flow", "width": 8, "depth": 1},
 }
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from distembed import calibrate as calibrate_module
 from distembed.batch import SetBatch
-from distembed.calibrate import LEAST_ATOMS, calibrate
-from distembed.data.steps import Chain
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
+from distembed.data.transforms.chain import Chain
 from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
 from distembed.geometry.distance import Calibration
-from distembed.network import Network
+from distembed.model.calibrate import LEAST_ATOMS, calibrate
+from distembed.model.network import Network
 from distembed.sets.collection import Sets
 
 

@@ -8,7 +8,7 @@ import torch
 
 import distembed as de
 from distembed.batch import SetBatch
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
 from distembed.registry import build

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import distembed as de
-from distembed.data.volume import log_volume
+from distembed.data.transforms.volume import log_volume
 
 QUICK = {"steps": 3, "progress": False}
 
@@ -16,8 +16,8 @@ def numbers(sets=30, d=1, seed=0):
 
 
 def explicit(sets, likelihood="gaussian", transform="auto"):
-    options = {"likelihood": likelihood}
-    made = de.GDE(generator="explicit", latent=3, generator_options=options, transform=transform)
+    generator = {"name": "explicit", "likelihood": likelihood}
+    made = de.GDE(generator=generator, latent=3, transform=transform)
     return made.fit(sets, **QUICK)
 
 

@@ -8,9 +8,9 @@ import torch
 
 import distembed as de
 from distembed.batch import SetBatch
-from distembed.data.synthetic import Gaussians
-from distembed.encoding import PILOT
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.inference.covariance import covariance
+from distembed.model.engine import PILOT
 from distembed.sets.collection import Sets
 
 QUICK = {"steps": 4, "progress": False, "validation": 0.2}
@@ -178,7 +178,9 @@ def test_intervals_without_a_calibration_are_refused():
 
 def test_a_median_is_answered_by_a_jackknife(caplog):
     sets = Gaussians.prior(30, 2, 40, size=200, seed=1)
-    model = de.GDE(latent=4, encoder_options={"pooling": "median", "width": 8}).fit(sets, **QUICK)
+    model = de.GDE({"name": "deepsets", "pooling": "median", "width": 8}, latent=4).fit(
+        sets, **QUICK
+    )
     table = model.embed(Gaussians.prior(3, 2, 40, size=200, seed=2))
     assert table.df == pytest.approx(19, rel=0.01)  # 20 blocks
     assert (np.linalg.eigvalsh(table.cov) > -1e-6).all()
@@ -226,7 +228,7 @@ def test_too_few_sets_are_no_population(tmp_path):
 
 
 def test_a_large_set_is_read_in_part(fitted, monkeypatch):
-    monkeypatch.setattr("distembed.encoding.STREAM_FROM", 500)
+    monkeypatch.setattr("distembed.model.engine.STREAM_FROM", 500)
     sets = Sets.from_batch(weighted([3000, 150]))
     table = fitted.embed(sets)
     monkeypatch.undo()
@@ -247,7 +249,7 @@ def test_weighted_sets_are_read_a_few_at_a_time(fitted, monkeypatch):
         return found
 
     wanted = fitted.embed(sets)
-    monkeypatch.setattr("distembed.encoding.PILOTS_AT_ONCE", 2000)
+    monkeypatch.setattr("distembed.model.engine.PILOTS_AT_ONCE", 2000)
     monkeypatch.setattr(Sets, "batch", counted)
     np.testing.assert_allclose(fitted.embed(sets).z, wanted.z, atol=1e-5)
     *_, fingerprinted = read  # in pieces of their own, of any size

@@ -11,7 +11,7 @@ from torch import nn
 import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.observations import Observations
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.sets.construct import by_label, mixtures
 from distembed.sets.fingerprint import fingerprints
 from distembed.training.config import TrainConfig
@@ -158,7 +158,7 @@ def test_an_objective_supervises(unnamed):
         assert z.shape == (len(step.index), 6)
         return 1e4 * z[:, -1].square()  # a learned coordinate, not a moment
 
-    options = SMALL | {"encoder_options": {"isometry": False}}
+    options = SMALL | {"encoder": {"name": "deepsets", "isometry": False}}
     settings = FAST | {"steps": 60, "every": 60, "lr": 3e-3, "warmup": 0, "ema": 0}
     spread = [
         np.square(de.GDE(**options).fit(unnamed, objectives=o, **settings).embed(unnamed).z[:, -1])
@@ -219,7 +219,7 @@ def test_reduced_precision_trains(unnamed):
 def test_a_users_encoder_is_copied_and_trained(unnamed):
     encoder = MeanEncoder()
     before = encoder.outer.weight.detach().clone()
-    made = de.GDE(**SMALL | {"encoder": encoder, "encoder_options": {}})
+    made = de.GDE(**SMALL | {"encoder": encoder})
     made.fit(unnamed, lr=0.1, warmup=0, **FAST)
     assert encoder.outer.weight.equal(before)
     assert not made.network.encoder.outer.weight.equal(before)
@@ -284,7 +284,7 @@ def test_bad_settings_are_refused(unnamed, settings, message):
     [
         ({"encoder": "transformer"}, "no encoder 'transformer'; there are: attention"),
         ({"generator": "nf"}, "no generator 'nf'; there are: .*flow"),
-        ({"encoder_options": {"heads": 3}}, "no option 'heads'; it takes: width"),
+        ({"encoder": {"name": "deepsets", "heads": 3}}, "no option 'heads'; it takes: width"),
         ({"transform": ["log"]}, "log1p"),
     ],
 )
@@ -330,14 +330,14 @@ def test_bad_data_are_refused(data, message):
 def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     rng = np.random.default_rng(0)
     counts = [rng.poisson(rng.gamma(2, 3, 4), (20, 4)) for _ in range(12)]
-    options = {"generator_options": {"likelihood": likelihood, "width": 8, "depth": 1}}
-    model = de.GDE(generator=generator, latent=6, **options).fit(counts, **FAST)
+    member = {"name": generator, "likelihood": likelihood, "width": 8, "depth": 1}
+    model = de.GDE(generator=member, latent=6).fit(counts, **FAST)
     assert len(model.transform.steps) == 0
     drawn = model.reconstruct(counts, 30)
     assert (drawn >= 0).all()
     assert (drawn == np.round(drawn)).all()
     with pytest.raises(ValueError, match=r"likelihood of counts met .* in feature 0 .*transform"):
-        de.GDE(generator=generator, latent=6, **options).fit([c - 0.5 for c in counts], **FAST)
+        de.GDE(generator=member, latent=6).fit([c - 0.5 for c in counts], **FAST)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import distembed as de
-from distembed.storage import CONFIG, HISTORY, WEIGHTS, Stored, read_folder, write_folder
+from distembed.model.storage import CONFIG, HISTORY, WEIGHTS, Stored, read_folder, write_folder
 
 FILES = {WEIGHTS, CONFIG, HISTORY, "README.md"}
 
@@ -73,8 +73,8 @@ def test_notes_are_kept(tmp_path, unnamed):
     "options",
     [
         {"generator": "diffusion", "transform": ["arcsinh", {"name": "pca", "components": 2}]},
-        {"encoder": "kernel", "encoder_options": {"bandwidths": [0.5, 2.0]}},
-        {"encoder": "moments", "encoder_options": {"kind": "quantiles"}, "transform": []},
+        {"encoder": {"name": "kernel", "bandwidths": [0.5, 2.0]}},
+        {"encoder": {"name": "moments", "kind": "quantiles"}, "transform": []},
     ],
 )
 def test_other_members_come_back_too(tmp_path, unnamed, options):
@@ -138,7 +138,7 @@ class Mean(nn.Module):
 
 
 def test_an_object_has_to_be_given_back(tmp_path, unnamed):
-    made = de.GDE(encoder=Mean(), latent=6, generator_options={"width": 8}).fit(unnamed, **FAST)
+    made = de.GDE(Mean(), {"name": "flow", "width": 8}, latent=6).fit(unnamed, **FAST)
     path = made.save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"load\(path, encoder=\.\.\.\)"):
         de.load(path)

@@ -7,7 +7,7 @@ from model_fakes import FAST, SMALL, read, table
 
 import distembed as de
 from distembed.batch import SetBatch
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.rng import stream
 
 # -- embed -----------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
     w = [rng.random(1000), rng.random(20)] if weighted else None
     sets = SetBatch.from_list(list(x.values()), w)
     whole = model.embed(sets)
-    monkeypatch.setattr("distembed.encoding.STREAM_FROM", 300)
+    monkeypatch.setattr("distembed.model.engine.STREAM_FROM", 300)
     pieces = model.embed(sets)
     np.testing.assert_allclose(pieces.z, whole.z, rtol=0, atol=1e-5 * np.abs(whole.z).max())
     np.testing.assert_allclose(pieces.effective_sizes, whole.effective_sizes, rtol=1e-5)

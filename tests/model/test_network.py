@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from distembed.batch import SetBatch
-from distembed.data.steps import Chain
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
+from distembed.data.transforms.chain import Chain
 from distembed.encoders.deepsets import DeepSets
 from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
-from distembed.network import Network
+from distembed.model.network import Network
 from distembed.protocols import Step
 from distembed.rng import stream
 

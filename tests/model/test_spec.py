@@ -2,8 +2,8 @@
 
 import pytest
 
-from distembed.data import STEPS
-from distembed.spec import Spec
+from distembed.data.transforms import TRANSFORMS
+from distembed.model.spec import Spec
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from distembed.spec import Spec
 def test_a_word_is_no_transform(transform, close):
     with pytest.raises(ValueError, match=f"a list of steps, such as .'{close}'.") as caught:
         Spec("deepsets", "flow", 4, transform=transform)
-    assert all(name in str(caught.value).partition("The steps are")[2] for name in STEPS)
+    assert all(name in str(caught.value).partition("The steps are")[2] for name in TRANSFORMS)
 
 
 def test_no_dimension():

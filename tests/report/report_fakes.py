@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.embeddings import Embeddings, Fingerprints
 from distembed.geometry.distance import Calibration
+from distembed.model.embeddings import Embeddings, Fingerprints
+from distembed.model.spec import Spec
 from distembed.rng import as_generator
-from distembed.spec import Spec
 
 
 @dataclass(frozen=True)

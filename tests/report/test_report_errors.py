@@ -6,9 +6,9 @@ import torch
 from report_fakes import GaussianModel, digit_sets, fake_evaluation, gaussian_sets
 from scipy.stats import chi2
 
-from distembed.embeddings import Embeddings
 from distembed.geometry.distance import Calibration
-from distembed.inference.prior import Population
+from distembed.inference.population.density import Population
+from distembed.model.embeddings import Embeddings
 from distembed.report import write_report
 from distembed.report.certainty import calibration_band, findings
 from distembed.report.contributions import change_between

@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 import distembed.report
-from distembed.embeddings import Fingerprints
+from distembed.model.embeddings import Fingerprints
 from distembed.report import overview, write_report
 from distembed.report.samples import interpolate, project, read_pairs, view_of
 from distembed.sets.fingerprint import fingerprints

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_fakes import FakeRow
 
-from distembed.evaluation.metric import number
+from distembed.evaluation.metrics import number
 from distembed.report.markdown import to_html
 from distembed.report.results import metrics_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distembed.data.observations import Observations
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.sets import fingerprint
 from distembed.sets.collection import Sets
 from distembed.sets.fingerprint import fingerprints

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.sets.construct import by_label
 from distembed.sets.sampler import Sampler
 

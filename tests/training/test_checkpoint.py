@@ -8,7 +8,7 @@ from torch import nn
 from training_fakes import Killed, Scalar, config, sets
 
 from distembed.training.estimate import TRIES
-from distembed.training.loop import train
+from distembed.training.trainer import train
 
 
 class Noisy(nn.Module):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from distembed.batch import SetBatch
-from distembed.data.synthetic import Gaussians
-from distembed.model import GDE
+from distembed.data.synthetic.gaussians import Gaussians
+from distembed.model.gde import GDE
 from distembed.protocols import Step
 from distembed.rng import stream
 from distembed.training.health import Conditional, Health, health

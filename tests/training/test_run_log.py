@@ -11,8 +11,8 @@ from training_fakes import Scalar, config, sets
 
 from distembed.training.estimate import Estimate, estimate
 from distembed.training.log import RunLog
-from distembed.training.loop import train
 from distembed.training.runtime import Runtime
+from distembed.training.trainer import train
 
 
 def run_with(log, **settings):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from distembed.data.synthetic import Gaussians
+from distembed.data.synthetic.gaussians import Gaussians
 from distembed.training.config import TrainConfig
 
 FAST = {"steps": 6, "every": 3, "batch": 4, "context": (2, 4), "target": 2, "warmup": 2}

@@ -20,9 +20,9 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
-from distembed.evaluation import evaluate
+from distembed.evaluation.evaluate import evaluate
 from distembed.files import write_atomically
-from distembed.model import GDE
+from distembed.model.gde import GDE
 from distembed.report import overview, write_report
 from distembed.sets.collection import Sets
 from distembed.sets.construct import mixtures

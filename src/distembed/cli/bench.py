@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from distembed.apps import BENCHES
+from distembed.benchmarks import BENCHES
 from distembed.cli.console import say
 from distembed.cli.options import Force
 from distembed.files import claim, write_atomically
@@ -64,7 +64,7 @@ def bench(
         claim(output, (".json",), force)
     if name != "table" and files:
         raise ValueError(f"{name} reads no files; did you mean: distembed bench table {files[0]}?")
-    from distembed.evaluation.bench import bench_table, tabulate
+    from distembed.benchmarks.table import bench_table, tabulate
 
     if name == "table":
         if not files:

@@ -13,7 +13,7 @@ from distembed.encoders import ENCODERS
 from distembed.registry import build
 
 if TYPE_CHECKING:
-    from distembed.evaluation.promises import Row
+    from distembed.testing.promises import Row
 
 __all__ = ["check"]
 
@@ -57,8 +57,8 @@ def check(
     """
     chosen = dict(map(_option, options or ()))
     shape = _shape(event)
-    from distembed.evaluation.promises import Effort, promises
     from distembed.testing.controls import CONTROLS
+    from distembed.testing.promises import Effort, promises
     from distembed.testing.report import Report
 
     if name not in {*ENCODERS, *CONTROLS}:
@@ -71,7 +71,7 @@ def check(
     encoder = (
         CONTROLS[name](shape, latent)
         if name in CONTROLS
-        else build(ENCODERS, name, "encoder", shape, latent, options=chosen)
+        else build(ENCODERS, {"name": name, **chosen}, "encoder", shape, latent)
     )
     effort = Effort(1000, 10_000, largest or 10_000) if full else Effort(300, 2000, largest or 100)
     with stage(f"checking {name}"):

@@ -21,7 +21,7 @@ from pydantic import (
     field_validator,
 )
 
-from distembed.data import STEPS
+from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
 from distembed.registry import Family
@@ -95,11 +95,6 @@ class MemberConfig(BaseModel):
 
     name: str
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """What the constructor is given, as keyword arguments."""
-        return dict(self.model_extra or {})
-
 
 Transform = Annotated[
     Annotated[Literal["auto"], Tag("auto")] | Annotated[tuple[MemberConfig, ...], Tag("steps")],
@@ -122,7 +117,7 @@ class ModelConfig(BaseModel):
     )
     latent: Whole = Field(default=32, ge=1, description="Length of the vector.")
     transform: Transform = Field(
-        default="auto", description=f"`auto` (standardise), or a list of {', '.join(STEPS)}."
+        default="auto", description=f"`auto` (standardise), or a list of {', '.join(TRANSFORMS)}."
     )
 
     @field_validator("encoder", "generator", mode="before")
@@ -156,7 +151,9 @@ class ModelConfig(BaseModel):
     @field_validator("transform")
     @classmethod
     def _known_steps(cls, value: Any) -> Any:
-        return value if value == "auto" else tuple(_known(s, STEPS, "transform") for s in value)
+        return (
+            value if value == "auto" else tuple(_known(s, TRANSFORMS, "transform") for s in value)
+        )
 
 
 class RunConfig(BaseModel):

@@ -14,8 +14,8 @@ from distembed.cli.options import Data, Force, Ids, Model, takes_data
 from distembed.files import claim
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
 
 __all__ = ["distance"]
 
@@ -56,7 +56,7 @@ def distance(
     claim(output, (".csv", ".tsv", ".parquet"), force)
     from distembed.cli.loading import embeddings, say_unmarked
     from distembed.cli.tables import write_table
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     table = embeddings(gde, data, chosen, ids, covariance=True)

@@ -14,7 +14,7 @@ from distembed.cli.options import Data, Force, Ids, Model, takes_data
 from distembed.files import claim
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
+    from distembed.model.embeddings import Embeddings
 
 __all__ = ["embed"]
 
@@ -55,7 +55,7 @@ def embed(
         raise ValueError("--covariances are errors; leave --no-errors out.")
     from distembed.cli.loading import embeddings, expand_path
     from distembed.cli.tables import write_embeddings
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     source = expand_path(data or gde.notes.get("data", {}).get("path", ""))
@@ -74,7 +74,7 @@ def embed(
 
 def _say_unusual(table: Embeddings) -> None:
     """Name the sets that the model may know nothing of."""
-    from distembed.inference.prior import UNUSUAL
+    from distembed.inference.population.density import UNUSUAL
 
     p = table.p_unusual
     assert p is not None

@@ -39,8 +39,8 @@ def evaluate(
     """
     path = claim(output or model / "evaluation.json", (".json",), force or output is None)
     from distembed.cli.loading import test_sets
-    from distembed.evaluation.assess import evaluate as run
-    from distembed.model import GDE
+    from distembed.evaluation.evaluate import evaluate as run
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     test = test_sets(model, gde, data, chosen, which)

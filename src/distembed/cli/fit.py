@@ -18,14 +18,14 @@ from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.console import say
 from distembed.cli.loading import HELD_OUT, read_sets
 from distembed.cli.options import Force
-from distembed.data import STEPS
+from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.files import claim_folder, write_atomically
 from distembed.generators import GENERATORS
 from distembed.registry import build, check_options
 
 if TYPE_CHECKING:
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
     from distembed.sets.collection import Sets
 
 __all__ = ["FitCommand", "fit"]
@@ -150,10 +150,10 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
 
 def _check_options(model: ModelConfig) -> None:
     """Refuse options that a member does not take, before anything is read."""
-    check_options(ENCODERS, model.encoder.name, "encoder", model.encoder.options, args=2)
-    check_options(GENERATORS, model.generator.name, "generator", model.generator.options, args=2)
+    check_options(ENCODERS, model.encoder.model_dump(), "encoder", 2)
+    check_options(GENERATORS, model.generator.model_dump(), "generator", 2)
     for step in () if model.transform == "auto" else model.transform:
-        build(STEPS, step.name, "step", options=step.options)
+        build(TRANSFORMS, step.model_dump(), "transform")
 
 
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
@@ -173,15 +173,13 @@ def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
 
 
 def _model(run: RunConfig) -> GDE:
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
 
     chosen, steps = run.model, run.model.transform
     model = GDE(
-        chosen.encoder.name,
-        chosen.generator.name,
+        chosen.encoder.model_dump(),
+        chosen.generator.model_dump(),
         chosen.latent,
-        encoder_options=chosen.encoder.options,
-        generator_options=chosen.generator.options,
         transform=steps if steps == "auto" else [step.model_dump() for step in steps],
     )
     model.notes["data"] = run.data.model_dump(mode="json", exclude_none=True)

@@ -46,7 +46,7 @@ def interpolate(
         )
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_samples
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     z = embeddings(gde, data, chosen, [start, end]).z

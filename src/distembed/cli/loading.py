@@ -15,8 +15,8 @@ from distembed.cli.console import say, stage
 from distembed.cli.tables import holds_embeddings, read_embeddings
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.sets.collection import Sets
 
 __all__ = [
@@ -96,7 +96,7 @@ def embeddings(
     Raises:
         ValueError: If stored embeddings are of another length than the model's.
     """
-    from distembed.evaluation.judged import training_sets
+    from distembed.evaluation.halves import training_sets
 
     stored = stored_embeddings(model, source, ids)
     if stored is not None:

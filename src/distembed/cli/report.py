@@ -50,9 +50,9 @@ def report(
     need("matplotlib", "report")
     need("jinja2", "report")
     from distembed.cli.loading import test_sets
-    from distembed.evaluation.assess import evaluate
-    from distembed.evaluation.record import Evaluation
-    from distembed.model import GDE
+    from distembed.evaluation.evaluate import evaluate
+    from distembed.evaluation.result import Evaluation
+    from distembed.model.gde import GDE
     from distembed.report import write_report
     from distembed.report.colour import choose_column
 

@@ -46,7 +46,7 @@ def sample(
     claim(output, (".csv", ".tsv", ".parquet", ".npz"), force)
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_samples
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     if new:

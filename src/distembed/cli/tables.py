@@ -22,7 +22,7 @@ from distembed.files import replacing
 from distembed.registry import need
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
+    from distembed.model.embeddings import Embeddings
 
 __all__ = [
     "holds_embeddings",
@@ -144,8 +144,8 @@ def read_embeddings(path: Path) -> Embeddings:
         ValueError: If the columns of the vector are not numbers, or `trained` is not true or
             false.
     """
-    from distembed.data.table import read_columns
-    from distembed.embeddings import Embeddings
+    from distembed.data.readers.table import read_columns
+    from distembed.model.embeddings import Embeddings
 
     columns = dict(read_columns(path))
     names = sorted((n for n in columns if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))

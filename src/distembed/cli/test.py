@@ -14,8 +14,8 @@ from distembed.cli.options import Data, Force, Ids, Model, Seed, Which, takes_da
 from distembed.files import claim
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.sets.collection import Sets
 
 __all__ = ["tell_apart"]
@@ -64,10 +64,10 @@ def tell_apart(
         need("matplotlib", "report")
     from distembed.cli.loading import choose, say_unmarked, stored_embeddings, test_sets
     from distembed.cli.tables import write_table
-    from distembed.encoding import FEW_ATOMS
-    from distembed.evaluation.judged import refuse_training_sets
-    from distembed.inference.pairwise import pairwise_tests
-    from distembed.model import GDE
+    from distembed.evaluation.halves import refuse_training_sets
+    from distembed.inference.tests.pairwise import pairwise_tests
+    from distembed.model.engine import FEW_ATOMS
+    from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     table, sets = stored_embeddings(gde, data, ids), None
@@ -128,8 +128,8 @@ def _permuted(
     model: GDE, sets: Sets, pairs: np.ndarray, permutations: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Permutation p-values of pairs, and what Benjamini and Hochberg make of them."""
-    from distembed.inference.multiplicity import benjamini_hochberg
-    from distembed.inference.two_sample import two_sample_test
+    from distembed.inference.tests.multiplicity import benjamini_hochberg
+    from distembed.inference.tests.two_sample import two_sample_test
     from distembed.rng import stream
 
     p = np.empty(len(pairs))

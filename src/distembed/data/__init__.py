@@ -1,14 +1,15 @@
-"""Raw observations, before anything is a set; and `STEPS`, the transforms that a model owns."""
+"""Raw observations before they form sets, and `SPACES`, the kinds of atoms."""
 
 from __future__ import annotations
 
 from distembed.registry import Family, Member
 
-__all__ = ["STEPS"]
+__all__ = ["SPACES"]
 
-STEPS: Family = {
-    "log1p": Member("distembed.data.steps:Log1p", "log(1 + x), of counts or of library shares"),
-    "arcsinh": Member("distembed.data.steps:Arcsinh", "arcsinh(x / cofactor), for cytometry"),
-    "standardise": Member("distembed.data.steps:Standardise", "mean 0 and deviation 1"),
-    "pca": Member("distembed.data.pca:PCA", "leading principal components"),
+_HOME = "distembed.data.spaces"
+SPACES: Family = {
+    "vectors": Member(f"{_HOME}:Vectors", "real numbers, with the Euclidean distance"),
+    "counts": Member(f"{_HOME}:Counts", "whole numbers of at least zero"),
+    "images": Member(f"{_HOME}:Images", "channels x height x width"),
+    "tokens": Member(f"{_HOME}:Tokens", "sequences over an alphabet, without a distance"),
 }

@@ -1,6 +1,6 @@
 """Encoders: from the empirical distribution of a set to a vector."""
 
-from distembed.registry import Member
+from distembed.registry import NUMBERS, Member
 
 __all__ = ["ENCODERS", "POOLINGS"]
 
@@ -40,6 +40,7 @@ ENCODERS = {
     "composed": Member(
         "distembed.encoders.composed:Composed",
         "features of every atom by a network for images or tokens, then another encoder",
+        atoms=(*NUMBERS, "tokens"),
     ),
 }
 

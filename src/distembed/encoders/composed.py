@@ -11,7 +11,6 @@ many passes (features are computed anew in each), and has a normal limit where T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from distembed.encoders.points import POINT_ENCODERS
 from distembed.encoders.statistics import Stages
 from distembed.nn.precision import reduced
 from distembed.protocols import PreparedEncoder
-from distembed.registry import build
+from distembed.registry import NamedMember, build, split_member
 
 __all__ = ["Composed"]
 
@@ -38,11 +37,10 @@ class Composed(nn.Module):
     Args:
         event_shape: Shape of one atom.
         latent: Dimension L of the embedding.
-        point: Name of a point encoder, of `distembed.encoders.points`.
-        sets: Name of a set encoder, of `distembed.encoders`.
+        point: A member of `distembed.encoders.points`.
+        sets: A member of `distembed.encoders`.
         width: Number of features of an atom.
-        point_options: Options of the point encoder.
-        set_options: Options of the set encoder.
+        vocab: Size of the alphabet, where atoms are tokens.
 
     Raises:
         ValueError: If a name or an option is unknown, or the point encoder can not take the shape.
@@ -60,25 +58,25 @@ class Composed(nn.Module):
         self,
         event_shape: tuple[int, ...],
         latent: int,
-        point: str = "mlp",
-        sets: str = "deepsets",
+        point: NamedMember = "mlp",
+        sets: NamedMember = "deepsets",
         width: int = 64,
-        point_options: Mapping[str, Any] | None = None,
-        set_options: Mapping[str, Any] | None = None,
+        vocab: int | None = None,
     ) -> None:
         super().__init__()
-        if sets == "composed":
+        if split_member(sets, "encoder")[0] == "composed":
             raise ValueError(
                 "sets is 'composed', which would take features of features. Use a deeper point "
                 "encoder, and name another set encoder, such as deepsets."
             )
         self.latent = latent
+        facts = {} if vocab is None else {"vocab": vocab}
         self.point: nn.Module = build(
-            POINT_ENCODERS, point, "point encoder", event_shape, width, options=point_options
+            POINT_ENCODERS, point, "point encoder", event_shape, width, facts=facts
         )
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.tensor(1.0))
-        self.sets: Any = build(ENCODERS, sets, "encoder", (width,), latent, options=set_options)
+        self.sets: Any = build(ENCODERS, sets, "encoder", (width,), latent)
 
     @property
     def passes(self) -> int | None:

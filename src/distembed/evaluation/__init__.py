@@ -1,18 +1,10 @@
-"""Numbers that cannot flatter: a model on held-out sets, beside baselines and floors."""
+"""Evaluation on held-out sets, with baselines and noise floors."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from distembed.registry import Family, Member
 
-if TYPE_CHECKING:
-    from distembed.evaluation.assess import evaluate
-    from distembed.evaluation.judged import Evaluated
-    from distembed.evaluation.record import Evaluation, Pairs, Row
-
-__all__ = ["BASELINES", "Evaluated", "Evaluation", "Pairs", "Row", "evaluate"]
+__all__ = ["BASELINES"]
 
 _HOME = "distembed.evaluation.baselines"
 BASELINES: Family = {
@@ -26,10 +18,3 @@ BASELINES: Family = {
     "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points"),
     "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = {"Evaluated": "judged", "evaluate": "assess"}.get(name, "record")
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,118 +1,60 @@
-r"""Rank correlation of distances, and its bootstrap over sets.
-
-Pairs of sets are not independent, because they share sets; so sets are resampled and never pairs.
-In a resample where set s comes $c_s$ times, the pair (s, t) has weight $c_s c_t$, and the
-statistic is computed with weighted ranks: no pair of a set with its own copy ever enters.
-
-| Bootstrap methods for U-statistics (Arcones, Gine, 1992)
-"""
+"""What is measured: title, meaning and direction of every metric, and how numbers are written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-__all__ = ["Estimate", "mean", "paired_p", "resamples", "spearman"]
-
-Array = NDArray[np.float64]
-_NUMBERS = 2**24  # of weights of pairs, at once
+__all__ = ["Metric", "metric", "number"]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A statistic and its values in the resamples, `(R,)`."""
+class Metric:
+    """One metric.
 
-    value: float
-    draws: Array
-
-    def interval(self, coverage: float = 0.95) -> tuple[float, float]:
-        """Percentile interval; NaN where the statistic is not defined."""
-        if not np.isfinite(self.draws).any():
-            return float("nan"), float("nan")
-        low, high = np.nanquantile(self.draws, [(1 - coverage) / 2, (1 + coverage) / 2])
-        return float(low), float(high)
-
-
-def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
-    """Return how often each set comes in each resample, `(R, S)`."""
-    index = torch.randint(sets, (draws, sets), generator=rng)
-    counts = torch.zeros(draws, sets, dtype=torch.float64)
-    result: Array = counts.scatter_add(1, index, torch.ones_like(index).double()).numpy()
-    return result
-
-
-def mean(values: Array, counts: Array) -> Estimate:
-    """Mean over sets of `values (S,)`, with resamples `counts (R, S)`."""
-    return Estimate(float(values.mean()), counts @ values / counts.sum(1))
-
-
-def spearman(
-    a: Array, b: Array, pairs: NDArray[np.int64], counts: Array, near: float | None = None
-) -> Estimate:
-    """Spearman's rank correlation over pairs of sets.
-
-    Args:
-        a: A distance of each pair, `(P,)`.
-        b: Another one, `(P,)`.
-        pairs: The two sets of each pair, `(P, 2)`.
-        counts: Resamples of the sets, `(R, S)`.
-        near: Keep only pairs with `b` up to this.
-
-    Returns:
-        The correlation; NaN where fewer than three pairs remain or a distance is constant.
+    Attributes:
+        title: Its name in tables.
+        what: What is compared, and in which units.
+        higher: Whether higher is better.
     """
-    keep = slice(None) if near is None else b <= near
-    a, b, pairs = a[keep], b[keep], pairs[keep]
-    if len(a) < 3:
-        return Estimate(float("nan"), np.full(len(counts), np.nan))
-    correlation = _weighted_spearman(a, b)
-    some = max(1, _NUMBERS // len(a))
-    draws = [
-        correlation(part[:, pairs[:, 0]] * part[:, pairs[:, 1]])
-        for part in np.split(counts, range(some, len(counts), some))
-    ]
-    value = correlation(np.ones((1, len(a))))[0]
-    return Estimate(float(value), np.concatenate(draws))
+
+    title: str
+    what: str = ""
+    higher: bool = False
+
+    @property
+    def direction(self) -> str:
+        """Which way is better, in words."""
+        return f"{'higher' if self.higher else 'lower'} is better"
 
 
-def paired_p(first: Estimate, second: Estimate) -> float:
-    """Two-sided bootstrap p-value that two statistics of the same resamples are equal."""
-    gap = first.draws - second.draws
-    gap = gap[np.isfinite(gap)]
-    tail = min((gap <= 0).sum(), (gap >= 0).sum())
-    return float(min(1.0, 2 * (tail + 1) / (len(gap) + 1)))
+_AGAINST = "reconstruction against held-out atoms, in the model's ground space"
+_METRICS = {
+    "sliced_w2": Metric("Sliced W2", _AGAINST),
+    "energy": Metric("Energy distance", _AGAINST),
+    "w2": Metric("W2", _AGAINST),
+    "spearman_w2": Metric("Rank correlation with W2", "Spearman, all pairs", True),
+    "spearman_w2_near": Metric(
+        "Rank correlation, near pairs", "Spearman, the closest tenth", True
+    ),
+    "spearman_w2_minus_bures": Metric("Above plug-in Bures", "the same points", True),
+    "spearman_w2_equal_seconds": Metric("The same, equal seconds", "Spearman, all pairs", True),
+    "ms_per_step": Metric("ms a step"),
+}
 
 
-def _weighted_spearman(a: Array, b: Array) -> Callable[[Array], Array]:
-    """Return what makes one correlation of each row of weights `(R, P)`."""
-    ranks_a, ranks_b = _ranks(a), _ranks(b)
-
-    def correlation(weights: Array) -> Array:
-        total = weights.sum(1, keepdims=True)
-        x, y = ranks_a(weights), ranks_b(weights)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            x -= (weights * x).sum(1, keepdims=True) / total
-            y -= (weights * y).sum(1, keepdims=True) / total
-            norm = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
-            result: Array = (weights * x * y).sum(1) / norm
-        return result
-
-    return correlation
+def metric(name: str) -> Metric:
+    """Return a metric by its name in a row; of one that is not ours, lower is better."""
+    return _METRICS.get(name, Metric(name))
 
 
-def _ranks(values: Array) -> Callable[[Array], Array]:
-    """Return what ranks values under weights `(R, P)`, ties at the middle of their mass."""
-    order = values.argsort(kind="stable")
-    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
-    starts = size.cumsum() - size
+def number(value: float) -> str:
+    """Write a number with three digits, and four where a correlation comes near one.
 
-    def ranks(weights: Array) -> Array:
-        mass = np.add.reduceat(weights[:, order], starts, axis=1)
-        middle: Array = mass.cumsum(1) - mass / 2
-        return middle[:, group]
-
-    return ranks
+    Example:
+        >>> number(0.5), number(0.99973), number(12.3456), number(0.05), number(4321.2)
+        ('0.500', '0.9997', '12.3', '0.0500', '4321')
+    """
+    size = abs(value)
+    if 0.99 <= size < 1:
+        return f"{value:.4f}"
+    return f"{value:.0f}" if 100 <= size < 1e6 else f"{value:#.3g}"

@@ -14,10 +14,10 @@ from distembed.divergences.energy import Energy
 from distembed.divergences.exact import ExactW2
 from distembed.divergences.sliced import SlicedW2
 from distembed.evaluation.baselines import affordable_atoms
+from distembed.evaluation.bootstrap import mean
 from distembed.evaluation.floors import gaussian, pooled, truth_again
-from distembed.evaluation.judged import Evaluated, Halves, draw
-from distembed.evaluation.metrics import mean
-from distembed.evaluation.record import Row, compare
+from distembed.evaluation.halves import Evaluated, Halves, draw
+from distembed.evaluation.result import Row, compare
 from distembed.rng import stream
 
 __all__ = ["reconstruction"]

@@ -79,9 +79,7 @@ class VAE(nn.Module):
                 "for one a feature."
             )
         self.event_shape, self.hidden = tuple(event_shape), hidden
-        self.likelihood = cast(
-            Likelihood, build(LIKELIHOODS, likelihood, "likelihood", dim, options={})
-        )
+        self.likelihood = cast(Likelihood, build(LIKELIHOODS, likelihood, "likelihood", dim))
         self.base = ConditionalGaussian(dim, latent, width) if likelihood == "gaussian" else None
         self.encoder = ConditionalNet(dim, 2 * hidden, latent, width, depth)
         self.decoder = ConditionalNet(hidden, self.likelihood.outputs, latent, width, depth)

@@ -5,7 +5,7 @@ r"""The decoder of the Wasserstein Wormhole, a baseline (Haviv et al., 2024, arX
 g gives all k atoms at once; S is the debiased Sinkhorn divergence. The atoms are a function of z:
 k is part of the model, and another number cannot be drawn. The other half of the method, an
 encoder whose mean squared differences match S between sets, is
-`distembed.training.pairs.PairDistances`.
+`distembed.training.objectives.PairDistances`.
 
 Written from the publication. Ours differs in two places: the decoder is a multilayer perceptron
 where theirs is a transformer, and no sigmoid ties its atoms to the range of the training atoms.

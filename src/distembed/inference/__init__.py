@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distembed.inference.calibrated import w2_interval
     from distembed.inference.contributions import explained
-    from distembed.inference.flow_population import FlowPopulation
     from distembed.inference.intervals import limit_interval, unbiased_squared
-    from distembed.inference.multiplicity import benjamini_hochberg
-    from distembed.inference.pairwise import pairwise_tests
-    from distembed.inference.prior import Population
+    from distembed.inference.population.density import Population
+    from distembed.inference.population.flow import FlowPopulation
     from distembed.inference.sample_size import (
         DistanceError,
         EmbeddingError,
         Power,
         needed_atoms,
     )
-    from distembed.inference.two_sample import k_sample_test, two_sample_test
+    from distembed.inference.tests.multiplicity import benjamini_hochberg
+    from distembed.inference.tests.pairwise import pairwise_tests
+    from distembed.inference.tests.two_sample import k_sample_test, two_sample_test
 
 __all__ = [
     "DistanceError",
@@ -51,16 +51,16 @@ __all__ = [
 _HOMES = {
     "DistanceError": "sample_size",
     "EmbeddingError": "sample_size",
-    "FlowPopulation": "flow_population",
-    "Population": "prior",
+    "FlowPopulation": "population.flow",
+    "Population": "population.density",
     "Power": "sample_size",
-    "benjamini_hochberg": "multiplicity",
+    "benjamini_hochberg": "tests.multiplicity",
     "explained": "contributions",
-    "k_sample_test": "two_sample",
+    "k_sample_test": "tests.two_sample",
     "limit_interval": "intervals",
     "needed_atoms": "sample_size",
-    "pairwise_tests": "pairwise",
-    "two_sample_test": "two_sample",
+    "pairwise_tests": "tests.pairwise",
+    "two_sample_test": "tests.two_sample",
     "unbiased_squared": "intervals",
     "w2_interval": "calibrated",
 }

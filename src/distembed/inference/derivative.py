@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.inference.influence import in_double, is_smooth
 from distembed.protocols import Encoder
-from distembed.testing.influence import in_double, is_smooth
 
 __all__ = ["ATOMS", "has_derivative", "prepared", "runs", "tracked"]
 

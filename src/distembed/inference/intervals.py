@@ -49,8 +49,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from distembed.inference.chi_square import ChiSquareSum, eigen
-from distembed.inference.roots import falling_root
+from distembed.inference.chi_square.roots import falling_root
+from distembed.inference.chi_square.weighted_sum import ChiSquareSum, eigen
 
 __all__ = [
     "LimitInterval",

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distembed.encoding import FEW_ATOMS
-from distembed.evaluation.certainty import noise_share
+from distembed.evaluation.coverage import noise_share
 from distembed.inference.calibrated import conformal_ratios
-from distembed.inference.prior import UNUSUAL
+from distembed.inference.population.density import UNUSUAL
+from distembed.model.engine import FEW_ATOMS
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
     from distembed.geometry.distance import Calibration
-    from distembed.inference.prior import Population
+    from distembed.inference.population.density import Population
+    from distembed.model.embeddings import Embeddings
 
 __all__ = ["Finding", "calibration_band", "findings"]
 

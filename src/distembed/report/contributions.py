@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from distembed.batch import SetBatch
-    from distembed.embeddings import Embeddings
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.protocols import Collection
     from distembed.report.samples import View
 

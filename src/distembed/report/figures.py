@@ -22,9 +22,9 @@ from distembed.report.svg import draw
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from distembed.evaluation.record import Pairs
+    from distembed.evaluation.result import Pairs
     from distembed.geometry.distance import Calibration
-    from distembed.model import GDE
+    from distembed.model.gde import GDE
     from distembed.report.colour import Colouring
     from distembed.report.contributions import Change
     from distembed.report.plane import Plane

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.evaluation.judged import training_sets
+from distembed.evaluation.halves import training_sets
 from distembed.files import claim, write_atomically
 from distembed.registry import need
 from distembed.report import figures
@@ -29,10 +29,10 @@ from distembed.report.style import SEQUENTIAL
 from distembed.version import __version__
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
-    from distembed.evaluation.record import Evaluation
+    from distembed.evaluation.result import Evaluation
     from distembed.geometry.distance import Calibration
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
 __all__ = ["write_report"]

@@ -25,10 +25,10 @@ from distembed.report.style import ACCENT, drawing
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
-    from distembed.embeddings import Embeddings
-    from distembed.evaluation.record import Evaluation
+    from distembed.evaluation.result import Evaluation
     from distembed.geometry.distance import Calibration
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.protocols import Collection
     from distembed.report.colour import Colouring
     from distembed.report.plane import Plane

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distembed.evaluation.metric import Metric, metric, number
+from distembed.evaluation.metrics import Metric, metric, number
 
 if TYPE_CHECKING:
-    from distembed.evaluation.record import Row
+    from distembed.evaluation.result import Row
 
 __all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "w2_title"]
 

@@ -16,8 +16,8 @@ from distembed.report.plane import Frame, principal_frame
 from distembed.rng import stream
 
 if TYPE_CHECKING:
-    from distembed.embeddings import Embeddings
-    from distembed.model import GDE
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
 __all__ = [

@@ -14,6 +14,8 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.spaces import Vectors
+from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.draw import ranks, without_replacement
 from distembed.sets.split import split
@@ -36,6 +38,7 @@ class Sets:
         meta: Columns of metadata, each `(S,)`.
         dtype: Type of the atoms in a batch: float32 whatever the table holds, unless float64 or,
             for tokens, int64 is asked for with `dataclasses.replace(sets, dtype=...)`.
+        atoms: The kind of atoms.
 
     Raises:
         ValueError: If lengths do not agree, a set is empty, ids repeat, or weights are negative,
@@ -56,6 +59,7 @@ class Sets:
     w: np.ndarray | None = None
     meta: Mapping[str, np.ndarray] = field(default_factory=dict)
     dtype: torch.dtype = torch.float32
+    atoms: AtomSpace = field(default_factory=Vectors)
 
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.ids) + 1 or self.offsets[-1] != len(self.rows):

@@ -38,7 +38,7 @@ def fingerprints(
         `(S,)` strings of 32 hexadecimal digits.
 
     Example:
-        >>> from distembed.data.arrays import from_arrays
+        >>> from distembed.data.readers.arrays import from_arrays
         >>> from distembed.sets.construct import by_label
         >>> sets = by_label(from_arrays([[[1.0], [2.0]], [[2.0], [1.0]], [[2.0], [2.0]]]), "set")
         >>> a, b, c = fingerprints(sets, "salt")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from distembed.data.arrays import SET, from_arrays, from_labels
-from distembed.data.cells import read_cells
 from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.table import column_names, read_columns, read_table
+from distembed.data.readers.arrays import SET, from_arrays, from_labels
+from distembed.data.readers.cells import read_cells
+from distembed.data.readers.table import column_names, read_columns, read_table
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import as_text, by_label

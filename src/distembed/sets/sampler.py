@@ -38,7 +38,7 @@ class Sampler:
             set has a single atom.
 
     Example:
-        >>> from distembed.data.synthetic import Gaussians
+        >>> from distembed.data.synthetic.gaussians import Gaussians
         >>> sets = Gaussians([[0.0], [9.0]], [[[1.0]], [[1.0]]])
         >>> context, target, index = Sampler(sets, batch=2, context=(4, 8), target=3).step(0)
         >>> target.sizes.tolist(), sorted(index.tolist())

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.inference.influence import in_double, influence, predicted_covariance
 from distembed.protocols import Encoder
 from distembed.rng import stream
 from distembed.testing.example import Draw
-from distembed.testing.influence import in_double, influence, predicted_covariance
 
 __all__ = ["Agreement", "Bias", "Slope", "Spread", "agreement", "bias", "spread", "uniform"]
 

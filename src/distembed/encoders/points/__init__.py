@@ -11,10 +11,13 @@ POINT_ENCODERS = {
         f"{_POINTS}.conv2d:ConvImages", "residual convolutions on images of any size"
     ),
     "conv1d": Member(
-        f"{_POINTS}.conv1d:ConvTokens", "dilated convolutions on token sequences of any length"
+        f"{_POINTS}.conv1d:ConvTokens",
+        "dilated convolutions on token sequences of any length",
+        atoms=("tokens",),
     ),
     "transformer": Member(
         f"{_POINTS}.transformer:TokenTransformer",
         "attention between the tokens of a sequence of any length",
+        atoms=("tokens",),
     ),
 }

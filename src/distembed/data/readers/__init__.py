@@ -1,0 +1,1 @@
+"""Readers: from files and arrays to observations."""

@@ -1,0 +1,1 @@
+"""Known distributions that draw fresh atoms, for tests and benchmarks."""

@@ -1,0 +1,92 @@
+"""Composition of transforms; a chain of transforms is a transform.
+
+A model owns its chain: it is fitted on the training atoms and saved with the model. `options`
+rebuilds it, and its buffers are its state. Every transform takes any axes before those of the
+event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+from torch import Tensor, nn
+
+from distembed.data.transforms import TRANSFORMS
+from distembed.data.transforms.base import Transform
+from distembed.registry import NamedMember, build
+
+__all__ = ["Chain"]
+
+
+class Chain(nn.Module):
+    """Steps one after another; the empty chain leaves atoms as they are.
+
+    Args:
+        steps: In the order of `forward`.
+
+    Example:
+        >>> chain = Chain.build(["log1p", {"name": "standardise", "over": "feature"}])
+        >>> x = torch.tensor([[0.0, 7.0], [3.0, 7.0]])
+        >>> y = chain.fit(x, torch.ones(2)).forward(x)
+        >>> y.tolist(), chain.inverse(y).allclose(x)
+        ([[-1.0, 0.0], [1.0, 0.0]], True)
+    """
+
+    def __init__(self, steps: Sequence[Transform] = ()) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(cast("Sequence[nn.Module]", steps))
+
+    @classmethod
+    def build(cls, spec: Sequence[NamedMember]) -> Chain:
+        """Make a chain from members of `TRANSFORMS`.
+
+        Raises:
+            ValueError: If a name or an option is unknown, or a name is missing.
+        """
+        return cls([build(TRANSFORMS, member, "transform") for member in spec])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """`{"spec": [...]}`, of which `build` makes an equal chain that is not fitted.
+
+        Raises:
+            ValueError: If a step is none of `TRANSFORMS`.
+        """
+        names = {member.target.partition(":")[2]: name for name, member in TRANSFORMS.items()}
+        spec = []
+        for step in self._each():
+            kind = type(step).__name__
+            if kind not in names:
+                raise ValueError(
+                    f"{kind} is none of TRANSFORMS, and cannot be named in a saved model."
+                )
+            spec.append({"name": names[kind], **step.options})
+        return {"spec": spec}
+
+    def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Fit each step on what those before it return."""
+        for step in self._each():
+            x = step.fit(x, w).forward(x)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., *event)`."""
+        for step in self._each():
+            x = step.forward(x)
+        return x
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Map back, last step first."""
+        for step in reversed(self._each()):
+            y = step.inverse(y)
+        return y
+
+    def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of a mapped atom."""
+        for step in self._each():
+            shape = step.event_shape(shape)
+        return shape
+
+    def _each(self) -> list[Transform]:
+        return cast("list[Transform]", list(self.steps))

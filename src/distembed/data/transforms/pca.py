@@ -1,0 +1,108 @@
+r"""Principal components of weighted atoms, as a step.
+
+With $p_i = w_i / \sum w$, mean $\mu = \sum p_i x_i$ and covariance
+$C = \sum p_i (x_i - \mu)(x_i - \mu)^T$, the step is $y = V^T (x - \mu)$, V the K leading
+eigenvectors of C, and its inverse $\mu + V y$: of all K-dimensional affine images the one of
+least expected squared error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from distembed.data.transforms.base import (
+    as_floating,
+    floating,
+    positive_part,
+    refuse_unfitted,
+    take_shapes,
+)
+from distembed.rng import stream
+
+__all__ = ["PCA"]
+
+_EXACT_UP_TO = 2048
+
+
+class PCA(nn.Module):
+    """Project atoms, flattened, on the leading eigenvectors of their weighted covariance.
+
+    The covariance is decomposed exactly up to 2,048 features; beyond, its leading subspace is
+    found by power iterations of a random start (Halko et al. 2011, arXiv 0909.4061). The largest
+    entry of each component is positive. The inverse is the point of the subspace, which is the
+    atom itself if all D components are kept.
+
+    Args:
+        components: How many, K.
+
+    Raises:
+        ValueError: If K is not positive or exceeds the features or atoms, or the step is used
+            before it is fitted.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        if components < 1:
+            raise ValueError(f"components = {components}; at least one is needed.")
+        self.components = components
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("axes", torch.empty(0))
+        self.register_load_state_dict_pre_hook(take_shapes)  # type: ignore[no-untyped-call]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"components": self.components}
+
+    def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Decompose the weighted covariance of `(N, *event)`, in float64."""
+        seen, p = positive_part(x, w)
+        mean = torch.tensordot(p, seen, 1)
+        root = ((seen - mean) * p.sqrt().reshape(-1, *[1] * mean.ndim)).flatten(1)
+        if self.components > min(root.shape):
+            raise ValueError(
+                f"components = {self.components}, but there are {root.shape[0]} atoms of "
+                f"{root.shape[1]} features; ask for no more than either."
+            )
+        if root.shape[1] <= _EXACT_UP_TO:
+            axes = torch.linalg.eigh(root.mT @ root).eigenvectors.flip(1)[:, : self.components]
+        else:
+            axes = _leading_subspace(root, self.components)
+        sign = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+        self.mean = mean.to(floating(x))
+        self.axes = (axes * sign).mT.contiguous().to(floating(x))
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., *event)` to `(..., K)`."""
+        refuse_unfitted(self.axes, "pca")
+        x = as_floating(x)
+        lead = x.shape[: x.ndim - self.mean.ndim]
+        return (x - self.mean.to(x)).reshape(*lead, -1) @ self.axes.to(x).mT
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Map `(..., K)` to the point `(..., *event)` of the subspace."""
+        refuse_unfitted(self.axes, "pca")
+        flat = y @ self.axes.to(y)
+        return flat.reshape(*y.shape[:-1], *self.mean.shape) + self.mean.to(y)
+
+    def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return `(K,)`."""
+        return (self.components,)
+
+
+def _leading_subspace(root: Tensor, k: int) -> Tensor:
+    """K leading right singular vectors of `root (N, D)`, `(D, K)`."""
+    width = min(k + 16, *root.shape)
+    start = torch.randn(root.shape[1], width, generator=stream("pca"), dtype=root.dtype)
+    basis = start.to(root.device)
+    for _ in range(6):
+        basis = torch.linalg.qr(root.mT @ (root @ basis)).Q
+    turned: Tensor = torch.linalg.svd(root @ basis, full_matrices=False).Vh.mT[:, :k]
+    return basis @ turned

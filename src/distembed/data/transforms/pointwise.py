@@ -1,0 +1,104 @@
+r"""Transforms of single numbers: $y = \log(1 + x)$ and $y = \operatorname{asinh}(x / c)$.
+
+With a library size c, $y = \log(1 + c x / \sum x)$, whose inverse returns counts per c: the sum of
+an atom is divided out and lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Arcsinh", "Log1p"]
+
+
+class Log1p(nn.Module):
+    """log(1 + x); with `scale`, of an atom whose entries are first made to sum to `scale`.
+
+    With a scale the inverse returns entries that sum to about `scale`, for the sum itself was
+    divided out. An atom of zeros stays one.
+
+    Args:
+        scale: Library size to bring every atom to, such as 1e4; None takes counts as they are.
+
+    Raises:
+        ValueError: If an atom has a negative entry, or the scale is not positive.
+    """
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale = {scale}; a library size is positive.")
+        self.scale = scale
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"scale": self.scale}
+
+    def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Check that the atoms can be mapped; there is nothing to fit."""
+        self.forward(x)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., *event)`."""
+        if bool((x < 0).any()):
+            raise ValueError(
+                f"log1p met {float(x.min()):.4g}; it is for counts and other numbers >= 0. Use "
+                "arcsinh where values may be negative, or leave logged data as they are."
+            )
+        if self.scale is None:
+            return torch.log1p(x)
+        if x.ndim < 2:
+            raise ValueError("A library size is a sum over features; these atoms are numbers.")
+        total = x.sum(-1, keepdim=True)
+        return torch.log1p(x * (self.scale / torch.where(total > 0, total, 1)))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return exp(y) - 1, at least 0: a sample is a count as its data are."""
+        return torch.expm1(y).clamp_min(0)
+
+    def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shapes stay."""
+        return shape
+
+
+class Arcsinh(nn.Module):
+    """asinh(x / cofactor): linear near zero, logarithmic far from it, on both sides.
+
+    Args:
+        cofactor: Where it turns; 5 is usual in mass and 150 in fluorescence cytometry.
+
+    Raises:
+        ValueError: If the cofactor is not positive.
+    """
+
+    def __init__(self, cofactor: float = 1.0) -> None:
+        super().__init__()
+        if not cofactor > 0:
+            raise ValueError(f"cofactor = {cofactor}; it is a positive number.")
+        self.cofactor = cofactor
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"cofactor": self.cofactor}
+
+    def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Return self; there is nothing to fit."""
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., *event)`."""
+        return torch.asinh(x / self.cofactor)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return sinh(y) * cofactor."""
+        return torch.sinh(y) * self.cofactor
+
+    def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shapes stay."""
+        return shape

@@ -1,0 +1,82 @@
+r"""Standardisation, $y = (x - \mu) / \sigma$, with weighted moments in float64."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from distembed.data.transforms.base import (
+    as_floating,
+    floating,
+    positive_part,
+    refuse_unfitted,
+    take_shapes,
+)
+
+__all__ = ["Standardise"]
+
+
+class Standardise(nn.Module):
+    """Bring atoms to mean 0 and deviation 1.
+
+    A constant feature is stored, not modelled: it becomes 0, and the inverse writes the constant
+    back whatever it is given.
+
+    Args:
+        over: "feature" for one mean and deviation a feature, "all" for a single one, as for
+            images, whose features are alike.
+
+    Raises:
+        ValueError: If `over` is neither, or the step is used before it is fitted.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, over: str = "feature") -> None:
+        super().__init__()
+        if over not in ("feature", "all"):
+            raise ValueError(f"over = {over!r}; choose 'feature' or 'all'.")
+        self.over = over
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("deviation", torch.empty(0))
+        self.register_load_state_dict_pre_hook(take_shapes)  # type: ignore[no-untyped-call]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"over": self.over}
+
+    def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Measure weighted moments of `(N, *event)`, in float64."""
+        seen, p = positive_part(x, w)
+        mean = torch.tensordot(p, seen, 1)
+        variance = torch.tensordot(p, (seen - mean).square(), 1)
+        low, high = seen.amin(0), seen.amax(0)
+        if self.over == "all":
+            variance = (variance + (mean - mean.mean()).square()).mean()
+            mean, low, high = mean.mean(), low.min(), high.max()
+        # a deviation of zero marks a constant, and its mean is that constant to the last bit
+        constant = low == high
+        self.mean = torch.where(constant, low, mean).to(floating(x))
+        self.deviation = torch.where(constant, 0, variance.sqrt()).to(floating(x))
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., *event)`."""
+        refuse_unfitted(self.mean, "standardise")
+        x = as_floating(x)
+        deviation = self.deviation.to(x)
+        scaled = (x - self.mean.to(x)) / torch.where(deviation > 0, deviation, 1)
+        return torch.where(deviation > 0, scaled, 0)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Return y * deviation + mean."""
+        refuse_unfitted(self.mean, "standardise")
+        return y * self.deviation.to(y) + self.mean.to(y)
+
+    def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shapes stay."""
+        return shape

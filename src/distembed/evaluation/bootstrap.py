@@ -1,0 +1,118 @@
+r"""Rank correlation of distances, and its bootstrap over sets.
+
+Pairs of sets are not independent, because they share sets; so sets are resampled and never pairs.
+In a resample where set s comes $c_s$ times, the pair (s, t) has weight $c_s c_t$, and the
+statistic is computed with weighted ranks: no pair of a set with its own copy ever enters.
+
+| Bootstrap methods for U-statistics (Arcones, Gine, 1992)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+__all__ = ["Estimate", "mean", "paired_p", "resamples", "spearman"]
+
+Array = NDArray[np.float64]
+_NUMBERS = 2**24  # of weights of pairs, at once
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic and its values in the resamples, `(R,)`."""
+
+    value: float
+    draws: Array
+
+    def interval(self, coverage: float = 0.95) -> tuple[float, float]:
+        """Percentile interval; NaN where the statistic is not defined."""
+        if not np.isfinite(self.draws).any():
+            return float("nan"), float("nan")
+        low, high = np.nanquantile(self.draws, [(1 - coverage) / 2, (1 + coverage) / 2])
+        return float(low), float(high)
+
+
+def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
+    """Return how often each set comes in each resample, `(R, S)`."""
+    index = torch.randint(sets, (draws, sets), generator=rng)
+    counts = torch.zeros(draws, sets, dtype=torch.float64)
+    result: Array = counts.scatter_add(1, index, torch.ones_like(index).double()).numpy()
+    return result
+
+
+def mean(values: Array, counts: Array) -> Estimate:
+    """Mean over sets of `values (S,)`, with resamples `counts (R, S)`."""
+    return Estimate(float(values.mean()), counts @ values / counts.sum(1))
+
+
+def spearman(
+    a: Array, b: Array, pairs: NDArray[np.int64], counts: Array, near: float | None = None
+) -> Estimate:
+    """Spearman's rank correlation over pairs of sets.
+
+    Args:
+        a: A distance of each pair, `(P,)`.
+        b: Another one, `(P,)`.
+        pairs: The two sets of each pair, `(P, 2)`.
+        counts: Resamples of the sets, `(R, S)`.
+        near: Keep only pairs with `b` up to this.
+
+    Returns:
+        The correlation; NaN where fewer than three pairs remain or a distance is constant.
+    """
+    keep = slice(None) if near is None else b <= near
+    a, b, pairs = a[keep], b[keep], pairs[keep]
+    if len(a) < 3:
+        return Estimate(float("nan"), np.full(len(counts), np.nan))
+    correlation = _weighted_spearman(a, b)
+    some = max(1, _NUMBERS // len(a))
+    draws = [
+        correlation(part[:, pairs[:, 0]] * part[:, pairs[:, 1]])
+        for part in np.split(counts, range(some, len(counts), some))
+    ]
+    value = correlation(np.ones((1, len(a))))[0]
+    return Estimate(float(value), np.concatenate(draws))
+
+
+def paired_p(first: Estimate, second: Estimate) -> float:
+    """Two-sided bootstrap p-value that two statistics of the same resamples are equal."""
+    gap = first.draws - second.draws
+    gap = gap[np.isfinite(gap)]
+    tail = min((gap <= 0).sum(), (gap >= 0).sum())
+    return float(min(1.0, 2 * (tail + 1) / (len(gap) + 1)))
+
+
+def _weighted_spearman(a: Array, b: Array) -> Callable[[Array], Array]:
+    """Return what makes one correlation of each row of weights `(R, P)`."""
+    ranks_a, ranks_b = _ranks(a), _ranks(b)
+
+    def correlation(weights: Array) -> Array:
+        total = weights.sum(1, keepdims=True)
+        x, y = ranks_a(weights), ranks_b(weights)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            x -= (weights * x).sum(1, keepdims=True) / total
+            y -= (weights * y).sum(1, keepdims=True) / total
+            norm = np.sqrt((weights * x * x).sum(1) * (weights * y * y).sum(1))
+            result: Array = (weights * x * y).sum(1) / norm
+        return result
+
+    return correlation
+
+
+def _ranks(values: Array) -> Callable[[Array], Array]:
+    """Return what ranks values under weights `(R, P)`, ties at the middle of their mass."""
+    order = values.argsort(kind="stable")
+    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
+    starts = size.cumsum() - size
+
+    def ranks(weights: Array) -> Array:
+        mass = np.add.reduceat(weights[:, order], starts, axis=1)
+        middle: Array = mass.cumsum(1) - mass / 2
+        return middle[:, group]
+
+    return ranks

@@ -1,0 +1,1 @@
+"""Distribution functions of weighted sums of chi-square variables."""

@@ -1,0 +1,1 @@
+"""Densities of embeddings over a population of sets."""

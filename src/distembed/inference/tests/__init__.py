@@ -1,0 +1,1 @@
+"""Two-sample tests between sets and between groups of sets."""

@@ -1,0 +1,288 @@
+r"""Do sets come from one distribution? Tests on embeddings.
+
+The statistic is a distance between embeddings, without an inverse covariance, which nobody can
+estimate when atoms are few and coordinates many. For sets k of $m_k$ atoms,
+
+    T = sum_k m_k |z_k - z_bar|^2,   z_bar = sum_k m_k z_k / sum_k m_k,
+
+and for two sets $|z_a - z_b|^2$, the same up to a factor. It sees what the encoder sees:
+distributions that the encoder maps to one z are never told apart. There are two p-values.
+
+*Permutation.* If all atoms come from one distribution, any reassignment of them is as likely as
+the one at hand, so $p = (1 + \#\{T^* \ge T\}) / (1 + B)$ is valid at any size, whatever the
+encoder (Hemerik and Goeman, 2018). The encoder must not have been chosen by looking at which atom
+is in which set; one that was trained on these very sets was.
+
+*Asymptotic.* For a smooth encoder $\sqrt{m_k} (z_k - z) \to N(0, \Sigma)$, where $\Sigma$ is the
+covariance of the influence of an atom, so T tends to a weighted sum of chi-squares: each
+eigenvalue of $\Sigma$ weighs $K - 1$ of them. $\Sigma$ is taken over pooled atoms, whose influence
+is centred within each set, so that a difference between the sets does not hide itself.
+
+Weights. Atoms are reassigned together with their weights, relative to the mean weight of their
+set, and $m_k$ is Kish's effective number. This is valid where (atom, weight) pairs are
+exchangeable under the null: the two sets were weighted by one rule. Sets that were sampled by
+different rules and weighted back to one distribution do not qualify, and no check can tell.
+
+| Permutation p-values should never be zero (Phipson, Smyth, 2010)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distembed.batch import SetBatch
+from distembed.inference.influence import Embed, in_double, influence, is_smooth
+from distembed.inference.tests.pairwise import tail
+from distembed.rng import Rng, as_generator
+
+__all__ = [
+    "Atoms",
+    "TestResult",
+    "k_sample_test",
+    "two_sample_test",
+]
+
+Atoms = Tensor | np.ndarray | Sequence[Any]
+"""The atoms of one set, `(m, *event)`."""
+_ATOMS = 2**14  # embedded at once, which bounds memory
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What a test found.
+
+    Attributes:
+        statistic: `|z_a - z_b|^2` of two sets, `sum_k m_k |z_k - z_bar|^2` of more.
+        p_permutation: None where no permutation was asked for.
+        p_asymptotic: For large sets; None where z is no smooth function of the weights.
+        permutations: How many were drawn.
+        sizes: Atoms of each set.
+        weighted: Whether atoms differed in weight; the permutation is then only as good as the
+            exchangeability of weights.
+    """
+
+    __test__ = False  # pytest takes its name for a class of tests
+
+    statistic: float
+    p_permutation: float | None
+    p_asymptotic: float | None
+    permutations: int
+    sizes: tuple[int, ...]
+    weighted: bool = False
+
+    def __repr__(self) -> str:
+        sizes = " and ".join(map(str, self.sizes)) if len(self.sizes) < 4 else len(self.sizes)
+        what = "atoms" if len(self.sizes) < 4 else "sets"
+        found = [f"TestResult({sizes} {'weighted ' * self.weighted}{what}"]
+        found += [f"statistic {self.statistic:.4g}"]
+        if self.p_permutation is not None:
+            found += [f"p = {self.p_permutation:.4g} by {self.permutations} permutations"]
+        if self.p_asymptotic is not None:
+            found += [f"p = {self.p_asymptotic:.4g} asymptotically"]
+        return ", ".join(found) + ")"
+
+
+def two_sample_test(
+    embed: Embed,
+    a: Atoms,
+    b: Atoms,
+    *,
+    weights: Sequence[Any] | None = None,
+    permutations: int = 999,
+    rng: Rng = 0,
+) -> TestResult:
+    """Test whether two sets come from one distribution.
+
+    Args:
+        embed: An encoder, which is used in float64, or any callable `SetBatch -> (B, L)`.
+        a: Atoms, `(m_a, *event)`.
+        b: Atoms, `(m_b, *event)`.
+        weights: Relative weights of both, `(m_a,)` and `(m_b,)`; equal ones where left out.
+        permutations: How often atoms are reassigned; no p-value is below one over this plus one.
+        rng: Source of the permutations. The order of atoms and of the sets changes nothing.
+
+    Raises:
+        ValueError: If a set has a single atom, the events differ in shape, or z depends on the
+            order of atoms.
+
+    Example:
+        >>> near, far = torch.arange(20.0)[:, None], torch.arange(20.0)[:, None] + 15
+        >>> two_sample_test(lambda batch: batch.mean(batch.x), near, far, permutations=99)
+        TestResult(20 and 20 atoms, statistic 225, p = 0.01 by 99 permutations, \
+p = 1.076e-15 asymptotically)
+    """
+    return k_sample_test(embed, [a, b], weights=weights, permutations=permutations, rng=rng)
+
+
+def k_sample_test(
+    embed: Embed,
+    groups: Sequence[Atoms],
+    *,
+    weights: Sequence[Any] | None = None,
+    permutations: int = 999,
+    rng: Rng = 0,
+) -> TestResult:
+    """Test whether two or more sets come from one distribution.
+
+    Args:
+        embed: As in `two_sample_test`.
+        groups: The atoms of each set, `(m_k, *event)`.
+        weights: Relative weights of each set, `(m_k,)`.
+        permutations: How often atoms are reassigned.
+        rng: Source of the permutations.
+
+    Raises:
+        ValueError: As `two_sample_test`; if there are fewer than two sets.
+    """
+    if permutations < 0:
+        raise ValueError(f"permutations = {permutations}; give a number, or 0 for none.")
+    sets = _checked(groups, weights)
+    run = _Runner.of(embed, sets)
+    z, n = run(sets), sets.effective_sizes.cpu()
+    run.check(sets, z)
+    observed = _statistic(z[:, None], n[:, None])
+    two = len(sets) == 2
+    factor = float(n.prod() / n.sum()) if two else 1.0
+    p_permutation = None
+    if permutations:
+        rounding = 8 * torch.finfo(run.dtype).eps * float(z.abs().max() * n.sum().sqrt())
+        drawn = _permuted(run, sets, permutations, as_generator(rng))
+        # a copy of the observed assignment must count, however the sum was rounded
+        beyond = drawn.sqrt() + rounding >= observed.sqrt()
+        p_permutation = (1 + int(beyond.sum())) / (1 + permutations)
+    return TestResult(
+        float(observed) / factor,
+        p_permutation,
+        _asymptotic(embed, run, sets, float(observed)),
+        permutations,
+        tuple(sets.sizes.tolist()),
+        _weighted(sets),
+    )
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """An embedding in the type and on the device that it works in."""
+
+    embed: Embed
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, embed: Embed, sets: SetBatch) -> _Runner:
+        exact: Embed = in_double(embed)
+        owner = getattr(exact, "__self__", exact)
+        parameter = next(iter(getattr(owner, "parameters", list)()), sets.w)
+        with torch.no_grad():
+            dtype = exact(sets[0].to(parameter.device, parameter.dtype)).dtype
+        return cls(exact, dtype, parameter.device)
+
+    @torch.no_grad()
+    def __call__(self, batch: SetBatch) -> Tensor:
+        """Embed, `(B, L)` in float64 on the CPU."""
+        z = self.embed(batch.to(self.device, self.dtype))
+        if z.ndim != 2 or len(z) != len(batch) or not bool(torch.isfinite(z).all()):
+            raise ValueError(
+                f"embed returned shape {tuple(z.shape)} for {len(batch)} sets, or NaN; expected "
+                "one finite vector a set, (B, L)."
+            )
+        return z.double().cpu()
+
+    def check(self, sets: SetBatch, z: Tensor) -> None:
+        """Refuse an embedding for which reassigned atoms are not like the ones at hand."""
+        backwards = sets.offsets[:-1][sets.owner] + sets.offsets[1:][sets.owner] - 1
+        backwards -= torch.arange(len(sets.x))
+        turned = self(sets.replace(sets.x[backwards], sets.w[backwards]))
+        if not torch.allclose(z, turned, rtol=1e-4, atol=1e-4 * float(z.abs().max())):
+            raise ValueError(
+                "z changes with the order of the atoms, or from call to call, so permutations "
+                "prove nothing. Use an encoder of sets, in eval mode."
+            )
+
+
+def _checked(groups: Sequence[Atoms], weights: Sequence[Any] | None) -> SetBatch:
+    """Pack sets in float64, the weights of each relative to one another."""
+    if len(groups) < 2:
+        raise ValueError(
+            f"{len(groups)} set was given; a test compares two or more. One set is a sample of "
+            "its own distribution, whatever that is."
+        )
+    atoms = [
+        g.cpu() if isinstance(g, Tensor) else torch.as_tensor(np.asarray(g, order="C"))
+        for g in groups
+    ]
+    sets = SetBatch.from_list(atoms, weights)
+    sets = sets.to(dtype=torch.float64)
+    sets = sets.replace(w=sets.w / sets.mass[sets.owner])
+    if bool((sets.sizes < 2).any()) or bool((sets.effective_sizes < 1 + 1e-9).any()):
+        small = int(sets.effective_sizes.argmin())
+        raise ValueError(
+            f"Set {small} has a single atom of positive weight, which says nothing of the spread "
+            "of its distribution; a test needs at least two, and useful ones twenty."
+        )
+    return sets
+
+
+def _weighted(sets: SetBatch) -> bool:
+    return not bool(((sets.w * sets.sizes[sets.owner] - 1).abs() < 1e-6).all())
+
+
+def _statistic(z: Tensor, n: Tensor) -> Tensor:
+    """Spread of K embeddings, `(K, P, L)` and sizes `(K, P)` to `(P,)`."""
+    centre = (n.unsqueeze(2) * z).sum(0) / n.sum(0).unsqueeze(1)
+    return (n * (z - centre).square().sum(2)).sum(0)
+
+
+def _permuted(run: _Runner, sets: SetBatch, permutations: int, rng: torch.Generator) -> Tensor:
+    """Return the statistic of reassigned atoms, `(permutations,)`."""
+    pool = torch.arange(len(sets.x))[_canonical(sets)]
+    x, w = sets.x[pool], (sets.w * sets.sizes[sets.owner])[pool]
+    cuts = sets.sizes.sort().values.tolist()
+    weighted = _weighted(sets)
+    most = max(1, _ATOMS // len(x))
+    found = []
+    for start in range(0, permutations, most):
+        count = min(most, permutations - start)
+        order = torch.rand(count, len(x), generator=rng, dtype=torch.float64).argsort(1)
+        batches = [
+            SetBatch.from_dense(x[rows], w[rows] if weighted else None)
+            for rows in order.split(cuts, 1)
+        ]
+        n = torch.stack([batch.effective_sizes for batch in batches])
+        found.append(_statistic(torch.stack([run(batch) for batch in batches]), n))
+    return torch.cat(found)
+
+
+def _canonical(sets: SetBatch) -> Tensor:
+    """An order of pooled atoms that depends on neither their order nor that of the sets."""
+    rows = torch.cat([sets.flat.double(), (sets.w * sets.sizes[sets.owner])[:, None]], 1)
+    raw = np.ascontiguousarray(rows.numpy() + 0.0)  # one zero, not two
+    return torch.from_numpy(raw.view(f"V{raw.shape[1] * 8}").ravel().argsort(kind="stable"))
+
+
+def _asymptotic(embed: Embed, run: _Runner, sets: SetBatch, statistic: float) -> float | None:
+    """Return the p-value of the limit, or None where the encoder has no influence function."""
+    owner: Any = getattr(embed, "__self__", embed)
+    if not (is_smooth(owner) and is_smooth(getattr(owner, "encoder", owner))):
+        return None
+    pooled = SetBatch.from_list([sets.x], [sets.w * sets.sizes[sets.owner]])
+
+    def embedded(batch: SetBatch) -> Tensor:
+        return run.embed(batch.to(dtype=run.dtype))
+
+    try:
+        (psi,) = influence(embedded, pooled.to(run.device))
+    except ValueError:
+        return None
+    psi = psi.cpu()
+    n, total = sets.effective_sizes, sets.effective_sizes.sum()
+    scaled = (psi - sets.expand(sets.mean(psi))) * (sets.w * n[sets.owner])[:, None]
+    eigenvalues = torch.linalg.eigvalsh(scaled.mT @ scaled / (total - len(sets)))
+    weights = eigenvalues.repeat(len(sets) - 1)
+    return float(tail(np.array([statistic]), weights[None].numpy())[0])

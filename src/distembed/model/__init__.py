@@ -1,0 +1,1 @@
+"""The model: a network, its training, and what is stored and used afterwards."""

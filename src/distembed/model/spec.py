@@ -1,0 +1,156 @@
+"""The parts of a model by name and options, before the data are seen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import nn
+
+from distembed.data.spaces import Vectors, as_space
+from distembed.data.transforms import TRANSFORMS
+from distembed.data.transforms.chain import Chain
+from distembed.encoders import ENCODERS
+from distembed.generators import GENERATORS
+from distembed.model.network import Network
+from distembed.protocols import AtomSpace, Collection, Objective
+from distembed.registry import Family, NamedMember, build, lookup, split_member
+
+__all__ = ["Part", "Spec"]
+
+Part = NamedMember | nn.Module
+"""A member of a family by name and options, or a module of the user's."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The parts of a model.
+
+    Attributes:
+        encoder: A member of `ENCODERS`, or a module.
+        generator: A member of `GENERATORS`, or a module.
+        latent: Dimension L of the embedding.
+        transform: Members of `TRANSFORMS`, or `auto`.
+        atoms: The kind of atoms.
+    """
+
+    encoder: Part
+    generator: Part
+    latent: int
+    transform: str | Sequence[NamedMember] = "auto"
+    atoms: AtomSpace = field(default_factory=Vectors)
+
+    def __post_init__(self) -> None:
+        if self.latent < 1:
+            raise ValueError(f"latent = {self.latent}; an embedding has at least one dimension.")
+        if isinstance(self.transform, str) and self.transform != "auto":
+            close = get_close_matches(self.transform, TRANSFORMS, n=1, cutoff=0.4)
+            raise ValueError(
+                f"transform is {self.transform!r}; it is 'auto' or a list of transforms, such as "
+                f"{close or ['standardise']}. The transforms are: {', '.join(TRANSFORMS)}."
+            )
+
+    def resolved(self, collection: Collection) -> Spec:
+        """Replace what `auto` stands for by what the collection's atoms and names imply.
+
+        Counts and classes stay as they are where the generator's likelihood is one of them.
+        """
+        spec = replace(self, atoms=collection.atoms)
+        if spec.transform != "auto":
+            return spec
+        if not isinstance(spec.generator, nn.Module):
+            name, options = split_member(spec.generator, "generator", GENERATORS)
+            takes_raw = getattr(lookup(GENERATORS, name, "generator"), "takes_raw", None)
+            if takes_raw is not None and takes_raw(**options):
+                return replace(spec, transform=[])
+        return replace(spec, transform=spec.atoms.default_transform(collection.features))
+
+    def build(
+        self, event_shape: tuple[int, ...], seed: int, objectives: Sequence[Objective] = ()
+    ) -> Network:
+        """Make the network for atoms of a shape; the seed decides its first weights.
+
+        Raises:
+            ValueError: If a name or an option is unknown, a part is not defined for the kind of
+                atoms, or a transform cannot take the shape.
+        """
+        assert not isinstance(self.transform, str), "resolve the transform first"
+        chain = Chain.build(self.transform)
+        shape = chain.event_shape(event_shape)
+        # layers draw their weights from the global generator, which is put back afterwards
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            encoder = self._make(ENCODERS, self.encoder, "encoder", shape, self.latent)
+            # a generator has one more input than z: how many atoms made it
+            generator = self._make(GENERATORS, self.generator, "generator", shape, self.latent + 1)
+            return Network(encoder, generator, chain, self.latent, objectives)
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON from which `from_description` makes an equal spec."""
+        return {
+            "latent": self.latent,
+            "encoder": _described(self.encoder),
+            "generator": _described(self.generator),
+            "transform": self.transform,
+            "atoms": self.atoms.describe(),
+        }
+
+    @classmethod
+    def from_description(
+        cls,
+        stored: Mapping[str, Any],
+        encoder: nn.Module | None = None,
+        generator: nn.Module | None = None,
+    ) -> Spec:
+        """Rebuild a spec; modules stand in for members that have no name.
+
+        Raises:
+            ValueError: If a member has no name and no module is given.
+            KeyError: If the description is not complete.
+        """
+        return cls(
+            _stored(stored["encoder"], encoder, "encoder"),
+            _stored(stored["generator"], generator, "generator"),
+            int(stored["latent"]),
+            stored["transform"],
+            as_space(stored["atoms"]),
+        )
+
+    def _make(
+        self, family: Family, part: Part, kind: str, shape: tuple[int, ...], inputs: int
+    ) -> nn.Module:
+        if isinstance(part, nn.Module):
+            own = getattr(part, "latent", inputs)
+            if own != inputs:
+                raise ValueError(f"The {kind} has latent = {own}, and the model needs {inputs}.")
+            return copy.deepcopy(part)
+        name, _ = split_member(part, kind, family)
+        if name in family and self.atoms.name not in family[name].atoms:
+            raise ValueError(
+                f"The {kind} {name!r} is not defined for {self.atoms.name}; it is for "
+                f"{', '.join(family[name].atoms)}."
+            )
+        made: nn.Module = build(family, part, kind, shape, inputs, facts=self.atoms.facts)
+        return made
+
+
+def _described(part: Part) -> dict[str, Any] | None:
+    """Return a member in its one shape; None for a module, which a config cannot hold."""
+    if isinstance(part, nn.Module):
+        return None
+    return {"name": part} if isinstance(part, str) else dict(part)
+
+
+def _stored(member: Mapping[str, Any] | None, given: nn.Module | None, kind: str) -> Part:
+    if given is not None:
+        return given
+    if member is None:
+        raise ValueError(
+            f"This model was made with an {kind} object of its author's, which a folder cannot "
+            f"hold. Pass one of the same class and shapes: GDE.load(path, {kind}=...)."
+        )
+    return dict(member)

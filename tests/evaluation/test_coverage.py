@@ -1,0 +1,80 @@
+"""What a model says of its errors is put to the test where the truth is known."""
+
+import numpy as np
+import pytest
+import torch
+
+import distembed as de
+from distembed.data.synthetic.gaussians import Gaussians
+from distembed.evaluation.coverage import certainty, noise_share
+from distembed.evaluation.halves import Halves
+from distembed.evaluation.rank_correlation import Truth
+from distembed.inference.calibrated import W2Interval
+from distembed.model.embeddings import Embeddings
+
+
+class Named:
+    """Distances with intervals that hold a known share of the truth."""
+
+    def __init__(self, cov=0.5):
+        self.cov = cov
+
+    def embed(self, sets, covariance=True):
+        z = np.arange(len(sets), dtype=np.float32)[:, None] * 2
+        n = np.full(len(z), 100)
+        cov = np.full((len(z), 1, 1), self.cov, dtype=np.float32)
+        return Embeddings(z, n.astype(str), n, n.astype(float), {}, cov)
+
+    def distance_intervals(self, table, pairs, level):
+        return W2Interval(np.array([1.0, 3.0, 1.0]), np.array([3.0, 5.0, 1.5]), level, "model")
+
+
+@pytest.fixture(scope="module")
+def three():
+    batch = Gaussians.prior(3, 2, 40, size=20).batch(range(3))
+    index = torch.tensor([[0, 1], [0, 2], [1, 2]])
+    return Halves(batch, batch, batch), index, np.array([2.0, 4.0, 2.0])
+
+
+def test_shares_are_counted(three):
+    sets, index, w2 = three
+    said = certainty(Named(), sets, Truth(index, w2, "given", True))
+    # squared distances 4, 16, 4 and noise 1: shares 1/4, 1/16, 1/4
+    assert said["noise"].startswith("25.0%")
+    assert said["w2_intervals"] == (
+        "66.7% of 3 pairs lie in their 95% interval, whose width is 50% of W2 (median)"
+    )
+
+
+def test_a_measured_truth_judges_no_interval(three):
+    sets, index, w2 = three
+    assert set(certainty(Named(), sets, Truth(index, w2, "measured", False))) == {"noise"}
+
+
+def test_a_model_without_errors_is_left_alone(three):
+    class Plain:
+        def embed(self, sets):
+            return None
+
+    sets, index, w2 = three
+    assert certainty(Plain(), sets, Truth(index, w2, "given", True)) == {}
+
+
+def test_an_evaluation_says_it():
+    sets = Gaussians.prior(60, 2, 40, size=120, seed=1)
+    model = de.GDE(latent=6, transform=()).fit(sets, steps=3, progress=False)
+    test = Gaussians.prior(20, 2, 40, size=120, seed=2)
+    truth = test.w2(*np.indices((20, 20)).reshape(2, -1)).reshape(20, 20)
+    evaluation = de.evaluate(model, test, truth=truth, baselines=["mean"])
+    assert "Intervals for W2: " in evaluation.table()
+    share = float(evaluation.settings["w2_intervals"].split("%")[0])
+    assert share > 80  # of 190 pairs that share 20 sets; 95 are asked for
+
+
+def test_the_share_of_noise():
+    z = np.array([[0, 0], [3, 4], [0, 0]], dtype=np.float32)
+    n, cov = np.full(3, 200), np.repeat(np.eye(2, dtype=np.float32)[None], 3, 0)
+    table = Embeddings(z, n.astype(str), n, n.astype(float), {}, cov)
+    every = np.array([[0, 1], [0, 2], [1, 2]])
+    assert noise_share(table, every) == pytest.approx(4 / 25)  # pairs that coincide are left out
+    assert np.isnan(noise_share(table, every[1:2]))

@@ -1,0 +1,287 @@
+"""The evaluation on models whose worth is known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from distembed.batch import SetBatch
+from distembed.data.observations import Observations
+from distembed.data.readers.arrays import from_arrays
+from distembed.data.synthetic.gaussians import Gaussians
+from distembed.evaluation import BASELINES
+from distembed.evaluation.bootstrap import resamples
+from distembed.evaluation.evaluate import evaluate
+from distembed.evaluation.halves import Halves
+from distembed.evaluation.reconstruction import reconstruction
+from distembed.rng import as_generator
+from distembed.sets.construct import by_label
+from distembed.sets.fingerprint import fingerprints
+from distembed.sets.read import read
+
+RECONSTRUCTION = {"sliced_w2", "energy", "w2"}
+GEOMETRY = {"spearman_w2", "spearman_w2_near"}
+
+
+def known(sets=30, size=120, seed=0):
+    """Gaussians that differ in location, on a grid fine enough to have near pairs."""
+    rng = np.random.default_rng(seed)
+    mean = rng.uniform(0, 4, size=(sets, 2))
+    return Gaussians(mean, np.tile(np.eye(2) * 0.2, (sets, 1, 1)), size=size, seed=seed)
+
+
+def truth(sets):
+    index = np.arange(len(sets))
+    return np.array([sets.w2(np.full(len(sets), i), index) for i in index])
+
+
+class MeanModel:
+    """Embeds a set by its mean; samples are normal around it."""
+
+    def __init__(self, spread=0.2**0.5):
+        self.spread = spread
+        self.seen = []
+
+    def embed(self, sets):
+        assert isinstance(sets, SetBatch)
+        self.seen.append(sets)
+        return SimpleNamespace(z=sets.mean(sets.x.flatten(1)).numpy())
+
+    def sample(self, z, n, rng, **told):
+        noise = torch.randn(len(z), n, z.shape[1], generator=as_generator(rng))
+        return (torch.as_tensor(z)[:, None] + self.spread * noise).numpy()
+
+    def untrained(self):
+        """The same samples, but from an embedding that knows nothing."""
+        model = MeanModel()
+
+        def embed(sets):
+            shape = (len(sets), sets.x[0].numel())
+            return SimpleNamespace(z=np.random.default_rng(0).normal(size=shape))
+
+        model.embed = embed
+        return model
+
+
+class Embedder:
+    """A user's own model, which cannot sample."""
+
+    def embed(self, sets):
+        return SimpleNamespace(z=sets.mean(sets.x).numpy())
+
+
+@pytest.fixture(scope="module")
+def judged():
+    return evaluate(MeanModel(), known())
+
+
+def test_every_number_is_beside_its_rivals(judged):
+    methods = {}
+    for row in judged.rows:
+        methods.setdefault(row.metric, []).append(row.method)
+    assert set(methods) == RECONSTRUCTION | GEOMETRY
+    for metric in RECONSTRUCTION:
+        assert methods[metric] == ["gde", "untrained", "mean_cov", "pooled", "floor"]
+    for metric in GEOMETRY:
+        assert methods[metric] == ["gde", "untrained", *BASELINES, "floor"]
+    assert all(row.low <= row.value <= row.high for row in judged.rows)
+    assert len(judged.pairs.w2) == len(judged.pairs.latent) == 30 * 29 // 2
+
+
+def test_the_truth_is_as_good_as_the_floor(judged):
+    """Here the model is right, so only the noise of finite sets remains.
+
+    Beside that of the two samples it has that of the context's mean, a third of the same size.
+    """
+    for metric in RECONSTRUCTION:
+        own, floor = judged.row(metric).value, judged.row(metric, "floor").value
+        assert 0.9 * floor < own < 1.5 * floor
+        assert judged.row(metric, "pooled").value > 3 * floor
+        assert judged.row(metric, "untrained").value > 3 * floor
+    assert judged.row("spearman_w2").value > 0.99
+    assert judged.row("spearman_w2").value == judged.row("spearman_w2", "mean").value
+    assert abs(judged.row("spearman_w2", "untrained").value) < 0.3
+    assert judged.row("spearman_w2", "floor").value == judged.row("spearman_w2", "ot").value
+
+
+def test_a_wrong_spread_is_seen():
+    wide = evaluate(MeanModel(spread=1.0), known(), baselines=["mean"])
+    for metric in RECONSTRUCTION:
+        assert "loses to mean_cov" in wide.row(metric).note
+        assert wide.row(metric).p < 0.01
+
+
+def test_a_given_truth_has_no_noise():
+    sets = known()
+    found = evaluate(MeanModel(), sets, truth=truth(sets), baselines=["mean", "ot"])
+    assert "floor" not in {r.method for r in found.rows if r.metric in GEOMETRY}
+    assert found.settings["truth"] == "given"
+    i, j = found.pairs.index.T
+    assert np.array_equal(found.pairs.w2, truth(sets)[i, j])
+    capped = evaluate(MeanModel(), sets, truth=truth(sets), baselines=["mean", "ot"], pairs=40)
+    assert len(capped.pairs.w2) == 30 * 29 // 2
+    assert capped.row("spearman_w2", "mean") == found.row("spearman_w2", "mean")
+    assert capped.row("spearman_w2", "ot").note == "on 40 of the 435 pairs"
+    assert capped.row("spearman_w2", "ot").value != found.row("spearman_w2", "ot").value
+    with pytest.raises(ValueError, match=r"expected the W2 of every pair, \(30, 30\)"):
+        evaluate(MeanModel(), sets, truth=truth(sets)[:5])
+    with pytest.raises(ValueError, match="symmetric"):
+        evaluate(MeanModel(), sets, truth=np.triu(truth(sets)))
+
+
+def test_seeds(judged):
+    again = evaluate(MeanModel(), known(), rng=0)
+    assert again.rows == judged.rows
+    other = evaluate(MeanModel(), known(), rng=1, baselines=["mean"])
+    assert other.row("w2").value != judged.row("w2").value
+    drawn = [evaluate(MeanModel(), known(8), rng=torch.Generator().manual_seed(3)) for _ in "ab"]
+    assert drawn[0].rows == drawn[1].rows
+
+
+def test_the_halves_are_disjoint():
+    arrays = [np.arange(20 * s, 20 * s + 20, dtype=float)[:, None] for s in range(5)]
+    model = MeanModel()
+    judges = []
+    model.transform = lambda x: judges.append(x) or x
+    evaluate(model, by_label(from_arrays(arrays), "set"), baselines=[])
+    context, target = (set(x.flatten().tolist()) for x in judges[:2])
+    assert not context & target
+    assert context | target == set(range(100))
+    assert set(model.seen[0].x.flatten().tolist()) == context
+
+
+def test_no_rival_sees_the_target_half():
+    """Where the target lies far away, whoever is near has looked."""
+    context = known(6).batch(range(6))
+    target = context.replace(x=context.x + 50)
+    model = MeanModel()
+    z = torch.as_tensor(model.embed(context).z)
+    counts = resamples(6, 10, as_generator(0))
+    sets = Halves(context, context, target)
+    rows = reconstruction({"gde": model}, {"gde": z}, sets, counts, 0)
+    assert len(rows) == 12
+    assert all(row.value > 40 for row in rows)
+
+
+def test_distances_are_taken_in_the_ground_space():
+    sets = known(12)
+    plain = evaluate(Embedder(), sets, baselines=["mean"])
+    model = Embedder()
+    model.transform = lambda x: 10 * x
+    ground = evaluate(model, sets, baselines=["mean"])
+    np.testing.assert_allclose(ground.pairs.w2, 10 * plain.pairs.w2, rtol=1e-5)
+    np.testing.assert_allclose(ground.pairs.latent, plain.pairs.latent)
+    assert (plain.settings["ground"], ground.settings["ground"][:9]) == ("input", "the model")
+
+
+def test_a_model_that_cannot_sample_is_judged_by_its_geometry():
+    found = evaluate(Embedder(), known(8))
+    assert {r.metric for r in found.rows} == GEOMETRY
+    assert found.row("spearman_w2").value > 0.9
+    assert "reconstruction" not in found.table()
+
+
+def test_training_sets_are_refused():
+    arrays = list(np.random.default_rng(0).normal(size=(9, 10, 2)))
+    sets = by_label(from_arrays(arrays), "set")
+    model = MeanModel()
+    model.fingerprints = SimpleNamespace(
+        salt="salt", hashes=frozenset(fingerprints(sets.select([1, 2]), "salt"))
+    )
+    with pytest.raises(ValueError, match="2 of the 9 sets were used to train this model: 1, 2"):
+        evaluate(model, sets)
+    shuffled = by_label(from_arrays([a[::-1] for a in arrays]), "set")
+    with pytest.raises(ValueError, match="2 of the 9 sets"):
+        evaluate(model, shuffled)
+    evaluate(model, sets.select([0, 3, 4, 5, 6]), baselines=[])
+
+
+def test_training_sets_are_recognised_in_any_order_of_columns():
+    table = {"set": np.repeat(np.arange(6), 9)}
+    table |= dict(zip("ab", np.random.default_rng(0).normal(size=(2, 54)), strict=True))
+    model = MeanModel()
+    model.features = ("a", "b")
+    seen = fingerprints(read(table, by="set", columns=["a", "b"]), "salt")
+    model.fingerprints = SimpleNamespace(salt="salt", hashes=frozenset(seen))
+    with pytest.raises(ValueError, match="6 of the 6 sets"):
+        evaluate(model, read(table, by="set", columns=["b", "a"]))
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr("distembed.evaluation.halves._NUMBERS", 30 * 2 * 7)
+    found = evaluate(MeanModel(), known(), baselines=["mean"])
+    assert found.settings["most_atoms"] == "7 in a context, 7 in a target"
+    assert found.settings["context_atoms"] == found.settings["target_atoms"] == "7"
+    monkeypatch.setattr("distembed.evaluation.halves._NUMBERS", 1)
+    assert evaluate(MeanModel(), known(), baselines=[]).settings["context_atoms"] == "2"
+
+
+def test_features_are_matched_by_name():
+    rng = np.random.default_rng(0)
+    table = {"set": np.repeat(np.arange(6), 20), "a": rng.normal(size=120), "b": rng.random(120)}
+    model = MeanModel()
+    model.features = ("a", "b")
+    one = evaluate(model, read(table, by="set", columns=["a", "b"]), baselines=["mean"])
+    two = evaluate(model, read(table, by="set", columns=["b", "a"]), baselines=["mean"])
+    assert repr(one.rows) == repr(two.rows)  # near pairs are too few, which is NaN
+    with pytest.raises(ValueError, match="lack 1 of the model's 2 features: b"):
+        evaluate(model, read(table, by="set", columns=["a"]))
+
+
+def test_skewed_sizes():
+    """Sets of fewer than 50 atoms in the target half judge no geometry while others can."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(m, 2)) + s for s, m in enumerate([2, 3, 9] + [110] * 12)]
+    found = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
+    assert found.pairs.index.min() == 3
+    assert "12 sets, 55 atoms each" in found.settings["truth"]
+    small = evaluate(
+        MeanModel(), by_label(from_arrays([a[:20] for a in arrays]), "set"), baselines=["mean"]
+    )
+    assert small.pairs.index.min() == 0
+    assert "some below 50" in small.settings["truth"]
+
+
+def test_pairs_are_limited_and_weights_are_used():
+    few = evaluate(MeanModel(), known(), pairs=40, baselines=["mean"])
+    assert len(few.pairs.w2) == 40
+    assert len(np.unique(few.pairs.index, axis=0)) == 40
+    rng = np.random.default_rng(0)
+    arrays = [
+        np.concatenate([rng.normal(size=(30, 1)) + s, 100 + rng.random((5, 1))]) for s in range(6)
+    ]
+    weights = np.tile(np.concatenate([np.ones(30), np.zeros(5)]), 6)
+    obs = Observations(
+        np.concatenate(arrays), {"set": np.repeat(np.arange(6), 35), "w": weights}, None
+    )
+    found = evaluate(MeanModel(1.0), by_label(obs, "set", weights="w"), baselines=["mean"])
+    assert found.pairs.w2.max() < 10
+
+
+def test_what_cannot_be_judged():
+    with pytest.raises(ValueError, match="at least four"):
+        evaluate(MeanModel(), known(3))
+    with pytest.raises(ValueError, match="no baseline nope; there are: mean, mean_cov"):
+        evaluate(MeanModel(), known(5), baselines=["nope"])
+    with pytest.raises(ValueError, match="pairs = 1"):
+        evaluate(MeanModel(), known(5), pairs=1)
+    with pytest.raises(TypeError, match="no method embed"):
+        evaluate(object(), known(5))
+    single = by_label(from_arrays([np.zeros((1, 2))] + [np.ones((5, 2))] * 4), "set", min_size=1)
+    with pytest.raises(ValueError, match="1 atom of positive weight"):
+        evaluate(MeanModel(), single)
+
+
+def test_progress():
+    said = []
+    evaluate(MeanModel(), known(5, 20), baselines=["mean"], progress=said.append)
+    assert any("5 sets" in line for line in said)
+    assert any("10 pairs" in line for line in said)
+
+
+def test_progress_is_shown_on_standard_error(capsys):
+    evaluate(Embedder(), known(5, 20), baselines=["mean"], progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "10 pairs" in err

@@ -1,0 +1,86 @@
+"""What is stored and printed."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from distembed.evaluation.bootstrap import Estimate
+from distembed.evaluation.result import Evaluation, Pairs, Row, compare
+
+
+def estimates(**values):
+    rng = np.random.default_rng(0)
+    return {k: Estimate(v, v + 0.01 * rng.normal(size=200)) for k, v in values.items()}
+
+
+def evaluation():
+    rows = compare("w2", estimates(gde=0.5, pooled=0.9, floor=0.4), {"floor": "the context"})
+    rows += compare("spearman_w2", estimates(gde=0.7, mean=0.93, ot=0.995, kernel_1=math.nan), {})
+    pairs = Pairs(np.array([1.0, 2]), np.array([3.0, 4]), np.array([[0, 1], [0, 2]]))
+    return Evaluation(tuple(rows), {"sets": 3}, pairs)
+
+
+def test_round_trip():
+    before = evaluation()
+    after = Evaluation.from_json(json.loads(json.dumps(before.to_json(), allow_nan=False)))
+    assert repr(after.rows) == repr(before.rows)  # NaN is not equal to itself
+    assert after.settings == before.settings
+    assert after.table() == before.table()
+    for name, array in vars(before.pairs).items():
+        assert np.array_equal(getattr(after.pairs, name), array)
+    with pytest.raises(ValueError, match="not an evaluation"):
+        Evaluation.from_json({"rows": []})
+
+
+def test_a_win_and_a_loss_are_both_said():
+    found = evaluation()
+    won, lost = found.row("w2"), found.row("spearman_w2")
+    assert "ahead of all baselines" in won.note
+    assert "pooled (0.900)" in won.note
+    assert "loses to ot (0.9950), mean (0.930)" in lost.note
+    assert won.p < 0.05
+    assert lost.p < 0.05
+    assert found.row("w2", "pooled").p is None
+    assert found.row("w2", "floor").note == "the context"
+
+
+def test_chance_and_ties_are_no_wins():
+    (own, *_) = compare("w2", estimates(gde=0.5, untrained=0.5), {})
+    assert "(0.500) is level with untrained (0.500)" in own.note
+    close = {"gde": 0.5, "mean": 0.5001, "pooled": 0.9}
+    (own, *_) = compare("w2", estimates(**close), {})
+    assert "ahead of all baselines, which may be chance; next is mean (0.500)" in own.note
+    (own, *_) = compare("w2", estimates(**close | {"mean": 0.4999}), {})
+    assert own.note.endswith("is behind mean (0.500), which may be chance")
+
+
+def test_the_floor_is_no_rival():
+    (own, _) = compare("energy", estimates(gde=0.5, floor=0.1), {})
+    assert own.p is None
+    assert own.note == ""
+
+
+def test_table():
+    text = evaluation().table()
+    lines = text.splitlines()
+    assert lines[0].split() == ["reconstruction,", "lower", "is", "better", "W2"]
+    assert lines[2].startswith("gde ")
+    block = lines[lines.index("") + 1 :]
+    assert block[0].startswith("geometry, higher is better")
+    assert [line.split()[0] for line in block[2:6]] == ["gde", "mean", "ot", "kernel_1"]
+    column = block[0].index("Rank corr")
+    assert block[4][column:].startswith("0.9950 [")
+    assert block[5][column:] == "not defined"
+    assert "loses to ot" in lines[-2]
+    assert "(p = 0.01)" in lines[-2]
+    assert lines[-1].startswith("p: that gde and the best baseline are equal")
+
+
+def test_rows_are_found_by_name():
+    assert evaluation().row("w2", "pooled").value == 0.9
+    with pytest.raises(ValueError, match="no w2 of bures; there are: spearman_w2 of gde"):
+        evaluation().row("w2", "bures")
+    assert Row("spearman_w2_near", "gde", 0, 0, 0).higher_is_better
+    assert not Row("energy", "gde", 0, 0, 0).higher_is_better
