@@ -4,7 +4,6 @@ import numpy as np
 import ot
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import ExactW2, _optimal_plan, _Points, pairwise_w2
@@ -26,12 +25,15 @@ def test_is_pots():
         assert found.item() ** 2 == pytest.approx(ot.emd2(u, v, ot.dist(x, y)), rel=1e-9)
 
 
-def test_equal_weights_are_an_assignment():
-    x, y = np.random.default_rng(0).normal(size=(2, 30, 2))
-    cost = ((x[:, None] - y) ** 2).sum(-1)
-    best = cost[linear_sum_assignment(cost)].mean()
-    d = ExactW2()(SetBatch.from_list([x]), SetBatch.from_list([y]))
-    assert d.item() == pytest.approx(np.sqrt(best), rel=1e-12)
+@pytest.mark.parametrize(("size", "d"), [(1, 3), (30, 2), (41, 5)])
+def test_equal_weights_are_an_assignment(size, d):
+    """The optimal permutation is an optimal coupling: Peyre and Cuturi (2019), Proposition 2.1."""
+    x, y = np.random.default_rng(0).normal(size=(2, size, d))
+    simplex = ot.emd2(np.full(size, 1 / size), np.full(size, 1 / size), ot.dist(x, y))
+    one, other = SetBatch.from_list([x]), SetBatch.from_list([y])
+    assert ExactW2()(one, other).item() ** 2 == pytest.approx(simplex, rel=1e-9)
+    twice = SetBatch.from_list([np.repeat(y, 2, 0)])  # another size: the network simplex
+    assert ExactW2()(one, twice).item() ** 2 == pytest.approx(simplex, rel=1e-9)
 
 
 def test_on_the_line_the_sorted_points_meet():
@@ -58,14 +60,17 @@ def test_pairs():
     assert d[3] == 0
     assert torch.equal(d, pairwise_w2(batch, pairs, threads=4))
     assert pairwise_w2(batch, pairs[:0]).shape == (0,)
+    assert pairwise_w2(batch, pairs[:0]).dtype == batch.x.dtype
     with pytest.raises(ValueError, match=r"\(P, 2\)"):
         pairwise_w2(batch, pairs[:, 0])
 
 
-def test_gradient_in_the_atoms():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_in_the_atoms(weighted):
     """The envelope theorem: the plan has no part in the derivative."""
-    (xs, us), (ys, vs) = sets((5,), 2), sets((4,), 2, 1)
-    a, b = SetBatch.from_list(xs, us), SetBatch.from_list(ys, vs)
+    (xs, us), (ys, vs) = sets((5, 3), 2), sets((5, 3), 2, 1)
+    a = SetBatch.from_list(xs, us if weighted else None)
+    b = SetBatch.from_list(ys, vs if weighted else None)
     compare = ExactW2(threads=1)
     x, y = a.x.clone().requires_grad_(), b.x.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x, y: compare(a.replace(x=x), b.replace(x=y)), (x, y))
@@ -76,3 +81,11 @@ def test_no_answer_is_better_than_a_wrong_one():
     points = [_Points(x, u) for x, u in zip(*sets((60, 60), 2), strict=True)]
     with pytest.raises(ValueError, match="did not converge"):
         _optimal_plan(*points, iterations=3)
+
+
+def test_pairs_are_summed_a_few_at_a_time(monkeypatch):
+    xs, us = sets((3, 7, 5, 6), 2)
+    batch, pairs = SetBatch.from_list(xs, us), torch.combinations(torch.arange(4))
+    together = pairwise_w2(batch, pairs)
+    monkeypatch.setattr("distembed.divergences.exact._NUMBERS", 30)
+    torch.testing.assert_close(pairwise_w2(batch, pairs), together, rtol=1e-14, atol=0)

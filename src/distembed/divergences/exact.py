@@ -1,18 +1,22 @@
-r"""The exact Wasserstein distance of two weighted sets, a linear programme.
+r"""The exact Wasserstein distance of two weighted sets.
 
     W_2^2 = min over couplings p of sum_{ij} p_ij |x_i - y_j|^2.
 
-POT's network simplex finds the coupling; at most n + m - 1 of its entries are positive. The cost
-is then summed over these in the coordinates themselves: accurate where the matrix of squared
-distances cancels, zero for equal sets, and differentiable in the atoms by the envelope theorem.
-Two sets of 100 atoms take about 2 ms and two of 500 about 80 ms, on one core.
+The coupling is found by POT's network simplex; at most n + m - 1 of its entries are positive. For
+two sets of one size with equal weights, an optimal coupling is a permutation (Birkhoff), and the
+assignment solver of SciPy is faster. The cost is then summed over the entries in the coordinates
+themselves: accurate where the matrix of squared distances cancels, zero for equal sets, and
+differentiable in the atoms by the envelope theorem. On one core, two sets of 32 atoms take about
+0.2 ms (0.4 ms if their weights differ), of 100 atoms 1 ms (2 ms), of 500 atoms 45 ms (55 ms).
 
 | Computational optimal transport (Peyre, Cuturi, 2019), section 3.5
 | POT: Python Optimal Transport (Flamary et al., 2021)
+| On implementing 2D rectangular assignment algorithms (Crouse, 2016)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +31,7 @@ from distembed.divergences.pairing import aligned, pieces, root
 __all__ = ["ExactW2", "Plan", "optimal_plan", "pairwise_w2"]
 
 _ITERATIONS = 10_000_000
+_NUMBERS = 2**22  # coordinates of matched atoms held at a time, so that memory stays bounded
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def pairwise_w2(batch: SetBatch, pairs: Tensor, threads: int | None = None) -> T
     """
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(f"pairs has shape {tuple(pairs.shape)}; expected (P, 2).")
-    return _distances(batch, batch, [(int(i), int(j)) for i, j in pairs], threads)
+    return _distances(batch, batch, [(i, j) for i, j in pairs.tolist()], threads)
 
 
 class _Points(NamedTuple):
@@ -84,23 +89,53 @@ class Plan(NamedTuple):
 
 
 def _distances(
-    a: SetBatch, b: SetBatch, pairs: list[tuple[int, int]], threads: int | None
+    a: SetBatch, b: SetBatch, pairs: Sequence[tuple[int, int]], threads: int | None
 ) -> Tensor:
     dtype = aligned(a, b)
-    xs, ys = (pieces(s, s.x.flatten(1).to(dtype)) for s in (a, b))
-    left, right = _points(xs, a), _points(ys, b)
-
-    def plan(pair: tuple[int, int]) -> Plan:
-        return _optimal_plan(left[pair[0]], right[pair[1]])
-
-    # the solver releases the GIL, so threads are enough
-    with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
-        plans = list(pool.map(plan, pairs))
-    squared = [a.x.new_zeros((0,), dtype=dtype)]
-    for (i, j), (rows, columns, mass) in zip(pairs, plans, strict=True):
-        gap = xs[i][rows] - ys[j][columns]
-        squared.append((torch.as_tensor(mass).to(gap) @ gap.square()).sum()[None])
+    x, y = a.flat.to(dtype), b.flat.to(dtype)
+    squared = [x.new_zeros(0)]
+    if pairs:
+        plans = _plans(_points(a), _points(b), pairs, threads or torch.get_num_threads())
+        numbers = np.cumsum([x.shape[1] * len(plan.mass) for plan in plans])
+        for group in np.split(
+            np.arange(len(pairs)), np.flatnonzero(np.diff(numbers // _NUMBERS)) + 1
+        ):
+            shifted = [
+                Plan(p.rows + int(a.offsets[i]), p.columns + int(b.offsets[j]), p.mass)
+                for p, (i, j) in ((plans[k], pairs[k]) for k in group)
+            ]
+            squared.append(_transport_costs(x, y, shifted))
     return root(torch.cat(squared))
+
+
+def _transport_costs(x: Tensor, y: Tensor, plans: Sequence[Plan]) -> Tensor:
+    """Sum squared distances over couplings of rows of x and y, `(P,)`."""
+    rows, columns, mass = (
+        torch.from_numpy(np.concatenate(parts)).to(x.device) for parts in zip(*plans, strict=True)
+    )
+    offsets = torch.tensor([0, *np.cumsum([len(plan.mass) for plan in plans])], device=x.device)
+    cost = (x[rows] - y[columns]).square().sum(1)
+    return SetBatch(cost, mass, offsets).mean(cost)
+
+
+def _plans(
+    left: Sequence[_Points],
+    right: Sequence[_Points],
+    pairs: Sequence[tuple[int, int]],
+    threads: int,
+) -> list[Plan]:
+    """Solve the transport problem of each pair."""
+
+    def solve(part: Sequence[tuple[int, int]]) -> list[Plan]:
+        return [_optimal_plan(left[i], right[j]) for i, j in part]
+
+    if threads == 1 or len(pairs) == 1:
+        return solve(pairs)
+    size = -(-len(pairs) // (8 * threads))
+    parts = [pairs[k : k + size] for k in range(0, len(pairs), size)]
+    # the solvers release the GIL, so threads are enough
+    with ThreadPoolExecutor(threads) as pool:
+        return [plan for part in pool.map(solve, parts) for plan in part]
 
 
 def _optimal_plan(a: _Points, b: _Points, iterations: int = _ITERATIONS) -> Plan:
@@ -119,6 +154,11 @@ def optimal_plan(
     Raises:
         ValueError: If the solver did not converge.
     """
+    if len(u) == len(v) and (u == u[0]).all() and (v == v[0]).all():
+        from scipy.optimize import linear_sum_assignment
+
+        rows, columns = linear_sum_assignment(cost)
+        return Plan(rows, columns, u)
     from ot.lp import emd
 
     plan, log = emd(u, v, cost, numItermax=iterations, log=True)
@@ -131,11 +171,11 @@ def optimal_plan(
     return Plan(rows, columns, plan[rows, columns])
 
 
-def _points(atoms: list[Tensor], batch: SetBatch) -> list[_Points]:
-    weights = [_float64(w) for w in pieces(batch, batch.w)]
-    return [_Points(_float64(x), w / w.sum()) for x, w in zip(atoms, weights, strict=True)]
+def _points(batch: SetBatch) -> list[_Points]:
+    """Return the atoms and the normalised weights of each set, on the CPU in float64."""
+    atoms, weights = (pieces(batch, _float64(t)) for t in (batch.flat, batch.w))
+    return [_Points(x.numpy(), (w / w.sum()).numpy()) for x, w in zip(atoms, weights, strict=True)]
 
 
-def _float64(t: Tensor) -> np.ndarray:
-    array: np.ndarray = t.detach().cpu().double().numpy()
-    return array
+def _float64(t: Tensor) -> Tensor:
+    return t.detach().cpu().double()
