@@ -27,7 +27,7 @@ RESULT = {
         row("2d", "floor", "w2", 0.006),
         row("2d", "gde", "w2", 0.05, 0.04, 0.061, seconds=90.4),
         row("2d", "mean", "w2", 0.075, 0.07, 0.08),
-        row("2d", "gde", "spearman", 0.9981, 0.9975, 0.9990),
+        row("2d", "gde", "spearman_w2", 0.9981, 0.9975, 0.9990),
         row("5d", "gde", "w2", None),
         row("5d", "floor", "w2", 123.4),
     ],
@@ -40,7 +40,7 @@ def test_table():
     assert "over 3 seeds" in lines[2]
     assert "torch 2.13, cores 2" in lines[2]
     assert lines[4:] == [
-        "| 2d (90 s to fit) | W2 | spearman |",
+        "| 2d (90 s to fit) | W2 | Rank correlation with W2 |",
         "|---|---|---|",
         "| gde | 0.0500 [0.0400, 0.0610] | 0.9981 [0.9975, 0.9990] |",
         "| mean | 0.0750 [0.0700, 0.0800] |  |",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from distembed.evaluation.bootstrap import Estimate, mean, paired_p, resamples, spearman
+from distembed.evaluation.bootstrap import BootstrapEstimate, mean, paired_p, resamples, spearman
 from distembed.rng import stream
 
 ONCE = np.ones((1, 6))
@@ -99,7 +99,7 @@ def test_paired_p():
     better = mean(x + 1 + 0.1 * rng.normal(size=40), counts)
     assert paired_p(better, mean(x, counts)) == pytest.approx(2 / 1001)
     assert paired_p(mean(x, counts), mean(x, counts)) == 1
-    empty = Estimate(0.0, np.full(10, np.nan))
+    empty = BootstrapEstimate(0.0, np.full(10, np.nan))
     assert paired_p(empty, empty) == 1
 
 

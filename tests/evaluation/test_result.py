@@ -5,14 +5,17 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from distembed.evaluation.bootstrap import Estimate
-from distembed.evaluation.result import Evaluation, Pairs, Row, compare
+from distembed.batch import SetBatch
+from distembed.evaluation.bootstrap import BootstrapEstimate
+from distembed.evaluation.metrics import METRICS, PRIMARY, metric
+from distembed.evaluation.result import Evaluation, Pairs, Score, compare
 
 
 def estimates(**values):
     rng = np.random.default_rng(0)
-    return {k: Estimate(v, v + 0.01 * rng.normal(size=200)) for k, v in values.items()}
+    return {k: BootstrapEstimate(v, v + 0.01 * rng.normal(size=200)) for k, v in values.items()}
 
 
 def evaluation():
@@ -65,7 +68,7 @@ def test_the_floor_is_no_rival():
 def test_table():
     text = evaluation().table()
     lines = text.splitlines()
-    assert lines[0].split() == ["reconstruction,", "lower", "is", "better", "W2"]
+    assert lines[0].split() == ["samples,", "lower", "is", "better", "W2"]
     assert lines[2].startswith("gde ")
     block = lines[lines.index("") + 1 :]
     assert block[0].startswith("geometry, higher is better")
@@ -82,5 +85,39 @@ def test_rows_are_found_by_name():
     assert evaluation().row("w2", "pooled").value == 0.9
     with pytest.raises(ValueError, match="no w2 of bures; there are: spearman_w2 of gde"):
         evaluation().row("w2", "bures")
-    assert Row("spearman_w2_near", "gde", 0, 0, 0).higher_is_better
-    assert not Row("energy", "gde", 0, 0, 0).higher_is_better
+
+
+def test_a_score_is_one_record_from_json_to_text():
+    score = Score("w2", "gde", 0.5, 0.4, 0.6, seeds=3, seconds=1.5, task="digits")
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+    assert score.text() == "0.500 [0.400, 0.600]"
+    plain = Score.from_json({"metric": "w2", "method": "gde", "value": None, "low": None})
+    assert (plain.defined, plain.interval, plain.text()) == (False, None, "not defined")
+    assert plain.to_json()["value"] is None
+    assert Score("w2", "gde", 0.5).text() == "0.500"
+    with pytest.raises(ValueError, match="missing value"):
+        Score.from_json({"metric": "w2", "method": "gde"})
+    with pytest.raises(ValueError, match="unknown colour"):
+        Score.from_json(score.to_json() | {"colour": "red"})
+
+
+def test_metrics_state_their_group_and_direction():
+    assert set(PRIMARY.values()) <= set(METRICS)
+    for group, name in PRIMARY.items():
+        assert METRICS[name].group == group
+    for name, entry in METRICS.items():
+        assert (entry.target is not None) == (entry.direction == "nearest"), name
+    assert metric("c2st").merit(0.45) > metric("c2st").merit(0.3)
+    assert metric("spearman_w2_equal_seconds").direction == "higher"
+    assert metric("w2_m100").label == "W2, 100 atoms"
+    with pytest.raises(ValueError, match="no metric 'nope'"):
+        metric("nope")
+    with pytest.raises(ValueError, match="not a function of two batches"):
+        metric("power").load()
+
+
+@pytest.mark.parametrize("name", [name for name, entry in METRICS.items() if entry.function])
+def test_functions_of_metrics_compare_set_by_set(name):
+    rng = np.random.default_rng(0)
+    a, b = (SetBatch.from_dense(torch.as_tensor(rng.normal(size=(3, 8, 2)))) for _ in "ab")
+    assert metric(name).load()(a, b).shape == (3,)

@@ -6,35 +6,11 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
+from distembed.evaluation.result import Evaluation, Pairs, Score
 from distembed.geometry.distance import Calibration
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.spec import Spec
 from distembed.rng import as_generator
-
-
-@dataclass(frozen=True)
-class FakeRow:
-    metric: str
-    method: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class FakePairs:
-    latent: np.ndarray
-    w2: np.ndarray
-    index: np.ndarray
-
-
-@dataclass(frozen=True)
-class FakeEvaluation:
-    rows: tuple
-    settings: dict
-    pairs: FakePairs
 
 
 @dataclass
@@ -207,21 +183,21 @@ def fake_evaluation(z, seed=0):
     w2 = np.linalg.norm(z[index[:, 0]] - z[index[:, 1]], axis=1)
     latent = w2 * np.exp(0.08 * rng.normal(size=len(w2)))
     rows = (
-        FakeRow("spearman_w2", "gde", 0.957, 0.945, 0.968, 0.004, ""),
-        FakeRow("spearman_w2", "untrained", 0.71, 0.66, 0.76),
-        FakeRow("spearman_w2", "mean", 0.93, 0.91, 0.945),
-        FakeRow("spearman_w2", "mean_cov", 0.975, 0.968, 0.981, None, "knows the second moments"),
-        FakeRow("spearman_w2", "kernel_1", 0.94, 0.93, 0.95),
-        FakeRow("spearman_w2", "ot", 0.983, 0.979, 0.987),
-        FakeRow("spearman_w2", "floor", 0.995, 0.993, 0.997),
-        FakeRow("sliced_w2", "gde", 0.21, 0.19, 0.23, 0.0001),
-        FakeRow("sliced_w2", "mean", 0.52, 0.49, 0.55),
-        FakeRow("sliced_w2", "untrained", float("nan")),
-        FakeRow("sliced_w2", "mean_cov", 0.33, 0.31, 0.36),
-        FakeRow("sliced_w2", "floor", 0.12, 0.11, 0.13),
-        FakeRow("energy", "gde", 0.004, 0.003, 0.005),
-        FakeRow("energy", "mean", 0.9, 0.8, 1.0),
-        FakeRow("energy", "floor", 0.002),
+        Score("spearman_w2", "gde", 0.957, 0.945, 0.968, 0.004, ""),
+        Score("spearman_w2", "untrained", 0.71, 0.66, 0.76),
+        Score("spearman_w2", "mean", 0.93, 0.91, 0.945),
+        Score("spearman_w2", "mean_cov", 0.975, 0.968, 0.981, note="the second moments"),
+        Score("spearman_w2", "kernel_1", 0.94, 0.93, 0.95),
+        Score("spearman_w2", "ot", 0.983, 0.979, 0.987),
+        Score("spearman_w2", "floor", 0.995, 0.993, 0.997),
+        Score("sliced_w2_debiased", "gde", 0.21, 0.19, 0.23, 0.0001),
+        Score("sliced_w2_debiased", "mean", 0.52, 0.49, 0.55),
+        Score("sliced_w2_debiased", "untrained", float("nan")),
+        Score("sliced_w2_debiased", "mean_cov", 0.33, 0.31, 0.36),
+        Score("sliced_w2_debiased", "floor", 0.12, 0.11, 0.13),
+        Score("energy_unbiased", "gde", 0.004, 0.003, 0.005),
+        Score("energy_unbiased", "mean", 0.9, 0.8, 1.0),
+        Score("energy_unbiased", "floor", 0.002),
     )
     settings = {"sets": len(z), "pairs": 2000, "ground": "model", "bootstrap": 200, "level": 0.95}
-    return FakeEvaluation(rows, settings, FakePairs(latent, w2, index))
+    return Evaluation(rows, settings, Pairs(latent, w2, index))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_fakes import FakeEvaluation, FakeModel, GaussianModel, Listed, gaussian_sets, table
+from report_fakes import FakeModel, GaussianModel, Listed, gaussian_sets, table
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 import distembed.report
+from distembed.evaluation.result import Evaluation
 from distembed.model.embeddings import Fingerprints
 from distembed.report import overview, write_report
 from distembed.report.samples import interpolate, project, read_pairs, view_of
@@ -258,7 +259,7 @@ def test_the_overview_is_a_wide_picture_and_reproducible(digits, tmp_path):
         assert picture.size == (1600, 520)
         assert not set(picture.info) - {"dpi"}
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    none = FakeEvaluation((), {}, dataclasses.replace(evaluation.pairs, w2=np.empty(0)))
+    none = Evaluation((), {}, dataclasses.replace(evaluation.pairs, w2=np.empty(0)))
     short = overview(tmp_path / "c.png", model=model, test=sets, evaluation=none)
     with image.open(short) as picture:
         assert picture.size == (1200, 520)

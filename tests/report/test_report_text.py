@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_fakes import FakeRow
 
 from distembed.evaluation.metrics import number
+from distembed.evaluation.result import Score
 from distembed.report.markdown import to_html
 from distembed.report.results import metrics_of
 
@@ -18,7 +18,7 @@ finite = st.floats(-0.999, 0.999).map(lambda x: round(x, 6))
 
 @given(st.sampled_from(["w2", "spearman_w2"]), st.lists(finite, min_size=5, max_size=5))
 def test_right_is_better_for_every_metric(metric, values):
-    (found,) = metrics_of([FakeRow(metric, m, v) for m, v in zip(METHODS, values, strict=True)])
+    (found,) = metrics_of([Score(metric, m, v) for m, v in zip(METHODS, values, strict=True)])
     sign = 1 if metric == "spearman_w2" else -1
     value = dict(zip(METHODS, values, strict=True))
     places = [line.place for line in found.lines]
@@ -36,9 +36,9 @@ def test_right_is_better_for_every_metric(metric, values):
 
 
 def test_a_loss_is_called_a_loss():
-    rows = [FakeRow("spearman_w2", "gde", 0.93, 0.9, 0.95, p=0.2)]
-    rows += [FakeRow("spearman_w2", "mean", 0.9), FakeRow("spearman_w2", "mean_cov", 0.975)]
-    (metric,) = metrics_of([*rows, FakeRow("spearman_w2", "floor", 0.99)])
+    rows = [Score("spearman_w2", "gde", 0.93, 0.9, 0.95, p=0.2)]
+    rows += [Score("spearman_w2", "mean", 0.9), Score("spearman_w2", "mean_cov", 0.975)]
+    (metric,) = metrics_of([*rows, Score("spearman_w2", "floor", 0.99)])
     assert metric.verdict.replace("\u00a0", " ") == (
         "1 of 2 baselines does better than the GDE (0.930); the best is mean and root covariance "
         "(0.975), p = 0.2, which may be chance"
@@ -48,24 +48,24 @@ def test_a_loss_is_called_a_loss():
 
 
 def test_a_gain_and_a_tie_are_not_confused():
-    rows = [FakeRow("w2", "gde", 1.0), FakeRow("w2", "mean", 1.0), FakeRow("w2", "pooled", 2.0)]
+    rows = [Score("w2", "gde", 1.0), Score("w2", "mean", 1.0), Score("w2", "pooled", 2.0)]
     (metric,) = metrics_of(rows)
     assert metric.verdict.startswith("The GDE (1.00) is ahead of 1 of 2 baselines")
     assert not metric.beaten
 
 
 def test_what_is_not_defined_has_no_place_and_the_gde_may_be_absent():
-    rows = [FakeRow("energy", "mean", 0.2), FakeRow("energy", "ot", math.nan, math.nan, math.nan)]
+    rows = [Score("energy", "mean", 0.2), Score("energy", "ot", math.nan, math.nan, math.nan)]
     (metric,) = metrics_of(rows)
     assert (metric.verdict, metric.own) == ("", None)
     assert [(line.value, line.place) for line in metric.lines][1] == ("–", None)
     assert [line.kind for line in metric.lines] == ["unknown", "unknown"]
-    assert metrics_of([FakeRow("energy", "gde", math.nan)])[0].own is None
+    assert metrics_of([Score("energy", "gde", math.nan)])[0].own is None
 
 
 def test_metrics_keep_their_order_and_wide_ranges_are_logarithmic():
-    rows = [FakeRow("energy", "gde", 0.01), FakeRow("w2", "gde", 1.0), FakeRow("energy", "x", 1.0)]
-    energy, w2 = metrics_of([*rows, FakeRow("energy", "y", 0.1)])
+    rows = [Score("energy", "gde", 0.01), Score("w2", "gde", 1.0), Score("energy", "x", 1.0)]
+    energy, w2 = metrics_of([*rows, Score("energy", "y", 0.1)])
     assert (energy.key, w2.key) == ("energy", "w2")
     assert "logarithm" in energy.scale
     assert [line.place for line in energy.lines] == pytest.approx([96, 50, 4])

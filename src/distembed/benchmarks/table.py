@@ -74,7 +74,7 @@ def _task(task: str, rows: Sequence[Mapping[str, Any]]) -> str:
     seconds = [row["seconds"] for row in rows if row["method"] == "gde" and row["seconds"]]
     spent = f" ({max(seconds):.0f} s to fit)" if seconds else ""
     lines = [
-        f"| {task}{spent} | {' | '.join(metric(name).title for name in metrics)} |",
+        f"| {task}{spent} | {' | '.join(metric(name).label for name in metrics)} |",
         f"|{'---|' * (len(metrics) + 1)}",
         *(f"| {m} | {' | '.join(cells.get((m, k), '') for k in metrics)} |" for m in methods),
     ]

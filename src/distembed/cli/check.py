@@ -13,7 +13,7 @@ from distembed.encoders import ENCODERS
 from distembed.registry import build
 
 if TYPE_CHECKING:
-    from distembed.testing.promises import Row
+    from distembed.testing.promises import Outcome
 
 __all__ = ["check"]
 
@@ -104,7 +104,7 @@ _MEANING = {
 }
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Outcome]) -> str:
     lines = [("", "found", "promised", "")] + [
         (_MEANING[r.check.law], r.found, r.wanted, "ok" if r.check.ok else "BROKEN") for r in rows
     ]

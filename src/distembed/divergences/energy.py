@@ -7,7 +7,20 @@ V-statistic is the energy distance of the two empirical distributions: never neg
 for equal ones, and biased upwards by the noise of a sample, as every plug-in distance is. It has
 the units of the atoms. Its root is a metric.
 
+The U-statistic leaves out the pairs of an atom with itself. With weights u of the atoms x and v of
+the atoms y, which sum to one,
+
+    E_U = 2 sum_ij u_i v_j |x_i - y_j| - S(x, u) - S(y, v),
+    S(x, u) = sum_{i != j} u_i u_j |x_i - x_j| / (1 - sum_i u_i^2).
+
+The weights of S sum to one, so E_U is an unbiased estimate of the energy distance of the two
+distributions wherever the atoms are independent draws and the weights do not depend on them. Its
+expectation is zero for equal distributions and positive for all others, at every number of atoms
+from two on: as a judge of samples it is proper. Importance weights, which do depend on the atoms,
+leave a bias of the order 1 / m, as in every self-normalised estimate.
+
 | Energy statistics: a class of statistics based on distances (Szekely, Rizzo, 2013), section 2
+| Strictly proper scoring rules, prediction, and estimation (Gneiting, Raftery, 2007), section 4.3
 """
 
 from __future__ import annotations
@@ -18,9 +31,12 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.divergences.pairing import aligned, expected, points
+from distembed.divergences.pairing import Points, aligned, expected, points
 
-__all__ = ["Energy"]
+__all__ = ["Energy", "unbiased_energy"]
+
+
+_SINGLE = 1e-9  # rounding of the sum of squared weights
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,40 @@ class Energy:
             for p, q in zip(points(a), points(b), strict=True)
         ]
         return torch.stack(values).clamp_min(0).to(dtype)
+
+
+def unbiased_energy(a: SetBatch, b: SetBatch) -> Tensor:
+    """Estimate the energy distance between the b-th sets of two batches without bias, `(B,)`.
+
+    The U-statistic of two samples; it may be negative. It describes samples and not distributions:
+    duplicating atoms changes it.
+
+    Raises:
+        ValueError: If a set has a single atom of positive weight.
+
+    Example:
+        >>> a = SetBatch.from_list([[[0.0], [2.0]]])
+        >>> b = SetBatch.from_list([[[1.0], [5.0]]])
+        >>> unbiased_energy(a, b).item()  # 2 (1 + 5 + 1 + 3) / 4 - 2 - 4
+        -1.0
+    """
+    dtype = aligned(a, b)
+    values = [
+        2 * expected(_same, p, q) - _inside(p, i) - _inside(q, i)
+        for i, (p, q) in enumerate(zip(points(a), points(b), strict=True))
+    ]
+    return torch.stack(values).to(dtype)
+
+
+def _inside(p: Points, index: int) -> Tensor:
+    """Mean distance of two different atoms of one set."""
+    itself = p.w.square().sum()
+    if float(itself.detach()) > 1 - _SINGLE:
+        raise ValueError(
+            f"Set {index} has a single atom of positive weight; the unbiased energy distance "
+            "averages over pairs of different atoms and needs two. Drop the set, or use Energy()."
+        )
+    return expected(_same, p, p) / (1 - itself)
 
 
 def _same(distance: Tensor) -> Tensor:

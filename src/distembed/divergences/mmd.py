@@ -43,8 +43,8 @@ class MMD:
             do not matter: the value then does not change when both sets grow in proportion.
         unbiased: Return the unbiased estimate of the *squared* MMD, which may be negative, in
             place of the MMD. It describes samples and not distributions: duplicating atoms changes
-            it, and each set needs two atoms of positive weight. Where weights differ they have to
-            be fixed without a look at the atoms.
+            it, and each set needs two atoms of positive weight. Weights may differ if they do not
+            depend on the atoms, and bandwidths must not either: use `relative=False`.
 
     Raises:
         ValueError: If there is no bandwidth or one is not positive.

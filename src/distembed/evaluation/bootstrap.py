@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "mean", "paired_p", "resamples", "spearman"]
+__all__ = ["BootstrapEstimate", "mean", "paired_p", "resamples", "spearman"]
 
 Array = NDArray[np.float64]
 _NUMBERS = 2**24  # of weights of pairs, at once
 
 
 @dataclass(frozen=True)
-class Estimate:
+class BootstrapEstimate:
     """A statistic and its values in the resamples, `(R,)`."""
 
     value: float
@@ -45,14 +45,18 @@ def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
     return result
 
 
-def mean(values: Array, counts: Array) -> Estimate:
-    """Mean over sets of `values (S,)`, with resamples `counts (R, S)`."""
-    return Estimate(float(values.mean()), counts @ values / counts.sum(1))
+def mean(values: Array, counts: Array) -> BootstrapEstimate:
+    """Mean over sets of `values (S,)`, with resamples `counts (R, S)`.
+
+    A resample without any of the sets is NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        return BootstrapEstimate(float(values.mean()), counts @ values / counts.sum(1))
 
 
 def spearman(
     a: Array, b: Array, pairs: NDArray[np.int64], counts: Array, near: float | None = None
-) -> Estimate:
+) -> BootstrapEstimate:
     """Spearman's rank correlation over pairs of sets.
 
     Args:
@@ -68,7 +72,7 @@ def spearman(
     keep = slice(None) if near is None else b <= near
     a, b, pairs = a[keep], b[keep], pairs[keep]
     if len(a) < 3:
-        return Estimate(float("nan"), np.full(len(counts), np.nan))
+        return BootstrapEstimate(float("nan"), np.full(len(counts), np.nan))
     correlation = _weighted_spearman(a, b)
     some = max(1, _NUMBERS // len(a))
     draws = [
@@ -76,10 +80,10 @@ def spearman(
         for part in np.split(counts, range(some, len(counts), some))
     ]
     value = correlation(np.ones((1, len(a))))[0]
-    return Estimate(float(value), np.concatenate(draws))
+    return BootstrapEstimate(float(value), np.concatenate(draws))
 
 
-def paired_p(first: Estimate, second: Estimate) -> float:
+def paired_p(first: BootstrapEstimate, second: BootstrapEstimate) -> float:
     """Two-sided bootstrap p-value that two statistics of the same resamples are equal."""
     gap = first.draws - second.draws
     gap = gap[np.isfinite(gap)]

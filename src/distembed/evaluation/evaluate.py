@@ -27,8 +27,8 @@ from distembed.evaluation.bootstrap import resamples
 from distembed.evaluation.coverage import certainty
 from distembed.evaluation.halves import Evaluated, embed, halves, refuse_training_sets
 from distembed.evaluation.rank_correlation import geometry, truth_of
-from distembed.evaluation.reconstruction import reconstruction
 from distembed.evaluation.result import Evaluation
+from distembed.evaluation.samples import samples
 from distembed.protocols import Collection
 from distembed.rng import Rng, stream
 
@@ -90,7 +90,7 @@ def evaluate(
     z = {name: embed(m, sets) for name, m in models.items()}
     counts = resamples(len(test), _RESAMPLES, stream(seed, "bootstrap"))
     say("drawing from the embeddings and comparing with the other halves")
-    rows = reconstruction(models, z, sets, counts, seed)
+    rows = samples(models, z, sets, counts, seed)
     if truth is None:
         say("measuring the W2 of pairs of target halves")
     known = truth_of(sets, truth, pairs, seed)

@@ -1,50 +1,245 @@
-"""What is measured: title, meaning and direction of every metric, and how numbers are written."""
+r"""Evaluation metrics: label, group, direction and meaning of every number that is reported.
+
+`METRICS` is the one table that `evaluate`, the report and the benchmarks read. The order within a
+group is the order of columns, and `PRIMARY` names the metric that decides in each group.
+
+Metrics of samples compare drawn with held-out atoms. A plug-in distance between two samples, such
+as W2 or a V-statistic, is too large by an amount that grows with the spread of the samples: a
+generator that shrinks its samples lowers it. The metrics that decide are therefore unbiased or
+debiased, so that in expectation the true distribution has the best value at every number of atoms.
+
+| Strictly proper scoring rules, prediction, and estimation (Gneiting, Raftery, 2007), section 4.3
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-__all__ = ["Metric", "metric", "number"]
+from distembed.registry import NUMBERS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from distembed.batch import SetBatch
+
+__all__ = ["METRICS", "PRIMARY", "Metric", "metric", "number"]
+
+Group = Literal["samples", "geometry", "uncertainty", "tests", "parameters", "scaling", "cost"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric.
+    """One line of `METRICS`.
 
     Attributes:
-        title: Its name in tables.
-        what: What is compared, and in which units.
-        higher: Whether higher is better.
+        label: Its name in tables.
+        group: What it judges: `samples` drawn atoms, `geometry` latent distances, `uncertainty`
+            intervals, `tests` two-sample tests, `parameters` estimates of a parameter, `scaling`
+            the dependence on the set size, `cost` time and network calls.
+        direction: Whether `lower` or `higher` is better, or the value `nearest` to the target.
+        meaning: What is compared, and the unit.
+        target: The best value where the direction is `nearest`.
+        atoms: Kinds of atoms that it is defined for.
+        function: `module:name` of a function `(SetBatch, SetBatch) -> (B,)`, or of a class whose
+            default instance is one, for metrics that compare drawn with held-out sets.
     """
 
-    title: str
-    what: str = ""
-    higher: bool = False
+    label: str
+    group: Group
+    direction: Literal["lower", "higher", "nearest"] = "lower"
+    meaning: str = ""
+    target: float | None = None
+    atoms: tuple[str, ...] = NUMBERS
+    function: str | None = None
 
     @property
-    def direction(self) -> str:
-        """Which way is better, in words."""
-        return f"{'higher' if self.higher else 'lower'} is better"
+    def better(self) -> str:
+        """The direction in words."""
+        if self.direction == "nearest":
+            return f"nearest to {self.target:g} is better"
+        return f"{self.direction} is better"
+
+    def merit(self, value: float) -> float:
+        """Return a number that is larger where the value is better.
+
+        Example:
+            >>> METRICS["c2st"].merit(0.4) > METRICS["c2st"].merit(0.7)
+            True
+        """
+        if self.target is not None:
+            return -abs(value - self.target)
+        return value if self.direction == "higher" else -value
+
+    def load(self) -> Callable[[SetBatch, SetBatch], Tensor]:
+        """Import and return the function.
+
+        Raises:
+            ValueError: If the metric is not a function of two batches of sets.
+        """
+        if self.function is None:
+            raise ValueError(
+                f"{self.label} is not a function of two batches of sets; metrics that are: "
+                f"{', '.join(name for name, m in METRICS.items() if m.function)}."
+            )
+        module, _, name = self.function.partition(":")
+        target: Any = getattr(importlib.import_module(module), name)
+        function: Callable[[SetBatch, SetBatch], Tensor]
+        function = target() if isinstance(target, type) else target
+        return function
 
 
-_AGAINST = "reconstruction against held-out atoms, in the model's ground space"
-_METRICS = {
-    "sliced_w2": Metric("Sliced W2", _AGAINST),
-    "energy": Metric("Energy distance", _AGAINST),
-    "w2": Metric("W2", _AGAINST),
-    "spearman_w2": Metric("Rank correlation with W2", "Spearman, all pairs", True),
-    "spearman_w2_near": Metric(
-        "Rank correlation, near pairs", "Spearman, the closest tenth", True
+_DRAWN = "drawn against held-out atoms"
+_COVERAGE = "share of 95 % intervals that contain the true value"
+METRICS: Mapping[str, Metric] = {
+    # -- samples: drawn atoms against held-out atoms or the true distribution
+    "energy_unbiased": Metric(
+        "Energy distance",
+        "samples",
+        meaning=f"{_DRAWN}, U-statistic (unbiased, 0 for equal laws), units of the ground space",
+        function="distembed.divergences.energy:unbiased_energy",
     ),
-    "spearman_w2_minus_bures": Metric("Above plug-in Bures", "the same points", True),
-    "spearman_w2_equal_seconds": Metric("The same, equal seconds", "Spearman, all pairs", True),
-    "ms_per_step": Metric("ms a step"),
+    "w2_debiased": Metric(
+        "Squared W2, debiased",
+        "samples",
+        meaning=f"{_DRAWN}, 0 in expectation for equal laws, squared units of the ground space",
+        function="distembed.divergences.debiased:debiased_w2",
+    ),
+    "sliced_w2_debiased": Metric(
+        "Squared sliced W2, debiased",
+        "samples",
+        meaning=f"{_DRAWN}, 0 in expectation for equal laws, squared units of the ground space",
+        function="distembed.divergences.debiased:debiased_sliced_w2",
+    ),
+    "energy": Metric(
+        "Energy distance, plug-in",
+        "samples",
+        meaning=f"{_DRAWN}, V-statistic (too large by the noise of sampling)",
+        function="distembed.divergences.energy:Energy",
+    ),
+    "sliced_w2": Metric(
+        "Sliced W2, plug-in",
+        "samples",
+        meaning=f"{_DRAWN}, too large by the noise of sampling",
+        function="distembed.divergences.sliced:SlicedW2",
+    ),
+    "w2": Metric("W2", "samples", meaning="to the true distribution, or to samples of it"),
+    "paper_w2": Metric(
+        "W2 as in the GDE paper", "samples", meaning="mean error plus squared covariance error"
+    ),
+    "energy_pca": Metric(
+        "Energy distance, plug-in, PCA", "samples", meaning=f"{_DRAWN}, principal components"
+    ),
+    "sliced_w2_pca": Metric(
+        "Sliced W2, plug-in, PCA", "samples", meaning=f"{_DRAWN}, principal components"
+    ),
+    "c2st": Metric(
+        "Nearest-neighbour two-sample accuracy",
+        "samples",
+        "nearest",
+        f"classifier of {_DRAWN}",
+        0.5,
+        function="distembed.divergences.c2st:neighbour_accuracy",
+    ),
+    "bad_modes": Metric("Modes off by a factor of 2", "samples", meaning="of eight modes"),
+    "off_modes": Metric("Atoms outside all modes", "samples", meaning="share of drawn atoms"),
+    "long_run_error": Metric(
+        "Sliced W2 at the most calls", "samples", meaning="plug-in, noise of sampling included"
+    ),
+    # -- geometry: latent distances against W2
+    "spearman_w2": Metric("Rank correlation with W2", "geometry", "higher", "Spearman, all pairs"),
+    "spearman_w2_near": Metric(
+        "Rank correlation, near pairs", "geometry", "higher", "Spearman, the closest tenth"
+    ),
+    "spearman_w2_minus_bures": Metric(
+        "Rank correlation above plug-in Bures", "geometry", "higher", "the same atoms"
+    ),
+    # -- uncertainty of embeddings and distances
+    "z": Metric("Coverage, coordinates of z", "uncertainty", "nearest", _COVERAGE, 0.95),
+    "distance": Metric("Coverage, latent distances", "uncertainty", "nearest", _COVERAGE, 0.95),
+    "near": Metric("Coverage, near pairs", "uncertainty", "nearest", _COVERAGE, 0.95),
+    "same": Metric("Coverage, equal distributions", "uncertainty", "nearest", _COVERAGE, 0.95),
+    "w2_coverage": Metric("Coverage, W2", "uncertainty", "nearest", _COVERAGE, 0.95),
+    "width": Metric(
+        "Width, latent distances", "uncertainty", meaning="of the interval over the true distance"
+    ),
+    "w2_width": Metric("Width, W2", "uncertainty", meaning="of the interval over the true W2"),
+    "trace": Metric(
+        "Variance ratio", "uncertainty", "nearest", "predicted over observed variance of z", 1.0
+    ),
+    "limit_error": Metric(
+        "Error of the limit", "uncertainty", meaning="in standard errors of the largest sets"
+    ),
+    # -- two-sample tests at level 0.05
+    "size": Metric("Size", "tests", "nearest", "rejections of equal distributions", 0.05),
+    "power": Metric("Power", "tests", "higher", "rejections of unequal distributions"),
+    "fdr": Metric("False discovery rate", "tests", meaning="after Benjamini-Hochberg at 0.05"),
+    "found": Metric("Discoveries", "tests", "higher", "share of unequal pairs, after adjustment"),
+    # -- estimates of a parameter
+    "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
+    "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
+    "excess": Metric(
+        "Excess over Bayes", "parameters", meaning="mean squared difference to the Bayes estimate"
+    ),
+    # -- dependence on the set size
+    "drift": Metric("Drift of z", "scaling", meaning="from the set size of training"),
+    "sd1": Metric("Deviation of z, first axis", "scaling", meaning="over sets of one law"),
+    "sd2": Metric("Deviation of z, second axis", "scaling", meaning="over sets of one law"),
+    "slope1": Metric("Slope, first axis", "scaling", "nearest", "log deviation in log m", -0.5),
+    "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
+    # -- cost
+    "ms_per_step": Metric("ms a step", "cost", meaning="training"),
+    "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
+    "embed_seconds": Metric("Seconds to embed", "cost", meaning="1,000 sets of 1,000 atoms"),
+    "seconds_1000_pairs": Metric("Seconds for 1,000 pairs", "cost"),
+    "forward_atoms_per_s": Metric("Atoms a second, forward", "cost", "higher"),
+    "training_atoms_per_s": Metric("Atoms a second, training", "cost", "higher"),
+    "forward_over_padded": Metric("Forward over padded", "cost", "higher", "ratio of speeds"),
+    "training_over_padded": Metric("Training over padded", "cost", "higher", "ratio of speeds"),
+    "forward_gain": Metric("Forward gain of bfloat16", "cost", "higher", "ratio of speeds"),
+    "training_gain": Metric("Training gain of bfloat16", "cost", "higher", "ratio of speeds"),
+    "us_per_atom": Metric("Microseconds an atom", "cost"),
+    "largest_over_smallest": Metric(
+        "Cost an atom, largest over smallest sets", "cost", "nearest", "1 is linear cost", 1.0
+    ),
+    "calls_to_own": Metric("Calls to its own error", "cost", meaning="network calls"),
+    "seconds_to_own": Metric("Seconds to its own error", "cost"),
+    "calls_to_ancestral": Metric("Calls to the ancestral error", "cost", meaning="network calls"),
+    "seconds_to_ancestral": Metric("Seconds to the ancestral error", "cost"),
+    "fewer_calls": Metric("Fewer calls than ancestral", "cost", "higher", "ratio of calls"),
+}
+PRIMARY: Mapping[Group, str] = {"samples": "energy_unbiased", "geometry": "spearman_w2"}
+"""The metric that decides in a group."""
+
+_SUFFIXES: Mapping[str, str] = {
+    r"_equal_seconds": "equal seconds of training",
+    r"_m(\d+)": r"\1 atoms",
 }
 
 
 def metric(name: str) -> Metric:
-    """Return a metric by its name in a row; of one that is not ours, lower is better."""
-    return _METRICS.get(name, Metric(name))
+    r"""Return a metric by its name in a row.
+
+    The suffix `_equal_seconds` is the same metric after equal seconds of training, and `_m100` the
+    same metric at sets of 100 atoms.
+
+    Raises:
+        ValueError: If there is no such metric.
+
+    Example:
+        >>> metric("spearman_w2").better, metric("drift_m100").label
+        ('higher is better', 'Drift of z, 100 atoms')
+    """
+    if name in METRICS:
+        return METRICS[name]
+    for suffix, words in _SUFFIXES.items():
+        if (match := re.fullmatch(f"(.+?){suffix}", name)) and match[1] in METRICS:
+            base = METRICS[match[1]]
+            return replace(base, label=f"{base.label}, {match.expand(words.replace('1', '2'))}")
+    raise ValueError(f"There is no metric {name!r}; there are: {', '.join(METRICS)}.")
 
 
 def number(value: float) -> str:

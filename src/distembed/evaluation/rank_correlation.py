@@ -21,7 +21,7 @@ from distembed.evaluation.baselines import (
 )
 from distembed.evaluation.bootstrap import spearman
 from distembed.evaluation.halves import Halves
-from distembed.evaluation.result import Pairs, Row, compare
+from distembed.evaluation.result import Pairs, Score, compare
 from distembed.registry import lookup
 from distembed.rng import stream
 
@@ -99,7 +99,7 @@ def geometry(
     pairs: int,
     seed: int,
     say: Callable[[str], None],
-) -> tuple[list[Row], Pairs]:
+) -> tuple[list[Score], Pairs]:
     """Correlate latent and baseline distances with W2.
 
     Args:

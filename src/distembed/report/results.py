@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distembed.evaluation.metrics import Metric, metric, number
 
 if TYPE_CHECKING:
-    from distembed.evaluation.result import Row
+    from distembed.evaluation.result import Score
 
 __all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "w2_title"]
 
@@ -75,7 +75,7 @@ class Comparison:
     lines: tuple[Line, ...]
 
 
-def metrics_of(rows: Sequence[Row]) -> tuple[Comparison, ...]:
+def metrics_of(rows: Sequence[Score]) -> tuple[Comparison, ...]:
     """Group the rows of an evaluation by metric, in the order of their first appearance."""
     keys = list(dict.fromkeys(row.metric for row in rows))
     return tuple(_compared(key, [row for row in rows if row.metric == key]) for key in keys)
@@ -86,12 +86,12 @@ def w2_title(settings: Mapping[str, Any]) -> str:
     return TRUE_W2 if settings.get("truth") == "given" else "W2 of samples"
 
 
-def _compared(key: str, rows: list[Row]) -> Comparison:
+def _compared(key: str, rows: list[Score]) -> Comparison:
     found = metric(key)
     scale, warp = _scale(found, rows)
 
     def sense(x: float) -> float:
-        return warp(x) if found.higher else -warp(x)
+        return found.merit(x if found.direction == "nearest" else warp(x))
 
     known = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
     ends = [sense(x) for x in known] or [0.0]
@@ -115,7 +115,7 @@ def _compared(key: str, rows: list[Row]) -> Comparison:
     )
 
 
-def _verdict(own: Row, lines: Sequence[Line]) -> str:
+def _verdict(own: Score, lines: Sequence[Line]) -> str:
     rivals = [line for line in lines if line.kind in ("better", "level", "worse")]
     if not rivals:
         return ""
@@ -133,8 +133,8 @@ def _verdict(own: Row, lines: Sequence[Line]) -> str:
     return f"{text}, {_p(own.p)}{', which may be chance' if own.p > 0.05 else ''}"
 
 
-def _line(row: Row, mark: float | None, place: Callable[[float], float]) -> Line:
-    names = _METHODS if metric(row.metric).higher else _METHODS | _GENERATIVE
+def _line(row: Score, mark: float | None, place: Callable[[float], float]) -> Line:
+    names = _METHODS if metric(row.metric).group == "geometry" else _METHODS | _GENERATIVE
     label = names.get(row.method, row.method)
     note = row.note
     if row.method == "gde":
@@ -161,9 +161,9 @@ def _stretch(a: float, b: float) -> tuple[float, float]:
     return min(a, b), abs(a - b)
 
 
-def _scale(metric: Metric, rows: Iterable[Row]) -> tuple[str, Callable[[float], float]]:
+def _scale(metric: Metric, rows: Iterable[Score]) -> tuple[str, Callable[[float], float]]:
     values = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
-    if metric.higher and all(abs(v) <= 1 for v in values):
+    if metric.direction == "higher" and all(abs(v) <= 1 for v in values):
         return "placed by artanh", lambda x: math.atanh(max(-0.99999, min(0.99999, x)))
     if values and min(values) > 0 and max(values) > 30 * min(values):
         return "placed by logarithm", math.log

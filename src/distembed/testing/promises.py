@@ -23,7 +23,7 @@ from distembed.testing.example import Draw, moved
 from distembed.testing.normality import agreement, bias, spread, uniform
 from distembed.testing.report import Check, LawError, change, fact
 
-__all__ = ["Effort", "Row", "promises"]
+__all__ = ["Effort", "Outcome", "promises"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Row:
+class Outcome:
     """One line of the table, and the check behind it."""
 
     check: Check
@@ -50,7 +50,7 @@ class Row:
     wanted: str
 
 
-def promises(encoder: Any, shape: tuple[int, ...], effort: Effort) -> Iterator[Row]:
+def promises(encoder: Any, shape: tuple[int, ...], effort: Effort) -> Iterator[Outcome]:
     """Measure the laws, the spread of z, its derivative by the weights, and streaming."""
     try:
         laws = check_encoder(encoder, shape).checks
@@ -68,7 +68,7 @@ def promises(encoder: Any, shape: tuple[int, ...], effort: Effort) -> Iterator[R
     yield from _stream_rows(subject, draw)
 
 
-def _law_rows(checks: Sequence[Check]) -> Iterator[Row]:
+def _law_rows(checks: Sequence[Check]) -> Iterator[Outcome]:
     """One row a law, of the check that comes nearest to its allowance, or exceeds it most."""
     for law in dict.fromkeys(c.law for c in checks):
         worst = max(
@@ -77,10 +77,10 @@ def _law_rows(checks: Sequence[Check]) -> Iterator[Row]:
         )
         yes_or_no = worst.detail or law in ("repeat", "state")
         found = ("holds" if worst.ok else "broken") if yes_or_no else f"{worst.error:.1e}"
-        yield Row(worst, found, "holds" if yes_or_no else f"<= {worst.allowed:.0e}")
+        yield Outcome(worst, found, "holds" if yes_or_no else f"<= {worst.allowed:.0e}")
 
 
-def _spread_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Row]:
+def _spread_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Outcome]:
     seen = spread(encoder, draw, effort.sizes, effort.sets)
     promised = bool(getattr(encoder, "normal", True))
     slope, p = seen.slope, seen.p_value
@@ -91,19 +91,19 @@ def _spread_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Row]:
     )
     far = Check("root m", "", abs(slope.value + 0.5) if promised else 0.0, allowed, detail)
     wanted = f"-0.500 +- {allowed:.3f}" if promised else "not promised"
-    yield Row(far, f"{slope.value:.3f}", wanted)
+    yield Outcome(far, f"{slope.value:.3f}", wanted)
     largest = seen.sizes[-1]
     detail = (
         f"z of {largest} atoms is not normal, p = {p:.1e}; usual cause: a maximum, or a minimum"
     )
     normal = fact("normal", not promised or p > 0.01, detail)
     found = f"{seen.kolmogorov[-1]:.3f}, p = {p:.2g}"
-    yield Row(normal, found, f"p > 0.01 at m = {largest}" if promised else "not promised")
+    yield Outcome(normal, found, f"p > 0.01 at m = {largest}" if promised else "not promised")
 
 
-def _smooth_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Row]:
+def _smooth_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Outcome]:
     if not is_smooth(encoder):
-        yield Row(fact("smooth", True, ""), "says no", "holds")
+        yield Outcome(fact("smooth", True, ""), "says no", "holds")
         return
     m = min(effort.largest, 1000)
     reference = SetBatch.from_dense(draw(1000 + m, stream(0, "reference")).unsqueeze(0))
@@ -112,13 +112,13 @@ def _smooth_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Row]:
         seen = bias(encoder, reference, sizes, effort.sets)
         found = agreement(encoder, draw, m, effort.many, predicted=50)
     except ValueError as error:
-        yield Row(fact("smooth", False, str(error).rstrip(".")), "no derivative", "holds")
+        yield Outcome(fact("smooth", False, str(error).rstrip(".")), "no derivative", "holds")
         return
     slope = seen.slope
     allowed = 0.2 + 3 * (slope.error if slope else 0.0)
     detail = f"the bias of z falls as m^{slope.value:.2f}, not as m^-1" if slope else ""
     far = Check("bias", "", abs(slope.value + 1) if slope else 0.0, allowed, detail)
-    yield Row(far, f"{slope.value:.2f}" if slope else "none seen", f"-1.00 +- {allowed:.2f}")
+    yield Outcome(far, f"{slope.value:.2f}" if slope else "none seen", f"-1.00 +- {allowed:.2f}")
     noise = 3 * (2 / effort.many) ** 0.5 * 1.1  # the predictions are noisy too, but less
     for law, ratio, allowed in (
         ("variance", found.trace, 0.03 + noise / 2),
@@ -129,13 +129,13 @@ def _smooth_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Row]:
             "sets; an encoder with a median inside has to say `smooth = False`"
         )
         off = Check(law, "", abs(ratio - 1), allowed, detail)
-        yield Row(off, f"{ratio:.3f}", f"1.000 +- {allowed:.3f}")
+        yield Outcome(off, f"{ratio:.3f}", f"1.000 +- {allowed:.3f}")
 
 
-def _stream_rows(encoder: Any, draw: Draw) -> Iterator[Row]:
+def _stream_rows(encoder: Any, draw: Draw) -> Iterator[Outcome]:
     passes = getattr(encoder, "passes", None)
     if passes is None:
-        yield Row(fact("stream", True, ""), "says no", "holds")
+        yield Outcome(fact("stream", True, ""), "says no", "holds")
         return
     whole = SetBatch.from_dense(draw(500, stream(0, "stream")).unsqueeze(0)).to(
         dtype=torch.float32
@@ -148,4 +148,4 @@ def _stream_rows(encoder: Any, draw: Draw) -> Iterator[Row]:
     with torch.no_grad():
         error = change(embed_chunks(encoder, lambda: chunks), encoder(whole))
     check = Check("stream", "", error, 1e-5)
-    yield Row(check, f"{error:.1e}", f"<= 1e-05 in {passes} pass{'es' * (passes > 1)}")
+    yield Outcome(check, f"{error:.1e}", f"<= 1e-05 in {passes} pass{'es' * (passes > 1)}")
