@@ -1,5 +1,9 @@
 # Two commands are enough: `make demo` and `make test`. Each makes .venv where it is missing.
 PYTHON ?= python3
+# The tested versions of the dependencies; constraints-lowest.txt has the lowest that are declared.
+CONSTRAINTS ?= constraints.txt
+# Further arguments of pytest, such as PYTEST="-W default" or PYTEST="-k laws".
+PYTEST ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -10,13 +14,13 @@ export DISTEMBED_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: install demo test test-slow test-gpu check
+.PHONY: install demo test test-docs test-slow test-gpu check
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[all,test,lint]'
+	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[all,test,lint]'
 	touch $@
 
 # Train on real scanned digits, evaluate on held-out sets, and write demo_output/report.html.
@@ -25,7 +29,11 @@ demo: $(STAMP)
 
 # Two processes of one thread each: torch's own threads would fight over the cores.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --durations=25 $(PYTEST)
+
+# The code of README.md, of docs/ and of the docstrings.
+test-docs: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/api
 
 test-slow: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
