@@ -144,7 +144,7 @@ def test_an_object_has_to_be_given_back(tmp_path, unnamed):
         de.load(path)
     again = de.load(path, encoder=Mean())
     assert (again.embed(unnamed).z == made.embed(unnamed).z).all()
-    with pytest.raises(ValueError, match="latent = 5, and the model asks for 6"):
+    with pytest.raises(ValueError, match="latent = 5, .* 6"):
         de.load(path, encoder=Mean(latent=5))
     other = nn.Module()
     other.latent = 6

@@ -1,25 +1,76 @@
-"""The model card: a description that is generated from what a model is, never typed."""
+"""The model card: a description that is computed from a model's config and training history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["model_card"]
+__all__ = ["ModelCard", "model_card"]
+
+_INTRODUCTION = (
+    "Made by distembed: an encoder maps a set of samples to a vector, a generator maps the vector "
+    "back to a distribution, and both were trained together."
+)
+_USAGE = """\
+import distembed as de
+
+model = de.load("path/to/this/folder")
+table = model.embed(sets)               # z, its covariances, ids, sizes, metadata
+new = model.sample(table.z[0], 1000)    # in the units of the data"""
+_LIMITS = (
+    "The model describes sets like those that it was trained on. The embedding of another kind of "
+    "set is an extrapolation, and so is that of a set with a small `table.p_unusual`, or with "
+    "fewer atoms than the smallest context of the training.",
+    "A distance in units of W2 is a regression on pairs of training sets. For half of all pairs "
+    "its error is larger than the median error above.",
+    "Training does not change the part of z that is a closed form.",
+    "The embedding of a set of few atoms is uncertain: `table.standard_errors` estimates by how "
+    "much. Below a hundred atoms these estimates are too small.",
+)
 
 
-def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> str:
-    """Write Markdown from a model's config and the history of its training."""
-    calibration = config["calibration"]
-    train = config["train"]
-    features = config["features"]
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card; `str` writes it as Markdown.
+
+    Attributes:
+        introduction: What a distribution embedding is, one sentence.
+        rows: Properties of the model and their values.
+        usage: A short program.
+        limits: Sentences on when not to trust the model.
+    """
+
+    introduction: str
+    rows: Mapping[str, str]
+    usage: str
+    limits: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            *("# A distribution embedding", "", self.introduction, "", "| | |", "|---|---|"),
+            *(f"| {name} | {value} |" for name, value in self.rows.items()),
+            *("", "## Use", "", "```python", self.usage, "```", "", "## Limits", ""),
+            *(f"- {limit}" for limit in self.limits),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> ModelCard:
+    """Describe a model by its config and the history of its training.
+
+    Args:
+        config: As stored in the model's folder.
+        history: One record a validation, with `step` and `seconds`.
+    """
+    train, features = config["train"], config["features"]
     shape = " x ".join(map(str, config["event_shape"]))
     rows = {
         "encoder": _member(config["encoder"]),
         "generator": _member(config["generator"]),
         "latent dimension": config["latent"],
-        "atoms": shape + (f" ({_some(features)})" if features else ""),
-        "transform": ", ".join(_step(s) for s in config["transform"]) or "none",
+        "atoms": shape + (f" ({_shortened(features)})" if features else ""),
+        "transform": ", ".join(map(_member, config["transform"])) or "none",
         "sets for training and validation": len(config["hashes"]),
         "steps": int(history[-1]["step"]) if history else 0,
         "seconds": round(history[-1]["seconds"]) if history else 0,
@@ -27,67 +78,28 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "context atoms": "{} to {}".format(*train["context"]),
         "target atoms": train["target"],
         "seed": train["seed"],
-        "distance": _distance(calibration),
+        "distance": _distance(config["calibration"]),
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
     }
-    lines = [f"| {name} | {value} |" for name, value in rows.items()]
-    return "\n".join(
-        [
-            "# A distribution embedding",
-            "",
-            "Made by distembed: an encoder maps a set of samples to a vector, a generator maps "
-            "the vector back to a distribution, and both were trained together.",
-            "",
-            "| | |",
-            "|---|---|",
-            *lines,
-            "",
-            "## Use",
-            "",
-            "```python",
-            "import distembed as de",
-            "",
-            'model = de.load("path/to/this/folder")',
-            "table = model.embed(sets)               # z, its covariances, ids, sizes, metadata",
-            "new = model.sample(table.z[0], 1000)    # in the units of the data",
-            "```",
-            "",
-            "## Limits",
-            "",
-            "- It knows the kind of sets it was trained on; embeddings of other sets mean little.",
-            "- A distance in W2 is a fit to pairs of sets: half of them are off by more than the "
-            "error above.",
-            "- With `deepsets`, up to three quarters of z are moments that no training changes.",
-            "- A set of few atoms has an uncertain embedding: `table.standard_errors` says how "
-            "uncertain, and below a hundred atoms says too little. Sets below the smallest "
-            "context of the training are an extrapolation, and so are those with a small "
-            "`table.p_unusual`.",
-            "",
-        ]
-    )
+    return ModelCard(_INTRODUCTION, {k: str(v) for k, v in rows.items()}, _USAGE, _LIMITS)
 
 
-def _some(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _shortened(names: Sequence[str], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
 
 
-def _member(member: Mapping[str, Any] | None) -> str:
+def _member(member: str | Mapping[str, Any] | None) -> str:
     if member is None:
         return "a module of its author's"
+    if isinstance(member, str):
+        return member
     options = ", ".join(f"{k}={v!r}" for k, v in member.items() if k != "name")
     return f"{member['name']}" + (f" ({options})" if options else "")
 
 
-def _step(step: str | Mapping[str, Any]) -> str:
-    if isinstance(step, str):
-        return step
-    inside = ", ".join(f"{k}={v}" for k, v in step.items() if k != "name")
-    return f"{step['name']}({inside})"
-
-
 def _best(history: Sequence[Mapping[str, float]]) -> str:
     scores = [r["validation"] for r in history if "validation" in r]
-    return f"{min(scores):.4f}" if scores else "no held-out sets"
+    return f"{min(scores):.4f}" if scores else "no validation sets"
 
 
 def _distance(calibration: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from distembed.geometry.path import straight_path
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.population.density import Population
-from distembed.model.card import model_card
+from distembed.model.card import ModelCard, model_card
 from distembed.model.embeddings import Embeddings, Fingerprints, noise_of
 from distembed.model.engine import FEW_ATOMS, SetReader, atoms_at_once
 from distembed.model.fit import fit_network
@@ -434,7 +434,8 @@ class GDE:
             for k, v in (self.population.arrays() if self.population else {}).items()
         }
         tensors = trained | initial | usual
-        return write_folder(path, Stored(self._describe(), tensors, self.history), self.card())
+        stored = Stored(self._describe(), tensors, self.history)
+        return write_folder(path, stored, str(self.card()))
 
     @classmethod
     def load(
@@ -487,8 +488,8 @@ class GDE:
             model.population = Population.from_arrays({k: v.numpy() for k, v in usual.items()})
         return model
 
-    def card(self) -> str:
-        """Return a description of the model in Markdown, generated from what it is."""
+    def card(self) -> ModelCard:
+        """Describe the model, from its config and history; `str` of the card is Markdown."""
         return model_card(self._describe(), self.history)
 
     # -- private --------------------------------------------------------------------------------

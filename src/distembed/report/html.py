@@ -111,7 +111,7 @@ def write_report(
         "ellipses": embeddings.cov is not None,
         "certainty": findings(embeddings, model.population, seen),
         "training": figures.training_figure(model.history) if model.history else None,
-        "card": figures.markup(to_html(model.card())),
+        "card": figures.markup(to_html(str(model.card()))),
         "metrics": metrics_of(evaluation.rows) if evaluation is not None else (),
         "settings": _settings(evaluation.settings) if evaluation is not None else (),
         "distances": None,
