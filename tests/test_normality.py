@@ -10,6 +10,7 @@ from torch import nn
 
 from distembed.batch import SetBatch
 from distembed.inference.influence import influence, predicted_covariance
+from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 from distembed.testing.controls import CONTROLS
@@ -118,7 +119,7 @@ def test_the_encoder_itself_is_left_alone():
 
 def test_an_encoder_without_a_derivative_is_refused():
     class Plain(Functional):
-        smooth = False
+        traits = EncoderTraits(smooth=False)
 
     with pytest.raises(ValueError, match="Plain has no derivative by the weights"):
         influence(Plain(mean), ragged(0))

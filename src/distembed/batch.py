@@ -178,6 +178,11 @@ class SetBatch:
         return self.x.reshape(len(self.x), -1)
 
     @cached_property
+    def flat64(self) -> Tensor:
+        """Atoms as vectors in float64, `(N, D)`: the same tensor at every call."""
+        return self.flat.double()
+
+    @cached_property
     def sizes(self) -> Tensor:
         """Number of atoms of each set, `(B,)`."""
         return self.offsets.diff()

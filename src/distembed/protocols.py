@@ -8,7 +8,7 @@ what a signature cannot say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 __all__ = [
     "AtomSpace",
     "Collection",
+    "Conditioning",
     "Density",
+    "DescribedEncoder",
     "Divergence",
     "Encoder",
+    "EncoderTraits",
     "Generator",
+    "Halves",
     "Objective",
     "PreparedEncoder",
     "PreparedGenerator",
     "Step",
+    "as_encoder",
+    "encoder_traits",
 ]
 
 
@@ -119,17 +125,65 @@ class Collection(Protocol):
         """Read one set in pieces of at most `rows` atoms; weights stay fractions of the set."""
 
 
+@dataclass(frozen=True)
+class EncoderTraits:
+    """What an encoder states about itself; the defaults hold for one that states nothing.
+
+    Attributes:
+        passes: How often it reads the atoms of a set that arrives in pieces; None if it needs all
+            atoms at once.
+        normal: Whether z is asymptotically normal in the number of atoms.
+        smooth: Whether z is differentiable by the weights; error bars use the derivative. False
+            for medians and quantiles, whose error bars come from a jackknife.
+        untrained: How many coordinates of z, the first, no training changes.
+    """
+
+    passes: int | None = None
+    normal: bool = True
+    smooth: bool = True
+    untrained: int = 0
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """A map from the empirical distribution of a set to a vector; it can see nothing else.
 
-    Built as `(event_shape, latent, **options)`.
+    Built as `(event_shape, latent, **options)`. An attribute `traits` (`EncoderTraits`) and a
+    method `prepare` (`PreparedEncoder`) are optional.
     """
 
     latent: int
 
     def __call__(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
+
+
+@runtime_checkable
+class DescribedEncoder(Protocol):
+    """An encoder that states its traits."""
+
+    @property
+    def traits(self) -> EncoderTraits:
+        """What holds for this encoder."""
+
+
+def as_encoder(module: object) -> Encoder:
+    """Return a module as an encoder.
+
+    Raises:
+        TypeError: If it does not state the dimension of z.
+    """
+    if not isinstance(module, Encoder):
+        raise TypeError(
+            f"The encoder {type(module).__name__} has no attribute `latent`: the number of "
+            "coordinates of the z that it returns. Set self.latent in its constructor."
+        )
+    return module
+
+
+def encoder_traits(encoder: object) -> EncoderTraits:
+    """Return the traits that an encoder states, or the defaults."""
+    return encoder.traits if isinstance(encoder, DescribedEncoder) else EncoderTraits()
 
 
 @runtime_checkable
@@ -146,6 +200,45 @@ class PreparedGenerator(Protocol):
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Set buffers from training sets and their embeddings `(B, L)`."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Embeddings of two disjoint parts of the same sets.
+
+    Attributes:
+        z: Of the one part, `(B, L)`.
+        sizes: Effective number of atoms behind `z`, `(B,)`.
+        other: Of the other part, `(B, L)`.
+        other_sizes: Effective number of atoms behind `other`, `(B,)`.
+    """
+
+    z: Tensor
+    sizes: Tensor
+    other: Tensor
+    other_sizes: Tensor
+
+
+class Conditioning(Protocol):
+    """A map from an embedding to what the generator sees.
+
+    Built as `(latent, **options)`; the members are in `distembed.model.conditioning`.
+    """
+
+    outputs: int
+    """Number of columns that the generator sees."""
+
+    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
+        """Set buffers from embeddings `(B, L)` of training sets, before the first step.
+
+        Args:
+            z: Embeddings of whole sets.
+            halves: Embeds disjoint parts of the sets at several sizes, when called.
+            untrained: How many coordinates, the first, no training changes.
+        """
+
+    def __call__(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Map `(B, L)` and effective sizes `(B,)`, infinite where left out, to `(B, outputs)`."""
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from distembed.evaluation import BASELINES
 from distembed.generators import GENERATORS
 from distembed.model.gde import GDE
 
-SMALL = (Arm("deepsets", "deepsets"), Arm("plain", "deepsets", {"isometry": False}),
+SMALL = (Arm("deepsets", "deepsets"), Arm("plain", "deepsets", {"projection": False}),
          Arm("kernel", "kernel"))  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_the_record(tiny):
     result, lines = run(seeds=2, tasks=["ladder_b", "ladder_c"])
     assert result["bench"] == "encoders"
     assert result["config"]["gde"] == "deepsets+flow"
-    assert result["config"]["encoders"]["plain"] == {"name": "deepsets", "isometry": False}
+    assert result["config"]["encoders"]["plain"] == {"name": "deepsets", "projection": False}
     assert result["config"]["train_sets"] == 30
     values = {(r["task"], r["method"], r["metric"]): r for r in result["rows"]}
     assert len(values) == len(result["rows"])

@@ -1,6 +1,7 @@
 """Every point encoder with every set encoder: the laws, the passes, and a model around them."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,21 +10,23 @@ from torch.nn import functional
 
 import distembed as de
 from distembed.batch import SetBatch
-from distembed.encoders import ENCODERS, composed
+from distembed.encoders import ENCODERS
 from distembed.encoders.points import POINT_ENCODERS
 from distembed.encoders.streaming import embed_chunks
 from distembed.nn.precision import reduced_to
+from distembed.protocols import PreparedEncoder
 from distembed.registry import build
 from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 
 VOCAB, LATENT, WIDTH = 6, 8, 6
+REFUSED = ("closed_form", "composed", "joined")
 NETWORK = {"width": 8, "depth": 1}
 SMALL = dict.fromkeys(["deepsets", "gnn", "resnet_gnn", "median_gnn"], NETWORK) | {
     "attention": NETWORK | {"heads": 2},
     "induced": NETWORK | {"heads": 2, "points": 3},
 }
-SETS = {name: SMALL.get(name, {}) for name in ENCODERS if name != "composed"}
+SETS = {name: SMALL.get(name, {}) for name in ENCODERS if name not in REFUSED}
 IMAGE, LENGTH = (1, 9, 2), 5
 EVENTS = {"mlp": IMAGE, "conv2d": IMAGE, "conv1d": (LENGTH,), "transformer": (LENGTH,)}
 POINTS = {
@@ -92,11 +95,11 @@ def test_what_is_said_of_the_set_encoder_is_true_of_the_composition(sets):
     alone = copy.deepcopy(encoder.sets)
     encoder.prepare(batch)
     with torch.no_grad():
-        alone.prepare(encoder.features(batch))
+        if isinstance(alone, PreparedEncoder):
+            alone.prepare(encoder.features(batch))
     for one, other in zip(alone.buffers(), encoder.sets.buffers(), strict=True):
         assert one.equal(other)
-    assert (encoder.passes, encoder.normal) == (encoder.sets.passes, encoder.sets.normal)
-    assert encoder.smooth == getattr(encoder.sets, "smooth", True)
+    assert encoder.traits == replace(encoder.sets.traits, untrained=0)
     features = encoder.features(batch)
     assert features.event_shape == (WIDTH,)
     assert features.w is batch.w
@@ -125,7 +128,7 @@ def test_features_of_copies_of_one_atom_keep_their_scale():
 def test_a_set_is_read_in_chunks_where_the_set_encoder_can(sets):
     encoder, batch = make("conv2d", sets).double(), batch_for("conv2d", [9])
     chunks = [SetBatch(batch.x[i:j], batch.w[i:j], torch.tensor([0, j - i])) for i, j in CUTS]
-    if encoder.passes is None:
+    if encoder.traits.passes is None:
         with pytest.raises(ValueError, match="cannot stream"):
             embed_chunks(encoder, lambda: chunks)
         return
@@ -136,7 +139,7 @@ def test_a_set_is_read_in_chunks_where_the_set_encoder_can(sets):
 def test_pieces_of_atoms_are_the_whole(monkeypatch):
     encoder, batch = make("conv2d", "deepsets").double(), batch_for("conv2d")
     whole = encoder(batch)
-    monkeypatch.setattr(composed, "AT_ONCE", 40)  # numbers: two images
+    encoder.numbers_at_once = 40  # two images
     torch.testing.assert_close(encoder(batch), whole, rtol=0, atol=1e-10)
 
 
@@ -178,6 +181,8 @@ def test_reduced_precision_is_for_the_layers_only(point):
     ("options", "message"),
     [
         ({"sets": "composed"}, "features of features"),
+        ({"sets": "closed_form"}, "W2 of features that training moves. Join it"),
+        ({"sets": {"name": "joined"}}, "belongs outside"),
         ({"sets": "bags"}, "no encoder 'bags'"),
         ({"point": "resnet"}, "no point encoder 'resnet'; there are: conv1d, conv2d, mlp"),
         ({"point": "conv1d"}, "point encoder 'conv1d' needs the option 'vocab'"),

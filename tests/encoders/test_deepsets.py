@@ -1,52 +1,23 @@
-"""What the default encoder shows of a set, beside the laws."""
+"""Deep sets and the features of atoms that they read, beside the laws."""
 
 import pytest
 import torch
 
 from distembed.batch import SetBatch
+from distembed.encoders.atom_features import WHITEN_UP_TO, AtomFeatures, relative_atoms
 from distembed.encoders.deepsets import DeepSets
-from distembed.encoders.front import WHITEN_UP_TO, relative_atoms
-from distembed.encoders.moments import moment_count
 from distembed.encoders.statistics import Covariance, Variance
 from distembed.rng import stream
 
 
 def relative(batch, floor):
     statistic = Covariance if batch.flat.shape[1] <= WHITEN_UP_TO else Variance
-    return relative_atoms(batch, batch.flat, *statistic(batch.flat).of(batch), floor)
+    return relative_atoms(batch, *statistic(batch.flat64).of(batch), floor)
 
 
 def atoms(b=6, m=50, d=3, key="deepsets"):
     x = torch.randn(b, m, d, generator=stream(key), dtype=torch.float64)
     return SetBatch.from_dense(x)
-
-
-@pytest.mark.parametrize(("d", "latent"), [(2, 32), (3, 8), (5, 4), (5, 1), (20, 32), (40, 32)])
-def test_the_first_coordinates_are_the_summary(d, latent):
-    batch = atoms(d=d)
-    encoder = DeepSets((d,), latent).double()
-    encoder.prepare(batch)
-    summary = encoder.front.summary
-    moments = min(moment_count(d), 3 * latent // 4)
-    assert encoder.fixed == summary.size == moments + min(8, 7 * latent // 8 - moments)
-    z = encoder(batch)
-    assert z.shape == (6, latent)
-    scale = summary.scales.repeat_interleave(torch.tensor(summary.sizes))
-    known = scale[:moments] * summary.moments(batch)
-    torch.testing.assert_close(z[:, :moments], known)
-    white = batch.replace(x=relative(batch, encoder.front.floor))
-    shape = summary.scales[2] * summary.shape(summary.fourier.mean(white))
-    torch.testing.assert_close(z[:, moments : encoder.fixed], shape, rtol=0, atol=1e-12)
-
-
-def test_no_parameter_moves_the_summary():
-    batch = atoms()
-    encoder = DeepSets((3,), 12)
-    before = encoder(batch)[:, : encoder.fixed].clone()
-    with torch.no_grad():
-        for p in encoder.parameters():
-            p.add_(1)
-    assert encoder(batch)[:, : encoder.fixed].equal(before)
 
 
 def test_relative_atoms_are_white():
@@ -81,24 +52,24 @@ def test_the_floor_follows_the_units():
     batch = atoms()
     floors = []
     for unit in (1, 1000):
-        encoder = DeepSets((3,), 8)
-        encoder.prepare(batch.replace(x=unit * batch.x))
-        floors.append(float(encoder.front.floor))
+        features = AtomFeatures((3,))
+        features.prepare(batch.replace(x=unit * batch.x))
+        floors.append(float(features.floor))
     # 2 % of the deviation of all atoms, which is 1 here up to 1 / sqrt(2 * 900 atoms)
     assert floors[0] == pytest.approx(0.02, rel=5 / (2 * 900) ** 0.5)
     assert floors[1] == pytest.approx(1000 * floors[0], rel=1e-5)
 
 
-def test_feedback_is_what_a_layer_knows_of_the_set():
+@pytest.mark.parametrize("feedback", [None, "mean"])
+def test_without_feedback_features_of_an_atom_ignore_its_set(feedback):
     batch = atoms()
-    for feedback in (True, False):
-        options = {"relative": False, "isometry": False, "feedback": "mean" if feedback else None,
-                   "pooling": "mean"}  # fmt: skip
-        encoder = DeepSets((3,), 8, **options).double()
-        # by linearity of the head, a mixture of two sets has the mean of their z without feedback
-        pair, mixed = batch.select([0, 1]), SetBatch.from_list([batch.select([0, 1]).x])
-        gap = (encoder(pair).mean(0) - encoder(mixed)[0]).norm() / encoder(mixed).norm()
-        assert (gap > 1e-4) == feedback
+    encoder = DeepSets((3,), 8, relative=False, pooling="mean", feedback=feedback).double()
+    encoder.head = torch.nn.Identity()
+    # the pooled features of a mixture of two sets are the mean of theirs where atoms are features
+    # by themselves
+    pair, mixed = batch.select([0, 1]), SetBatch.from_list([batch.select([0, 1]).x])
+    gap = (encoder(pair).mean(0) - encoder(mixed)[0]).norm() / encoder(mixed).norm()
+    assert (gap > 1e-4) == (feedback is not None)
 
 
 def test_nothing_bounds_z():

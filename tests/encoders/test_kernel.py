@@ -104,15 +104,15 @@ def test_relative_atoms_show_shape_alone():
     batch = SetBatch.from_dense(torch.randn(20, 50, 2, generator=stream("shape")).double())
     encoder = KernelMean((2,), 8, relative=True).double()
     encoder.prepare(batch)
-    encoder.front.floor.fill_(1e-9)
+    encoder.atoms.floor.fill_(1e-9)
     moved = batch.replace(x=7 * batch.x + 3)
     torch.testing.assert_close(encoder(moved), encoder(batch), rtol=0, atol=1e-9)
-    assert encoder.passes == 2
+    assert encoder.traits.passes == 2
 
 
 def test_learned_frequencies_are_not_fixed():
-    assert KernelMean((2,), 8).fixed == 8
-    assert KernelMean((2,), 8, learned=True).fixed == 0
+    assert KernelMean((2,), 8).traits.untrained == 8
+    assert KernelMean((2,), 8, learned=True).traits.untrained == 0
 
 
 def test_the_default_is_far_above_an_untuned_bandwidth():

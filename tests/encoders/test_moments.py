@@ -51,7 +51,7 @@ def test_mean_cov_keeps_mean_and_root_covariance(sizes, d, prepared, spare):
     for i, (m1, r1) in enumerate(known):
         for j, (m2, r2) in enumerate(known):
             wanted = math.hypot(np.linalg.norm(m1 - m2), np.linalg.norm(r1 - r2))
-            # rows of an unprepared isometry are orthonormal to float32
+            # rows of an unprepared projection are orthonormal to float32
             tolerance = 1e-10 if prepared else 1e-6 * (1 + wanted)
             assert np.linalg.norm(z[i] - z[j]) == pytest.approx(wanted, abs=tolerance)
 
@@ -115,7 +115,7 @@ def test_mean_keeps_the_distance_of_means(sizes, d, latent, prepared):
 @pytest.mark.parametrize("latent", [3, 6, 9, 30, 200])
 def test_covariances_never_crowd_out_the_mean(latent):
     encoder = Moments((12,), latent)
-    means, roots = (len(i.rows) for i in encoder.isometries)
+    means, roots = (len(i.rows) for i in encoder.projections)
     assert means + roots == latent
     assert means >= min(12, 2 * latent // 3)
 

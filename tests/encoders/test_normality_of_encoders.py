@@ -24,7 +24,8 @@ OPTIONS = {
     "induced": SMALL | {"heads": 2, "points": 4},
 }
 CASES = [
-    *((name, OPTIONS.get(name, {})) for name in ENCODERS if name != "composed"),
+    *((name, OPTIONS.get(name, {})) for name in ENCODERS if name not in ("composed", "joined")),
+    ("joined", {"parts": ["closed_form", {"name": "deepsets", **SMALL}]}),
     ("moments", {"kind": "mean"}),
     ("moments", {"kind": "quantiles"}),
     *(("deepsets", SMALL | {"pooling": p}) for p in POOLINGS if p != "moments"),
@@ -46,7 +47,7 @@ def draw_for(options):
 def make(name, options, dtype=torch.float32):
     torch.manual_seed(0)
     encoder = build(ENCODERS, {"name": name, **options}, "encoder", EVENT, LATENT)
-    assert getattr(encoder, "normal", False), "the family says which members are normal"
+    assert encoder.traits.normal, "the family says which members are normal"
     return moved(encoder, skewed, dtype, train=False)
 
 

@@ -23,8 +23,9 @@ CASES = [
     ("moments", {"kind": "quantiles"}),
     *(("deepsets", {"pooling": p}) for p in ("mean", "logmeanexp", "huber", "median", "trimmed")),
     ("deepsets", {"feedback": "huber", "depth": 1}),
-    ("deepsets", {"feedback": None, "relative": False, "isometry": False}),
-    ("induced", {"relative": False, "isometry": False}),
+    ("deepsets", {"feedback": None, "relative": False}),
+    ("induced", {"relative": False}),
+    ("joined", {"parts": ["moments", "kernel", "induced"]}),
     ("composed", {"sets": "induced"}),
 ]
 
@@ -68,7 +69,7 @@ def test_pieces_give_the_whole_in_the_passes_that_are_stated(name, options, dtyp
         reads.append(1)
         return chunks
 
-    if encoder.passes is None:
+    if encoder.traits.passes is None:
         with pytest.raises(ValueError, match="cannot stream"):
             embed_chunks(encoder, read)
         return
@@ -80,14 +81,14 @@ def test_pieces_give_the_whole_in_the_passes_that_are_stated(name, options, dtyp
         rtol=0,
         atol=TOLERANCE[dtype] * float(z.detach().abs().max()),
     )
-    assert len(reads) == encoder.passes + 1  # and any one chunk at the end
+    assert len(reads) == encoder.traits.passes + 1  # and any one chunk at the end
 
 
 def test_states_merge_in_any_order():
     encoder = make("deepsets", {}).double()
     chunks = pieces(whole_set(), [100, 150, 250])
     carry = ()
-    for _ in range(encoder.passes):
+    for _ in range(encoder.traits.passes):
         one, two, three = (accumulate(encoder, c, carry) for c in chunks)
         carry = finish(merge([merge([three, one]), two]))
     torch.testing.assert_close(

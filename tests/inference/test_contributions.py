@@ -9,6 +9,7 @@ from distembed.encoders.deepsets import DeepSets
 from distembed.inference import derivative
 from distembed.inference.contributions import contributions, explained
 from distembed.inference.covariance import covariance
+from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
 EXACT = {"rtol": 1e-11, "atol": 1e-13}
@@ -20,7 +21,7 @@ class Functional:
     latent = 2
 
     def __init__(self, function, smooth=True):
-        self.function, self.smooth = function, smooth
+        self.function, self.traits = function, EncoderTraits(smooth=smooth)
 
     def __call__(self, batch):
         return self.function(batch)

@@ -12,6 +12,7 @@ from distembed.encoders.statistics import run
 from distembed.inference import covariance as influence_module
 from distembed.inference import derivative, jackknife
 from distembed.inference.covariance import covariance
+from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
 EXACT = {"rtol": 1e-10, "atol": 1e-14}
@@ -24,7 +25,7 @@ class Functional:
     latent = 2
 
     def __init__(self, function, smooth=True):
-        self.function, self.smooth = function, smooth
+        self.function, self.traits = function, EncoderTraits(smooth=smooth)
 
     def __call__(self, batch):
         return self.function(batch)

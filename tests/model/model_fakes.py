@@ -14,7 +14,10 @@ FAST = {
 }
 SMALL = {
     "latent": 6,
-    "encoder": {"name": "deepsets", "width": 8, "depth": 1},
+    "encoder": {
+        "name": "joined",
+        "parts": ["closed_form", {"name": "deepsets", "width": 8, "depth": 1}],
+    },
     "generator": {"name": "flow", "width": 8, "depth": 1},
 }
 

@@ -158,7 +158,7 @@ def test_an_objective_supervises(unnamed):
         assert z.shape == (len(step.index), 6)
         return 1e4 * z[:, -1].square()  # a learned coordinate, not a moment
 
-    options = SMALL | {"encoder": {"name": "deepsets", "isometry": False}}
+    options = SMALL | {"encoder": "deepsets"}
     settings = FAST | {"steps": 60, "every": 60, "lr": 3e-3, "warmup": 0, "ema": 0}
     spread = [
         np.square(de.GDE(**options).fit(unnamed, objectives=o, **settings).embed(unnamed).z[:, -1])
@@ -223,8 +223,9 @@ def test_a_users_encoder_is_copied_and_trained(unnamed):
     made.fit(unnamed, lr=0.1, warmup=0, **FAST)
     assert encoder.outer.weight.equal(before)
     assert not made.network.encoder.outer.weight.equal(before)
-    with pytest.raises(ValueError, match="latent = 5, and the model asks for 6"):
-        de.GDE(encoder=MeanEncoder(latent=5), latent=6).fit(unnamed, **FAST)
+    with pytest.raises(ValueError, match="latent = 6, and the encoder MeanEncoder has latent = 5"):
+        de.GDE(encoder=MeanEncoder(latent=5), latent=6)
+    assert de.GDE(encoder=MeanEncoder(latent=5)).latent == 5
 
 
 def test_automatic_transforms(named, unnamed):

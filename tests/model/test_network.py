@@ -8,11 +8,14 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.data.transforms.chain import Chain
-from distembed.encoders.deepsets import DeepSets
+from distembed.encoders.joined import Joined
 from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
+from distembed.model import CONDITIONINGS
+from distembed.model.conditioning import Direct, Shrinkage, Size
 from distembed.model.network import Network
 from distembed.protocols import Step
+from distembed.registry import build
 from distembed.rng import stream
 
 LATENT = 5
@@ -22,7 +25,8 @@ SIZES = [8, 16, 64]
 def network(objectives=(), transform=()):
     torch.manual_seed(0)
     encoder, generator = Moments((2,), LATENT), Flow((2,), LATENT + 1, width=16, depth=1)
-    return Network(encoder, generator, Chain.build(transform), LATENT, objectives)
+    conditioning = Shrinkage(LATENT)
+    return Network(encoder, conditioning, generator, Chain.build(transform), objectives)
 
 
 def sets(count=400, size=256, seed=0):
@@ -40,7 +44,7 @@ def prepared():
 def test_without_a_size_the_embedding_is_left_alone(prepared):
     z = torch.randn(7, LATENT, generator=stream("z"))
     condition = prepared.condition(z)
-    u = (z - prepared.z_centre) / prepared.z_scale
+    u = prepared.conditioning.standardise(z)
     assert condition.shape == (7, LATENT + 1)
     assert condition[:, :LATENT].equal(u)
     assert not condition[:, LATENT].any()
@@ -100,15 +104,102 @@ def test_shrinkage_does_no_harm_to_large_samples(prepared):
 @torch.no_grad()
 def test_coordinates_that_training_moves_are_not_shrunk_at_the_start():
     torch.manual_seed(0)
-    encoder, generator = DeepSets((2,), 12), Flow((2,), 13, width=16, depth=1)
-    made = Network(encoder, generator, Chain.build(()), 12)
+    encoder = Joined((2,), 15, ["closed_form", {"name": "deepsets", "width": 8}])
+    made = Network(encoder, Shrinkage(15), Flow((2,), 16, width=16, depth=1), Chain.build(()))
     made.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
-    fixed = encoder.fixed
-    assert 0 < fixed < 12
-    assert made.linear[:, :fixed].any()
-    assert not made.linear[:, fixed:].any()
+    untrained, linear = encoder.traits.untrained, made.conditioning.linear
+    assert untrained == 13
+    assert linear[:, :untrained].any()
+    assert not linear[:, untrained:].any()
     # nor do they say how far others shrink: they mean something else after a step
-    assert not made.linear[[*range(fixed, 12), *range(13 + fixed, 25)]].any()
+    assert not linear[[13, 14, 29, 30]].any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", CONDITIONINGS)
+def test_every_conditioning_ends_at_the_embedding(name):
+    conditioning = build(CONDITIONINGS, name, "conditioning", LATENT)
+    z = 3 + torch.randn(200, LATENT, generator=stream("z")) * torch.tensor([1, 2, 4, 1e-3, 0])
+    conditioning.prepare(z, lambda: [], 0)
+    exact = conditioning(z)
+    assert exact.shape == (200, conditioning.outputs)
+    assert exact.equal(conditioning(z, torch.full((200,), torch.inf)))
+    if name == "none":
+        assert exact is z
+        return
+    u = exact[:, :LATENT]
+    torch.testing.assert_close(u.mean(0), torch.zeros(LATENT), rtol=0, atol=1e-4)
+    # a coordinate below 3 % of the largest deviation is not scaled up to one
+    deviation = z.std(0, unbiased=False)
+    expected = deviation / deviation.clamp_min(0.03 * deviation.max())
+    torch.testing.assert_close(u.std(0, unbiased=False), expected, rtol=1e-3, atol=1e-6)
+    s = conditioning(z, torch.full((200,), 24.0))[:, LATENT]
+    torch.testing.assert_close(s, torch.full((200,), 0.5))  # sqrt(8 / (8 + 24))
+
+
+def test_without_its_network_the_shrinkage_is_linear_and_has_no_parameters():
+    conditioning = Shrinkage(LATENT, network=False)
+    assert not list(conditioning.parameters())
+    z, sizes = torch.randn(3, LATENT, generator=stream("z")), torch.full((3,), 5.0)
+    assert conditioning(z, sizes)[:, :LATENT].equal(z)  # unprepared: nothing to shrink towards
+
+
+class Mean(nn.Module):
+    """An encoder of somebody else's, of as many numbers as there are features."""
+
+    def __init__(self, latent=2):
+        super().__init__()
+        self.latent = latent
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, batch):
+        return batch.mean(batch.x) + 0 * self.unused
+
+
+class Ball(nn.Module):
+    """A generator of somebody else's: a Gaussian around z, of unit deviation."""
+
+    def __init__(self, columns=2, per_set=True):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(columns))
+        self.per_set = per_set
+
+    def loss(self, batch, z, rng):
+        error = (batch.x - batch.expand(z * self.scale)[:, :2]).square().sum(1)
+        return batch.mean(error) if self.per_set else error.mean()
+
+    def sample(self, z, n, rng):
+        noise = torch.randn(len(z), n, 2, generator=rng)
+        return (z * self.scale)[:, None, :2] + noise
+
+
+def prepare(encoder, conditioning, generator):
+    made = Network(encoder, conditioning, generator, Chain.build(()))
+    made.prepare(sets(20, 32).batch(range(20)), SIZES, stream("prepare"))
+    return made
+
+
+def test_nothing_is_added_to_the_modules_of_a_user():
+    made = prepare(Mean(), Direct(2), Ball())
+    assert sum(p.numel() for p in made.parameters()) == 1 + 2
+    assert not list(made.buffers())
+    batch = sets(4, 32).batch(range(4))
+    z = made.encode(batch)
+    assert z.equal(batch.mean(batch.x))
+    one = step()
+    expected = made.generator.loss(one.target, made.encode(one.context), one.rng)
+    assert made(one).equal(expected)
+
+
+def test_parts_that_do_not_fit_are_named_before_training():
+    with pytest.raises(ValueError, match=r"Mean states latent = 3 and returned .*\(20, 2\)"):
+        prepare(Mean(3), Direct(3), Ball(3))
+    with pytest.raises(ValueError, match=r"Ball cannot score .*3 columns for latent = 2"):
+        prepare(Mean(), Size(2), Ball(2))
+    with pytest.raises(ValueError, match=r"Ball returned a loss of shape \(\) for 2 sets"):
+        prepare(Mean(), Direct(2), Ball(per_set=False))
+    with pytest.raises(TypeError, match=r"Linear has no attribute `latent`"):
+        Network(nn.Linear(2, 2), Direct(2), Ball(), Chain.build(()))
 
 
 def step(b=4, seed=0):

@@ -10,8 +10,9 @@ from torch import nn
 
 from distembed.batch import SetBatch
 from distembed.divergences.sinkhorn import Sinkhorn
-from distembed.encoders.deepsets import DeepSets
+from distembed.encoders import ENCODERS
 from distembed.protocols import Objective, Step
+from distembed.registry import build
 from distembed.rng import stream
 from distembed.training.objectives import PairDistances
 
@@ -100,11 +101,11 @@ def test_only_z_has_a_gradient():
     assert z.grad.any(1).all()
 
 
-@pytest.mark.parametrize(("isometry", "mean"), [(False, True), (True, False)])
-def test_latent_distances_come_to_match(isometry, mean):
+@pytest.mark.parametrize(("name", "mean"), [("deepsets", True), ("joined", False)])
+def test_latent_distances_come_to_match(name, mean):
     # means uniform on a square of side 4, one covariance: W2^2 is the squared distance of means
     rng = stream("gaussians")
-    encoder = DeepSets((2,), latent=8, width=32, isometry=isometry)
+    encoder = build(ENCODERS, name, "encoder", (2,), 8)
 
     def draw(sets, m):
         shift = 4 * torch.rand(sets, 2, generator=rng) - 2

@@ -96,7 +96,7 @@ def probability_of_zero(model: GDE, batch: SetBatch, n: int) -> np.ndarray:
     network = model.network
     z = torch.from_numpy(model.embed(batch, covariance=False).z)
     zero = SetBatch.from_dense(torch.zeros(len(batch), 1, 1))
-    device = network.z_centre.device
+    device = network.device
     with torch.inference_mode():
         sizes = torch.full((len(batch),), float(n), device=device)
         condition = network.condition(z.to(device), sizes)

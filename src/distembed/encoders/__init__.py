@@ -1,25 +1,25 @@
 """Encoders: from the empirical distribution of a set to a vector."""
 
-from distembed.registry import NUMBERS, Member
+from distembed.registry import NUMBERS, Member, NamedMember
 
-__all__ = ["ENCODERS", "POOLINGS"]
+__all__ = ["DEFAULT_ENCODERS", "ENCODERS", "POOLINGS"]
 
 ENCODERS = {
     "deepsets": Member(
         "distembed.encoders.deepsets:DeepSets",
-        "moments by a fixed isometry, and a pooled residual network for the rest (the default)",
+        "a residual network of each atom, pooled over the set",
     ),
     "resnet_gnn": Member(
         "distembed.encoders.paper:resnet_gnn",
-        "the residual mean-pooled network of the GDE paper, a setting of deepsets",
+        "the residual mean-pooled network of the GDE paper",
     ),
     "gnn": Member(
         "distembed.encoders.paper:gnn",
-        "the plain mean-pooled network of the GDE paper, a setting of deepsets",
+        "the plain mean-pooled network of the GDE paper",
     ),
     "median_gnn": Member(
         "distembed.encoders.paper:median_gnn",
-        "the same with medians fed back, a setting of deepsets",
+        "the same with medians fed back",
     ),
     "attention": Member(
         "distembed.encoders.attention:attention",
@@ -37,12 +37,30 @@ ENCODERS = {
         "distembed.encoders.kernel:KernelMean",
         "random Fourier features of the kernel mean, fixed or learned, of atoms or of shapes",
     ),
+    "closed_form": Member(
+        "distembed.encoders.closed_form:ClosedForm",
+        "mean, root covariance and a kernel mean, scaled to W2: untrained",
+    ),
+    "joined": Member(
+        "distembed.encoders.joined:Joined",
+        "several encoders side by side: closed_form and deepsets (the default)",
+        atoms=(*NUMBERS, "tokens"),
+    ),
     "composed": Member(
         "distembed.encoders.composed:Composed",
         "features of every atom by a network for images or tokens, then another encoder",
         atoms=(*NUMBERS, "tokens"),
     ),
 }
+
+_NUMBERS_DEFAULT = {"name": "joined", "parts": ["closed_form", "deepsets"]}
+DEFAULT_ENCODERS: dict[str, NamedMember] = {
+    "vectors": _NUMBERS_DEFAULT,
+    "counts": _NUMBERS_DEFAULT,
+    "images": _NUMBERS_DEFAULT,
+    "tokens": {"name": "composed", "point": "transformer"},
+}
+"""What `encoder="auto"` stands for, by kind of atoms."""
 
 _POOLING = "distembed.encoders.pooling"
 POOLINGS = {

@@ -11,6 +11,7 @@ many passes (features are computed anew in each), and has a normal limit where T
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,14 +22,19 @@ from distembed.encoders import ENCODERS
 from distembed.encoders.points import POINT_ENCODERS
 from distembed.encoders.statistics import Stages
 from distembed.nn.precision import reduced
-from distembed.protocols import PreparedEncoder
+from distembed.protocols import EncoderTraits, PreparedEncoder, encoder_traits
 from distembed.registry import NamedMember, build, split_member
 
 __all__ = ["Composed"]
 
-AT_ONCE, MOST_ATOMS = 2**20, 2**15
-"""Numbers, and atoms, that go through a point encoder at once. Memory holds many times as many
-numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue 142228)."""
+_REFUSED = {
+    "composed": "which would take features of features. Use a deeper point encoder, and name "
+    "another set encoder, such as deepsets.",
+    "closed_form": "whose scales would be fitted to the W2 of features that training moves. Join "
+    "it instead: {'name': 'joined', 'parts': ['closed_form', {'name': 'composed', ...}]}.",
+    "joined": "which belongs outside: {'name': 'joined', 'parts': [{'name': 'composed', ...}, "
+    "...]}.",
+}
 
 
 class Composed(nn.Module):
@@ -64,12 +70,14 @@ class Composed(nn.Module):
         vocab: int | None = None,
     ) -> None:
         super().__init__()
-        if split_member(sets, "encoder")[0] == "composed":
-            raise ValueError(
-                "sets is 'composed', which would take features of features. Use a deeper point "
-                "encoder, and name another set encoder, such as deepsets."
-            )
+        name, _ = split_member(sets, "encoder", ENCODERS)
+        if name in _REFUSED:
+            raise ValueError(f"sets is {name!r}, {_REFUSED[name]}")
         self.latent = latent
+        # Numbers, and atoms, that go through the point encoder at once. Memory holds many times
+        # as many numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue
+        # 142228).
+        self.numbers_at_once, self.atoms_at_once = 2**20, 2**15
         facts = {} if vocab is None else {"vocab": vocab}
         self.point: nn.Module = build(
             POINT_ENCODERS, point, "point encoder", event_shape, width, facts=facts
@@ -79,20 +87,9 @@ class Composed(nn.Module):
         self.sets: Any = build(ENCODERS, sets, "encoder", (width,), latent)
 
     @property
-    def passes(self) -> int | None:
-        """How often the atoms are read, as the set encoder says."""
-        passes: int | None = getattr(self.sets, "passes", None)
-        return passes
-
-    @property
-    def normal(self) -> bool:
-        """Whether z is asymptotically normal in the number of atoms, as the set encoder says."""
-        return bool(getattr(self.sets, "normal", True))
-
-    @property
-    def smooth(self) -> bool:
-        """Whether z has a derivative by the weights, as the set encoder says."""
-        return bool(getattr(self.sets, "smooth", True))
+    def traits(self) -> EncoderTraits:
+        """Those of the set encoder; training moves every coordinate through the features."""
+        return replace(encoder_traits(self.sets), untrained=0)
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:
@@ -109,7 +106,7 @@ class Composed(nn.Module):
 
     def features(self, batch: SetBatch) -> SetBatch:
         """Return the same sets with features `(N, width)` for atoms."""
-        rows = max(1, min(MOST_ATOMS, AT_ONCE // max(1, batch.x[:1].numel())))
+        rows = max(1, min(self.atoms_at_once, self.numbers_at_once // max(1, batch.x[:1].numel())))
         dtype = next(self.point.parameters()).dtype
         with reduced(batch.x.device):
             parts = [self.point(x).to(dtype) for x in batch.x.split(rows)]
@@ -121,6 +118,6 @@ class Composed(nn.Module):
         return z
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Ask what the set encoder asks of the features, and return its z."""
+        """Request what the set encoder requests of the features, and return its z."""
         z: Tensor = yield from self.sets.stages(self.features(batch))
         return z

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.encoders.isometry import Isometry
+from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Mean, Stages
 from distembed.rng import stream
 
@@ -90,15 +90,17 @@ class FourierFeatures(nn.Module):
         return 1 / math.sqrt(self.frequencies.shape[1])
 
 
-def reduced_mean(fourier: FourierFeatures, isometry: Isometry, x: Tensor) -> Stages[Tensor]:
+def reduced_mean(
+    fourier: FourierFeatures, projection: PrincipalProjection, x: Tensor
+) -> Stages[Tensor]:
     """Ask for the mean features of atoms `(N, D)`, projected, `(B, L)`.
 
     A mean of projections is the projection of the mean, and takes L columns in place of F.
     """
-    rows = isometry.rows.T.to(x.dtype)
+    rows = projection.rows.T.to(x.dtype)
     projected = [fourier(part) @ rows for part in x.split(ROWS)]
     ((mean,),) = yield (Mean(torch.cat(projected)),)
-    return mean - isometry.centre.to(x.dtype) @ rows
+    return mean - projection.centre.to(x.dtype) @ rows
 
 
 def _waves(x: Tensor, frequencies: Tensor) -> Tensor:

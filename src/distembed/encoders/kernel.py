@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.encoders.atom_features import AtomFeatures
 from distembed.encoders.fourier import FourierFeatures, reduced_mean
-from distembed.encoders.front import Front
-from distembed.encoders.isometry import Isometry
+from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Mean, Stages, run
+from distembed.protocols import EncoderTraits
 
 __all__ = ["KernelMean"]
 
@@ -34,8 +35,8 @@ class KernelMean(nn.Module):
         bandwidths: Multiples of the median distance.
         features: Number F of features, even; L where that is larger.
         learned: Train the frequencies, from where they are drawn.
-        relative: Look at the shape of a set alone: atoms centred, and whitened or scaled, by the
-            moments of their set. That takes one more pass.
+        relative: Embed the shape of a set alone: its atoms relative to their set. That takes one
+            more pass.
         seed: Seed of the frequencies.
 
     Raises:
@@ -46,8 +47,6 @@ class KernelMean(nn.Module):
         >>> KernelMean((1,), 8, features=8)(batch).norm(dim=1)[1].item()
         1.0
     """
-
-    normal = True
 
     def __init__(
         self,
@@ -62,38 +61,37 @@ class KernelMean(nn.Module):
         super().__init__()
         d, count = math.prod(event_shape), max(features, latent)
         self.latent, self.d = latent, d
-        self.fixed = 0 if learned else latent
-        self.front = Front(event_shape, latent, relative, isometry=False)
+        self.learned, self.atoms = learned, AtomFeatures(event_shape, relative)
         self.fourier = FourierFeatures(d, count, bandwidths, learned, seed)
-        self.isometry = Isometry(count, latent) if count > latent else None
+        self.projection = PrincipalProjection(count, latent) if count > latent else None
 
     @property
-    def passes(self) -> int | None:
-        """One, and one before it for relative atoms."""
-        return 1 + self.front.passes
+    def traits(self) -> EncoderTraits:
+        """One pass, and one before it for relative atoms; untrained if frequencies are."""
+        return EncoderTraits(1 + self.atoms.passes, untrained=0 if self.learned else self.latent)
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the bandwidth and the projection from training sets."""
-        self.front.prepare(batch)
+        self.atoms.prepare(batch)
         with torch.no_grad():
             atoms = batch.replace(x=run(self._atoms(batch), batch))
             self.fourier.fit(atoms)
-            if self.isometry is not None:
-                self.isometry.fit(self.fourier.mean(atoms))
+            if self.projection is not None:
+                self.projection.fit(self.fourier.mean(atoms))
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         return run(self.stages(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Ask for the mean feature."""
+        """Request the mean feature."""
         atoms = yield from self._atoms(batch)
-        if self.isometry is None:
+        if self.projection is None:
             ((mean,),) = yield (Mean(self.fourier(atoms)),)
             return mean
-        return (yield from reduced_mean(self.fourier, self.isometry, atoms))
+        return (yield from reduced_mean(self.fourier, self.projection, atoms))
 
     def _atoms(self, batch: SetBatch) -> Stages[Tensor]:
-        seen, _ = yield from self.front.stages(batch, self.fourier.frequencies.dtype)
-        # the last columns are the relative atoms where they are asked for
-        return seen[:, -self.d :]
+        features = yield from self.atoms.stages(batch, self.fourier.frequencies.dtype)
+        # the last columns are the relative atoms where there are any
+        return features[:, -self.d :]

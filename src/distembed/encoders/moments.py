@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.encoders.isometry import Isometry
+from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Covariance, Mean, Stages, run
 from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
+from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
 __all__ = ["Moments", "moment_count"]
@@ -38,7 +39,7 @@ def moment_count(d: int) -> int:
 
 
 class Moments(nn.Module):
-    """Moments or quantiles of a set, brought to L dimensions by an isometry.
+    """Moments or quantiles of a set, brought to L dimensions by a projection.
 
     Args:
         event_shape: Shape of one atom.
@@ -56,7 +57,6 @@ class Moments(nn.Module):
 
     axes: Tensor
     floor: Tensor
-    normal = True
 
     def __init__(
         self,
@@ -73,7 +73,6 @@ class Moments(nn.Module):
         d = math.prod(event_shape)
         count = projections if kind == "quantiles" else min(axes, d)
         self.latent, self.kind, self.bins = latent, kind, bins
-        self.fixed = latent
         random = torch.randn(d, count, generator=stream(0, "moments", d, count))
         if kind == "quantiles":
             axes_ = random / random.norm(dim=0)
@@ -89,10 +88,10 @@ class Moments(nn.Module):
         else:
             parts = [(d if kind == "mean" else count * bins, latent)]
         self.sizes = [size for size, _ in parts]
-        self.isometries = nn.ModuleList([Isometry(size, most) for size, most in parts])
+        self.projections = nn.ModuleList([PrincipalProjection(size, most) for size, most in parts])
 
     def prepare(self, batch: SetBatch) -> None:
-        """Fix the axes from the atoms of training sets and the isometries from their vectors."""
+        """Fix the axes from the atoms of training sets and the projections from their vectors."""
         x = batch.flat.double()
         if self.kind == "mean_cov":
             centred = x - batch.mean(x).mean(0)
@@ -102,11 +101,11 @@ class Moments(nn.Module):
                 top = torch.linalg.eigh(pooled)[1].flip(1)[:, : self.axes.shape[1]]
                 self.axes.copy_(top)
         vectors = self.vector(batch).split(self.sizes, 1)
-        for isometry, vector in zip(self.isometries, vectors, strict=True):
-            cast(Isometry, isometry).fit(vector)
+        for projection, vector in zip(self.projections, vectors, strict=True):
+            cast(PrincipalProjection, projection).fit(vector)
 
     def vector(self, batch: SetBatch) -> Tensor:
-        """Return the vector before the isometry, `(B, K)` float64."""
+        """Return the vector before the projection, `(B, K)` float64."""
         x = batch.flat.double()
         if self.kind == "mean":
             return batch.mean(x)
@@ -117,12 +116,12 @@ class Moments(nn.Module):
         return self._joined(batch.mean(x), moments_per_set(batch, projected)[1])
 
     @property
-    def passes(self) -> int | None:
+    def traits(self) -> EncoderTraits:
         """One pass for moments; quantiles cannot stream."""
-        return None if self.kind == "quantiles" else 1
+        return EncoderTraits(None if self.kind == "quantiles" else 1, untrained=self.latent)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Ask for moments in one pass, and embed."""
+        """Request moments in one pass, and embed."""
         x = batch.flat.double()
         if self.kind == "quantiles":
             yield from ()
@@ -148,7 +147,7 @@ class Moments(nn.Module):
 
     def _reduced(self, vector: Tensor) -> Tensor:
         parts = vector.split(self.sizes, 1)
-        return torch.cat([f(v) for f, v in zip(self.isometries, parts, strict=True)], 1)
+        return torch.cat([f(v) for f, v in zip(self.projections, parts, strict=True)], 1)
 
 
 def _half_vector(s: Tensor) -> Tensor:

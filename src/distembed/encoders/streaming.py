@@ -5,7 +5,7 @@ disjoint chunks merge in any order (over chunks, threads or ranks), and the merg
 to the next pass:
 
     carry = ()
-    for _ in range(encoder.passes):
+    for _ in range(encoder.traits.passes):
         carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()), carry)
     z = result(encoder, chunk, carry)
 
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.encoders.statistics import Stages, Statistic, Value
+from distembed.protocols import EncoderTraits
 
 __all__ = [
     "Carry",
@@ -45,11 +46,11 @@ Carry = tuple[tuple[Value, ...], ...]
 
 @runtime_checkable
 class StreamedEncoder(Protocol):
-    """An encoder that says what it asks of the atoms, pass by pass."""
+    """An encoder that states what it requests of the atoms, pass by pass."""
 
     @property
-    def passes(self) -> int | None:
-        """How often the atoms are read; None where no number of passes is enough."""
+    def traits(self) -> EncoderTraits:
+        """Its `passes` are None where no number of passes is enough."""
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
         """Yield the statistics of each pass, be sent their values, return z `(B, L)`."""
@@ -152,7 +153,7 @@ def embed_chunks(encoder: StreamedEncoder, chunks: Callable[[], Iterable[SetBatc
     """
     refuse_one_look(encoder)
     carry: Carry = ()
-    for _ in range(encoder.passes or 0):
+    for _ in range(encoder.traits.passes or 0):
         carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()))
     for chunk in chunks():
         return result(encoder, chunk, carry)
@@ -165,7 +166,7 @@ def refuse_one_look(encoder: object) -> None:
     Raises:
         ValueError: If it has no number of passes.
     """
-    if not isinstance(encoder, StreamedEncoder) or encoder.passes is None:
+    if not isinstance(encoder, StreamedEncoder) or encoder.traits.passes is None:
         raise ValueError(
             f"{type(encoder).__name__} cannot stream: it has to see all atoms of a set at once "
             "(a median, or attention between all pairs). Embed a subsample, or use an encoder "

@@ -1,8 +1,8 @@
 """Generators: from a vector to a distribution that can be scored and sampled."""
 
-from distembed.registry import Member
+from distembed.registry import Member, NamedMember
 
-__all__ = ["GENERATORS"]
+__all__ = ["DEFAULT_GENERATORS", "GENERATORS"]
 
 GENERATORS = {
     "flow": Member(
@@ -34,3 +34,9 @@ GENERATORS = {
         "the fixed-size decoder of Wasserstein Wormhole, a baseline",
     ),
 }
+DEFAULT_GENERATORS: dict[str, NamedMember] = {
+    "vectors": "flow",
+    "counts": "flow",
+    "images": "flow",
+}
+"""What `generator="auto"` stands for, by kind of atoms."""

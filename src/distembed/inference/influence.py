@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.protocols import encoder_traits
 
 __all__ = ["Embed", "in_double", "influence", "is_smooth", "predicted_covariance"]
 
@@ -83,8 +84,8 @@ def predicted_covariance(encoder: Embed, batch: SetBatch) -> Tensor:
 
 
 def is_smooth(encoder: Embed) -> bool:
-    """Whether z can be differentiated by the weights: so, unless its attribute `smooth` denies."""
-    return bool(getattr(encoder, "smooth", True))
+    """Whether z can be differentiated by the weights: so, unless its traits deny it."""
+    return encoder_traits(encoder).smooth
 
 
 def in_double(encoder: Embed) -> Any:

@@ -54,7 +54,7 @@ def calibrate(
     rng = stream(seed, "calibrate")
     batch = collection.batch(large, 4 * ATOMS, rng)
     context, rest = batch.split(2 * ATOMS, 2 * ATOMS, rng)
-    device = network.z_scale.device
+    device = network.device
     z = network.encode(context.to(device)).double()
     halves = network.to_ground(rest.to(device)).to("cpu").split(ATOMS, ATOMS, rng)
     count = len(large)

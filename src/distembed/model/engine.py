@@ -55,7 +55,7 @@ class SetReader:
         """Return z `(S, L)` and effective sizes `(S,)` of all sets or some, from all atoms."""
         which = np.arange(len(collection)) if which is None else which
         sizes = collection.sizes[which]
-        z = np.empty((len(which), len(self.network.z_centre)), dtype=np.float32)
+        z = np.empty((len(which), self.network.latent), dtype=np.float32)
         effective = np.empty(len(which))
         with self.runtime.active(), torch.inference_mode():
             for rows in _by_atoms(sizes, atoms_at_once(self.runtime.device)):
@@ -77,7 +77,7 @@ class SetReader:
             collection: The sets.
             effective: Their effective sizes, `(S,)`.
         """
-        latent = len(self.network.z_centre)
+        latent = self.network.latent
         cov = np.empty((len(collection), latent, latent), dtype=np.float32)
         df = np.empty(len(collection))
         rng = stream(0, "covariance")

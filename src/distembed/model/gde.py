@@ -34,7 +34,7 @@ from distembed.model.fit import fit_network
 from distembed.model.network import Embedder, Network
 from distembed.model.spec import Part, Spec
 from distembed.model.storage import Stored, read_folder, restore, write_folder
-from distembed.protocols import Collection, Objective
+from distembed.protocols import Collection, Objective, as_encoder
 from distembed.registry import NamedMember
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
@@ -56,11 +56,14 @@ class GDE:
     """An encoder and a generator that are trained together.
 
     Args:
-        encoder: A member of `ENCODERS`, `"name"` or `{"name": ..., option: value}`, or a module
-            with the `Encoder` protocol.
-        generator: A member of `GENERATORS`, or a module with the `Generator` protocol whose z has
-            L + 1 coordinates (the last says how few atoms made it).
-        latent: Dimension L of the embedding.
+        encoder: A member of `ENCODERS`, `"name"` or `{"name": ..., option: value}`; a module with
+            the `Encoder` protocol; or `auto`, which depends on the kind of atoms.
+        generator: A member of `GENERATORS`, a module with the `Generator` protocol, or `auto`.
+        latent: Dimension L of the embedding: 32 where left out, or that of an encoder module.
+        conditioning: What the generator sees: `none` (z, L columns), `size` (the standardised
+            embedding and its sampling uncertainty, L + 1 columns) or `shrinkage` (the same,
+            shrunk by the uncertainty). `auto` is `none` for a generator module and `shrinkage`
+            else.
         transform: Members of `TRANSFORMS` in their order; or `auto`, which is what the kind of
             atoms implies (`distembed.data.spaces`): vectors are standardised by feature where
             features have names, and by one scale where they have none.
@@ -74,13 +77,14 @@ class GDE:
 
     def __init__(
         self,
-        encoder: Part = "deepsets",
-        generator: Part = "flow",
-        latent: int = 32,
+        encoder: Part = "auto",
+        generator: Part = "auto",
+        latent: int | None = None,
         *,
+        conditioning: NamedMember = "auto",
         transform: str | Sequence[NamedMember] = "auto",
     ) -> None:
-        self.spec = Spec(encoder, generator, latent, transform)
+        self.spec = Spec(encoder, generator, _latent(encoder, latent), conditioning, transform)
         self.event_shape: tuple[int, ...] = ()
         self.features: tuple[str, ...] | None = None
         self.config = TrainConfig()
@@ -535,6 +539,19 @@ class GDE:
             "hashes": sorted(self.fingerprints.hashes),
             "notes": self.notes,
         }
+
+
+def _latent(encoder: Part, latent: int | None) -> int:
+    """Dimension of the embedding: what an encoder module states, or what is asked for."""
+    if not isinstance(encoder, nn.Module):
+        return 32 if latent is None else latent
+    own = as_encoder(encoder).latent
+    if latent not in (None, own):
+        raise ValueError(
+            f"latent = {latent}, and the encoder {type(encoder).__name__} has latent = {own}. "
+            "Leave latent out: it is taken from the module."
+        )
+    return own
 
 
 def _numbers(z: ArrayLike) -> NDArray[np.float32]:

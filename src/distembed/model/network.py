@@ -1,26 +1,16 @@
-r"""The trained module: where an encoder and a generator meet.
+r"""The trained module: an encoder, a conditioning, a generator and a transform.
 
-    loss(context, target) = L_generator(T target, C(z, m)) ,      z = encoder(T context)
+    loss(context, target) = L_generator(T target, C(z, m)),      z = encoder(T context)
 
-T are the invertible transforms that bring atoms to the model's ground space. C centres and scales
-each coordinate of z to unit deviation over training sets, so that a generator sees a small
-covariance coordinate as well as a large mean coordinate while z itself keeps W2 units.
-
-z must not depend on m, the effective number of atoms that made it, but what is known of the
-distribution does: from ten atoms the best guess lies nearer to what all sets share, from ten
-thousand it does not. So C also shrinks, by a learned r, and tells the generator:
-
-    C(z, m) = [u + s r(u, s), s],      u = (z - centre) / scale,   s = sqrt(8 / (8 + m)),
-
-which leaves u alone as m grows. r starts as a regression of one part of a set on another, linear
-in u and in s (the shrinkage of empirical Bayes, which is s^2 where eight atoms say as much as the
-population does), and a small network adds the rest. An embedding without a size is the
-distribution itself, s = 0.
+T is the invertible transform that brings atoms to the model's ground space, C the conditioning
+(`distembed.model.conditioning`), m the effective number of atoms of the context. Each of the four
+is replaceable, and nothing else stands between them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import cast
 
 import torch
@@ -30,50 +20,49 @@ from distembed.batch import SetBatch
 from distembed.data.transforms.chain import Chain
 from distembed.data.transforms.volume import log_volume
 from distembed.encoders.streaming import StreamedEncoder, embed_chunks
-from distembed.nn.mlp import MLP, shrink
-from distembed.nn.ridge import ridge
 from distembed.protocols import (
+    Conditioning,
     Density,
-    Encoder,
+    EncoderTraits,
     Generator,
+    Halves,
     Objective,
     PreparedEncoder,
     PreparedGenerator,
     Step,
+    as_encoder,
+    encoder_traits,
 )
 
 __all__ = ["Embedder", "Network"]
 
-LEAST_SCALE = 0.03
-"""Coordinates of z below this share of the largest are not scaled up further."""
-
 
 class Network(nn.Module):
-    """An encoder, a generator and the transforms before them.
+    """An encoder, a conditioning, a generator and a transform.
 
     Args:
-        encoder: Maps a batch to `(B, L)`.
-        generator: Scores and samples given `(B, L + 1)`.
+        encoder: Maps a batch to z `(B, L)`; its attribute `latent` is L.
+        conditioning: Maps z and effective sizes to what the generator sees.
+        generator: Scores and samples.
         transform: Invertible map of atoms.
-        latent: Dimension L.
         objectives: Further losses, added to the generator's.
-    """
 
-    linear: Tensor
-    z_centre: Tensor
-    z_scale: Tensor
+    Raises:
+        TypeError: If the encoder has no attribute `latent`, or an objective has parameters.
+    """
 
     def __init__(
         self,
         encoder: nn.Module,
+        conditioning: nn.Module,
         generator: nn.Module,
         transform: Chain,
-        latent: int,
         objectives: Sequence[Objective] = (),
     ) -> None:
         super().__init__()
-        self.encoder, self.generator = encoder, generator
+        self.encoder, self.conditioning, self.generator = encoder, conditioning, generator
         self.transform = transform
+        self.latent = as_encoder(encoder).latent
         for objective in objectives:
             if isinstance(objective, nn.Module) and any(True for _ in objective.parameters()):
                 raise TypeError(
@@ -81,66 +70,52 @@ class Network(nn.Module):
                     "neither trained nor saved. Train it on embeddings afterwards."
                 )
         self.objectives = tuple(objectives)
-        self.shrinkage = MLP(latent + 1, latent, 4 * latent)
-        shrink(cast(nn.Linear, self.shrinkage[-1]), 0.01)
-        self.register_buffer("linear", torch.zeros(2 * latent + 2, latent))
-        self.register_buffer("z_centre", torch.zeros(latent))
-        self.register_buffer("z_scale", torch.ones(latent))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        state = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if state is None else state.device
+
+    @property
+    def traits(self) -> EncoderTraits:
+        """What the encoder states about itself."""
+        return encoder_traits(self.encoder)
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch, sizes: Sequence[int], rng: torch.Generator) -> None:
-        """Let each part look at training sets once, before the first step.
+        """Prepare each part on training sets, once, before the first step.
 
         Args:
             batch: Training sets.
             sizes: Context sizes that training will draw.
             rng: Source of draws, on the CPU.
+
+        Raises:
+            ValueError: If the parts do not fit each other; the message says what was built.
         """
-        device = self.z_centre.device
-        ground = self.to_ground(batch.to(device))
+        ground = self.to_ground(batch.to(self.device))
         if isinstance(self.encoder, PreparedEncoder):
             self.encoder.prepare(ground)
-        z = cast(Encoder, self.encoder)(ground)
-        deviation = z.std(0, unbiased=False)
-        self.z_centre.copy_(z.mean(0))
-        largest = deviation.max()
-        # sets that are all alike have no scale: one keeps their embeddings finite
-        floor = LEAST_SCALE * largest if largest > 1e-6 else torch.ones_like(largest)
-        self.z_scale.copy_(deviation.clamp_min(floor))
-        whole = self._standardise(z)
+        z = self._checked(self.encoder(ground), len(ground))
+
+        def halves() -> list[Halves]:
+            # every set once, at one of the sizes: leaving a row out then leaves its set out
+            parts = [
+                batch.select(range(i, len(batch), len(sizes))).split(m, max(m, 64), rng)
+                for i, m in enumerate(sizes[: len(batch)])
+            ]
+            pairs = [[half.to(self.device) for half in pair] for pair in parts]
+            return [
+                Halves(self.encode(a), a.effective_sizes, self.encode(b), b.effective_sizes)
+                for a, b in pairs
+            ]
+
+        cast(Conditioning, self.conditioning).prepare(z, halves, self.traits.untrained)
         if isinstance(self.generator, PreparedGenerator):
             # whole sets: what the generator reads is the distribution, and shrinkage comes before
-            self.generator.prepare(ground, torch.cat([whole, whole.new_zeros(len(z), 1)], 1))
-        # every set once, at one of the sizes: leaving a row out then leaves its set out
-        parts = [
-            batch.select(range(i, len(batch), len(sizes))).split(m, max(m, 64), rng)
-            for i, m in enumerate(sizes[: len(batch)])
-        ]
-        self._prepare_shrinkage(parts)
-
-    def _prepare_shrinkage(self, parts: Sequence[tuple[SetBatch, SetBatch]]) -> None:
-        """Regress the embedding of one part of a set on that of a disjoint one.
-
-        Coordinates that are not trained yet say nothing of a disjoint part. Shrinking these would
-        keep gradients from them, so only those that stay as they are take part.
-        """
-        fixed = int(getattr(self.encoder, "fixed", 0))
-        if not fixed:
-            return
-        device, latent = self.z_centre.device, len(self.z_centre)
-        design, gap, trust = [], [], []
-        for part, other in parts:
-            u = self._standardise(self.encode(part.to(device)))[:, :fixed].double()
-            s = _uncertainty(part.effective_sizes).to(device)
-            gap.append(self._standardise(self.encode(other.to(device)))[:, :fixed].double() - u)
-            design.append(_basis(u, s))
-            trust.append((1 - _uncertainty(other.effective_sizes).square()).to(device))
-        # sizes are few, so s and s^2 nearly cancel there and do not at other sizes
-        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(trust), False, least=1e-3)
-        kept = torch.arange(latent + 1) < fixed
-        kept[latent] = True
-        rows = kept.repeat(2).nonzero().flatten().to(device)
-        self.linear[rows, :fixed] = fit.weight.to(self.linear)
+            self.generator.prepare(ground, self.condition(z))
+        self._check_generator(ground, z)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
         """Transform atoms to the model's ground space, in float32."""
@@ -154,13 +129,13 @@ class Network(nn.Module):
 
     @property
     def embedder(self) -> Embedder:
-        """What maps sets in the user's units to z: all that inference asks for."""
-        return Embedder(self.transform, self.encoder, len(self.z_centre))
+        """The encoder of sets in the user's units."""
+        return Embedder(self.transform, self.encoder, self.latent)
 
     @property
     def streams(self) -> bool:
         """Whether the encoder can read a set in pieces."""
-        return isinstance(self.encoder, StreamedEncoder) and self.encoder.passes is not None
+        return isinstance(self.encoder, StreamedEncoder) and self.traits.passes is not None
 
     def encode_chunks(self, chunks: Callable[[], Iterable[SetBatch]]) -> Tensor:
         """Embed sets from pieces that can be read again, `(B, L)`.
@@ -175,13 +150,14 @@ class Network(nn.Module):
         return embed_chunks(cast(StreamedEncoder, self.encoder), ground).float()
 
     def condition(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Standardise and shrink embeddings for the generator, `(B, L) -> (B, L + 1)`."""
-        u = self._standardise(z)
-        s = u.new_zeros(len(u), 1) if sizes is None else _uncertainty(sizes).to(u)
-        shrunk = u + _basis(u, s) @ self.linear + s * self.shrinkage(torch.cat([u, s], 1))
-        return torch.cat([shrunk, s], 1)
+        """Map embeddings `(B, L)` and effective sizes `(B,)` to what the generator sees."""
+        return cast(Conditioning, self.conditioning)(z, sizes)
 
     def loss(self, step: Step) -> Tensor:
+        """Return `forward(step)`."""
+        return self.forward(step)
+
+    def forward(self, step: Step) -> Tensor:
         """Score the target of each set under the embedding of its context, `(B,)`."""
         z = self.encode(step.context)
         loss = self.score(step, z)
@@ -224,12 +200,43 @@ class Network(nn.Module):
             return nats
         return nats + log_volume(self.transform, batch.x)
 
-    def _standardise(self, z: Tensor) -> Tensor:
-        return (z - self.z_centre) / self.z_scale
+    def _checked(self, z: Tensor, sets: int) -> Tensor:
+        """Return z, or raise where an encoder returns another shape than it states."""
+        if tuple(z.shape) != (sets, self.latent):
+            raise ValueError(
+                f"The encoder {type(self.encoder).__name__} states latent = {self.latent} and "
+                f"returned z of shape {tuple(z.shape)} for {sets} sets; expected "
+                f"({sets}, {self.latent}). Set its attribute `latent` to what it returns."
+            )
+        return z
+
+    def _check_generator(self, ground: SetBatch, z: Tensor) -> None:
+        """Score two sets, and raise where the generator cannot take what it is given."""
+        batch = ground.select(range(min(2, len(ground))))
+        condition = self.condition(z[: len(batch)])
+        name, given = type(self.generator).__name__, tuple(condition.shape)
+        explained = (
+            f"the conditioning gives it {given[1]} columns for latent = {self.latent} ('none' "
+            "gives L, 'size' and 'shrinkage' L + 1)"
+        )
+        try:
+            loss = cast(Generator, self.generator).loss(
+                batch, condition, torch.Generator(self.device).manual_seed(0)
+            )
+        except RuntimeError as error:
+            raise ValueError(
+                f"The generator {name} cannot score sets given {given}: {error}. Note that "
+                f"{explained}; build the generator for as many."
+            ) from error
+        if tuple(loss.shape) != (len(batch),):
+            raise ValueError(
+                f"The generator {name} returned a loss of shape {tuple(loss.shape)} for "
+                f"{len(batch)} sets; expected ({len(batch)},), one number a set."
+            )
 
 
 class Embedder(nn.Module):
-    """An encoder behind the transforms of its atoms: an encoder of sets in the user's units.
+    """An encoder behind the transform of its atoms: an encoder of sets in the user's units.
 
     Args:
         transform: Invertible map of atoms.
@@ -242,9 +249,9 @@ class Embedder(nn.Module):
         self.transform, self.encoder, self.latent = transform, encoder, latent
 
     @property
-    def smooth(self) -> bool:
-        """Whether z has a derivative by the weights."""
-        return bool(getattr(self.encoder, "smooth", True))
+    def traits(self) -> EncoderTraits:
+        """What the encoder states about itself."""
+        return encoder_traits(self.encoder)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`: in the encoder's type, computed and returned where x is."""
@@ -253,14 +260,3 @@ class Embedder(nn.Module):
         there = batch.to(like.device, like.dtype)
         z: Tensor = self.encoder(there.replace(x=self.transform(there.x.to(like.dtype))))
         return z.to(batch.x.device)
-
-
-def _uncertainty(sizes: Tensor) -> Tensor:
-    """One for a set of nothing, zero for infinitely many atoms, `(B, 1)`."""
-    return (8 / (8 + sizes)).sqrt().unsqueeze(1)
-
-
-def _basis(u: Tensor, s: Tensor) -> Tensor:
-    """What shrinkage is linear in, `(B, 2 L + 2)`; zero where s is."""
-    affine = s * torch.cat([u, torch.ones_like(s)], 1)
-    return torch.cat([affine, s * affine], 1)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,10 +14,11 @@ from torch import nn
 from distembed.data.spaces import Vectors, as_space
 from distembed.data.transforms import TRANSFORMS
 from distembed.data.transforms.chain import Chain
-from distembed.encoders import ENCODERS
-from distembed.generators import GENERATORS
+from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
+from distembed.generators import DEFAULT_GENERATORS, GENERATORS
+from distembed.model import CONDITIONINGS
 from distembed.model.network import Network
-from distembed.protocols import AtomSpace, Collection, Objective
+from distembed.protocols import AtomSpace, Collection, Conditioning, Objective
 from distembed.registry import Family, NamedMember, build, lookup, split_member
 
 __all__ = ["Part", "Spec"]
@@ -31,16 +32,18 @@ class Spec:
     """The parts of a model.
 
     Attributes:
-        encoder: A member of `ENCODERS`, or a module.
-        generator: A member of `GENERATORS`, or a module.
-        latent: Dimension L of the embedding.
+        encoder: A member of `ENCODERS`, a module, or `auto`.
+        generator: A member of `GENERATORS`, a module, or `auto`.
+        latent: Dimension L of the embedding; that of the encoder where it is a module.
+        conditioning: A member of `CONDITIONINGS`, or `auto`.
         transform: Members of `TRANSFORMS`, or `auto`.
         atoms: The kind of atoms.
     """
 
-    encoder: Part
-    generator: Part
-    latent: int
+    encoder: Part = "auto"
+    generator: Part = "auto"
+    latent: int = 32
+    conditioning: NamedMember = "auto"
     transform: str | Sequence[NamedMember] = "auto"
     atoms: AtomSpace = field(default_factory=Vectors)
 
@@ -55,19 +58,39 @@ class Spec:
             )
 
     def resolved(self, collection: Collection) -> Spec:
-        """Replace what `auto` stands for by what the collection's atoms and names imply.
+        """Replace what each `auto` stands for, given the kind of atoms and their names.
 
-        Counts and classes stay as they are where the generator's likelihood is one of them.
+        Counts and classes stay as they are where the generator's likelihood is one of them. A
+        generator of the user's sees z, as in the GDE paper; ours see it standardised and shrunk.
+
+        Raises:
+            ValueError: If there is no default for the kind of atoms.
         """
-        spec = replace(self, atoms=collection.atoms)
-        if spec.transform != "auto":
-            return spec
-        if not isinstance(spec.generator, nn.Module):
-            name, options = split_member(spec.generator, "generator", GENERATORS)
+        atoms = collection.atoms
+        spec = replace(self, atoms=atoms)
+        if spec.encoder == "auto":
+            spec = replace(spec, encoder=DEFAULT_ENCODERS[atoms.name])
+        if spec.generator == "auto":
+            if atoms.name not in DEFAULT_GENERATORS:
+                raise ValueError(
+                    f"There is no generator of {atoms.name} by default; give one of your own, "
+                    "GDE(generator=module)."
+                )
+            spec = replace(spec, generator=DEFAULT_GENERATORS[atoms.name])
+        if spec.conditioning == "auto":
+            own = isinstance(spec.generator, nn.Module)
+            spec = replace(spec, conditioning="none" if own else "shrinkage")
+        if spec.transform == "auto":
+            spec = replace(spec, transform=spec._default_transform(collection.features))
+        return spec
+
+    def _default_transform(self, features: Sequence[str] | None) -> Sequence[NamedMember]:
+        if not isinstance(self.generator, nn.Module):
+            name, options = split_member(self.generator, "generator", GENERATORS)
             takes_raw = getattr(lookup(GENERATORS, name, "generator"), "takes_raw", None)
             if takes_raw is not None and takes_raw(**options):
-                return replace(spec, transform=[])
-        return replace(spec, transform=spec.atoms.default_transform(collection.features))
+                return []
+        return self.atoms.default_transform(features)
 
     def build(
         self, event_shape: tuple[int, ...], seed: int, objectives: Sequence[Objective] = ()
@@ -85,9 +108,12 @@ class Spec:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             encoder = self._make(ENCODERS, self.encoder, "encoder", shape, self.latent)
-            # a generator has one more input than z: how many atoms made it
-            generator = self._make(GENERATORS, self.generator, "generator", shape, self.latent + 1)
-            return Network(encoder, generator, chain, self.latent, objectives)
+            conditioning: nn.Module = build(
+                CONDITIONINGS, self.conditioning, "conditioning", self.latent
+            )
+            columns = cast(Conditioning, conditioning).outputs
+            generator = self._make(GENERATORS, self.generator, "generator", shape, columns)
+            return Network(encoder, conditioning, generator, chain, objectives)
 
     def describe(self) -> dict[str, Any]:
         """Return JSON from which `from_description` makes an equal spec."""
@@ -95,6 +121,7 @@ class Spec:
             "latent": self.latent,
             "encoder": _described(self.encoder),
             "generator": _described(self.generator),
+            "conditioning": self.conditioning,
             "transform": self.transform,
             "atoms": self.atoms.describe(),
         }
@@ -116,6 +143,7 @@ class Spec:
             _stored(stored["encoder"], encoder, "encoder"),
             _stored(stored["generator"], generator, "generator"),
             int(stored["latent"]),
+            stored["conditioning"],
             stored["transform"],
             as_space(stored["atoms"]),
         )
@@ -124,9 +152,6 @@ class Spec:
         self, family: Family, part: Part, kind: str, shape: tuple[int, ...], inputs: int
     ) -> nn.Module:
         if isinstance(part, nn.Module):
-            own = getattr(part, "latent", inputs)
-            if own != inputs:
-                raise ValueError(f"The {kind} has latent = {own}, and the model needs {inputs}.")
             return copy.deepcopy(part)
         name, _ = split_member(part, kind, family)
         if name in family and self.atoms.name not in family[name].atoms:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.batch import SetBatch
+from distembed.protocols import EncoderTraits
 
 __all__ = ["CONTROLS", "BatchNormed", "Counting", "Maximum", "PaddedMean", "Summed"]
 
@@ -89,7 +90,7 @@ class PaddedMean(nn.Module):
 class Maximum(nn.Module):
     """The largest value of each feature, which obeys the laws and is not asymptotically normal."""
 
-    smooth = False
+    traits = EncoderTraits(smooth=False)
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ import torch
 from distembed.batch import SetBatch
 from distembed.encoders.streaming import embed_chunks
 from distembed.inference.influence import is_smooth
+from distembed.protocols import encoder_traits
 from distembed.rng import stream
 from distembed.testing.encoder import check_encoder
 from distembed.testing.example import Draw, moved
@@ -82,7 +83,7 @@ def _law_rows(checks: Sequence[Check]) -> Iterator[Outcome]:
 
 def _spread_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Outcome]:
     seen = spread(encoder, draw, effort.sizes, effort.sets)
-    promised = bool(getattr(encoder, "normal", True))
+    promised = encoder_traits(encoder).normal
     slope, p = seen.slope, seen.p_value
     allowed = 0.03 + 3 * slope.error
     detail = (
@@ -133,7 +134,7 @@ def _smooth_rows(encoder: Any, draw: Draw, effort: Effort) -> Iterator[Outcome]:
 
 
 def _stream_rows(encoder: Any, draw: Draw) -> Iterator[Outcome]:
-    passes = getattr(encoder, "passes", None)
+    passes = encoder_traits(encoder).passes
     if passes is None:
         yield Outcome(fact("stream", True, ""), "says no", "holds")
         return

@@ -66,7 +66,7 @@ class Health:
             )
         return (
             f"The generator ignores z ({shown}): another set's embedding serves it as well. Usual "
-            "fixes: train longer; lower the learning rate; keep isometry=True in the encoder; "
+            "fixes: train longer; lower the learning rate; keep closed_form in the encoder; "
             "use a smaller generator; check that sets differ in more than a few atoms."
         )
 

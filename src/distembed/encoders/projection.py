@@ -1,8 +1,8 @@
-r"""A fixed linear map to L dimensions that keeps distances as well as L dimensions can.
+r"""Projection on the principal axes of training vectors (classical scaling; Torgerson, 1952).
 
 Given vectors $v_b \in \mathbb{R}^K$ of training sets it is the projection on their first L
-principal axes, classical scaling of their distances (Torgerson, 1952). Unprepared it is a random
-orthonormal map. Where $L \ge K$ nothing is lost: the result is padded with zeros.
+principal axes, the linear map to L dimensions that keeps their distances best. Unprepared it is a
+random orthonormal map. Where $L \ge K$ no distance changes: the result is padded with zeros.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from distembed.rng import stream
 
-__all__ = ["Isometry"]
+__all__ = ["PrincipalProjection"]
+
+_COMPLETE_UP_TO = 2048  # dimensions in which a singular value decomposition may be complete
 
 
-class Isometry(nn.Module):
+class PrincipalProjection(nn.Module):
     """Project `(B, K) -> (B, L)` with orthonormal rows.
 
     Args:
@@ -42,14 +44,14 @@ class Isometry(nn.Module):
             return
         centre = v.double().mean(0)
         # axes beyond the data's own are completed where that is cheap, and else stay as they are
-        complete = len(centre) <= 2048
+        complete = len(centre) <= _COMPLETE_UP_TO
         _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=complete)
         # the sign of an axis is arbitrary: fix it, so that equal data give equal embeddings
         sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-        found = (axes * sign)[:rank].to(self.rows.dtype)
+        leading = (axes * sign)[:rank].to(self.rows.dtype)
         self.rows[rank:] = 0
-        self.rows[: len(found)] = found
-        if len(found) < rank:
+        self.rows[: len(leading)] = leading
+        if len(leading) < rank:
             self.rows[:rank] = torch.linalg.qr(self.rows[:rank].T)[0].T
         self.centre.copy_(centre)
 
