@@ -167,7 +167,9 @@ def test_unknown_config_key(fit, table):
 
 
 def test_unknown_option_of_a_member(fit, table):
-    message = fit("none.csv", "model.encoder.widht=8")  # told before anything is read
+    message = fit(
+        "none.csv", "model.encoder.name=deepsets", "model.encoder.widht=8"
+    )  # told before anything is read
     assert "encoder 'deepsets' has no option 'widht'" in message
     assert "no option 'stpes'" in fit("none.csv", "model.generator={name: flow, stpes: 8}")
 

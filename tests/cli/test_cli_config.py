@@ -73,7 +73,7 @@ def test_file_and_overrides_in_order(tmp_path):
     )
     assert (run.train.lr, run.data.by) == (5e-4, "no")
     assert run.model.encoder.name == "moments"
-    assert run.model.encoder.options == {"kind": "mean"}
+    assert run.model.encoder.member == {"name": "moments", "kind": "mean"}
     assert [step.name for step in run.model.transform] == ["log1p"]
 
 
@@ -121,6 +121,8 @@ def test_all_errors_at_once_with_close_names(tmp_path):
         ("data.path.x=3", "has no keys below it"),
         ("data.by=[a", "this is not YAML"),
         ("model.encoder=os:system", "there is no encoder"),
+        ("model.encoder={width: 8}", "has options and no name"),
+        ("model.encoder={name: auto, width: 8}", "takes no options"),
         ("model.generator={target: x.y:z, name: x.y:z}", "there is no generator"),
         ("train.context=[9, 3]", "needs 1 <= fewest <= most"),
         ("train.context=true", "is the boolean true"),
@@ -157,7 +159,8 @@ def test_printed_config_is_the_same_config(tmp_path):
         None,
         [
             "data={path: a.csv, by: [on, no], columns: PC*}",
-            "model={encoder: {width: 8}, transform: [log1p, {name: pca, components: 3}]}",
+            "model={encoder: {name: deepsets, width: 8}}",
+            "model.transform=[log1p, {name: pca, components: 3}]",
             "train={lr: 1e-5, context: 20}",
         ],
     )

@@ -11,9 +11,9 @@ from distembed.model.spec import Spec
     [("lognorm", "log1p"), ("pca", "pca"), ("standardize", "standardise"), ("x", "standardise")],
 )
 def test_a_word_is_no_transform(transform, close):
-    with pytest.raises(ValueError, match=f"a list of steps, such as .'{close}'.") as caught:
+    with pytest.raises(ValueError, match=f"a list of transforms, such as .'{close}'.") as caught:
         Spec("deepsets", "flow", 4, transform=transform)
-    assert all(name in str(caught.value).partition("The steps are")[2] for name in TRANSFORMS)
+    assert all(name in str(caught.value).partition("The transforms are")[2] for name in TRANSFORMS)
 
 
 def test_no_dimension():

@@ -55,12 +55,13 @@ class Arm:
 
 
 GRID = (
-    Arm("deepsets", "deepsets"),
+    Arm("deepsets", "joined"),
     Arm("resnet_gnn", "resnet_gnn"),
     Arm("gnn", "gnn"),
     Arm("median_gnn", "median_gnn"),
-    Arm("attention", "attention"),
-    Arm("induced", "induced"),
+    Arm("attention", "joined", {"parts": ["closed_form", "attention"]}),
+    Arm("induced", "joined", {"parts": ["closed_form", "induced"]}),
+    Arm("closed_form", "closed_form"),
     Arm("kernel", "kernel"),
     Arm("kernel_learned", "kernel", {"learned": True}),
     Arm("kernel_relative", "kernel", {"relative": True}),

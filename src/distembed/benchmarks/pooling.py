@@ -85,9 +85,9 @@ class MaxPooling:
         return values.masked_fill(log_w.isneginf().unsqueeze(2), -torch.inf).amax(1)
 
 
-_BARE = {"relative": False, "isometry": False}
+_BARE = {"relative": False}
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "gde": ("deepsets", {}),
+    "gde": ("joined", {}),
     **{
         name: ("deepsets", {"pooling": name, "feedback": "mean", **_BARE})
         for name in ("mean", "median", "moments", "logmeanexp")

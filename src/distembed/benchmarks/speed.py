@@ -54,8 +54,8 @@ SHAPES: Mapping[str, tuple[int, int, int]] = {
 """Least and greatest size of a set, drawn uniformly, and repeats: short runs are noisier."""
 PLAIN = "deepsets_plain"
 ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "deepsets": ("deepsets", {}),
-    PLAIN: ("deepsets", {"relative": False, "isometry": False, "pooling": "mean"}),
+    "deepsets": ("joined", {}),
+    PLAIN: ("deepsets", {"relative": False, "pooling": "mean"}),
     "gnn": ("gnn", {}),
     "resnet_gnn": ("resnet_gnn", {}),
     "median_gnn": ("median_gnn", {}),
@@ -75,7 +75,7 @@ class Padded(nn.Module):
         encoder: Of mean pooling, without relative atoms and moments.
 
     Example:
-        >>> plain = DeepSets((3,), 4, relative=False, isometry=False, pooling="mean")
+        >>> plain = DeepSets((3,), 4, relative=False, pooling="mean")
         >>> Padded(plain)(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)).shape
         torch.Size([2, 4])
     """

@@ -24,7 +24,8 @@ from pydantic import (
 from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
-from distembed.registry import Family
+from distembed.model import CONDITIONINGS
+from distembed.registry import Family, NamedMember
 from distembed.training.config import Number, TrainConfig, Whole
 
 __all__ = [
@@ -89,11 +90,16 @@ class SplitConfig(BaseModel):
 
 
 class MemberConfig(BaseModel):
-    """A member of a family by its name, and the options of its constructor."""
+    """A member of a family by its name, and the options of its constructor; or `auto`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+
+    @property
+    def member(self) -> NamedMember:
+        """The member in its one shape."""
+        return "auto" if self.name == "auto" else self.model_dump()
 
 
 Transform = Annotated[
@@ -108,25 +114,32 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: MemberConfig = Field(
-        default=MemberConfig(name="deepsets"),
-        description=f"One of {', '.join(ENCODERS)}, with its options.",
+        default=MemberConfig(name="auto"),
+        description=f"One of {', '.join(ENCODERS)}, with its options; auto: by kind of atoms.",
     )
     generator: MemberConfig = Field(
-        default=MemberConfig(name="flow"),
-        description=f"One of {', '.join(GENERATORS)}, with its options.",
+        default=MemberConfig(name="auto"),
+        description=f"One of {', '.join(GENERATORS)}, with its options; auto: by kind of atoms.",
     )
     latent: Whole = Field(default=32, ge=1, description="Length of the vector.")
+    conditioning: MemberConfig = Field(
+        default=MemberConfig(name="auto"),
+        description=f"What the generator sees of z: one of {', '.join(CONDITIONINGS)}.",
+    )
     transform: Transform = Field(
         default="auto", description=f"`auto` (standardise), or a list of {', '.join(TRANSFORMS)}."
     )
 
-    @field_validator("encoder", "generator", mode="before")
+    @field_validator("encoder", "generator", "conditioning", mode="before")
     @classmethod
     def _by_name(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict):  # options alone are options of the default member
-            return {"name": cls.model_fields[info.field_name or ""].default.name, **value}
+        if isinstance(value, dict) and "name" not in value:
+            raise ValueError(
+                f"has options and no name. Name the {info.field_name} that they belong to: "
+                f"model.{info.field_name}.name=NAME"
+            )
         return value
 
     @field_validator("transform", mode="before")
@@ -142,6 +155,11 @@ class ModelConfig(BaseModel):
     @classmethod
     def _known_encoder(cls, value: MemberConfig) -> MemberConfig:
         return _known(value, ENCODERS, "encoder")
+
+    @field_validator("conditioning")
+    @classmethod
+    def _known_conditioning(cls, value: MemberConfig) -> MemberConfig:
+        return _known(value, CONDITIONINGS, "conditioning")
 
     @field_validator("generator")
     @classmethod
@@ -179,6 +197,10 @@ def perhaps(names: Sequence[str]) -> str:
 
 
 def _known(member: MemberConfig, family: Family, kind: str) -> MemberConfig:
+    if member.name == "auto":
+        if member.model_extra:
+            raise ValueError(f"is auto, which takes no options; name the {kind} they belong to")
+        return member
     if member.name not in family:
         raise ValueError(
             f"there is no {kind} {member.name!r}; there are: {', '.join(family)}"

@@ -22,6 +22,7 @@ from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.files import claim_folder, write_atomically
 from distembed.generators import GENERATORS
+from distembed.model import CONDITIONINGS
 from distembed.registry import build, check_options
 
 if TYPE_CHECKING:
@@ -150,8 +151,14 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
 
 def _check_options(model: ModelConfig) -> None:
     """Refuse options that a member does not take, before anything is read."""
-    check_options(ENCODERS, model.encoder.model_dump(), "encoder", 2)
-    check_options(GENERATORS, model.generator.model_dump(), "generator", 2)
+    families = (
+        (ENCODERS, model.encoder, "encoder", 2),
+        (GENERATORS, model.generator, "generator", 2),
+        (CONDITIONINGS, model.conditioning, "conditioning", 1),
+    )
+    for family, chosen, kind, positional in families:
+        if chosen.name != "auto":
+            check_options(family, chosen.member, kind, positional)
     for step in () if model.transform == "auto" else model.transform:
         build(TRANSFORMS, step.model_dump(), "transform")
 
@@ -177,9 +184,10 @@ def _model(run: RunConfig) -> GDE:
 
     chosen, steps = run.model, run.model.transform
     model = GDE(
-        chosen.encoder.model_dump(),
-        chosen.generator.model_dump(),
+        chosen.encoder.member,
+        chosen.generator.member,
         chosen.latent,
+        conditioning=chosen.conditioning.member,
         transform=steps if steps == "auto" else [step.model_dump() for step in steps],
     )
     model.notes["data"] = run.data.model_dump(mode="json", exclude_none=True)

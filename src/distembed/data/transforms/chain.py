@@ -26,6 +26,7 @@ class Chain(nn.Module):
         steps: In the order of `forward`.
 
     Example:
+        >>> import torch
         >>> chain = Chain.build(["log1p", {"name": "standardise", "over": "feature"}])
         >>> x = torch.tensor([[0.0, 7.0], [3.0, 7.0]])
         >>> y = chain.fit(x, torch.ones(2)).forward(x)
