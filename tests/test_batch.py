@@ -243,6 +243,25 @@ def test_to_converts_numbers_and_keeps_tokens():
     assert "2 atoms of shape (1,), float32" in repr(floats)
 
 
+def test_tokens_stay_integers_and_are_padded_at_the_end():
+    """Two sets of sequences up to 3 and 2 tokens, in every operation of a batch."""
+    batch = SetBatch.from_list([[[1, 2, 3], [4, 0, 0]], [[3, 1]]])
+    assert batch.x.tolist() == [[1, 2, 3], [4, 0, 0], [3, 1, 0]]
+    assert (batch.x.dtype, batch.w.dtype) == (torch.int64, torch.float32)
+    empty = SetBatch.from_list([torch.zeros(2, 0, dtype=torch.int64)])
+    longer = SetBatch.concat([batch, empty, SetBatch.from_list([[[1, 1, 1, 1]]])])
+    assert longer.x.tolist()[2:] == [[3, 1, 0, 0], [0] * 4, [0] * 4, [1] * 4]
+    context, target = batch.select([0]).split(1, 1, stream(0))
+    assert sorted(context.x.tolist() + target.x.tolist()) == [[1, 2, 3], [4, 0, 0]]
+    dense, log_w = batch.dense(batch.x)
+    assert dense.tolist() == [[[1, 2, 3], [4, 0, 0]], [[3, 1, 0], [0, 0, 0]]]
+    assert log_w[1, 1] == -math.inf
+    parts = (context, target, batch.subsample(1, stream(0)), batch.keep(batch.w < 0.6), dense)
+    assert all(getattr(part, "x", part).dtype == torch.int64 for part in parts)
+    with pytest.raises(ValueError, match="event shapes"):
+        SetBatch.from_list([[[1, 2]], [[0.5]]])
+
+
 # -- construction ---------------------------------------------------------------------------------
 
 

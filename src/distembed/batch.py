@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["SetBatch"]
 
@@ -69,14 +69,15 @@ class SetBatch:
         """Pack a list of sets, each `(m_b, *event)`, and normalise their weights.
 
         Args:
-            sets: The atoms of each set; sizes may differ, event shapes may not.
+            sets: The atoms of each set; sizes may differ, event shapes may not. Sequences of
+                whole numbers `(m_b, T_b)` are padded with zeros at the end to the longest.
             weights: Relative weights of each set, `(m_b,)`; equal ones where left out.
 
         Raises:
             ValueError: If a set is empty, event shapes differ, an atom is not finite, or the
                 weights are negative, not finite or sum to zero.
         """
-        atoms = [_tensor(s) for s in sets]
+        atoms = _padded([_tensor(s) for s in sets])
         if not atoms:
             raise ValueError("There is no set to pack; give at least one.")
         _check_events(atoms)
@@ -280,16 +281,17 @@ class SetBatch:
 
     @staticmethod
     def concat(batches: Sequence[SetBatch]) -> SetBatch:
-        """Put the sets of several batches into one.
+        """Put the sets of several batches into one; sequences are padded as by `from_list`.
 
         Raises:
             ValueError: If there is no batch or the event shapes differ.
         """
         if not batches:
             raise ValueError("There is no batch to concatenate.")
-        _check_events([b.x for b in batches])
+        atoms = _padded([b.x for b in batches])
+        _check_events(atoms)
         return SetBatch(
-            torch.cat([b.x for b in batches]),
+            torch.cat(atoms),
             torch.cat([b.w for b in batches]),
             _offsets(torch.cat([b.sizes for b in batches])),
         )
@@ -441,6 +443,14 @@ def _tensor(values: Tensor | np.ndarray | Sequence[object]) -> Tensor:
     # torch takes no array that runs backwards
     contiguous = np.asarray(values, order="C") if isinstance(values, np.ndarray) else values
     return torch.as_tensor(contiguous)
+
+
+def _padded(atoms: Sequence[Tensor]) -> list[Tensor]:
+    """Pad sequences of int64 tokens `(N, T)` at the end to one length; return others unchanged."""
+    if any(a.ndim != 2 or a.dtype != torch.int64 for a in atoms):
+        return list(atoms)
+    longest = max((a.shape[1] for a in atoms), default=0)
+    return [nn.functional.pad(a, (0, longest - a.shape[1])) for a in atoms]
 
 
 def _weight_dtype(x: Tensor) -> torch.dtype:

@@ -68,6 +68,12 @@ class AtomSpace(Protocol):
     def check(self, x: np.ndarray) -> None:
         """Raise a ValueError where atoms `(N, *event)` are not of this kind."""
 
+    def encode(self, sequences: Sequence[str]) -> np.ndarray:
+        """Return the atoms `(N, T)` of strings, or raise a ValueError where atoms are numbers."""
+
+    def restore(self, x: np.ndarray) -> Any:
+        """Return generated atoms `(..., *event)` as the data are: clipped, rounded, or strings."""
+
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """Return ground distances, `(N, *event), (M, *event) -> (N, M)`."""
 

@@ -100,7 +100,7 @@ def test_a_mean_is_covered(monkeypatch):
 def test_points_stand_for_mixtures():
     known = TASKS["mixture_2d"].test(5, 0)
     mean, cov = moments_per_set(known.points(torch.arange(5), 0))
-    true_mean, true_cov = known.known.moments()
+    true_mean, true_cov = known.mixtures.moments()
     # a net of 1,024 points is off by far less than draws, 1024^(-1/2) = 3 % of a deviation
     torch.testing.assert_close(mean.double(), true_mean, rtol=0, atol=5e-3)
     torch.testing.assert_close(cov.double(), true_cov, rtol=0.02, atol=0.01)
@@ -137,9 +137,9 @@ def test_a_step_of_one_reaches_the_next(task):
             torch.testing.assert_close(moved.share, source.share[wanted])
             assert torch.equal(moved.parts, source.parts)
         else:
-            torch.testing.assert_close(moved.known.weights, source.known.weights[wanted])
-            torch.testing.assert_close(moved.known.mean, source.known.mean[wanted])
-            torch.testing.assert_close(moved.known.cov, source.known.cov[wanted])
+            torch.testing.assert_close(moved.mixtures.weights, source.mixtures.weights[wanted])
+            torch.testing.assert_close(moved.mixtures.mean, source.mixtures.mean[wanted])
+            torch.testing.assert_close(moved.mixtures.cov, source.mixtures.cov[wanted])
 
 
 def test_w2_of_gaussians_is_in_units_of_the_ground():

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from distembed.data.synthetic import families
-from distembed.data.synthetic.families import Moons, NegativeBinomials
+from distembed.data.synthetic.counts import NegativeBinomials
+from distembed.data.synthetic.families import Moons
 from distembed.nn.per_set import moments_per_set
 from distembed.rng import stream
 

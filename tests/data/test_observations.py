@@ -36,8 +36,8 @@ def test_a_map_is_pickled_as_its_place(tmp_path, order):
     ("make", "error", "message"),
     [
         (lambda: Observations([[1.0]]), TypeError, "list"),
-        (lambda: Observations(np.array([["a"]])), ValueError, "real numbers"),
-        (lambda: Observations(np.array([[1j]])), ValueError, "real numbers"),
+        (lambda: Observations(np.array([["a"]])), ValueError, "atoms are numbers"),
+        (lambda: Observations(np.array([[1j]])), ValueError, "atoms are numbers"),
         (lambda: Observations(scipy.sparse.coo_matrix(np.eye(2))), TypeError, "tocsr"),
         (lambda: Observations(np.zeros((0, 2))), ValueError, "no observation"),
         (lambda: Observations(np.zeros((2, 1)), {"a": np.zeros(3)}), ValueError, "2 rows"),

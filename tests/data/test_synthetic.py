@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from distembed.data.synthetic.gaussians import (
-    Gaussians,
-    Mixtures,
-    Multinomials,
-    Poissons,
-    whitened,
-)
+from distembed.data.synthetic.counts import Multinomials, Poissons
+from distembed.data.synthetic.gaussians import Gaussians, Mixtures, whitened
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.testing import check_collection
@@ -162,7 +157,7 @@ def test_w2_in_one_dimension_is_that_of_means_and_deviations():
         (lambda: Multinomials([[1.0, -1.0]], 3), ">= 0"),
         (lambda: Multinomials([[1.0]], 0), "at least 1"),
         (lambda: Poissons([[-1.0]]), "negative"),
-        (lambda: every()[0].batch([0], 5), "from no rng"),
+        (lambda: every()[0].batch([0], 5), "there is no rng"),
         (lambda: every()[0].batch([0], 0, stream(0)), "at least 1"),
     ],
 )

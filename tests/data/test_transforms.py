@@ -154,7 +154,7 @@ def test_every_member_of_the_family_has_options_that_rebuild_it():
         (lambda: PCA(5).fit(torch.ones(9, 3), torch.ones(9)), "3 features"),
         (lambda: Standardise().fit(torch.ones(3, 1), -torch.ones(3)), "weight >= 0"),
         (lambda: Standardise().fit(torch.ones(3, 1), torch.zeros(3)), "not all zero"),
-        (lambda: Chain.build(["log2p"]), "There is no step 'log2p'"),
+        (lambda: Chain.build(["log2p"]), "There is no transform 'log2p'"),
         (lambda: Chain.build([{"name": "pca", "component": 3}]), "it takes: components"),
         (lambda: Chain.build([{"scale": 3}]), "has no name"),
     ],

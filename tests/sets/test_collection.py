@@ -10,7 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distembed.batch import SetBatch
 from distembed.data.observations import Observations
+from distembed.data.spaces import Counts, Tokens, Vectors
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.sets.collection import Sets
@@ -104,18 +106,40 @@ def test_a_draw_reads_the_drawn_atoms_only():
     assert Watched.read == 32
 
 
-def test_types_are_those_asked_for():
+def test_the_kind_of_atoms_decides_their_type():
     sets, *_ = make()
-    assert replace(sets, dtype=torch.float64).batch([1]).x.dtype == torch.float64
+    assert sets.dtype == torch.float32
+    double = replace(sets, double=True)
+    assert (double.dtype, double.batch([1]).x.dtype) == (torch.float64, torch.float64)
+    assert double.batch([1]).w.dtype == torch.float64
+    stored = Observations(np.array([[3, 1], [2, 0]], np.uint8))
     tokens = Sets(
-        Observations(np.array([[3, 1], [2, 0]])),
-        np.arange(2),
-        np.array([0, 2]),
-        np.array(["s"]),
-        dtype=torch.int64,
-    ).batch([0])
-    assert tokens.x.tolist() == [[3, 1], [2, 0]]
-    assert tokens.w.dtype == torch.float32
+        stored, np.arange(2), np.array([0, 2]), np.array(["s"]), atoms=Tokens("ACG")
+    ).checked()
+    check_collection(tokens)
+    assert tokens.dtype == torch.int64
+    batch = tokens.batch([0])
+    assert (batch.x.tolist(), batch.x.dtype) == ([[3, 1], [2, 0]], torch.int64)
+    assert batch.w.dtype == torch.float32
+    assert "of shape (2,), tokens)" in repr(tokens)
+    with pytest.raises(ValueError, match="tokens, which are torch.int64"):
+        replace(tokens, double=True)
+    with pytest.raises(ValueError, match="A token is 3; tokens are 1 to 2"):
+        replace(tokens, atoms=Tokens("AC")).checked()
+
+
+def test_the_sets_of_a_batch():
+    floats = Sets.from_batch(SetBatch.from_list([[[0.5]], [[1.0]]]))
+    assert (floats.atoms, floats.dtype) == (Vectors(), torch.float32)
+    assert Sets.from_batch(SetBatch.from_list([torch.zeros(1, 1).double()])).double
+    counts = Sets.from_batch(SetBatch.from_list([[[3, 1]], [[2, 0]]]))
+    assert (counts.atoms, counts.dtype) == (Counts(), torch.float32)
+    batch = SetBatch.from_list([[[3, 1]], [[2]]])
+    tokens = Sets.from_batch(batch, {"name": "tokens", "alphabet": "ACG"})
+    assert torch.equal(tokens.batch([0, 1]).x, batch.x)
+    assert tokens.dtype == torch.int64
+    with pytest.raises(ValueError, match="pad before a token"):
+        Sets.from_batch(SetBatch.from_list([[[0, 1]]]), Tokens("ACG"))
 
 
 def test_selecting_and_metadata():
@@ -191,7 +215,7 @@ def test_records_that_do_not_fit_are_refused(change, message):
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda s: s.batch([0], 3), "from no rng"),
+        (lambda s: s.batch([0], 3), "there is no rng"),
         (lambda s: s.batch([0], 0, stream(0)), "at least one atom"),
         (lambda s: list(s.chunks(0, 0)), "rows = 0"),
         (lambda s: s.select(np.array([True])), "4 sets"),

@@ -70,7 +70,7 @@ def test_small_sets_are_dropped_aloud_and_large_ones_thinned(caplog):
     assert rows(sets, 1) != rows(by_label(observed(labels), "set", max_size=10, rng=4), 1)
     with pytest.raises(ValueError, match="None of 4 sets .* 31 .* largest has 30. Lower min_size"):
         by_label(observed(labels), "set", min_size=31)
-    with pytest.raises(ValueError, match="largest has 2. Is `by` a column that names sets"):
+    with pytest.raises(ValueError, match="largest has 2. Check that the column `by` names sets"):
         by_label(observed(list("abcdd")), "set", min_size=3)
 
 

@@ -1,11 +1,13 @@
 """Fingerprints see every atom and weight, and not the order, the pieces or the neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from distembed.data.observations import Observations
+from distembed.data.spaces import Tokens
 from distembed.data.synthetic.gaussians import Gaussians
-from distembed.sets import fingerprint
 from distembed.sets.collection import Sets
 from distembed.sets.fingerprint import fingerprints
 
@@ -51,11 +53,24 @@ def test_weights_and_salt_count_and_the_sign_of_zero_does_not():
 
 
 @pytest.mark.parametrize("words", [4, 40, 400])
-def test_pieces_do_not_count(monkeypatch, words):
+def test_a_hash_does_not_depend_on_the_pieces_of_reading(words):
     many = sets(X, np.arange(40), [1, 2, 20, 7, 10])
-    whole = fingerprints(many, "s")
-    monkeypatch.setattr(fingerprint, "_WORDS", words)
-    assert fingerprints(many, "s") == whole
+    assert fingerprints(many, "s", words=words) == fingerprints(many, "s")
+
+
+def test_tokens_are_hashed_as_integers_whatever_the_number_of_pads():
+    dna = Tokens("ACGT")
+
+    def of(*rows):
+        x = np.array(rows)
+        return fingerprints(replace(sets(x, np.arange(len(x)), [len(x)]), atoms=dna), "s")
+
+    assert of([1, 2, 0], [3, 0, 0]) == of([3, 0, 0, 0, 0], [1, 2, 0, 0, 0])
+    assert of([1, 2]) == of([1, 2, 0, 0])
+    distinct = [of([1, 2]), of([2, 1]), of([1]), of([1, 1]), of([0]), of([2, 0])]
+    assert len({name for (name,) in distinct}) == len(distinct)
+    numbers = fingerprints(sets(np.array([[1.0, 2.0]]), [0], [1]), "s")
+    assert of([1, 2]) != numbers
 
 
 def test_synthetic_collections_have_them_too():

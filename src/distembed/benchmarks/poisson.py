@@ -32,7 +32,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.seeds import Score, chosen_from, environment, rows_over_seeds
-from distembed.data.synthetic.gaussians import Poissons
+from distembed.data.synthetic.counts import Poissons
 from distembed.generators.explicit import Explicit
 from distembed.model.gde import GDE
 from distembed.rng import stream

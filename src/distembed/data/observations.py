@@ -1,4 +1,4 @@
-"""Raw observations: one row a sample, and columns that say which set it belongs to."""
+"""Raw observations: one row an atom, with columns of labels and other annotation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Observations:
 
     Attributes:
         x: Atoms, a NumPy array or memory map `(R, *event)`, or a SciPy CSR matrix `(R, D)`.
-        columns: What else is known of each row, each `(R,)`.
+        columns: Annotation of the rows, such as the label of their set, each `(R,)`.
         features: Names of the D features, where atoms are vectors with names.
 
     Raises:
-        TypeError: If `x` is neither.
+        TypeError: If `x` is none of these.
         ValueError: If `x` does not hold numbers or has no row, or lengths do not agree.
 
     Example:
@@ -45,8 +45,8 @@ class Observations:
             )
         if self.x.dtype.kind not in "biuf":
             raise ValueError(
-                f"x has dtype {self.x.dtype}; atoms are real numbers. Convert with "
-                "x.astype(float), or choose other columns."
+                f"x has dtype {self.x.dtype}; atoms are numbers. Convert with x.astype(float), or "
+                "choose other columns."
             )
         if not self.x.ndim or not self.rows:
             raise ValueError(f"x has shape {self.x.shape}; there is no observation in it.")
@@ -67,12 +67,12 @@ class Observations:
                 raise ValueError(f"Feature {twice!r} is named twice; names must be unique.")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle a memory map as the place of its file, so that a worker opens it, not copies."""
+        """Pickle a memory map as the location of its file, which a worker opens anew."""
         x, base = self.x, getattr(self.x, "base", None)
-        if isinstance(x, np.memmap) and isinstance(base, mmap) and x.filename:  # not a part of one
+        if isinstance(x, np.memmap) and isinstance(base, mmap) and x.filename:  # no view of a map
             order = "C" if x.flags.c_contiguous else "F"
-            place = (x.filename, x.dtype, "r", x.offset, x.shape, order)
-            return _reopened, (place, self.columns, self.features)
+            location = (x.filename, x.dtype, "r", x.offset, x.shape, order)
+            return _reopened, (location, self.columns, self.features)
         return Observations, (x, self.columns, self.features)
 
     @property
@@ -92,13 +92,13 @@ class Observations:
 
 
 def _reopened(
-    place: tuple[Any, ...], columns: Mapping[str, np.ndarray], features: tuple[str, ...] | None
+    location: tuple[Any, ...], columns: Mapping[str, np.ndarray], features: tuple[str, ...] | None
 ) -> Observations:
-    return Observations(np.memmap(*place), columns, features)
+    return Observations(np.memmap(*location), columns, features)
 
 
 def plain_column(values: np.ndarray) -> np.ndarray:
-    """Turn a column of objects into strings, with a missing one as an empty string."""
+    """Convert a column of objects to strings, with a missing value as an empty string."""
     if values.dtype.kind != "O":
         return values
     return np.array([v if isinstance(v, str) else _text(v) for v in values.tolist()])
@@ -109,13 +109,19 @@ def _text(value: object) -> str:
     return "" if text in _MISSING else text
 
 
-def refuse_unknown(wanted: Iterable[str], known: Iterable[str], kind: str) -> None:
-    """Raise a ValueError that lists close names if something wanted is not known."""
-    names = list(known)
-    there = set(names)
-    for name in wanted:
-        if name not in there:
-            close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-            shown = ", ".join(map(repr, close or names[:8])) or "none"
-            more = "close names are" if close else f"there are {len(names)}, such as"
-            raise ValueError(f"There is no {kind} {name!r}; {more}: {shown}.")
+def refuse_unknown(names: Iterable[str], available: Iterable[str], kind: str) -> None:
+    """Raise a ValueError for a name that is not available; the message lists close names.
+
+    Args:
+        names: The names to check.
+        available: The names there are.
+        kind: What they name, for the message ("column").
+    """
+    listed = list(available)
+    index = set(listed)
+    for name in names:
+        if name not in index:
+            close = difflib.get_close_matches(str(name), listed, n=3, cutoff=0.5)
+            examples = ", ".join(map(repr, close or listed[:8])) or "none"
+            lead = "close names are" if close else f"there are {len(listed)}, such as"
+            raise ValueError(f"There is no {kind} {name!r}; {lead}: {examples}.")

@@ -1,28 +1,29 @@
-"""`Sets`: many sets over one table of observations, read when they are asked for.
+"""`Sets`: many sets over one table of observations, which are read on demand.
 
-Set s owns `rows[offsets[s] : offsets[s + 1]]` of the observations. Nothing is copied when a
-collection is selected from, split or mixed: only row numbers and weights move.
+Set s owns `rows[offsets[s] : offsets[s + 1]]` of the observations. Nothing is copied when sets of
+a collection are selected, split or mixed: only row numbers and weights are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.spaces import Vectors
+from distembed.data.observations import Observations
+from distembed.data.recognise import recognise
+from distembed.data.spaces import Vectors, as_space
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.draw import ranks, without_replacement
+from distembed.sets.positions import Choice, positions
 from distembed.sets.split import split
 
 __all__ = ["Sets"]
-
-_ROWS = 65_536
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,13 +37,12 @@ class Sets:
         ids: Name of each set, `(S,)` strings, unique.
         w: Weights, `(N,)` float64, those of each set summing to one; None if they are equal.
         meta: Columns of metadata, each `(S,)`.
-        dtype: Type of the atoms in a batch: float32 whatever the table holds, unless float64 or,
-            for tokens, int64 is asked for with `dataclasses.replace(sets, dtype=...)`.
-        atoms: The kind of atoms.
+        atoms: The kind of atoms, which decides their type in a batch.
+        double: Whether numbers are read as float64, and not as float32.
 
     Raises:
-        ValueError: If lengths do not agree, a set is empty, ids repeat, or weights are negative,
-            not finite or do not sum to one.
+        ValueError: If lengths do not agree, a set is empty, ids repeat, weights are negative,
+            not finite or do not sum to one, or tokens are to be read as float64.
 
     Example:
         >>> from distembed.sets.construct import by_label
@@ -58,8 +58,8 @@ class Sets:
     ids: np.ndarray
     w: np.ndarray | None = None
     meta: Mapping[str, np.ndarray] = field(default_factory=dict)
-    dtype: torch.dtype = torch.float32
     atoms: AtomSpace = field(default_factory=Vectors)
+    double: bool = False
 
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.ids) + 1 or self.offsets[-1] != len(self.rows):
@@ -86,30 +86,50 @@ class Sets:
                     f"Metadata {name!r} has shape {column.shape}; there are {len(self)} sets, and "
                     "a column holds one value a set."
                 )
+        if self.double and not self.atoms.dtype.is_floating_point:
+            raise ValueError(
+                f"Atoms are {self.atoms.name}, which are {self.atoms.dtype}; only numbers are "
+                "read as float64. Leave `double` out."
+            )
 
     @classmethod
-    def from_batch(cls, batch: SetBatch) -> Sets:
-        """Hold the sets of a batch, named by their numbers."""
+    def from_batch(
+        cls, batch: SetBatch, atoms: str | Mapping[str, Any] | AtomSpace | None = None
+    ) -> Sets:
+        """Hold the sets of a batch, named by their numbers.
+
+        Args:
+            batch: The sets.
+            atoms: The kind of atoms; recognised where left out (`distembed.data.recognise`).
+
+        Raises:
+            ValueError: If the atoms are not of the kind.
+        """
         x, w = batch.x.detach().cpu(), batch.w.detach().cpu().double().numpy()
         sizes = batch.sizes.cpu().numpy()
-        return cls(
-            Observations(x.numpy(), {}),
+        observations = Observations(x.numpy())
+        space = recognise(observations) if atoms is None else as_space(atoms)
+        sets = cls(
+            observations,
             np.arange(len(x)),
             batch.offsets.cpu().numpy(),
             np.arange(len(batch)).astype(str),
             None if np.allclose(w * np.repeat(sizes, sizes), 1) else w,
-            dtype=x.dtype,
+            atoms=space,
+            double=x.dtype == torch.float64 and space.dtype.is_floating_point,
         )
+        return sets.checked()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __repr__(self) -> str:
         low, middle, high = np.percentile(self.sizes, [0, 50, 100]).astype(int)
+        kind = "" if self.atoms.name == "vectors" else f", {self.atoms.name}"
         meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
         return (
             f"Sets({len(self)} sets of {low} to {high} atoms (median {middle}) of shape "
-            f"{self.event_shape}{', weighted' if self.weighted else ''}{meta})"
+            f"{self.event_shape}{kind}{', weighted' if self.weighted else ''}{meta})"
         )
 
     @property
@@ -121,6 +141,11 @@ class Sets:
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one atom."""
         return self.observations.event_shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the atoms in a batch: that of their kind, or float64 if `double`."""
+        return torch.float64 if self.double else self.atoms.dtype
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -137,14 +162,14 @@ class Sets:
     def batch(
         self, indices: Sequence[int], m: int | None = None, rng: torch.Generator | None = None
     ) -> SetBatch:
-        """Read some sets, whole or at most m atoms of each.
+        """Read sets, with all atoms or at most m atoms of each.
 
         Atoms are drawn as by `SetBatch.subsample`: none comes twice. A draw reads the drawn atoms
         only.
 
         Args:
-            indices: Which sets, `(B,)`, in this order.
-            m: Atoms wanted of each set; all where left out.
+            indices: Numbers of the sets, `(B,)`, in this order.
+            m: Most atoms of each set; all where left out.
             rng: Source of the draw.
 
         Raises:
@@ -153,7 +178,7 @@ class Sets:
         index = np.asarray(indices, np.int64)
         start, sizes = self.offsets[index], self.sizes[index]
         if m is not None and rng is None:
-            raise ValueError(f"m = {m} atoms are to be drawn, but from no rng; give one.")
+            raise ValueError(f"m = {m} atoms are to be drawn, but there is no rng; pass one.")
         if m is not None and m < 1:
             raise ValueError(f"m = {m}; a set needs at least one atom.")
         if m is None or rng is None or (sizes <= m).all():
@@ -163,7 +188,7 @@ class Sets:
             counts = np.minimum(sizes, m)
             where = np.repeat(start, counts) + without_replacement(sizes, counts, rng)
             return self._read(where, counts, None)
-        # draw positions instead of atoms, with the rule that SetBatch has for weights
+        # draw positions instead of atoms, by the rule of SetBatch for weights
         where = _spans(start, sizes)
         offsets = torch.from_numpy(np.concatenate([[0], sizes.cumsum()]))
         w = torch.from_numpy(self.w[where])
@@ -187,26 +212,29 @@ class Sets:
             yield self._read(where, np.array([len(where)]), w)
 
     def checked(self) -> Sets:
-        """Return these sets after looking once at all atoms that are in memory.
+        """Return these sets after checking the values of all atoms that are in memory.
 
-        What is mapped from disk is looked at when it is read, as is every batch.
+        Atoms that are mapped from disk are checked for missing values in every batch, and not for
+        their kind.
 
         Raises:
-            ValueError: If an atom is NaN or infinite.
+            ValueError: If an atom is NaN or infinite, or is not of the kind.
         """
         x = self.observations.x
-        if (
-            isinstance(x, np.memmap)
-            or np.isfinite(x.data if self.observations.sparse else x).all()
-        ):
+        if isinstance(x, np.memmap):
             return self
-        for s in range(len(self)):  # what is not finite may be in rows that no set has
+        # the stored values of a sparse matrix are all that is not zero
+        values = x.data[:, None] if self.observations.sparse else x
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            self.atoms.check(values)
+            return self
+        for s in range(len(self)):  # a row that is not finite may belong to no set
             for _ in self.chunks(s, 65_536):
                 pass
         return self
 
     def _read(self, where: np.ndarray, sizes: np.ndarray, w: np.ndarray | None) -> SetBatch:
-        """Pack the atoms at positions `where`, those of the b-th set being `sizes[b]` of them."""
+        """Pack the atoms at positions `where`, of which the b-th set has `sizes[b]`."""
         table, rows = self.observations.x, self.rows[where]
         # take is four times as fast as indexing here, and reads no more of a map
         x = table[rows].toarray() if self.observations.sparse else np.asarray(table.take(rows, 0))
@@ -214,17 +242,16 @@ class Sets:
             self._refuse_missing(x, where)
         if w is None:
             w = np.repeat(1 / sizes, sizes)
-        weight_dtype = self.dtype if self.dtype.is_floating_point else torch.float32
         return SetBatch(
             torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype),
-            torch.from_numpy(w).to(weight_dtype),
+            torch.from_numpy(w).to(torch.float64 if self.double else torch.float32),
             torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])),
         )
 
     # -- choosing -------------------------------------------------------------------------------
 
-    def select(self, which: Sequence[int] | Sequence[str] | slice | np.ndarray) -> Sets:
-        """Return some of the sets: by id or number, in the given order, or by a mask `(S,)`.
+    def select(self, which: Choice) -> Sets:
+        """Return a part of the sets: by id or number, in the given order, or by a mask `(S,)`.
 
         Strings are ids, integers are numbers, and booleans are a mask.
 
@@ -233,7 +260,7 @@ class Sets:
             ValueError: If nothing is selected, a set is named twice or is not there, a mask has
                 another length, or `which` is none of these.
         """
-        chosen = self._positions(which)
+        chosen = positions(which, self.ids)
         where = _spans(self.offsets[chosen], self.sizes[chosen])
         return replace(
             self,
@@ -278,41 +305,11 @@ class Sets:
 
     # -- private --------------------------------------------------------------------------------
 
-    def _positions(self, which: Sequence[int] | Sequence[str] | slice | np.ndarray) -> np.ndarray:
-        if isinstance(which, slice):
-            which = range(len(self))[which]
-        chosen = np.atleast_1d(np.asarray(which))
-        if chosen.dtype == bool:
-            if chosen.shape != self.ids.shape:
-                raise ValueError(f"The mask has shape {chosen.shape}; there are {len(self)} sets.")
-            return np.flatnonzero(chosen)
-        # numbers beside strings have become strings in the array
-        given = list(which) if isinstance(which, Sequence) else chosen.ravel().tolist()
-        if given and all(isinstance(name, str) for name in given):
-            names = chosen.ravel().tolist()
-            refuse_unknown(names, self.ids.tolist(), "set")
-            position = {name: s for s, name in enumerate(self.ids.tolist())}
-            return np.array([position[name] for name in names])
-        if chosen.ndim != 1 or len(chosen) and chosen.dtype.kind not in "iu":
-            raise ValueError(
-                f"{which!r} is of type {chosen.dtype} and shape {chosen.shape}; sets are chosen "
-                "with a list of ids (strings), of numbers (integers), or a mask (booleans), one "
-                "for each set."
-            )
-        outside = (chosen < -len(self)) | (chosen >= len(self))
-        if outside.any():
-            raise IndexError(
-                f"There is no set {chosen[np.argmax(outside)]}: {len(self)} sets are numbered "
-                f"from 0 to {len(self) - 1}. Ids are strings, as in select(['{self.ids[0]}'])."
-            )
-        positions: np.ndarray = np.arange(len(self))[chosen.astype(np.int64)]
-        return positions
-
     def _check_weights(self, w: np.ndarray) -> None:
         if w.shape != self.rows.shape or not np.isfinite(w).all() or (w < 0).any():
             raise ValueError(
-                f"Weights of shape {w.shape} for {len(self.rows)} atoms: there is one an atom, "
-                "finite and not negative."
+                f"Weights have shape {w.shape} for {len(self.rows)} atoms; they are finite "
+                "numbers of at least zero, one an atom."
             )
         total = np.add.reduceat(w, self.offsets[:-1])
         if not np.allclose(total, 1, rtol=1e-6):
@@ -332,5 +329,5 @@ class Sets:
 
 def _spans(start: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Concatenate the ranges `start[b] : start[b] + sizes[b]`."""
-    positions: np.ndarray = np.repeat(start, sizes) + ranks(sizes)
-    return positions
+    ranges: np.ndarray = np.repeat(start, sizes) + ranks(sizes)
+    return ranges

@@ -1,4 +1,4 @@
-r"""Make sets from observations: the rows of a label, and mixtures of other sets.
+r"""Construct sets from observations: the rows of a label, and mixtures of other sets.
 
 A k-sparse mixture of sets $P_1 .. P_S$ is $\sum_c \pi_c P_c$ over k of them, with
 $\pi \sim Dirichlet(\alpha)$. Its $n_c \ge 1$ atoms of component c weigh $\pi_c / n_c$ each, so
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.data.spaces import Vectors
+from distembed.protocols import AtomSpace
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.draw import ranks, without_replacement
@@ -32,8 +35,9 @@ def by_label(
     min_size: int = 2,
     max_size: int | None = None,
     rng: Rng = 0,
+    atoms: AtomSpace | None = None,
 ) -> Sets:
-    """Make one set of the rows that share a label, or a combination of labels.
+    """Group rows that share a label, or a combination of labels, into one set each.
 
     Sets come in the order in which their labels first appear. Rows of weight zero belong to no
     distribution and are left out. Smaller sets are dropped, and their number is logged.
@@ -45,13 +49,14 @@ def by_label(
             constant within sets where left out. Several `by` columns are always kept.
         weights: Column of sampling weights, on any scale.
         min_size: Fewest atoms of a set.
-        max_size: Most atoms of a set; from a larger one as many are drawn, each as likely.
+        max_size: Most atoms of a set; a larger one is replaced by a uniform draw of as many.
         rng: Source of that draw.
+        atoms: The kind of atoms; vectors where left out.
 
     Raises:
-        ValueError: If a column is unknown, a label is missing, an atom is not finite, weights
-            are negative, not finite or sum to zero, a column of `meta` varies within a set, or
-            no set is large enough.
+        ValueError: If a column is unknown, a label is missing, an atom is not finite or not of
+            its kind, weights are negative, not finite or sum to zero, a column of `meta` varies
+            within a set, or no set is large enough.
 
     Example:
         >>> x, day = np.arange(8.0).reshape(4, 2), np.array([1, 2, 2, 1])
@@ -61,11 +66,11 @@ def by_label(
         (['b', 'a'], [2, 2], [1, 2])
     """
     names = [by] if isinstance(by, str) else list(by)
-    asked = [meta] if isinstance(meta, str) else meta
+    meta = [meta] if isinstance(meta, str) else meta
     columns = observations.columns
     if not names:
         raise ValueError("by is empty; name the column that says which set a row belongs to.")
-    refuse_unknown([*names, *(asked or ()), *([weights] if weights else [])], columns, "column")
+    refuse_unknown([*names, *(meta or ()), *([weights] if weights else [])], columns, "column")
     ids, code = _labels({name: columns[name] for name in names})
     w = np.ones(len(code))
     if weights:
@@ -81,10 +86,11 @@ def by_label(
         rows, sizes = rows[np.repeat(np.cumsum(sizes) - sizes, counts) + drawn], counts
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     kept = {n: columns[n][rows[offsets[:-1]]] for n in names if len(names) > 1}
-    candidates = [n for n in columns if n not in {*names, weights}] if asked is None else asked
-    kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, asked is not None)
+    candidates = [n for n in columns if n not in {*names, weights}] if meta is None else meta
+    kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, meta is not None)
     table = Observations(observations.x, {}, observations.features)
-    return Sets(table, rows, offsets, ids, _normalised(w[rows], offsets), kept).checked()
+    w_rows = _normalised(w[rows], offsets)
+    return Sets(table, rows, offsets, ids, w_rows, kept, atoms or Vectors()).checked()
 
 
 def mixtures(
@@ -97,7 +103,7 @@ def mixtures(
     rng: Rng = 0,
     name: str = "mixture",
 ) -> Sets:
-    """Make n mixtures of k of the given sets each, with exact Dirichlet proportions.
+    """Construct n mixtures of k sets each, with exact Dirichlet proportions.
 
     Atoms are drawn without replacement inside a component; one that is smaller than its share is
     taken whole, and the rest is drawn with replacement.
@@ -141,22 +147,22 @@ def mixtures(
     counts = _apportioned(share, draw.integers(low, high + 1, n))
 
     # from here on a group is a component of a mixture
-    sizes, wanted = sets.sizes[part.ravel()], counts.ravel()
-    taken = np.minimum(sizes, wanted)
-    group, rank = np.repeat(np.arange(n * k), wanted), ranks(wanted)
+    sizes, totals = sets.sizes[part.ravel()], counts.ravel()
+    distinct = np.minimum(sizes, totals)
+    group, rank = np.repeat(np.arange(n * k), totals), ranks(totals)
     place = (draw.random(len(group)) * sizes[group]).astype(np.int64)
-    place[rank < taken[group]] = without_replacement(sizes, taken, generator)
+    place[rank < distinct[group]] = without_replacement(sizes, distinct, generator)
     proportions = np.zeros((n, len(sets)))
     np.put_along_axis(proportions, part, share, axis=1)
     offsets = np.concatenate([[0], counts.sum(1).cumsum()])
-    return Sets(
-        sets.observations,
-        sets.rows[sets.offsets[part.ravel()][group] + place],
-        offsets,
-        np.array([f"{name}{i}" for i in range(n)]),
-        _normalised((share / counts).ravel()[group], offsets),
-        {f"weight_{name}": column for name, column in zip(sets.ids, proportions.T, strict=True)},
-        sets.dtype,
+    columns = zip(sets.ids, proportions.T, strict=True)
+    return replace(
+        sets,
+        rows=sets.rows[sets.offsets[part.ravel()][group] + place],
+        offsets=offsets,
+        ids=np.array([f"{name}{i}" for i in range(n)]),
+        w=_normalised((share / counts).ravel()[group], offsets),
+        meta={f"weight_{component}": column for component, column in columns},
     )
 
 
@@ -170,7 +176,7 @@ def as_text(column: np.ndarray) -> np.ndarray:
 
 
 def _labels(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Ids in the order in which they appear, and the number of the id of each row."""
+    """Return ids in the order in which they appear, and the number of the id of each row."""
     texts = [as_text(column) for column in columns.values()]
     code = np.zeros(len(texts[0]), np.int64)
     for name, text in zip(columns, texts, strict=True):
@@ -195,11 +201,12 @@ def _checked_weights(
     if column.dtype.kind not in "biuf":
         raise ValueError(f"The weights in column {name!r} are {column.dtype}; they are numbers.")
     w = column.astype(float)
-    bad = ~np.isfinite(w) | (w < 0)
-    if bad.any():
+    invalid = ~np.isfinite(w) | (w < 0)
+    if invalid.any():
+        row = int(np.argmax(invalid))
         raise ValueError(
-            f"Weight {w[np.argmax(bad)]} in row {np.argmax(bad)} of column {name!r}; weights are "
-            "finite and not negative, for they say how often an atom was sampled."
+            f"Weight {w[row]} in row {row} of column {name!r}; sampling weights are finite and "
+            "not negative."
         )
     total = np.bincount(code, w, minlength=len(ids))
     if (total <= 0).any():
@@ -213,10 +220,10 @@ def _checked_weights(
 def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
     large: np.ndarray = sizes >= _at_least_one("min_size", min_size)
     if not large.any():
-        middle = int(np.median(sizes))
-        advice = f"Lower min_size: half of them have {middle} or more."
-        if middle < 2:
-            advice = "Is `by` a column that names sets, and not single atoms?"
+        median = int(np.median(sizes))
+        advice = f"Lower min_size: half of them have {median} or more."
+        if median < 2:
+            advice = "Check that the column `by` names sets, and not single atoms."
         raise ValueError(
             f"None of {len(sizes)} sets has min_size = {min_size} atoms; the largest has "
             f"{sizes.max()}. {advice}"
@@ -234,9 +241,9 @@ def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
 
 
 def _constant(
-    columns: Iterable[tuple[str, np.ndarray]], offsets: np.ndarray, ids: np.ndarray, asked: bool
+    columns: Iterable[tuple[str, np.ndarray]], offsets: np.ndarray, ids: np.ndarray, required: bool
 ) -> dict[str, np.ndarray]:
-    """One value a set of the columns that have one; another is an error if it was asked for."""
+    """Return one value a set of the columns that are constant; refuse others if `required`."""
     kept = {}
     for name, values in columns:
         value = values[offsets[:-1]]
@@ -244,12 +251,12 @@ def _constant(
         differs = (values != spread) & ~((values != values) & (spread != spread))
         if not differs.any():
             kept[name] = value
-        elif asked:
+        elif required:
             row = int(np.argmax(differs))
             s = int(np.searchsorted(offsets, row, side="right")) - 1
             raise ValueError(
                 f"Column {name!r} is {value[s]} and {values[row]} within set '{ids[s]}'; metadata "
-                "say one thing of a set. Leave the column out, or add it to `by`."
+                "have one value a set. Leave the column out, or add it to `by`."
             )
     return kept
 
@@ -262,13 +269,13 @@ def _normalised(w: np.ndarray, offsets: np.ndarray) -> np.ndarray | None:
 
 
 def _apportioned(share: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Give each of k components one atom and share out the others by largest remainders."""
-    n, k = share.shape
+    """Assign each of k components one atom, and the others by largest remainders."""
+    k = share.shape[1]
     exact = share * (m - k)[:, None]
     counts = np.floor(exact).astype(np.int64)
-    left = m - k - counts.sum(1)
+    remainder = m - k - counts.sum(1)
     place = np.argsort(np.argsort(counts - exact, axis=1), axis=1)
-    total: np.ndarray = 1 + counts + (place < left[:, None])
+    total: np.ndarray = 1 + counts + (place < remainder[:, None])
     return total
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from distembed.data.observations import Observations
+from distembed.data.spaces import Images
 from distembed.registry import need
 from distembed.rng import stream
 from distembed.sets.collection import Sets
@@ -18,7 +19,15 @@ __all__ = ["digit_pools"]
 
 
 def digit_pools(test: float = 0.4, seed: int = 0) -> tuple[Sets, Sets]:
-    """Return the train and the test pool: ten sets each, the images of a digit.
+    """Divide the images of each digit into a training and a test set.
+
+    Args:
+        test: Share of the images of each digit in the test pool.
+        seed: Of the division.
+
+    Returns:
+        The training and the test pool: ten sets each, of images `(1, 8, 8)` with whole values
+        from 0 to 16.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -27,14 +36,14 @@ def digit_pools(test: float = 0.4, seed: int = 0) -> tuple[Sets, Sets]:
     images = scans.images[:, None].astype(np.float32)
     labels = scans.target.astype(str)
     order = torch.randperm(len(labels), generator=stream(seed, "digits")).numpy()
-    ranks = np.empty(len(labels), dtype=np.int64)
+    in_test = np.empty(len(labels), dtype=bool)
     for digit in np.unique(labels):
-        own = order[labels[order] == digit]
-        ranks[own] = np.arange(len(own)) >= round(len(own) * (1 - test))
+        rows = order[labels[order] == digit]
+        in_test[rows] = np.arange(len(rows)) >= round(len(rows) * (1 - test))
 
-    def pool(side: int) -> Sets:
-        chosen = ranks == side
-        pooled = by_label(Observations(images[chosen], {"digit": labels[chosen]}), "digit")
+    def pool(mask: np.ndarray) -> Sets:
+        observations = Observations(images[mask], {"digit": labels[mask]})
+        pooled = by_label(observations, "digit", atoms=Images(0, 16, whole=True))
         return pooled.select(np.argsort(pooled.ids))
 
-    return pool(0), pool(1)
+    return pool(~in_test), pool(in_test)

@@ -1,9 +1,9 @@
-r"""Draws without replacement from many groups at once, at a cost that depends on the draw.
+r"""Draw without replacement from many groups at once, at a cost that depends on the draw.
 
-A group of n from which m are wanted is permuted whole where n <= 3 m: sort n random keys and
-keep the first m. A larger one is never touched as a whole: draw m numbers below n and redraw
-those that collide, until none does. The rule sees only which numbers are equal, so that by
-symmetry every subset of m is as likely as any other.
+From a small group, n <= 3 m, m of n are drawn by a permutation: sort n random keys and keep the
+first m. From a larger group, m numbers below n are drawn, and those that collide are redrawn until
+all are different. Which are redrawn depends only on which numbers are equal, so that by symmetry
+every subset of m has the same probability.
 """
 
 from __future__ import annotations
@@ -13,28 +13,26 @@ import torch
 
 __all__ = ["ranks", "without_replacement"]
 
-_PERMUTE_BELOW = 3  # measured: from here on redrawing a few is faster than sorting all
-
 
 def without_replacement(sizes: np.ndarray, counts: np.ndarray, rng: torch.Generator) -> np.ndarray:
     """Draw `counts[g]` different numbers below `sizes[g]` for each group g.
 
     Args:
-        sizes: `(G,)` int64.
+        sizes: Numbers in each group, `(G,)` int64.
         counts: `(G,)` int64, at most the sizes.
         rng: Source of the draw, on the CPU.
 
     Returns:
         The numbers of group 0, then those of group 1, and so on, `(sum(counts),)` int64; within
-        a group their order means nothing.
+        a group they are in no particular order.
     """
     sizes, counts = np.asarray(sizes, np.int64), np.asarray(counts, np.int64)
     out = np.empty(counts.sum(), np.int64)
-    small = sizes <= _PERMUTE_BELOW * counts
-    for mask, how in ((small, _permuted), (~small, _rejected)):
+    small = sizes <= 3 * counts  # measured: above, redrawing collisions is faster than sorting
+    for mask, method in ((small, _permuted), (~small, _rejected)):
         if mask.all():
-            return how(sizes, counts, rng)
-        out[np.repeat(mask, counts)] = how(sizes[mask], counts[mask], rng)
+            return method(sizes, counts, rng)
+        out[np.repeat(mask, counts)] = method(sizes[mask], counts[mask], rng)
     return out
 
 
@@ -48,7 +46,7 @@ def ranks(sizes: np.ndarray) -> np.ndarray:
 def _permuted(sizes: np.ndarray, counts: np.ndarray, rng: torch.Generator) -> np.ndarray:
     group = np.repeat(np.arange(len(sizes)), sizes)
     order = np.argsort(group + _uniform(len(group), rng))
-    # whole groups stay in place, so the r-th of a group sits r behind where the group starts
+    # groups stay in place, so the r-th of a group is at position start + r
     rank = ranks(sizes)
     kept: np.ndarray = rank[order][rank < np.repeat(counts, sizes)]
     return kept

@@ -1,8 +1,8 @@
-r"""What a training step reads, as a pure function of (seed, k).
+r"""Sample the batch of a training step, as a pure function of (seed, k).
 
 Step k takes the next `batch` sets of an endless sequence of random permutations of all sets, so
 that every set is read equally often. The context size is drawn log-uniformly from its range, one
-a step: a small context is then as usual as a large one, and z is right at any size.
+a step, so that small and large contexts are equally frequent on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["Sampler", "refuse_single_atoms"]
 
 
 class Sampler:
-    """Disjoint context and target parts of some sets, for every step.
+    """Sampler of disjoint context and target parts of sets, for every step.
 
     Args:
         collection: Where sets are read; each of at least two atoms.
-        batch: Sets a step. More than there are repeats some, with other atoms.
+        batch: Sets a step. If it exceeds the number of sets, sets repeat with other atoms.
         context: Least and greatest number of atoms that are encoded.
         target: Atoms of each set that the generator is scored on.
-        seed: With k, decides everything.
-        indices: The sets to take, such as those that are not held out; all where left out.
+        seed: Together with k, determines every draw.
+        indices: The training sets, such as those that are not held out; all where left out.
 
     Raises:
         ValueError: If a number is not positive, the range or the choice of sets is empty, or a
@@ -61,16 +61,16 @@ class Sampler:
                 f"batch = {batch}, context = {context} and target = {target} must be at least 1, "
                 "and the context range must not be empty."
             )
-        chosen = np.arange(len(collection)) if indices is None else np.asarray(indices, np.int64)
-        if not len(chosen):
+        rows = np.arange(len(collection)) if indices is None else np.asarray(indices, np.int64)
+        if not len(rows):
             raise ValueError("There is no set to read; indices is empty.")
-        refuse_single_atoms(collection, chosen)
+        refuse_single_atoms(collection, rows)
         self.collection = collection
         self.sets = batch
         self.context = context
         self.target = target
         self.seed = seed
-        self.indices = torch.from_numpy(chosen)
+        self.indices = torch.from_numpy(rows)
 
     def step(self, k: int) -> tuple[SetBatch, SetBatch, Tensor]:
         """Read step k: the contexts, the targets, and which sets they are, `(B,)` int64."""
@@ -82,7 +82,7 @@ class Sampler:
         return context, target, index
 
     def _index(self, k: int) -> Tensor:
-        """The k-th piece of the endless sequence of permutations."""
+        """Return the k-th piece of the endless sequence of permutations."""
         s = len(self.indices)
         position = torch.arange(k * self.sets, (k + 1) * self.sets)
         first, last = int(position[0]) // s, int(position[-1]) // s
@@ -92,23 +92,27 @@ class Sampler:
     def _context(self, rng: torch.Generator) -> int:
         low, high = self.context
         u = float(torch.rand((), generator=rng, dtype=torch.float64))
-        drawn = math.exp(math.log(low) + u * (math.log(high + 1) - math.log(low)))
-        return min(int(drawn), high)
+        size = math.exp(math.log(low) + u * (math.log(high + 1) - math.log(low)))
+        return min(int(size), high)
 
 
-def refuse_single_atoms(collection: Collection, chosen: np.ndarray | None = None) -> None:
-    """Raise where a set is too small to be split into context and target.
+def refuse_single_atoms(collection: Collection, indices: np.ndarray | None = None) -> None:
+    """Refuse sets that are too small to be split into context and target.
+
+    Args:
+        collection: The sets.
+        indices: Numbers of the sets to check; all where left out.
 
     Raises:
-        ValueError: If one of the chosen sets, else of all, has a single atom.
+        ValueError: If one of them has a single atom.
     """
-    index = np.arange(len(collection)) if chosen is None else chosen
+    index = np.arange(len(collection)) if indices is None else indices
     single = index[collection.sizes[index] < 2]
     if len(single):
         raise ValueError(
             f"{len(single)} sets have a single atom, the first being "
             f"'{collection.ids[single[0]]}'; context and target are disjoint, so a set needs two. "
-            "Ask for min_size=2 where the sets are made."
+            "Set min_size=2 where the sets are made."
         )
 
 

@@ -1,8 +1,8 @@
 r"""Split a collection by sets, so that no set and no atom is on both sides.
 
-Every unit (a set, or a group of sets that must stay together) gets the key (r + u) / n: r is its
-place in a random order of the n units of its stratum, u uniform. The units of the least keys are
-the test part: a random choice, and in proportion to every stratum.
+Every unit (a set, or a group of sets that must stay together) gets the key (r + u) / n, where r is
+its place in a random order of the n units of its stratum and u is uniform. The units of the
+smallest keys are the test part: a stratified random sample of units.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def split(
         (7, 3)
     """
     refuse_unknown([c for c in (stratify, group) if c], sets.meta, "metadata column")
-    wanted = _wanted(test, len(sets))
+    target = _test_size(test, len(sets))
     unit = np.arange(len(sets))
     if group:
         unit = np.unique(sets.meta[group], return_inverse=True)[1]
@@ -71,7 +71,7 @@ def split(
         key[members] = (np.arange(len(members)) + u[members]) / len(members)
     by_key = np.argsort(key)
     total = np.cumsum(np.bincount(unit)[by_key])[:-1]
-    held_out = np.isin(unit, by_key[: 1 + int(np.argmin(np.abs(total - wanted)))])
+    held_out = np.isin(unit, by_key[: 1 + int(np.argmin(np.abs(total - target)))])
     parts = sets.select(~held_out), sets.select(held_out)
     refuse_overlap(*parts)
     return parts
@@ -85,37 +85,39 @@ def refuse_overlap(train: Sets, test: Sets) -> None:
     shared = np.intersect1d(train.ids, test.ids)
     if len(shared):
         raise ValueError(
-            f"{len(shared)} sets are in both parts, such as '{shared[0]}'. A set that a model was "
-            "trained on says nothing of others; split by sets."
+            f"{len(shared)} sets are in both parts, such as '{shared[0]}'. A model cannot be "
+            "judged on its training sets; split by sets."
         )
     if train.observations.x is not test.observations.x:
         return
-    seen = np.zeros(train.observations.rows, bool)
-    seen[train.rows] = True
-    if seen[test.rows].any():
-        where = int(np.argmax(seen[test.rows]))
+    in_train = np.zeros(train.observations.rows, bool)
+    in_train[train.rows] = True
+    overlap = in_train[test.rows]
+    if overlap.any():
+        where = int(np.argmax(overlap))
         name = test.ids[np.searchsorted(test.offsets, where, side="right") - 1]
         raise ValueError(
-            f"{int(seen[test.rows].sum())} atoms of the test part are in the training part too, "
+            f"{int(overlap.sum())} atoms of the test part are in the training part too, "
             f"the first in set '{name}'. Split the observations before sets are mixed or "
             "overlap, or split with `group`."
         )
 
 
-def _wanted(test: float | int, sets: int) -> int:
-    wanted = round(test * sets) if isinstance(test, float) else int(test)
+def _test_size(test: float | int, sets: int) -> int:
+    """Return the number of test sets, at least one on either side."""
+    size = round(test * sets) if isinstance(test, float) else int(test)
     if isinstance(test, float) and not 0 < test < 1 or not 0 < test < sets or sets < 2:
         raise ValueError(
             f"test = {test} of {sets} sets; give a share between 0 and 1, or a number of sets "
             "that leaves some on both sides."
         )
-    return min(max(wanted, 1), sets - 1)
+    return min(max(size, 1), sets - 1)
 
 
 def _strata(
     sets: Sets, unit: np.ndarray, units: int, stratify: str | None, group: str | None
 ) -> np.ndarray:
-    """Number of the stratum of each unit."""
+    """Return the number of the stratum of each unit."""
     if stratify is None:
         return np.zeros(units, np.int64)
     values, code = np.unique(sets.meta[stratify], return_inverse=True)

@@ -1,4 +1,4 @@
-"""What every collection of known distributions shares: all that follows from a way to draw."""
+"""Collections of known distributions: everything that follows from a method to draw atoms."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ __all__ = ["Known", "parameter", "positive", "simplex"]
 
 
 class Known(Protocol):
-    """All of a `Collection` that follows from a way to draw."""
+    """Mixin of a `Collection` of known distributions, for classes with a method `draw`.
 
+    Attributes:
+        atoms: The kind of atoms.
+        size: Atoms of a set where no number is given.
+        seed: Of the atoms that belong to a set.
+    """
+
+    atoms: AtomSpace = Vectors()
     size: int
     seed: int
 
@@ -52,22 +59,17 @@ class Known(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Atoms are float32."""
-        return torch.float32
-
-    @property
-    def atoms(self) -> AtomSpace:
-        """Atoms are vectors."""
-        return Vectors()
+        """Type of the atoms, that of their kind."""
+        return self.atoms.dtype
 
     @property
     def features(self) -> None:
-        """Features have no names."""
+        """No names of features."""
         return None
 
     @property
     def weighted(self) -> bool:
-        """Atoms weigh the same."""
+        """Whether weights differ: they are equal."""
         return False
 
     def batch(
@@ -84,9 +86,9 @@ class Known(Protocol):
                 self.draw(index, self.size if m is None else positive(m), rng)
             )
         if m is not None:
-            raise ValueError(f"m = {m} atoms are to be drawn, but from no rng; give one.")
-        fixed = [self.draw(i[None], self.size, stream(self.seed, "atoms", int(i))) for i in index]
-        return SetBatch.from_dense(torch.cat(fixed))
+            raise ValueError(f"m = {m} atoms are to be drawn, but there is no rng; pass one.")
+        atoms = [self.draw(i[None], self.size, stream(self.seed, "atoms", int(i))) for i in index]
+        return SetBatch.from_dense(torch.cat(atoms))
 
     def chunks(self, index: int, rows: int) -> Iterator[SetBatch]:
         """Read the set's own atoms in pieces of at most `rows`; weights stay 1 / size."""
@@ -99,7 +101,7 @@ class Known(Protocol):
 def positive(value: int) -> int:
     """Return a count, or raise a ValueError if it is not positive."""
     if value < 1:
-        raise ValueError(f"{value} was given where a count of at least 1 is needed.")
+        raise ValueError(f"A count is {value}; it is at least 1.")
     return value
 
 

@@ -1,12 +1,11 @@
-r"""Families of distributions that a generator finds hard, with parameters drawn from a prior.
+r"""Families of distributions that generators find difficult, with parameters drawn from a prior.
 
 - `rings`: eight narrow Gaussians on a circle of random radius and rotation.
-- `blobs`: three Gaussians in the plane, the means and weights random.
-- `Moons`: two half circles that interlock, turned, stretched and blurred at random.
-- `low_rank`: Gaussians in 50 dimensions whose covariance has three large axes that turn with the
+- `blobs`: three Gaussians in the plane, of random means and weights.
+- `moons`: two interlocking half circles, rotated, stretched and blurred at random.
+- `low_rank`: Gaussians in 50 dimensions whose covariance has three large axes that depend on the
   set.
-- `NegativeBinomials`: overdispersed counts, `x ~ Poisson(mean g)` with `g ~ Gamma(r, r)`, so that
-  the variance is mean + mean^2 / r.
+- `counts`: overdispersed counts, negative binomials of random mean and dispersion.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from distembed.data.synthetic.base import Known, parameter, positive
+from distembed.data.synthetic.counts import NegativeBinomials
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.wishart import inverse_wishart
 from distembed.rng import stream
@@ -25,16 +25,16 @@ from distembed.rng import stream
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Moons", "NegativeBinomials", "blobs", "counts", "low_rank", "moons", "rings"]
+__all__ = ["Moons", "blobs", "counts", "low_rank", "moons", "rings"]
 
 MODES, RING_WIDTH = 8, 0.15
 
 
 def rings(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
-    """Draw rings of radius 2 to 4 at any rotation.
+    """Draw rings of radius 2 to 4 at a random rotation.
 
     Args:
-        sets: How many.
+        sets: Number of sets.
         size: Atoms of each.
         seed: Of the parameters and of the atoms.
 
@@ -50,7 +50,7 @@ def rings(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
 
 
 def blobs(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
-    """Draw mixtures of three parts: means in [0, 5]^2, weights flat; arguments as of `rings`."""
+    """Draw mixtures of three Gaussians, of means in [0, 5]^2; arguments as of `rings`."""
     rng = stream(seed, "blobs")
     mean = 5 * torch.rand(sets, 3, 2, generator=rng, dtype=torch.float64)
     cov = inverse_wishart(3 * sets, 2, 10, rng).unflatten(0, (sets, 3))
@@ -60,10 +60,10 @@ def blobs(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
 
 
 def low_rank(sets: int, size: int = 500, seed: int = 0, d: int = 50) -> Gaussians:
-    """Draw Gaussians that are linear in four numbers of their set; arguments as of `rings`."""
-    fixed = stream(0, "low rank", d)  # the family is the same for every seed
-    means = torch.randn(d, 4, generator=fixed, dtype=torch.float64)
-    axes = torch.randn(d, 3, 4, generator=fixed, dtype=torch.float64) / 2
+    """Draw Gaussians whose mean and axes are linear in four numbers; arguments as of `rings`."""
+    rng = stream(0, "low rank", d)  # the family is the same for every seed
+    means = torch.randn(d, 4, generator=rng, dtype=torch.float64)
+    axes = torch.randn(d, 3, 4, generator=rng, dtype=torch.float64) / 2
     code = torch.randn(sets, 4, generator=stream(seed, "code"), dtype=torch.float64)
     loading = torch.einsum("dkc,sc->sdk", axes, code)
     cov = loading @ loading.mT + 0.1 * torch.eye(d, dtype=torch.float64)
@@ -93,8 +93,8 @@ class Moons(Known):
         turn: Angle, `(S,)`.
         stretch: Factor of the first axis before the turn, `(S,)`.
         blur: Deviation of the noise, `(S,)`.
-        size: Atoms of a set when no number is asked for.
-        seed: Of the atoms that a set has when no generator is given.
+        size: Atoms of a set where no number is given.
+        seed: Of the atoms that belong to a set.
 
     Example:
         >>> Moons([0.0], [1.0], [0.1]).batch([0]).x.shape
@@ -130,52 +130,6 @@ class Moons(Known):
         stretch = self.stretch[index].float()
         rows = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
         return (x * torch.stack([stretch, torch.ones_like(stretch)], 1)[:, None]) @ rows.mT
-
-
-class NegativeBinomials(Known):
-    """Sets of vectors of independent negative-binomial counts.
-
-    Args:
-        mean: `(S, D)`, positive.
-        dispersion: r, `(S, D)`, positive; the variance is mean + mean^2 / r.
-        size: Atoms of a set when no number is asked for.
-        seed: Of the atoms that a set has when no generator is given.
-
-    Raises:
-        ValueError: If the shapes do not fit or a number is not positive.
-
-    Example:
-        >>> NegativeBinomials([[3.0, 1.0]], [[2.0, 2.0]]).batch([0]).x.shape
-        torch.Size([500, 2])
-    """
-
-    def __init__(
-        self, mean: ArrayLike, dispersion: ArrayLike, size: int = 500, seed: int = 0
-    ) -> None:
-        self.mean = parameter("mean", mean, 2)
-        self.dispersion = parameter("dispersion", dispersion, 2)
-        if self.mean.shape != self.dispersion.shape:
-            raise ValueError(
-                f"mean has shape {tuple(self.mean.shape)} and dispersion "
-                f"{tuple(self.dispersion.shape)}; both need (S, D)."
-            )
-        if bool((self.mean <= 0).any()) or bool((self.dispersion <= 0).any()):
-            raise ValueError("Mean and dispersion of a negative binomial are positive.")
-        self.size, self.seed = positive(size), seed
-
-    def __len__(self) -> int:
-        return len(self.mean)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one atom, `(D,)`."""
-        return (self.mean.shape[1],)
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        """Draw m atoms of each set, `(B, m, D)`."""
-        r = self.dispersion[index].float().unsqueeze(1).expand(-1, m, -1)
-        g = torch._standard_gamma(r.contiguous(), generator=rng) / r
-        return torch.poisson(self.mean[index].float().unsqueeze(1) * g, generator=rng)
 
 
 def _uniform(sets: int, seed: int, name: str) -> Tensor:

@@ -1,13 +1,11 @@
-r"""Collections whose distributions are known, so that what a model returns can be compared.
+r"""Collections of Gaussians and mixtures of Gaussians whose parameters are known.
 
     Gaussians     x ~ N(mean_s, cov_s)
     Mixtures      c ~ Categorical(weights_s),  x ~ N(mean_{s,c}, cov_{s,c})
-    Multinomials  x ~ Multinomial(total, p_s)
-    Poissons      x_j ~ Poisson(rate_{s,j}), independent
 
 Reading with a generator draws fresh atoms, any number of them; reading without one returns the
-`size` atoms that belong to the set, `stream(seed, "atoms", s)`, in whichever process. The prior
-of `Gaussians.prior` is that of GDE (arXiv 2505.18150): covariances are inverse Wishart.
+`size` atoms that belong to the set, `stream(seed, "atoms", s)`, the same in every process. The
+prior of `Gaussians.prior` is that of GDE (arXiv 2505.18150): covariances are inverse Wishart.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from distembed.rng import stream
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Gaussians", "Mixtures", "Multinomials", "Poissons", "whitened"]
+__all__ = ["Gaussians", "Mixtures", "whitened"]
 
 
 class Gaussians(Known):
@@ -34,8 +32,8 @@ class Gaussians(Known):
     Args:
         mean: `(S, D)`.
         cov: `(S, D, D)`, positive definite.
-        size: Atoms of a set when no number is asked for.
-        seed: Of the atoms that a set has when no generator is given.
+        size: Atoms of a set where no number is given.
+        seed: Of the atoms that belong to a set.
 
     Raises:
         ValueError: If the shapes do not fit or a covariance is not positive definite.
@@ -151,9 +149,9 @@ class Mixtures(Known):
         part = torch.multinomial(self.weights[index], m, replacement=True, generator=rng)
         noise = torch.randn(len(index), m, *self.event_shape, generator=rng)
         # every component moves every atom: K small products cost less than B * m gathered roots
-        moved = torch.einsum("bkde,bme->bmkd", self._root[index], noise)
-        moved = moved + self.mean[index].float().unsqueeze(1)
-        return moved.take_along_dim(part[..., None, None], 2).squeeze(2)
+        x = torch.einsum("bkde,bme->bmkd", self._root[index], noise)
+        x = x + self.mean[index].float().unsqueeze(1)
+        return x.take_along_dim(part[..., None, None], 2).squeeze(2)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Exact mean `(S, D)` and covariance `(S, D, D)` of each set, float64."""
@@ -163,91 +161,17 @@ class Mixtures(Known):
         return mean, within + torch.einsum("sk,skd,ske->sde", self.weights, gap, gap)
 
 
-class Multinomials(Known):
-    """Sets of count vectors that each share out `total` among K categories.
-
-    Args:
-        p: `(S, K)`, not negative; each row is divided by its sum.
-        total: Counts of one atom.
-        size: As of `Gaussians`.
-        seed: As of `Gaussians`.
-
-    Raises:
-        ValueError: If probabilities are negative or sum to zero, or `total` is not positive.
-    """
-
-    def __init__(self, p: ArrayLike, total: int, size: int = 500, seed: int = 0) -> None:
-        self.p = simplex("p", p)
-        self.total = positive(total)
-        self.size = positive(size)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.p)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one atom, `(K,)`."""
-        return (self.p.shape[1],)
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        """Draw m atoms of each set, `(B, m, K)`: each count is binomial given those before it."""
-        p = self.p[index]
-        left = torch.full((len(index), m), float(self.total), dtype=torch.float64)
-        rest = p.flip(1).cumsum(1).flip(1)
-        odds = p / rest.clamp_min(1e-300)  # exactly one in the last category that can occur
-        counts = []
-        for k in range(p.shape[1]):
-            drawn = torch.binomial(left, odds[:, k, None].expand_as(left), generator=rng)
-            left = left - drawn
-            counts.append(drawn)
-        return torch.stack(counts, 2).float()
-
-
-class Poissons(Known):
-    """Sets of vectors of independent Poisson counts.
-
-    Args:
-        rate: `(S, D)`, not negative.
-        size: As of `Gaussians`.
-        seed: As of `Gaussians`.
-
-    Raises:
-        ValueError: If a rate is negative or not finite.
-    """
-
-    def __init__(self, rate: ArrayLike, size: int = 500, seed: int = 0) -> None:
-        self.rate = parameter("rate", rate, 2)
-        if bool((self.rate < 0).any()):
-            raise ValueError("rate holds negative numbers; a Poisson rate is an expected count.")
-        self.size = positive(size)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.rate)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one atom, `(D,)`."""
-        return (self.rate.shape[1],)
-
-    def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
-        """Draw m atoms of each set, `(B, m, D)`."""
-        rate = self.rate[index].float().unsqueeze(1)
-        return torch.poisson(rate.expand(-1, m, -1), generator=rng)
-
-
 def whitened(
     mixtures: Mixtures, factor: Literal["symmetric", "cholesky"] = "symmetric"
 ) -> Mixtures:
-    r"""Move every set by $x \mapsto R (x - \mu)$ to mean 0 and covariance I exactly.
+    r"""Whiten every set by $x \mapsto R (x - \mu)$, to mean 0 and covariance I exactly.
 
-    What is left to tell two sets apart is their shape alone, up to the rotation in R.
+    Two sets then differ in their shape alone, up to the rotation in R.
 
     Args:
         mixtures: The sets.
-        factor: R is `symmetric`, $C^{-1/2}$, which moves atoms least; or `cholesky`, $L^{-1}$ of
-            $C = L L^\top$.
+        factor: R is `symmetric`, $C^{-1/2}$, of the least mean squared displacement; or
+            `cholesky`, $L^{-1}$ of $C = L L^\top$.
 
     Raises:
         ValueError: If the factor is neither.
@@ -260,14 +184,14 @@ def whitened(
         root = torch.linalg.inv(torch.linalg.cholesky(cov))
     else:
         raise ValueError(f"factor is {factor!r}; there are 'symmetric' and 'cholesky'.")
-    moved = torch.einsum("sde,ske->skd", root, mixtures.mean - mean.unsqueeze(1))
+    centred = torch.einsum("sde,ske->skd", root, mixtures.mean - mean.unsqueeze(1))
     within = torch.einsum("sde,skef,sgf->skdg", root, mixtures.cov, root)
     within = (within + within.mT) / 2
-    return Mixtures(mixtures.weights, moved, within, mixtures.size, mixtures.seed)
+    return Mixtures(mixtures.weights, centred, within, mixtures.size, mixtures.seed)
 
 
 def _cholesky(mean: Tensor, cov: Tensor) -> Tensor:
-    """Lower roots of the covariances, float32."""
+    """Compute lower Cholesky factors of the covariances, float32."""
     if cov.shape != (*mean.shape, mean.shape[-1]):
         raise ValueError(
             f"mean has shape {tuple(mean.shape)}, so cov needs {(*mean.shape, mean.shape[-1])}; "

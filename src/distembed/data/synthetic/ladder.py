@@ -1,11 +1,11 @@
-r"""A ladder of priors in five dimensions: what tells two sets apart grows ever finer.
+r"""A ladder of priors in five dimensions, whose sets differ in moments of increasing order.
 
     a   mean ~ N(0, 4 I),  covariance of trace 5 s, s ~ U[0.3, 2.5], its shape the inverse of
-        Wishart(20, I): the means decide nearly everything
-    b   mean 0, covariance as in a with 8 degrees of freedom: the covariances decide alone
+        Wishart(20, I): distances are mostly those of the means
+    b   mean 0, covariance as in a with 8 degrees of freedom: sets differ in covariance alone
     c   three components: means ~ U[0, 5]^5, covariances the inverse of Wishart(40, I), weights ~
         Dirichlet(1, 1, 1); whitened by the inverse Cholesky factor of the mixture's covariance,
-        so that mean 0 and covariance I are common to all: only what is beyond them decides
+        so that all have mean 0 and covariance I: sets differ in moments of order three and above
 
 W2 is exact for a and b (`Gaussians.w2`). For c it has no formula and is measured on samples.
 """
@@ -19,7 +19,7 @@ from distembed.data.synthetic.gaussians import Gaussians, Mixtures, whitened
 from distembed.data.synthetic.wishart import inverse_wishart
 from distembed.rng import stream
 
-__all__ = ["DIMENSIONS", "ladder_a", "ladder_b", "ladder_c"]
+__all__ = ["ladder_a", "ladder_b", "ladder_c"]
 
 DIMENSIONS, COMPONENTS = 5, 3
 
@@ -28,7 +28,7 @@ def ladder_a(sets: int, size: int = 64, seed: int = 0) -> Gaussians:
     """Draw Gaussians that differ in mean, scale and shape.
 
     Args:
-        sets: How many.
+        sets: Number of sets.
         size: Atoms of each.
         seed: Of the parameters and of the atoms.
 
@@ -60,7 +60,7 @@ def ladder_c(sets: int, size: int = 64, seed: int = 0) -> Mixtures:
 
 
 def _scaled(sets: int, df: int, rng: torch.Generator) -> Tensor:
-    """Inverse Wishart draws, brought to trace 5 s with s uniform in [0.3, 2.5]."""
+    """Draw inverse Wishart matrices, scaled to trace 5 s with s uniform in [0.3, 2.5]."""
     cov = inverse_wishart(sets, DIMENSIONS, df, rng)
     s = 0.3 + 2.2 * torch.rand(sets, generator=rng, dtype=torch.float64)
     trace = cov.diagonal(dim1=1, dim2=2).sum(1)

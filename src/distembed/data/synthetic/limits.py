@@ -1,9 +1,9 @@
-r"""Distributions whose embedding is known: as weighted sets that stand for them.
+r"""Known distributions as weighted sets, for which the limit of an embedding is computed.
 
-z is a function of a distribution. One on finitely many atoms is a weighted set, exactly. A mixture
-of Gaussians is put on the points of a scrambled Sobol net, mapped to each of its parts: what a
-smooth function of it is in error by falls nearly as one over their number, and another scrambling
-tells how much it is.
+z is a function of a distribution. A distribution on finitely many atoms is a weighted set exactly.
+A mixture of Gaussians is represented by the points of a scrambled Sobol net, mapped to each of its
+components: the error of a smooth function falls nearly as one over the number of points, and is
+estimated by another scrambling.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from distembed.divergences.exact import ExactW2
 __all__ = ["POINTS", "NormalMixtures", "PooledMixtures", "Source"]
 
 POINTS = 2**12
-"""Of a net, at most."""
+"""Most points of a net."""
 
 
 class Source(Protocol):
-    """Distributions that are known."""
+    """Collection of known distributions."""
 
     def __len__(self) -> int: ...
 
@@ -34,13 +34,13 @@ class Source(Protocol):
         """Draw m atoms of each of the distributions `index (B,)`, `(B, m, *event)`."""
 
     def points(self, index: Tensor, seed: int) -> SetBatch:
-        """Return a weighted set for each that stands for the distribution itself."""
+        """Return a weighted set for each distribution that represents it."""
 
     def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        """W2 of pairs, `(P,)`, where it can be known."""
+        """Return W2 of pairs `(P,)`, or None where there is no formula."""
 
     def moved(self, share: float) -> Source:
-        """Move each distribution by a share of the way to the next."""
+        """Interpolate each distribution towards the next one by a share of the way."""
 
 
 @dataclass(frozen=True)
@@ -48,48 +48,48 @@ class NormalMixtures:
     """Mixtures of K Gaussians, on a quasi-random net.
 
     Attributes:
-        known: The mixtures.
+        mixtures: The mixtures.
     """
 
-    known: Mixtures
+    mixtures: Mixtures
 
     def __len__(self) -> int:
-        return len(self.known)
+        return len(self.mixtures)
 
     def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
         """Draw m atoms of each, `(B, m, D)`."""
-        return self.known.draw(index, m, rng)
+        return self.mixtures.draw(index, m, rng)
 
     def points(self, index: Tensor, seed: int) -> SetBatch:
-        """Return nets of equal weights within a part."""
-        mean, parts = self.known.mean[index], self.known.weights.shape[1]
-        count = 2 ** ((POINTS // parts).bit_length() - 1)
+        """Return nets of equal weights within a component."""
+        mean, components = self.mixtures.mean[index], self.mixtures.weights.shape[1]
+        count = 2 ** ((POINTS // components).bit_length() - 1)
         net = torch.quasirandom.SobolEngine(mean.shape[2], scramble=True, seed=seed)
         cell = net.draw(count, dtype=torch.float64).clamp(2**-31, 1 - 2**-31)
-        root = torch.linalg.cholesky(self.known.cov[index])
+        root = torch.linalg.cholesky(self.mixtures.cov[index])
         x = mean[:, :, None] + torch.special.ndtri(cell) @ root.mT
-        w = self.known.weights[index].repeat_interleave(count, 1)
+        w = self.mixtures.weights[index].repeat_interleave(count, 1)
         return SetBatch.from_dense(x.flatten(1, 2).float(), w)
 
     def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        """W2 of single Gaussians; None of mixtures, which have no formula."""
-        if self.known.weights.shape[1] > 1:
+        """Return W2 of single Gaussians; None for mixtures, which have no formula."""
+        if self.mixtures.weights.shape[1] > 1:
             return None
-        mean, cov = self.known.mean[:, 0], self.known.cov[:, 0]
+        mean, cov = self.mixtures.mean[:, 0], self.mixtures.cov[:, 0]
         return bures_w2(mean[i], cov[i], mean[j], cov[j])
 
     def moved(self, share: float) -> Source:
-        """Move parameters towards those of the next."""
-        known = self.known
+        """Interpolate parameters towards those of the next mixture."""
+        own = self.mixtures
         weights, mean, cov = (
-            torch.lerp(p, p.roll(-1, 0), share) for p in (known.weights, known.mean, known.cov)
+            torch.lerp(p, p.roll(-1, 0), share) for p in (own.weights, own.mean, own.cov)
         )
         return NormalMixtures(Mixtures(weights, mean, cov))
 
 
 @dataclass(frozen=True)
 class PooledMixtures:
-    """Mixtures of finite pools of atoms; draws are with replacement.
+    """Mixtures of finite pools of atoms, with draws with replacement.
 
     Attributes:
         pool: The pools, one set each.
@@ -107,9 +107,9 @@ class PooledMixtures:
     def draw(self, index: Tensor, m: int, rng: torch.Generator) -> Tensor:
         """Draw m atoms of each with replacement, `(B, m, *event)`."""
         part = torch.multinomial(self.share[index], m, replacement=True, generator=rng)
-        chosen = self.parts[index].gather(1, part)
-        place = torch.rand(chosen.shape, generator=rng, dtype=torch.float64)
-        return self.pool.x[self.pool.offsets[chosen] + (place * self.pool.sizes[chosen]).long()]
+        pool = self.parts[index].gather(1, part)
+        place = torch.rand(pool.shape, generator=rng, dtype=torch.float64)
+        return self.pool.x[self.pool.offsets[pool] + (place * self.pool.sizes[pool]).long()]
 
     def points(self, index: Tensor, seed: int) -> SetBatch:
         """Return the distributions themselves, on all atoms of their pools."""
@@ -119,12 +119,11 @@ class PooledMixtures:
         return SetBatch(pools.x, w, pools.offsets[::step].contiguous()).checked(normalise=True)
 
     def w2(self, i: Tensor, j: Tensor) -> Tensor | None:
-        """W2 by optimal transport, exactly."""
+        """Return W2 by exact optimal transport."""
         return ExactW2()(self.points(i, 0), self.points(j, 0))
 
     def moved(self, share: float) -> Source:
-        """Move shares towards those of the next."""
-        # the next one may be of other pools; its shares are as good as any
+        """Interpolate shares towards those of the next mixture, which may have other pools."""
         return PooledMixtures(
             self.pool, self.parts, torch.lerp(self.share, self.share.roll(-1, 0), share)
         )

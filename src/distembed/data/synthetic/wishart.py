@@ -1,4 +1,4 @@
-r"""Random covariances: the inverse Wishart distribution.
+r"""Random covariances from the inverse Wishart distribution.
 
 $\Sigma^{-1} = s\, G^\top G$, $G \in \mathbb{R}^{\nu \times d}$ standard normal, so that
 $\mathbb{E} \Sigma = I / (s (\nu - d - 1))$ where $\nu > d + 1$. The fewer degrees of freedom
@@ -21,7 +21,7 @@ def inverse_wishart(
     """Draw covariances whose inverses are Wishart, `(count, d, d)` float64.
 
     Args:
-        count: How many.
+        count: Number of matrices.
         d: Dimensions.
         df: Degrees of freedom, an integer of at least d.
         rng: Source of the draw.

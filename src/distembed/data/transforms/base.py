@@ -1,4 +1,4 @@
-"""The transform protocol, and what fitted transforms share."""
+"""The transform protocol, and helpers of fitted transforms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 class Transform(Protocol):
-    """A fitted map of atoms, and its inverse as far as it has one."""
+    """A fitted map of atoms to the ground space of a model, and its (pseudo-)inverse."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -32,41 +32,41 @@ class Transform(Protocol):
         """Map atoms `(..., *event)`."""
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Map back what `forward` returned."""
+        """Map ground atoms back to the units of the data."""
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of a mapped atom, given that of an atom."""
 
 
 def positive_part(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """Atoms of positive weight, and their weights summing to one, in float64."""
+    """Return the atoms of positive weight, and their weights summing to one, in float64."""
     if x.ndim < 1 or w.shape != x.shape[:1] or bool((w < 0).any()) or not bool((w > 0).any()):
         raise ValueError(
-            f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}; a step is fitted on atoms "
+            f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}; a transform is fitted on atoms "
             "(N, *event) with one weight >= 0 an atom, not all zero."
         )
-    seen, p = x[w > 0].double(), w[w > 0].double()
-    return seen, p / p.sum()
+    atoms, p = x[w > 0].double(), w[w > 0].double()
+    return atoms, p / p.sum()
 
 
 def floating(x: Tensor) -> torch.dtype:
-    """Type of the state that is fitted on x."""
+    """Return the type of the state that is fitted on x."""
     return x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
 
 def as_floating(x: Tensor) -> Tensor:
-    """Integers as float32; what is floating already as it is."""
+    """Convert integers to float32; return floating tensors unchanged."""
     return x if x.is_floating_point() else x.float()
 
 
 def refuse_unfitted(state: Tensor, name: str) -> None:
-    """Raise a ValueError while the state is empty."""
+    """Raise a ValueError if the state is empty."""
     if not state.numel():
-        raise ValueError(f"The step {name!r} is not fitted; call fit(x, w) or load its state.")
+        raise ValueError(f"Transform {name!r} is not fitted; call fit(x, w) or load its state.")
 
 
 def take_shapes(module: nn.Module, state: Mapping[str, Tensor], prefix: str, *_: object) -> None:
-    """Give the buffers the shapes and types of those that are about to be loaded."""
+    """Allocate buffers of the shapes and types of a state that is about to be loaded."""
     for name, buffer in module.named_buffers(recurse=False):
         if prefix + name in state:
             setattr(module, name, torch.empty_like(state[prefix + name], device=buffer.device))

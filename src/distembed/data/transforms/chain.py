@@ -20,10 +20,10 @@ __all__ = ["Chain"]
 
 
 class Chain(nn.Module):
-    """Steps one after another; the empty chain leaves atoms as they are.
+    """Composition of transforms; the empty chain is the identity.
 
     Args:
-        steps: In the order of `forward`.
+        steps: Transforms in the order of `forward`.
 
     Example:
         >>> import torch
@@ -40,7 +40,7 @@ class Chain(nn.Module):
 
     @classmethod
     def build(cls, spec: Sequence[NamedMember]) -> Chain:
-        """Make a chain from members of `TRANSFORMS`.
+        """Build a chain from members of `TRANSFORMS`.
 
         Raises:
             ValueError: If a name or an option is unknown, or a name is missing.
@@ -49,10 +49,10 @@ class Chain(nn.Module):
 
     @property
     def options(self) -> dict[str, Any]:
-        """`{"spec": [...]}`, of which `build` makes an equal chain that is not fitted.
+        """Arguments `{"spec": [...]}` from which `build` makes an equal chain, not fitted.
 
         Raises:
-            ValueError: If a step is none of `TRANSFORMS`.
+            ValueError: If a transform is no member of `TRANSFORMS`.
         """
         names = {member.target.partition(":")[2]: name for name, member in TRANSFORMS.items()}
         spec = []
@@ -60,13 +60,13 @@ class Chain(nn.Module):
             kind = type(step).__name__
             if kind not in names:
                 raise ValueError(
-                    f"{kind} is none of TRANSFORMS, and cannot be named in a saved model."
+                    f"{kind} is no member of TRANSFORMS, and cannot be named in a saved model."
                 )
             spec.append({"name": names[kind], **step.options})
         return {"spec": spec}
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
-        """Fit each step on what those before it return."""
+        """Fit each transform on the output of those before it."""
         for step in self._each():
             x = step.fit(x, w).forward(x)
         return self
@@ -78,7 +78,7 @@ class Chain(nn.Module):
         return x
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Map back, last step first."""
+        """Map back, by the inverses in reverse order."""
         for step in reversed(self._each()):
             y = step.inverse(y)
         return y

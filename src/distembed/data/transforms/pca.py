@@ -1,14 +1,14 @@
-r"""Principal components of weighted atoms, as a step.
+r"""Principal components of weighted atoms, as a transform.
 
 With $p_i = w_i / \sum w$, mean $\mu = \sum p_i x_i$ and covariance
-$C = \sum p_i (x_i - \mu)(x_i - \mu)^T$, the step is $y = V^T (x - \mu)$, V the K leading
+$C = \sum p_i (x_i - \mu)(x_i - \mu)^T$, the transform is $y = V^T (x - \mu)$, V the K leading
 eigenvectors of C, and its inverse $\mu + V y$: of all K-dimensional affine images the one of
 least expected squared error.
 """
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,24 +24,24 @@ from distembed.rng import stream
 
 __all__ = ["PCA"]
 
-_EXACT_UP_TO = 2048
-
 
 class PCA(nn.Module):
     """Project atoms, flattened, on the leading eigenvectors of their weighted covariance.
 
     The covariance is decomposed exactly up to 2,048 features; beyond, its leading subspace is
-    found by power iterations of a random start (Halko et al. 2011, arXiv 0909.4061). The largest
-    entry of each component is positive. The inverse is the point of the subspace, which is the
-    atom itself if all D components are kept.
+    computed by power iterations from a random start (Halko et al. 2011, arXiv 0909.4061). The
+    largest entry of each component is positive. The inverse is the point of the subspace, which is
+    the atom itself if all D components are kept.
 
     Args:
-        components: How many, K.
+        components: Number of components, K.
 
     Raises:
-        ValueError: If K is not positive or exceeds the features or atoms, or the step is used
+        ValueError: If K is not positive or exceeds the features or atoms, or the transform is used
             before it is fitted.
     """
+
+    exact_up_to: ClassVar[int] = 2048
 
     mean: Tensor
     axes: Tensor
@@ -62,15 +62,15 @@ class PCA(nn.Module):
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
         """Decompose the weighted covariance of `(N, *event)`, in float64."""
-        seen, p = positive_part(x, w)
-        mean = torch.tensordot(p, seen, 1)
-        root = ((seen - mean) * p.sqrt().reshape(-1, *[1] * mean.ndim)).flatten(1)
+        atoms, p = positive_part(x, w)
+        mean = torch.tensordot(p, atoms, 1)
+        root = ((atoms - mean) * p.sqrt().reshape(-1, *[1] * mean.ndim)).flatten(1)
         if self.components > min(root.shape):
             raise ValueError(
                 f"components = {self.components}, but there are {root.shape[0]} atoms of "
                 f"{root.shape[1]} features; ask for no more than either."
             )
-        if root.shape[1] <= _EXACT_UP_TO:
+        if root.shape[1] <= self.exact_up_to:
             axes = torch.linalg.eigh(root.mT @ root).eigenvectors.flip(1)[:, : self.components]
         else:
             axes = _leading_subspace(root, self.components)
@@ -98,11 +98,11 @@ class PCA(nn.Module):
 
 
 def _leading_subspace(root: Tensor, k: int) -> Tensor:
-    """K leading right singular vectors of `root (N, D)`, `(D, K)`."""
+    """Compute the K leading right singular vectors of `root (N, D)`, `(D, K)`."""
     width = min(k + 16, *root.shape)
     start = torch.randn(root.shape[1], width, generator=stream("pca"), dtype=root.dtype)
     basis = start.to(root.device)
     for _ in range(6):
         basis = torch.linalg.qr(root.mT @ (root @ basis)).Q
-    turned: Tensor = torch.linalg.svd(root @ basis, full_matrices=False).Vh.mT[:, :k]
-    return basis @ turned
+    rotation: Tensor = torch.linalg.svd(root @ basis, full_matrices=False).Vh.mT[:, :k]
+    return basis @ rotation

@@ -1,7 +1,7 @@
 r"""Transforms of single numbers: $y = \log(1 + x)$ and $y = \operatorname{asinh}(x / c)$.
 
 With a library size c, $y = \log(1 + c x / \sum x)$, whose inverse returns counts per c: the sum of
-an atom is divided out and lost.
+an atom is lost.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ __all__ = ["Arcsinh", "Log1p"]
 
 
 class Log1p(nn.Module):
-    """log(1 + x); with `scale`, of an atom whose entries are first made to sum to `scale`.
+    """Map x to log(1 + x), with `scale` after dividing each atom by its sum over features.
 
-    With a scale the inverse returns entries that sum to about `scale`, for the sum itself was
-    divided out. An atom of zeros stays one.
+    With a scale the inverse returns entries that sum to about `scale`, because the sum of the atom
+    is lost. An atom of zeros stays one.
 
     Args:
-        scale: Library size to bring every atom to, such as 1e4; None takes counts as they are.
+        scale: Library size that every atom is normalised to, such as 1e4; None for no
+            normalisation.
 
     Raises:
         ValueError: If an atom has a negative entry, or the scale is not positive.
@@ -47,8 +48,9 @@ class Log1p(nn.Module):
         """Map `(..., *event)`."""
         if bool((x < 0).any()):
             raise ValueError(
-                f"log1p met {float(x.min()):.4g}; it is for counts and other numbers >= 0. Use "
-                "arcsinh where values may be negative, or leave logged data as they are."
+                f"log1p is for counts and other numbers >= 0, and an atom holds "
+                f"{float(x.min()):.4g}. Use arcsinh where values may be negative, or leave logged "
+                "data as they are."
             )
         if self.scale is None:
             return torch.log1p(x)
@@ -58,7 +60,7 @@ class Log1p(nn.Module):
         return torch.log1p(x * (self.scale / torch.where(total > 0, total, 1)))
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Return exp(y) - 1, at least 0: a sample is a count as its data are."""
+        """Return exp(y) - 1, at least 0."""
         return torch.expm1(y).clamp_min(0)
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -67,10 +69,10 @@ class Log1p(nn.Module):
 
 
 class Arcsinh(nn.Module):
-    """asinh(x / cofactor): linear near zero, logarithmic far from it, on both sides.
+    """Map x to asinh(x / cofactor): linear near zero, logarithmic for large values of any sign.
 
     Args:
-        cofactor: Where it turns; 5 is usual in mass and 150 in fluorescence cytometry.
+        cofactor: Scale of the linear range; usual are 5 in mass and 150 in fluorescence cytometry.
 
     Raises:
         ValueError: If the cofactor is not positive.

@@ -19,17 +19,17 @@ __all__ = ["Standardise"]
 
 
 class Standardise(nn.Module):
-    """Bring atoms to mean 0 and deviation 1.
+    """Scale atoms to mean 0 and standard deviation 1.
 
-    A constant feature is stored, not modelled: it becomes 0, and the inverse writes the constant
-    back whatever it is given.
+    A constant feature is stored, not modelled: it is mapped to 0, and the inverse returns the
+    constant for any value.
 
     Args:
         over: "feature" for one mean and deviation a feature, "all" for a single one, as for
-            images, whose features are alike.
+            images, whose pixels share a unit.
 
     Raises:
-        ValueError: If `over` is neither, or the step is used before it is fitted.
+        ValueError: If `over` is neither, or the transform is used before it is fitted.
     """
 
     mean: Tensor
@@ -50,15 +50,15 @@ class Standardise(nn.Module):
         return {"over": self.over}
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
-        """Measure weighted moments of `(N, *event)`, in float64."""
-        seen, p = positive_part(x, w)
-        mean = torch.tensordot(p, seen, 1)
-        variance = torch.tensordot(p, (seen - mean).square(), 1)
-        low, high = seen.amin(0), seen.amax(0)
+        """Compute weighted moments of `(N, *event)`, in float64."""
+        atoms, p = positive_part(x, w)
+        mean = torch.tensordot(p, atoms, 1)
+        variance = torch.tensordot(p, (atoms - mean).square(), 1)
+        low, high = atoms.amin(0), atoms.amax(0)
         if self.over == "all":
             variance = (variance + (mean - mean.mean()).square()).mean()
             mean, low, high = mean.mean(), low.min(), high.max()
-        # a deviation of zero marks a constant, and its mean is that constant to the last bit
+        # a deviation of zero marks a constant, whose mean is stored to the last bit
         constant = low == high
         self.mean = torch.where(constant, low, mean).to(floating(x))
         self.deviation = torch.where(constant, 0, variance.sqrt()).to(floating(x))

@@ -1,0 +1,97 @@
+"""Recognise the kind of atoms by their shape, type and values, where it is not stated.
+
+| kind      | rule                                                              |
+|-----------|-------------------------------------------------------------------|
+| `images`  | atoms have three axes; uint8 pixels have the range 0 to 255       |
+| `counts`  | vectors of whole numbers, none negative: of an integer type, or   |
+|           | features with names that are all whole, as in tables and cells    |
+| `vectors` | all others                                                        |
+
+Vectors and counts have the same default transform, so that this choice changes nothing that is
+fitted. Whole numbers on a scale of their own (channels of a cytometer, ages in years) are counts
+by this rule. Tokens cannot be told from counts, and are stated with their alphabet.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from distembed.data.observations import Observations
+from distembed.data.spaces import Counts, Images, Vectors, describe
+from distembed.protocols import AtomSpace
+
+__all__ = ["channels_first", "recognise"]
+
+logger = logging.getLogger(__name__)
+
+_CHANNELS = (1, 3, 4)
+"""Channels of an image in files: grey, RGB, and RGB with transparency."""
+
+
+def recognise(observations: Observations) -> AtomSpace:
+    """Return the kind of the atoms, and log it if they are images or counts.
+
+    Vectors that are mapped from disk are not read for this.
+
+    Example:
+        >>> recognise(Observations(np.array([[0, 3], [1, 0]])))
+        Counts()
+        >>> recognise(Observations(np.zeros((5, 3, 8, 8), np.uint8)))
+        Images(low=0, high=255, whole=True)
+    """
+    x = observations.x
+    if x.ndim == 4:
+        space: AtomSpace = Images(0, 255, whole=True) if x.dtype == np.uint8 else Images()
+    elif x.ndim == 2 and _whole(observations):
+        space = Counts()
+    else:
+        return Vectors()
+    logger.info(
+        "The atoms are taken as %s. State another kind with `atoms`: 'vectors', or for sequences "
+        "{'name': 'tokens', 'alphabet': 'ACGT'}.",
+        describe(space),
+    )
+    return space
+
+
+def channels_first(observations: Observations) -> Observations:
+    """Move the channels of images from the last axis to the first, where they can only be last.
+
+    That is where the last axis has 1, 3 or 4 entries and the first one more than 4. Images that
+    are mapped from disk are not moved, because each would be read in strides.
+
+    Raises:
+        ValueError: If such images are mapped from disk.
+
+    Example:
+        >>> channels_first(Observations(np.zeros((5, 32, 32, 3)))).event_shape
+        (3, 32, 32)
+    """
+    shape = observations.event_shape
+    if len(shape) != 3 or shape[-1] not in _CHANNELS or shape[0] <= max(_CHANNELS):
+        return observations
+    if isinstance(observations.x, np.memmap):
+        raise ValueError(
+            f"Images of shape {shape} have their channels last, and are mapped from disk; they "
+            "are channels x height x width here. Write the file as np.moveaxis(x, -1, 1), or load "
+            "it into memory."
+        )
+    logger.info("The channels of images of shape %s are the last axis; they are moved to the "
+                "first.", shape)  # fmt: skip
+    return Observations(np.moveaxis(observations.x, -1, 1), observations.columns)
+
+
+def _whole(observations: Observations) -> bool:
+    """Return whether all numbers are whole and none is negative."""
+    x = observations.x
+    if isinstance(x, np.memmap) or x.dtype.kind not in "iuf":
+        return False
+    values = x.data if observations.sparse else x
+    if x.dtype.kind != "f":
+        return bool((values >= 0).all())
+    head = values[:1000]  # decides for nearly all real numbers
+    return observations.features is not None and all(
+        bool(((v == np.round(v)) & (v >= 0)).all()) for v in (head, values)
+    )
