@@ -145,7 +145,7 @@ def test_the_halves_are_disjoint():
     arrays = [np.arange(20 * s, 20 * s + 20, dtype=float)[:, None] for s in range(5)]
     model = MeanModel()
     judges = []
-    model.transform = lambda x: judges.append(x) or x
+    model.atom_transform = lambda x: judges.append(x) or x
     evaluate(model, by_label(from_arrays(arrays), "set"), baselines=[])
     context, target = (set(x.flatten().tolist()) for x in judges[:2])
     assert not context & target
@@ -170,7 +170,7 @@ def test_distances_are_taken_in_the_ground_space():
     sets = known(12)
     plain = evaluate(Embedder(), sets, baselines=["mean"])
     model = Embedder()
-    model.transform = lambda x: 10 * x
+    model.atom_transform = lambda x: 10 * x
     ground = evaluate(model, sets, baselines=["mean"])
     np.testing.assert_allclose(ground.pairs.w2, 10 * plain.pairs.w2, rtol=1e-5)
     np.testing.assert_allclose(ground.pairs.latent, plain.pairs.latent)

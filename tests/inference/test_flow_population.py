@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from distembed.inference.population.density import Population
-from distembed.inference.population.flow import FlowPopulation
+from distembed.inference.population.flow import FlowPopulation, FlowSettings
+from distembed.inference.population.selection import PopulationSettings
 
 pytest.importorskip("zuko")
 
@@ -17,7 +18,9 @@ def crescent(count, random):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return FlowPopulation.fit(crescent(300, np.random.default_rng(0)), folds=3)
+    return FlowPopulation.from_embeddings(
+        crescent(300, np.random.default_rng(0)), settings=FlowSettings(folds=3)
+    )
 
 
 def test_a_density_integrates_to_one(fitted):
@@ -28,7 +31,9 @@ def test_a_density_integrates_to_one(fitted):
 
 def test_held_out_sets_are_likelier_than_under_a_gaussian(fitted):
     new = crescent(1000, np.random.default_rng(1))
-    gaussian = Population.fit(crescent(300, np.random.default_rng(0)), components=1)
+    gaussian = Population.from_embeddings(
+        crescent(300, np.random.default_rng(0)), settings=PopulationSettings(components=1)
+    )
     assert fitted.log_density(new).mean() > gaussian.log_density(new).mean() + 0.3
 
 
@@ -56,22 +61,26 @@ def test_draws_are_like_the_sets_and_a_function_of_the_seed(fitted):
 def test_units_change_nothing_but_the_density():
     z = crescent(60, np.random.default_rng(3))
     factor = np.array([8.0, 0.5])  # no rounding, which training would make much of
-    one, other = (FlowPopulation.fit(x, folds=2) for x in (z, z * factor))
+    one, other = (
+        FlowPopulation.from_embeddings(x, settings=FlowSettings(folds=2)) for x in (z, z * factor)
+    )
     np.testing.assert_allclose(other.unusual(z * factor), one.unusual(z), atol=0.03)
 
 
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="use Population"):
-        FlowPopulation.fit(np.zeros((20, 2)))
+        FlowPopulation.from_embeddings(np.zeros((20, 2)))
     with pytest.raises(ValueError, match="NaN"):
-        FlowPopulation.fit(np.full((80, 2), np.nan))
+        FlowPopulation.from_embeddings(np.full((80, 2), np.nan))
     with pytest.raises(ValueError, match="folds = 1"):
-        FlowPopulation.fit(np.random.default_rng(0).normal(size=(80, 2)), folds=1)
+        FlowPopulation.from_embeddings(
+            np.random.default_rng(0).normal(size=(80, 2)), settings=FlowSettings(folds=1)
+        )
 
 
 def test_no_fold_has_seen_its_own_sets():
     z = crescent(60, np.random.default_rng(4))
-    population = FlowPopulation.fit(z, folds=3)
+    population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=3))
     assert sum(map(len, population.scores)) == len(z)
     for density in population.folds:
         assert not np.allclose(density.centre, z.mean(0), atol=1e-6)

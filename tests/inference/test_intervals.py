@@ -23,7 +23,7 @@ PAIRS = 1500
 
 def known(calibration, ratios):
     """The calibration, with ratios of pairs whose W2 is known."""
-    return replace(calibration, least=tuple(ratios), most=tuple(ratios))
+    return replace(calibration, low_ratios=tuple(ratios), high_ratios=tuple(ratios))
 
 
 def observe(spectrum, delta, toward, seed, pairs=PAIRS):

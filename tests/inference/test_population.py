@@ -8,7 +8,12 @@ import torch
 from scipy.stats import multivariate_normal
 
 from distembed.inference.population.density import Population
-from distembed.inference.population.mixture import Mixture, _Prior
+from distembed.inference.population.mixture import Mixture, Prior
+from distembed.inference.population.selection import PopulationSettings
+
+
+def components(count):
+    return PopulationSettings(components=count)
 
 
 def clumps(n, latent, random, gap=2.0):
@@ -54,10 +59,10 @@ def test_every_step_raises_the_objective(noisy):
     random = np.random.default_rng(1)
     z, mixture = clumps(60, 2, random), example(random)
     noise = noises(60, 2, random) if noisy else None
-    prior = _Prior(4, np.array([0.3, 0.6]))
+    prior = Prior(4, np.array([0.3, 0.6]))
     values = []
     for _ in range(30):
-        values.append(mixture.log_density(z, noise).sum() + prior.log(mixture))
+        values.append(mixture.log_density(z, noise).sum() + prior.log_density(mixture))
         mixture = prior.step(mixture, z, *mixture._joint(z, noise))
     assert (np.diff(values) > -1e-9).all()
     assert values[-1] > values[0] + 1
@@ -81,8 +86,8 @@ def test_noise_is_taken_out():
     variance = random.choice([0.01, 0.5], 400)
     seen = truth + np.sqrt(variance)[:, None] * random.standard_normal((400, 2))
     noise = np.eye(2) * variance[:, None, None]
-    found = Population.fit(seen, components=2, noise=noise)
-    blind = Population.fit(seen, components=2)
+    found = Population.from_embeddings(seen, settings=components(2), noise=noise)
+    blind = Population.from_embeddings(seen, settings=components(2))
 
     def spread(population):
         cov = population.mixture.covariances * np.outer(population.scale, population.scale)
@@ -97,9 +102,9 @@ def test_p_values_of_held_out_sets_are_uniform(sets, latent):
     fits = 9
     random = np.random.default_rng(4)
     p = np.stack([
-        Population.fit(clumps(sets, latent, random), components=2, rng=s).unusual(
-            clumps(200, latent, random)
-        )
+        Population.from_embeddings(
+            clumps(sets, latent, random), settings=components(2), rng=s
+        ).unusual(clumps(200, latent, random))
         for s in range(fits)
     ])  # fmt: skip
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
@@ -120,7 +125,7 @@ def test_p_values_with_noise_do_not_depend_on_the_noise():
     shares = []
     for s in range(5):
         z, noise = draw(150)
-        population = Population.fit(z, components=2, noise=noise, rng=s)
+        population = Population.from_embeddings(z, settings=components(2), noise=noise, rng=s)
         z, noise = draw(400)
         low = population.unusual(z, noise) <= 0.1
         small = noise[:, 0, 0] > 1
@@ -131,9 +136,9 @@ def test_p_values_with_noise_do_not_depend_on_the_noise():
 def test_flags_another_family_and_the_gap_between_clumps():
     random = np.random.default_rng(6)
     z = clumps(200, 3, random)
-    population = Population.fit(z)
+    population = Population.from_embeddings(z)
     assert len(population.mixture.weights) >= 2
-    single = Population.fit(z, components=1)
+    single = Population.from_embeddings(z, settings=components(1))
     gap = np.zeros((1, 3))
     assert population.unusual(gap)[0] < 0.02
     assert single.unusual(gap)[0] > 0.5
@@ -145,7 +150,7 @@ def test_flags_another_family_and_the_gap_between_clumps():
 def test_chooses_one_component_for_one_gaussian():
     random = np.random.default_rng(7)
     z = random.standard_normal((100, 4)) @ random.standard_normal((4, 4))
-    population = Population.fit(z)
+    population = Population.from_embeddings(z)
     assert len(population.mixture.weights) == 1
     assert set(population.held_out) >= {1, 2, 3}
 
@@ -153,7 +158,9 @@ def test_chooses_one_component_for_one_gaussian():
 def test_units_change_nothing_but_the_density():
     random = np.random.default_rng(8)
     z, new, factor = clumps(60, 2, random), clumps(20, 2, random), np.array([10.0, 0.5])
-    one, other = (Population.fit(x, components=2) for x in (z, z * factor + 5))
+    one, other = (
+        Population.from_embeddings(x, settings=components(2)) for x in (z, z * factor + 5)
+    )
     np.testing.assert_allclose(other.unusual(new * factor + 5), one.unusual(new))
     np.testing.assert_allclose(
         other.log_density(new * factor + 5), one.log_density(new) - math.log(5), rtol=1e-6
@@ -163,7 +170,7 @@ def test_units_change_nothing_but_the_density():
 def test_draws_are_like_the_sets():
     random = np.random.default_rng(9)
     z = clumps(500, 2, random)
-    population = Population.fit(z)
+    population = Population.from_embeddings(z)
     drawn = population.sample(4000, 1)
     np.testing.assert_array_equal(drawn, population.sample(4000, 1))
     assert not np.array_equal(drawn[:5], population.sample(5, torch.Generator().manual_seed(2)))
@@ -172,10 +179,10 @@ def test_draws_are_like_the_sets():
     assert np.mean(np.abs(drawn[:, 0]) < 0.5) < 0.01
 
 
-def test_round_trip_through_arrays_is_exact():
+def test_round_trip_through_its_state_is_exact():
     random = np.random.default_rng(10)
-    population = Population.fit(clumps(40, 2, random))
-    back = Population.from_arrays(population.arrays())
+    population = Population.from_embeddings(clumps(40, 2, random))
+    back = Population.from_state(*population.state())
     z = clumps(10, 2, random)
     np.testing.assert_array_equal(back.unusual(z), population.unusual(z))
     np.testing.assert_array_equal(back.log_density(z), population.log_density(z))
@@ -186,7 +193,7 @@ def test_round_trip_through_arrays_is_exact():
 def test_a_constant_coordinate_and_copies_are_survived():
     z = np.repeat(np.random.default_rng(11).standard_normal((10, 2)), 4, 0)
     z[:, 1] = 3.0
-    population = Population.fit(z)
+    population = Population.from_embeddings(z)
     assert np.isfinite(population.log_density(z)).all()
     assert population.unusual([[0.0, 4.0]])[0] == pytest.approx(1 / 41)
 
@@ -194,19 +201,19 @@ def test_a_constant_coordinate_and_copies_are_survived():
 def test_refusals():
     z = np.random.default_rng(0).standard_normal((30, 2))
     with pytest.raises(ValueError, match="too few for a population"):
-        Population.fit(z[:19])
+        Population.from_embeddings(z[:19])
     with pytest.raises(ValueError, match="one embedding"):
-        Population.fit(np.ones((30, 2)))
+        Population.from_embeddings(np.ones((30, 2)))
     with pytest.raises(ValueError, match="NaN"):
-        Population.fit(np.full((30, 2), np.nan))
+        Population.from_embeddings(np.full((30, 2), np.nan))
     with pytest.raises(ValueError, match="components = 0"):
-        Population.fit(z, components=0)
+        Population.from_embeddings(z, settings=components(0))
     with pytest.raises(ValueError, match="folds"):
-        Population.fit(z, folds=1)
+        Population.from_embeddings(z, settings=PopulationSettings(folds=1))
     with pytest.raises(ValueError, match="one covariance a set"):
-        Population.fit(z, noise=np.eye(2))
+        Population.from_embeddings(z, noise=np.eye(2))
     with pytest.raises(ValueError, match="single atom"):
-        Population.fit(z, noise=np.full((30, 2, 2), np.nan))
-    population = Population.fit(z)
+        Population.from_embeddings(z, noise=np.full((30, 2, 2), np.nan))
+    population = Population.from_embeddings(z)
     with pytest.raises(ValueError, match="expected"):
         population.unusual(np.zeros((2, 3)))

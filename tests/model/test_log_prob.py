@@ -35,7 +35,7 @@ def test_two_dimensions_and_one_transform_after_another():
     model = explicit(numbers(d=2), transform=["arcsinh", "standardise"])
     sets = numbers(3, d=2)
     inside, ground = model.log_prob(sets), model.log_prob(sets, ground="model")
-    deviation = model.transform.steps[1].deviation.double().numpy()
+    deviation = model.atom_transform.steps[1].deviation.double().numpy()
     for a, b, x in zip(inside, ground, sets, strict=True):
         volume = -0.5 * np.log1p(x**2).sum(1) - np.log(deviation).sum()
         np.testing.assert_allclose(a - b, volume, rtol=1e-5, atol=1e-5)
@@ -107,5 +107,5 @@ def test_misuse_is_refused():
     with pytest.raises(ValueError, match="another order"):
         model.log_prob(sets, shuffled)
     assert len(model.log_prob(sets, shuffled.z)) == 6
-    with pytest.raises(ValueError, match="'input' or 'model'"):
+    with pytest.raises(ValueError, match="'input' .* or 'model'"):
         model.log_prob(sets, ground="data")

@@ -10,9 +10,10 @@ import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.inference.covariance import covariance
-from distembed.model.engine import PILOT
+from distembed.model.engine import InferenceSettings
 from distembed.sets.collection import Sets
 
+PILOT = InferenceSettings().covariance_atoms
 QUICK = {"steps": 4, "progress": False, "validation": 0.2}
 
 
@@ -228,7 +229,7 @@ def test_too_few_sets_are_no_population(tmp_path):
 
 
 def test_a_large_set_is_read_in_part(fitted, monkeypatch):
-    monkeypatch.setattr("distembed.model.engine.STREAM_FROM", 500)
+    monkeypatch.setattr(fitted, "inference", InferenceSettings(stream_from=500))
     sets = Sets.from_batch(weighted([3000, 150]))
     table = fitted.embed(sets)
     monkeypatch.undo()
@@ -249,7 +250,7 @@ def test_weighted_sets_are_read_a_few_at_a_time(fitted, monkeypatch):
         return found
 
     wanted = fitted.embed(sets)
-    monkeypatch.setattr("distembed.model.engine.PILOTS_AT_ONCE", 2000)
+    monkeypatch.setattr(fitted, "inference", InferenceSettings(covariance_pass=2000))
     monkeypatch.setattr(Sets, "batch", counted)
     np.testing.assert_allclose(fitted.embed(sets).z, wanted.z, atol=1e-5)
     *_, fingerprinted = read  # in pieces of their own, of any size

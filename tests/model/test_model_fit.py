@@ -229,9 +229,9 @@ def test_a_users_encoder_is_copied_and_trained(unnamed):
 
 
 def test_automatic_transforms(named, unnamed):
-    by_feature = de.GDE(**SMALL).fit(named, **FAST).transform
-    as_one = de.GDE(**SMALL).fit(unnamed, **FAST).transform
-    none = de.GDE(**SMALL, transform=[]).fit(unnamed, **FAST).transform
+    by_feature = de.GDE(**SMALL).fit(named, **FAST).atom_transform
+    as_one = de.GDE(**SMALL).fit(unnamed, **FAST).atom_transform
+    none = de.GDE(**SMALL, transform=[]).fit(unnamed, **FAST).atom_transform
     assert [s["over"] for s in by_feature.options["spec"]] == ["feature"]
     assert [s["over"] for s in as_one.options["spec"]] == ["all"]
     assert none.options["spec"] == []
@@ -333,7 +333,7 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     counts = [rng.poisson(rng.gamma(2, 3, 4), (20, 4)) for _ in range(12)]
     member = {"name": generator, "likelihood": likelihood, "width": 8, "depth": 1}
     model = de.GDE(generator=member, latent=6).fit(counts, **FAST)
-    assert len(model.transform.steps) == 0
+    assert len(model.atom_transform.steps) == 0
     drawn = model.reconstruct(counts, 30)
     assert (drawn >= 0).all()
     assert (drawn == np.round(drawn)).all()

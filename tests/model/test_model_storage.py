@@ -94,7 +94,7 @@ def test_loading_leaves_the_global_generator_alone(folder):
 def test_what_is_in_a_folder(folder, model):
     assert {f.name for f in folder.iterdir()} == FILES
     config = json.loads((folder / CONFIG).read_text())
-    assert config["format"] == 1
+    assert config["format"] == 2
     assert config["event_shape"] == [3]
     assert config["versions"]["torch"] == importlib.metadata.version("torch")
     assert config["transform"] == [{"name": "standardise", "over": "feature"}]
@@ -144,6 +144,8 @@ def test_an_object_has_to_be_given_back(tmp_path, unnamed):
         de.load(path)
     again = de.load(path, encoder=Mean())
     assert (again.embed(unnamed).z == made.embed(unnamed).z).all()
+    one, other = (m.untrained().network.state_dict() for m in (made, again))
+    assert all(one[name].equal(other[name]) for name in one)
     with pytest.raises(ValueError, match="latent = 5, .* 6"):
         de.load(path, encoder=Mean(latent=5))
     other = nn.Module()
@@ -175,7 +177,7 @@ def test_edited_weights(folder, where):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda c: c["calibration"].update(scale=2.0),
+        lambda c: c["attachments"]["calibration"].update(scale=2.0),
         lambda c: c["features"].reverse(),
         lambda c: c.update(latent=7),
         lambda c: c["encoder"].update(name="moments"),
@@ -222,10 +224,25 @@ def test_a_damaged_history(folder):
 
 def test_a_newer_format(folder):
     config = json.loads((folder / CONFIG).read_text())
-    config.update(format=2, distembed="9.9")
+    config.update(format=3, distembed="9.9")
     (folder / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"format 2, .*reads up to 1; .*9\.9\. Upgrade"):
+    with pytest.raises(ValueError, match=r"format 3, .*9\.9, .*reads format 2\. Upgrade"):
         de.load(folder)
+
+
+def test_an_older_format_says_how_to_refit(tmp_path):
+    config = {
+        "format": 1,
+        "distembed": "0.1.0",
+        "latent": 4,
+        "encoder": {"name": "deepsets", "options": {"width": 8}},
+        "generator": {"name": "flow", "options": {}},
+        "calibration": {"scale": 1.0, "power": 1.0, "error": None, "pairs": 0},
+    }
+    save_file({"model.linear": torch.zeros(10, 4)}, tmp_path / WEIGHTS)
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"format 1, .*0\.1\.0.* Fit it again: .*fit\(sets\)"):
+        de.load(tmp_path)
 
 
 def test_a_missing_tensor(folder):
@@ -244,6 +261,36 @@ def test_a_tensor_too_many(folder):
         de.load(folder)
 
 
+def test_a_tensor_of_the_start_that_is_not_known(folder):
+    def add(config, tensors):
+        tensors["initial.extra"] = torch.zeros(2)
+
+    rewritten(folder, add)
+    with pytest.raises(ValueError, match="extra is not part of the model"):
+        de.load(folder)
+
+
+@pytest.mark.parametrize("name", ["table.z", "table.pairs.latent"])
+def test_a_missing_column_of_the_table(folder, name):
+    rewritten(folder, lambda config, tensors: tensors.pop(name))
+    with pytest.raises(ValueError, match=f"lacks or misnames '{name.removeprefix('table.')}'"):
+        de.load(folder)
+
+
+def test_an_attachment_that_is_not_known(folder):
+    rewritten(folder, lambda config, tensors: config["attachments"].update({"os:system": {}}))
+    with pytest.raises(ValueError, match="no attachment 'os:system'"):
+        de.load(folder)
+
+
+def test_weights_are_stored_once(folder, model):
+    tensors = load_file(folder / WEIGHTS)
+    trained = sum(t.nbytes for k, t in tensors.items() if k.startswith("model."))
+    initial = sum(t.nbytes for k, t in tensors.items() if k.startswith("initial."))
+    assert trained == sum(t.nbytes for t in model.network.state_dict().values())
+    assert initial < 0.05 * trained
+
+
 def test_a_tensor_of_another_shape(folder):
     def change(config, tensors):
         tensors["model.z_scale"] = torch.ones(7)
@@ -253,7 +300,7 @@ def test_a_tensor_of_another_shape(folder):
         de.load(folder)
 
 
-@pytest.mark.parametrize("key", ["event_shape", "encoder", "calibration", "salt", "train"])
+@pytest.mark.parametrize("key", ["event_shape", "encoder", "attachments", "salt", "train"])
 def test_a_config_that_lacks_something(folder, key):
     rewritten(folder, lambda config, tensors: config.pop(key))
     with pytest.raises(ValueError, match=f"lacks or misnames '{key}'"):

@@ -8,6 +8,7 @@ from model_fakes import FAST, SMALL, read, table
 import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.synthetic.gaussians import Gaussians
+from distembed.model.engine import InferenceSettings
 from distembed.rng import stream
 
 # -- embed -----------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def test_samples_come_back_in_the_users_units(model, named):
 def test_the_ground_space_is_that_of_the_transform(model, named):
     z = model.embed(named).z[:2]
     ground = model.sample(z, 50, ground="model")
-    wanted = model.transform.inverse(torch.from_numpy(ground)).numpy()
+    wanted = model.atom_transform.inverse(torch.from_numpy(ground)).numpy()
     assert (model.sample(z, 50) == wanted).all()
     assert abs(ground[:, :, :2]).max() < 20
     with pytest.raises(ValueError, match="ground is 'w2'"):
@@ -167,15 +168,15 @@ def test_a_table_knows_how_many_atoms_are_behind_it(model):
     rng = np.random.default_rng(0)
     few = model.embed([rng.normal([9000, 0.9, 7.25], [500, 0.1, 0], (4, 3))])
     drawn = model.sample(few, 500)
-    assert (drawn == model.sample(few.z, 500, sizes=[4])).all()
-    assert (drawn == model.sample(few.z, 500, sizes=4)).all()
+    assert (drawn == model.sample(few.z, 500, effective_sizes=[4])).all()
+    assert (drawn == model.sample(few.z, 500, effective_sizes=4)).all()
     assert (drawn != model.sample(few.z, 500)).any(), "an array is taken for the distribution"
-    endless = model.sample(few.z, 500, sizes=np.inf)
+    endless = model.sample(few.z, 500, effective_sizes=np.inf)
     assert (endless == model.sample(few.z, 500)).all()
     assert (model.reconstruct([rng.normal(size=(4, 3))], 3, rng=1)).shape == (1, 3, 3)
     for bad in (0, -3):
         with pytest.raises(ValueError, match="numbers of atoms"):
-            model.sample(few.z, 5, sizes=bad)
+            model.sample(few.z, 5, effective_sizes=bad)
 
 
 def test_reconstruct_is_sample_of_embed(model, named):
@@ -255,7 +256,7 @@ def test_a_path(model, named):
         lambda m: m.reconstruct([np.zeros((3, 2))], 3),
         lambda m: m.save("nowhere"),
         lambda m: m.untrained(),
-        lambda m: m.transform,
+        lambda m: m.atom_transform,
         lambda m: m.network,
     ],
 )
@@ -280,7 +281,7 @@ def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
     w = [rng.random(1000), rng.random(20)] if weighted else None
     sets = SetBatch.from_list(list(x.values()), w)
     whole = model.embed(sets)
-    monkeypatch.setattr("distembed.model.engine.STREAM_FROM", 300)
+    monkeypatch.setattr(model, "inference", InferenceSettings(stream_from=300))
     pieces = model.embed(sets)
     np.testing.assert_allclose(pieces.z, whole.z, rtol=0, atol=1e-5 * np.abs(whole.z).max())
     np.testing.assert_allclose(pieces.effective_sizes, whole.effective_sizes, rtol=1e-5)

@@ -68,7 +68,7 @@ class FakeModel:
     def __init__(self, event_shape, latent):
         self.event_shape, self.latent = event_shape, latent
         self.fingerprints = Fingerprints("", frozenset())
-        self.transform = torch.nn.Identity()
+        self.atom_transform = torch.nn.Identity()
         self.calibration = Calibration(1.1, 0.95, 0.07, 2000)
         self.history = [
             {
@@ -100,7 +100,7 @@ class GaussianModel(FakeModel):
         super().__init__((2,), 5)
         self.features = ("CD3", "CD19")
         ratios = tuple(np.linspace(0.8, 1.2, 160))
-        self.calibration = replace(self.calibration, least=ratios, most=ratios)
+        self.calibration = replace(self.calibration, low_ratios=ratios, high_ratios=ratios)
 
     def embed(self, sets, covariance=True):
         z = []
@@ -116,7 +116,7 @@ class GaussianModel(FakeModel):
         unusual = np.linspace(0, 1, len(z))
         return table(z, sets, cov.astype("float32"), unusual)
 
-    def sample(self, z, n, rng=0, sizes=None):
+    def sample(self, z, n, rng=0, effective_sizes=None):
         noise = torch.randn(n, 2, generator=as_generator(rng)).numpy()
         off = z[3] / np.sqrt(2)
         return z[:2] + noise @ np.array([[z[2], off], [off, z[4]]])
@@ -133,7 +133,7 @@ class DigitsModel(FakeModel):
         z = np.stack([sets.meta[f"weight_{d}"] for d in range(10)], axis=1).astype("float32")
         return table(z, sets)
 
-    def sample(self, z, n, rng=0, sizes=None):
+    def sample(self, z, n, rng=0, effective_sizes=None):
         generator = as_generator(rng)
         u = torch.rand(n, 3, generator=generator).numpy()
         share = np.clip(z, 0, None)

@@ -53,9 +53,12 @@ def test_a_map_that_is_not_linear_has_none():
 
 def test_the_band_needs_ratios():
     assert calibration_band(Calibration()) is None
-    assert calibration_band(Calibration(pairs=50, least=(1.0,) * 38, most=(1.0,) * 38)) is None
+    assert (
+        calibration_band(Calibration(pairs=50, low_ratios=(1.0,) * 38, high_ratios=(1.0,) * 38))
+        is None
+    )
     ratios = tuple(np.linspace(0.8, 1.2, 199))
-    low, high = calibration_band(Calibration(pairs=200, least=ratios, most=ratios))
+    low, high = calibration_band(Calibration(pairs=200, low_ratios=ratios, high_ratios=ratios))
     assert 0.8 < low < 0.82
     assert 1.18 < high < 1.2
 

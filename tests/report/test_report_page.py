@@ -143,7 +143,7 @@ class Identity(FakeModel):
         z = np.stack([a.reshape(len(a), -1).mean(0) for a in sets.atoms]).astype("float32")
         return table(z, sets)
 
-    def sample(self, z, n, rng=0, sizes=None):
+    def sample(self, z, n, rng=0, effective_sizes=None):
         noise = np.random.default_rng(rng).normal(size=(n, self.latent))
         return (z + noise).reshape(n, *self.event_shape).astype("float32")
 

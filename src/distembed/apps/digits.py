@@ -73,7 +73,7 @@ def demo(
     model = GDE(latent=32).fit(train, settings, progress=progress)
     model.save(out / "model")
     log("measuring the exact W2 between the held-out mixtures")
-    truth = mixture_w2(test_pool, test, model.transform)
+    truth = mixture_w2(test_pool, test, model.atom_transform)
     evaluation = evaluate(model, test, truth=truth, progress=log)
     log(evaluation.table())
     threes, eights = (test_pool.select(test_pool.ids == digit) for digit in ("3", "8"))

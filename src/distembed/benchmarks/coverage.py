@@ -186,7 +186,7 @@ class _Exam:
 def _unit(model: GDE) -> float:
     """Length in the ground space of one unit of the data: all features have one scale."""
     shape = model.event_shape
-    ends = model.transform(torch.stack([torch.zeros(shape), torch.ones(shape)]))
+    ends = model.atom_transform(torch.stack([torch.zeros(shape), torch.ones(shape)]))
     return float((ends[1] - ends[0]).mean())
 
 

@@ -101,7 +101,9 @@ def evaluate(
         "context_atoms": _span(sets.context.sizes),
         "target_atoms": _span(sets.target.sizes),
         "most_atoms": f"{sets.most_context} in a context, {sets.most_target} in a target",
-        "ground": "the model's, after its transforms" if hasattr(model, "transform") else "input",
+        "ground": "the model's, after its transforms"
+        if hasattr(model, "atom_transform")
+        else "input",
         "dimension": sets.context.x.shape[1],
         "truth": known.source,
         "pairs": len(known.index),

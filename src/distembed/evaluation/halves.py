@@ -49,9 +49,9 @@ class Embedded(Protocol):
 class Evaluated(Protocol):
     """What `evaluate` asks of a model; a kernel mean or a user's own model will do.
 
-    More is used where it is there: `sample(z, n, rng)` for reconstruction; `transform(x)` to the
-    ground space, and then `sample(z, n, rng, sizes, ground="model")`, told the sizes of the sets
-    and drawing in that space; `untrained()` for a baseline; `features` to match columns by name;
+    More is used where it is there: `sample(z, n, rng)` for reconstruction; `atom_transform(x)` to
+    the ground space, and then `sample(z, n, rng, effective_sizes, ground="model")`, which draws
+    in that space; `untrained()` for a baseline; `features` to match columns by name;
     and `fingerprints` (with `salt` and `hashes`) to refuse training sets.
     """
 
@@ -148,8 +148,8 @@ def draw(model: Any, z: Tensor, sets: Halves, seed: int) -> SetBatch:
         own = int(torch.randint(2**62, (), generator=rng))
         some, most = z[part].float().numpy(), max(counts[part])
         # in the ground space at once: a transform may lose what its inverse cannot give back
-        if hasattr(model, "transform"):
-            x = model.sample(some, most, own, sizes=behind[part], ground="model")
+        if hasattr(model, "atom_transform"):
+            x = model.sample(some, most, own, effective_sizes=behind[part], ground="model")
         else:
             x = model.sample(some, most, own)
         atoms += [torch.as_tensor(a[:m]) for a, m in zip(x, counts[part], strict=True)]
@@ -159,7 +159,7 @@ def draw(model: Any, z: Tensor, sets: Halves, seed: int) -> SetBatch:
 
 @torch.no_grad()
 def _ground(model: Any, batch: SetBatch) -> SetBatch:
-    transform = getattr(model, "transform", None)
+    transform = getattr(model, "atom_transform", None)
     x = batch.x
     if transform is not None:
         state = transform.buffers() if isinstance(transform, nn.Module) else ()

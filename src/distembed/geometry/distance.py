@@ -1,11 +1,11 @@
-r"""From latent distances to W2 units.
+r"""Latent distances, and their calibration to units of W2.
 
-The generative loss fixes z up to any smooth invertible map, so the unit of a latent distance is
-an accident. A calibration states it: on pairs of training sets whose W2 was measured,
+The generative loss determines z up to a smooth invertible map, so the unit of a latent distance
+is arbitrary. A calibration estimates it from pairs of training sets whose W2 was measured,
 
     W2 ~ a |z_1 - z_2|^p,
 
-with a and p from least squares in W2^2, and its error measured on pairs that the fit did not see.
+with a and p from least squares in W2^2. Its error is measured on pairs that were not fitted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-__all__ = ["Calibration", "latent_distances"]
+from distembed.geometry.attachment import TrainingTable
+
+__all__ = ["Calibration", "Ground", "check_ground", "latent_distances"]
+
+Ground = Literal["input", "model"]
+"""The space of atoms: the units of the data, or the model's space after its transform."""
+
+
+def check_ground(ground: str) -> None:
+    """Raise a ValueError if there is no ground space of this name."""
+    if ground not in ("input", "model"):
+        raise ValueError(
+            f"ground is {ground!r}; it is 'input' (the units of the data) or 'model' (the space "
+            "after the transform)."
+        )
 
 
 def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -37,48 +53,78 @@ def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> NDArray[np.flo
 
 
 @dataclass(frozen=True)
+class CalibrationSettings:
+    """Settings of the fit of a calibration.
+
+    Attributes:
+        fewest_pairs: Fewer measured pairs are refused.
+        validation: Every so many pairs one is kept for the error and the ratios.
+        ratios: Number of ratios below which more pairs are kept, up to every second; a 95 %
+            interval for W2 needs 79.
+        powers: Range of the exponent p.
+    """
+
+    fewest_pairs: int = 10
+    validation: int = 5
+    ratios: int = 80
+    powers: tuple[float, float] = (0.05, 5.0)
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """A power that turns latent distances into W2.
+    """A power law from latent distances to W2.
 
     Attributes:
         scale: The factor a, W2 at latent distance one.
         power: The exponent p.
-        error: Median relative error on pairs that were not used, NaN where there were none.
-        pairs: How many pairs were used.
-        ground: The space W2 was measured in, `model` or `input`.
-        least: Measured over predicted W2 of the pairs that were not used, at the least that W2 may
-            be, sorted: what intervals for W2 are made from (`distembed.inference.calibrated`).
-        most: The same at the most that W2 may be.
+        error: Median relative error on pairs that were not fitted, NaN if there were none.
+        pairs: Number of measured pairs.
+        ground: The space in which W2 was measured.
+        low_ratios: Lower bounds of the ratio of measured to predicted W2 on pairs that were not
+            fitted, sorted: intervals for W2 are made from them
+            (`distembed.inference.calibrated`).
+        high_ratios: Upper bounds of the same ratios, sorted.
     """
 
     scale: float = 1.0
     power: float = 1.0
     error: float = float("nan")
     pairs: int = 0
-    ground: str = "model"
-    least: tuple[float, ...] = ()
-    most: tuple[float, ...] = ()
+    ground: Ground = "model"
+    low_ratios: tuple[float, ...] = ()
+    high_ratios: tuple[float, ...] = ()
 
     @classmethod
-    def fit(
+    def fit(cls, context: TrainingTable) -> Calibration:
+        """Fit to the pairs of training sets whose W2 was measured.
+
+        Raises:
+            ValueError: If W2 was not measured, or does not grow with latent distance.
+        """
+        pairs = context.pairs
+        if not len(pairs):
+            raise ValueError(pairs.reason)
+        return cls.from_pairs(pairs.latent, pairs.w2_squared, (pairs.low, pairs.high))
+
+    @classmethod
+    def from_pairs(
         cls,
         latent: ArrayLike,
         w2_squared: ArrayLike,
-        ground: str = "model",
         bounds: tuple[ArrayLike, ArrayLike] | None = None,
+        ground: Ground = "model",
+        settings: CalibrationSettings = CalibrationSettings(),
     ) -> Calibration:
-        """Fit on measured pairs by least squares in W2^2.
-
-        Every fifth is kept for the error and the ratios, and more of fewer than 400: a 95 %
-        interval needs 79.
+        """Fit to measured pairs by least squares in W2^2.
 
         Args:
             latent: Latent distances, `(P,)`, positive.
             w2_squared: Squared W2 of the same pairs, `(P,)`, less what sampling adds. Single
-                values may be negative; leaving those out would bend the fit.
-            ground: The space that W2 was measured in.
-            bounds: The least and the most that each squared W2 may be, `(P,)`, where it is not
-                known how much sampling adds; `w2_squared` itself where left out.
+                values may be negative; to leave those out would bias the fit.
+            bounds: Lower and upper bounds of each squared W2, `(P,)`; `w2_squared` itself if left
+                out.
+            ground: The space in which W2 was measured.
+            settings: Settings of the fit.
 
         Raises:
             ValueError: If there are fewer than ten pairs, or W2 does not grow with latent
@@ -86,18 +132,18 @@ class Calibration:
 
         Example:
             >>> d = np.linspace(1, 2, 50)
-            >>> round(Calibration.fit(d, 9 * d**2).scale, 6)
+            >>> round(Calibration.from_pairs(d, 9 * d**2).scale, 6)
             3.0
         """
         from scipy.optimize import curve_fit
 
         x, y = np.asarray(latent, dtype=np.float64), np.asarray(w2_squared, dtype=np.float64)
-        if len(x) < 10 or x.min() <= 0:
+        if len(x) < settings.fewest_pairs or x.min() <= 0:
             raise ValueError(f"{len(x)} pairs of distinct sets are too few to calibrate on.")
-        every = min(5, max(2, len(x) // 80))
-        kept = np.arange(len(x)) % every == every - 1
+        every = min(settings.validation, max(2, len(x) // settings.ratios))
+        validation = np.arange(len(x)) % every == every - 1
         unit = np.median(x)
-        size = y[~kept].mean()
+        size = y[~validation].mean()
         if size <= 0:
             raise ValueError("The sets are no further apart than samples of one of them.")
 
@@ -106,35 +152,53 @@ class Calibration:
             return value
 
         # in units of their mean, because the solver measures its steps against one
-        start, within = (1.0, 1.0), ((0.0, 0.05), (np.inf, 5.0))
-        (level, power), _ = curve_fit(power_law, x[~kept], y[~kept] / size, start, bounds=within)
+        low, high = settings.powers
+        (level, power), _ = curve_fit(
+            power_law,
+            x[~validation],
+            y[~validation] / size,
+            (1.0, 1.0),
+            bounds=((0.0, low), (np.inf, high)),
+        )
         level *= size
-        predicted = np.sqrt(power_law(x[kept], level, power))
+        predicted = np.sqrt(power_law(x[validation], level, power))
 
         def ratios(squared: ArrayLike) -> NDArray[np.float64]:
-            measured = np.sqrt(np.asarray(squared, dtype=np.float64)[kept].clip(0))
+            measured = np.sqrt(np.asarray(squared, dtype=np.float64)[validation].clip(0))
             return np.sort(measured / predicted).round(6)
 
         error = float(np.median(np.abs(ratios(y) - 1)))
-        scale = np.sqrt(level) / unit**power
-        least, most = (tuple(ratios(b).tolist()) for b in bounds or (y, y))
-        return cls(float(scale), float(power), error, len(x), ground, least, most)
+        scale = float(np.sqrt(level) / unit**power)
+        low_ratios, high_ratios = (tuple(ratios(b).tolist()) for b in bounds or (y, y))
+        return cls(scale, float(power), error, len(x), ground, low_ratios, high_ratios)
 
-    def describe(self) -> dict[str, Any]:
-        """Return JSON, where an error that is not known is null."""
-        error = None if math.isnan(self.error) else self.error
-        return vars(self) | {
-            "error": error, "least": list(self.least), "most": list(self.most)
-        }  # fmt: skip
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return JSON, in which an unknown error is null, and the ratios."""
+        config = {
+            "scale": self.scale,
+            "power": self.power,
+            "error": None if math.isnan(self.error) else self.error,
+            "pairs": self.pairs,
+            "ground": self.ground,
+        }
+        ratios = {"low_ratios": self.low_ratios, "high_ratios": self.high_ratios}
+        return config, {k: torch.tensor(v, dtype=torch.float64) for k, v in ratios.items()}
 
     @classmethod
-    def from_description(cls, stored: Mapping[str, Any]) -> Calibration:
+    def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Calibration:
         """Rebuild a calibration."""
-        error = math.nan if stored["error"] is None else stored["error"]
-        known = {name: tuple(stored[name]) for name in ("least", "most")}
-        return cls(**{**stored, "error": error, **known})
+        check_ground(config["ground"])
+        return cls(
+            float(config["scale"]),
+            float(config["power"]),
+            math.nan if config["error"] is None else float(config["error"]),
+            int(config["pairs"]),
+            cast(Ground, config["ground"]),
+            tuple(tensors["low_ratios"].tolist()),
+            tuple(tensors["high_ratios"].tolist()),
+        )
 
     def __call__(self, latent: ArrayLike) -> NDArray[np.float64]:
-        """Turn latent distances of any shape into W2."""
+        """Return W2 at latent distances, of the same shape."""
         distances: NDArray[np.float64] = np.asarray(latent, dtype=np.float64)
         return self.scale * distances**self.power

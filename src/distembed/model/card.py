@@ -78,7 +78,7 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "context atoms": "{} to {}".format(*train["context"]),
         "target atoms": train["target"],
         "seed": train["seed"],
-        "distance": _distance(config["calibration"]),
+        "distance": _distance(config["attachments"].get("calibration")),
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
     }
     return ModelCard(_INTRODUCTION, {k: str(v) for k, v in rows.items()}, _USAGE, _LIMITS)
@@ -102,8 +102,8 @@ def _best(history: Sequence[Mapping[str, float]]) -> str:
     return f"{min(scores):.4f}" if scores else "no validation sets"
 
 
-def _distance(calibration: Mapping[str, Any]) -> str:
-    if not calibration["pairs"]:
+def _distance(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
         return "latent, not calibrated"
     return (
         f"W2 = {calibration['scale']:.3g} |dz|^{calibration['power']:.3g} in "

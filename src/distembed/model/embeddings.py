@@ -1,4 +1,4 @@
-"""What embedding returns, and what a model remembers of its training sets."""
+"""Tables of embeddings, and fingerprints of training sets."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["Embeddings", "Fingerprints", "noise_of"]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """One row a set.
+    """Embeddings of sets, one row a set.
 
     Attributes:
         z: Embeddings, `(S, L)` float32.
         ids: Names of the sets, `(S,)`.
-        sizes: Atoms of the sets, `(S,)`.
-        effective_sizes: Kish's effective number of atoms, `(S,)`; below the size where weights
+        sizes: Numbers of atoms, `(S,)`.
+        effective_sizes: Kish's effective numbers of atoms, `(S,)`; below the sizes if weights
             differ.
         meta: Columns of metadata, each `(S,)`.
-        cov: Covariance of each embedding, `(S, L, L)` float32: how far z would move if the atoms
-            were drawn again. NaN where a set cannot tell, as of one atom; None where not asked for
+        cov: Sampling covariance of each embedding, `(S, L, L)` float32. NaN if it cannot be
+            estimated (a set of one atom); None if `covariance=False`
             (`distembed.inference.covariance`).
         df: Degrees of freedom of Student's t for intervals, `(S,)`: infinite for influences.
-        p_unusual: P-value that a set is of the population that the model was trained on, `(S,)`
-            (`distembed.inference.population`); it means nothing for sets of the training. None
-            where covariances are, or where the training had too few sets to say.
-        trained: Whether the model was trained on the set, `(S,)`, and errors, distances and tests
-            do not hold for it. None where not known, as where covariances were not asked for.
+        p_unusual: P-value that a set is of the population of training sets, `(S,)`
+            (`distembed.inference.population`); meaningless for the training sets themselves. None
+            without covariances, or if there were too few training sets.
+        trained: Whether the model was trained on the set, `(S,)`: errors, distances and tests do
+            not hold for it. None if not known, as without covariances.
     """
 
     z: NDArray[np.float32]
@@ -44,35 +44,36 @@ class Embeddings:
     trained: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
-        known = ", with covariances" if self.cov is not None else ""
+        covariances = ", with covariances" if self.cov is not None else ""
         meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
-        return f"Embeddings({len(self)} sets, L = {self.z.shape[1]}{known}{meta})"
+        return f"Embeddings({len(self)} sets, L = {self.z.shape[1]}{covariances}{meta})"
 
     def __len__(self) -> int:
         return len(self.z)
 
-    def select(self, chosen: ArrayLike) -> Embeddings:
-        """Keep some rows, by a mask or by numbers."""
-        rows = np.asarray(chosen)
-        kept = {
-            name: value[rows]
+    def select(self, rows: ArrayLike) -> Embeddings:
+        """Return a table of some rows, by a mask or by numbers."""
+        index = np.asarray(rows)
+        columns = {
+            name: value[index]
             for name, value in vars(self).items()
             if name != "meta" and value is not None
         }
-        return Embeddings(**kept, meta={name: column[rows] for name, column in self.meta.items()})
+        meta = {name: column[index] for name, column in self.meta.items()}
+        return Embeddings(**columns, meta=meta)
 
     def follows(self, ids: ArrayLike) -> bool:
-        """Return whether rows may be matched with sets of these names by position.
+        """Return whether rows may be matched by position with sets of these names.
 
-        Not where the names are the same in another order. Other names may be what they like: of
-        halves of the same sets, or of none.
+        False if the names are the same in another order. Other names are accepted: halves of
+        sets, for example, have names of their own.
         """
-        mine, others = np.asarray(self.ids).astype(str), np.asarray(ids).astype(str)
-        return mine.tolist() == others.tolist() or sorted(mine) != sorted(others)
+        own, others = np.asarray(self.ids).astype(str), np.asarray(ids).astype(str)
+        return own.tolist() == others.tolist() or sorted(own) != sorted(others)
 
     @property
     def standard_errors(self) -> NDArray[np.float32]:
-        """Standard error of each coordinate, `(S, L)`; NaN where a set cannot tell.
+        """Standard error of each coordinate, `(S, L)`; NaN if it cannot be estimated.
 
         Raises:
             ValueError: If there are no covariances.
@@ -82,31 +83,36 @@ class Embeddings:
 
     @property
     def covariances(self) -> NDArray[np.float32]:
-        """The covariances, where they are needed.
+        """The covariances, for uses that need them.
 
         Raises:
             ValueError: If there are none.
         """
         if self.cov is None:
             raise ValueError(
-                "These embeddings have no covariances, so nothing is known of their errors. Embed "
-                "the sets with covariance=True (distembed embed --covariances, for a table)."
+                "These embeddings have no covariances, so their errors are unknown. Embed the "
+                "sets with covariance=True (distembed embed --covariances, for a table)."
             )
         return self.cov
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Salted content hashes of the sets that a model was trained on."""
+    """Salted content hashes of the sets that a model was trained on.
+
+    Attributes:
+        salt: The salt of the hashes.
+        hashes: One hash a set.
+    """
 
     salt: str
     hashes: frozenset[str]
 
 
 def noise_of(table: Embeddings | ArrayLike) -> NDArray[np.float64]:
-    """Return what sampling adds to squared distances of each embedding: tr V, `(S,)`.
+    """Return the expected excess of a squared distance due to sampling of a set, tr V, `(S,)`.
 
-    Zero where it is not known: of vectors, and of sets of a single atom.
+    Zero if it is unknown: for vectors, and for sets of a single atom.
     """
     if not isinstance(table, Embeddings) or table.cov is None:
         return np.zeros(len(np.asarray(table.z if isinstance(table, Embeddings) else table)))

@@ -1,124 +1,173 @@
-r"""Embed collections: all atoms for z, a sample of them for its covariance.
+r"""Batched inference: embeddings from all atoms, their covariances from a subsample of them.
 
 The covariance of z falls as one over the number of atoms, $V = C / m$, and C is a property of
-the distribution. It is read from at most 512 atoms of each set, because influences cost L backward
-passes, and V follows with the effective number of all of them: its trace is then known to about
-$(\kappa / 512)^{1/2}$ of itself, with $\kappa \approx 2$ for normal influences.
+the distribution. It is estimated from at most 512 atoms of each set, because influences cost L
+backward passes, and V follows with the effective number of all atoms: its trace is then accurate
+to about $(\kappa / 512)^{1/2}$ of itself, with $\kappa \approx 2$ for normal influences.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.geometry.distance import Ground
 from distembed.inference.covariance import Covariance, covariance
 from distembed.model.network import Network
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.training.runtime import Runtime
 
-__all__ = ["ATOMS_AT_ONCE", "FEW_ATOMS", "SetReader", "atoms_at_once"]
+__all__ = ["FEW_ATOMS", "InferenceEngine", "InferenceSettings"]
 
-ATOMS_AT_ONCE = {"cpu": 2**13, "cuda": 2**18}
-"""Atoms that are encoded or generated in one pass: a CPU wants them to stay in its cache."""
-STREAM_FROM = 2**18
-"""A set of more atoms is embedded from pieces of so many, where the encoder can."""
-PILOT = 512
-"""Atoms of a set that its covariance is read from."""
-PILOTS_AT_ONCE = 2**15
 FEW_ATOMS = 100
 """Below so many effective atoms, error bars are known to be too small (docs/uncertainty.md)."""
 
 
 @dataclass(frozen=True)
-class SetReader:
-    """Reads sets as a network wants them, and embeds them.
+class InferenceSettings:
+    """Sizes of the pieces in which sets are embedded and sampled.
+
+    Attributes:
+        cpu_atoms: Atoms of one pass on a CPU, few enough to stay in its cache.
+        cuda_atoms: Atoms of one pass on a GPU.
+        stream_from: A larger set is embedded from pieces of so many atoms, if the encoder streams.
+        covariance_atoms: Atoms of a set that its covariance is estimated from.
+        covariance_pass: Atoms of one pass of the covariances.
+    """
+
+    cpu_atoms: int = 2**13
+    cuda_atoms: int = 2**18
+    stream_from: int = 2**18
+    covariance_atoms: int = 512
+    covariance_pass: int = 2**15
+
+    def atoms(self, device: torch.device) -> int:
+        """Return the number of atoms of one pass on a device."""
+        return self.cuda_atoms if device.type == "cuda" else self.cpu_atoms
+
+
+@dataclass(frozen=True)
+class InferenceEngine:
+    """Embeds, samples and scores sets in batches of bounded memory.
 
     Attributes:
         network: The network.
-        runtime: Where it computes.
-        columns: Columns of the atoms in the network's order; None where they are so already.
+        runtime: The device and the threads of the computation.
+        columns: Columns of the atoms in the network's order; None if they are in that order.
+        settings: Sizes of the batches.
     """
 
     network: Network
     runtime: Runtime
     columns: Sequence[int] | None = None
+    settings: InferenceSettings = field(default_factory=InferenceSettings)
 
-    def embed(
-        self, collection: Collection, which: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return z `(S, L)` and effective sizes `(S,)` of all sets or some, from all atoms."""
-        which = np.arange(len(collection)) if which is None else which
-        sizes = collection.sizes[which]
-        z = np.empty((len(which), self.network.latent), dtype=np.float32)
-        effective = np.empty(len(which))
+    def embed(self, collection: Collection) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return z `(S, L)` and effective sizes `(S,)` of all sets, from all of their atoms."""
+        sizes = collection.sizes
+        z = np.empty((len(sizes), self.network.latent), dtype=np.float32)
+        effective_sizes = np.empty(len(sizes))
         with self.runtime.active(), torch.inference_mode():
-            for rows in _by_atoms(sizes, atoms_at_once(self.runtime.device)):
-                if self.network.streams and sizes[rows].max() > STREAM_FROM:
+            for rows in _by_atoms(sizes, self.settings.atoms(self.runtime.device)):
+                if self.network.streams and sizes[rows].max() > self.settings.stream_from:
                     for i in rows:
-                        z[i], effective[i] = self._stream(collection, int(which[i]))
+                        z[i], effective_sizes[i] = self._stream(collection, int(i))
                     continue
-                batch = self.batch(collection, which[rows].tolist())
+                batch = self.batch(collection, rows.tolist())
                 z[rows] = self.network.encode(batch).cpu().numpy()
-                effective[rows] = batch.effective_sizes.cpu().numpy()
-        return z, effective
+                effective_sizes[rows] = batch.effective_sizes.cpu().numpy()
+        return z, effective_sizes
 
     def covariance(
-        self, collection: Collection, effective: NDArray[np.float64]
+        self, collection: Collection, effective_sizes: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return covariances of z `(S, L, L)` and their degrees of freedom `(S,)`.
 
         Args:
             collection: The sets.
-            effective: Their effective sizes, `(S,)`.
+            effective_sizes: Their effective sizes, `(S,)`.
         """
         latent = self.network.latent
         cov = np.empty((len(collection), latent, latent), dtype=np.float32)
         df = np.empty(len(collection))
         rng = stream(0, "covariance")
-        small = collection.sizes <= STREAM_FROM
+        sizes, pilot = collection.sizes, self.settings.covariance_atoms
+        small = sizes <= self.settings.stream_from
         whole = small if collection.weighted else np.zeros_like(small)
-        read = np.where(whole, collection.sizes, np.minimum(collection.sizes, PILOT))
+        atoms = np.where(whole, sizes, np.minimum(sizes, pilot))
         with self.runtime.active():
-            for indices in _by_atoms(read, PILOTS_AT_ONCE):
-                found = self._pilot(collection, indices, bool(whole[indices].all()), rng)
-                share = found.effective_sizes / effective[indices]
-                cov[indices] = found.cov * share[:, None, None]
-                df[indices] = found.df
+            for indices in _by_atoms(atoms, self.settings.covariance_pass):
+                part = self._pilot(collection, indices, bool(whole[indices].all()), rng)
+                share = part.effective_sizes / effective_sizes[indices]
+                cov[indices] = part.cov * share[:, None, None]
+                df[indices] = part.df
         return cov, df
+
+    def sample(
+        self,
+        z: NDArray[np.float32],
+        n: int,
+        rng: torch.Generator,
+        effective_sizes: NDArray[np.float32],
+        ground: Ground,
+    ) -> NDArray[Any]:
+        """Draw n atoms from the distribution of each embedding, `(B, n, *event)`.
+
+        Args:
+            z: Embeddings, `(B, L)`.
+            n: Atoms of each.
+            rng: Source of draws, on the engine's device.
+            effective_sizes: Effective sizes of the sets that were embedded, `(B,)`.
+            ground: The space of the atoms.
+        """
+        device = self.runtime.device
+        limit = self.settings.atoms(device)
+        counts = [min(limit, n - start) for start in range(0, n, limit)]
+        vectors, sizes = (torch.from_numpy(v).to(device) for v in (z, effective_sizes))
+        rows = max(1, limit // n)
+        drawn: list[Tensor] = []
+        with self.runtime.active(), torch.inference_mode():
+            for part, size in zip(vectors.split(rows), sizes.split(rows), strict=True):
+                x = torch.cat([self.network.sample(part, c, rng, size) for c in counts], 1)
+                drawn.append((self.network.transform.inverse(x) if ground == "input" else x).cpu())
+        atoms: NDArray[Any] = torch.cat(drawn).numpy()
+        return atoms
 
     def log_prob(
         self,
         collection: Collection,
         z: NDArray[np.float32],
-        sizes: NDArray[np.float64],
-        ground: bool,
+        effective_sizes: NDArray[np.float32],
+        ground: Ground,
     ) -> list[NDArray[np.float64]]:
         """Return the log density of the atoms of each set under an embedding, S arrays `(m,)`.
 
         Args:
             collection: S sets.
             z: An embedding for each, `(S, L)`.
-            sizes: Effective atoms behind each embedding, `(S,)`.
-            ground: Whether in the units of the ground space.
+            effective_sizes: Effective sizes of the sets that were embedded, `(S,)`.
+            ground: The space whose units the density has.
         """
         out: dict[int, NDArray[np.float64]] = {}
-        vectors, known = (torch.from_numpy(v) for v in (z, sizes))
+        vectors, sizes = (torch.from_numpy(v) for v in (z, effective_sizes))
         with self.runtime.active():
-            for rows in _by_atoms(collection.sizes, atoms_at_once(self.runtime.device)):
+            for rows in _by_atoms(collection.sizes, self.settings.atoms(self.runtime.device)):
                 batch = self.batch(collection, rows.tolist())
-                given, size = (t[rows].to(batch.x.device) for t in (vectors, known))
-                nats = self.network.log_prob(batch, given, size, ground).cpu().numpy()
+                part, size = (t[rows].to(batch.x.device) for t in (vectors, sizes))
+                nats = self.network.log_prob(batch, part, size, ground == "model").cpu().numpy()
                 out |= zip(rows.tolist(), np.split(nats, batch.offsets[1:-1].cpu()), strict=True)
         return [out[i] for i in range(len(collection))]
 
     def batch(self, collection: Collection, indices: Sequence[int]) -> SetBatch:
-        """Read some sets whole."""
+        """Read all atoms of some sets, with the features in the network's order."""
         return self._matched(collection.batch(indices))
 
     def _pilot(
@@ -128,19 +177,20 @@ class SetReader:
         whole: bool,
         rng: torch.Generator,
     ) -> Covariance:
-        """Covariances of z as made from some atoms of each set.
+        """Return covariances of z as computed from a subsample of each set.
 
         Of a weighted set that can be read whole, atoms keep their weights. A larger one is drawn
         from by weight, and influences are taken to be independent of weights.
         """
+        size = self.settings.covariance_atoms
         if whole:
             batch = collection.batch(indices.tolist())
             order = torch.rand(len(batch.x), generator=rng)
             parts = order.split(batch.sizes.tolist())
             rank = torch.cat([part.argsort().argsort() for part in parts])
-            batch = batch.keep(rank < PILOT)
+            batch = batch.keep(rank < size)
         else:
-            batch = collection.batch(indices.tolist(), PILOT, rng)
+            batch = collection.batch(indices.tolist(), size, rng)
         return covariance(self.network.embedder, self._matched(batch))
 
     def _matched(self, batch: SetBatch) -> SetBatch:
@@ -152,15 +202,10 @@ class SetReader:
         """Embed one large set from pieces; return z `(L,)` and its effective size."""
 
         def chunks() -> Iterator[SetBatch]:
-            yield from map(self._matched, collection.chunks(index, STREAM_FROM))
+            yield from map(self._matched, collection.chunks(index, self.settings.stream_from))
 
         squares = sum(float(chunk.w.double().square().sum()) for chunk in chunks())
         return self.network.encode_chunks(chunks)[0].cpu().numpy(), 1 / squares
-
-
-def atoms_at_once(device: torch.device) -> int:
-    """Return how many atoms are taken in one pass."""
-    return ATOMS_AT_ONCE.get(device.type, ATOMS_AT_ONCE["cpu"])
 
 
 def _by_atoms(sizes: np.ndarray, atoms: int) -> Iterator[np.ndarray]:

@@ -1,30 +1,31 @@
-"""Everything that happens once while a model is fitted, in its order.
+"""The steps of a fit, in their order.
 
-Sets are held out; the transforms, the encoder and the generator look at training sets; the network
-is trained; and what is needed to use and to judge it later is measured on sets that it has seen:
-the unit of its distances, what embeddings are usual, and which sets these were.
+1. Hold out sets for early stopping.
+2. Build the network from the specification and the seed.
+3. Prepare it on training sets: transform, closed forms, scales.
+4. Train it.
+5. Embed all sets, and measure W2 on pairs of them, for what is fitted afterwards.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.geometry.distance import Calibration
-from distembed.inference.population.density import Population
-from distembed.model.calibrate import MANY_SETS, calibrate
-from distembed.model.embeddings import Fingerprints
-from distembed.model.engine import SetReader
+from distembed.geometry.attachment import TrainingTable
+from distembed.model.attachments import Attachments
+from distembed.model.calibrate import measure_pairs
+from distembed.model.engine import InferenceEngine
+from distembed.model.fitted import FittedModel
+from distembed.model.initial import snapshot, unrebuildable
 from distembed.model.network import Network
 from distembed.model.spec import Spec
 from distembed.protocols import Collection, Objective
@@ -35,42 +36,27 @@ from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
-from distembed.training.trainer import Record, train
+from distembed.training.trainer import train
 
-__all__ = ["Fitted", "fit_network"]
-
-logger = logging.getLogger(__name__)
-
-LOOKS, FIRST_LOOK = 6, 2**26
-"""Context sizes, and most numbers, that are looked at before the first step."""
-MANY_TYPICAL, MOST_TYPICAL = 100, 500
-"""Held-out sets tell what is usual where there are as many, all sets otherwise; and most sets."""
+__all__ = ["PreparationSettings", "fit_model"]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a fit leaves.
+class PreparationSettings:
+    """What is read of the training sets before the first step.
 
     Attributes:
-        network: The trained network.
-        initial: Its state before the first step.
-        history: Records of the training.
-        runtime: Where it computes.
-        calibration: From latent distances to W2.
-        population: What embeddings are usual; None where sets are too few to say.
-        fingerprints: Of all sets, those that were held out for early stopping too.
+        sets: Number of sets, at most.
+        numbers: Coordinates of all their atoms together, at most.
+        context_sizes: Number of context sizes, across the range of the training.
     """
 
-    network: Network
-    initial: Mapping[str, Tensor]
-    history: list[Record]
-    runtime: Runtime
-    calibration: Calibration
-    population: Population | None
-    fingerprints: Fingerprints
+    sets: int = 1024
+    numbers: int = 2**26
+    context_sizes: int = 6
 
 
-def fit_network(
+def fit_model(
     spec: Spec,
     collection: Collection,
     config: TrainConfig,
@@ -78,7 +64,7 @@ def fit_network(
     checkpoint: str | Path | None = None,
     objectives: Sequence[Objective] = (),
     progress: bool = True,
-) -> Fitted:
+) -> FittedModel:
     """Build a network and train it; the arguments are those of `GDE.fit`.
 
     Raises:
@@ -86,20 +72,16 @@ def fit_network(
     """
     if len(collection) < 2:
         raise ValueError("There is one set; a model is trained on many, at least two.")
+    spec = spec.resolved(collection)
     runtime = Runtime.choose(config.device, config.precision, config.threads)
     held_out = held_out_sets(len(collection), config.validation, config.seed)
-    every = np.arange(len(collection))
-    training = np.setdiff1d(every, held_out)
+    training = np.setdiff1d(np.arange(len(collection)), held_out)
     network = spec.build(collection.event_shape, config.seed, objectives)
+    built = snapshot(network)
     refuse_single_atoms(collection)
     with runtime.active():
-        batch = _first_look(collection, training, config)
-        network.transform.fit(batch.x, batch.w)
-        sizes = np.geomspace(*config.context, LOOKS).round().astype(int).tolist()
-        # on the CPU, wherever training is: the start is then the same on every device
-        network.prepare(batch, sizes, stream(config.seed, "prepare"))
-    lines = Path(checkpoint).with_suffix(".jsonl") if checkpoint is not None else None
-    initial = {k: v.cpu().clone() for k, v in network.state_dict().items()}
+        prepare(network, collection, training, config)
+    initial = snapshot(network)
     history = train(
         network,
         collection,
@@ -107,37 +89,71 @@ def fit_network(
         indices=training.tolist(),
         held_out=held_out.tolist(),
         checkpoint=checkpoint,
-        log=RunLog(config.steps, progress, lines),
+        log=RunLog(config.steps, progress, _records(checkpoint)),
     )
     salt = secrets.token_hex(8)
-    hashes = frozenset(fingerprints(collection, salt))
-    judges = held_out if len(held_out) >= MANY_SETS else training
-    with runtime.active():
-        calibration = calibrate(network, collection, judges, config.seed)
-    typical = held_out if len(held_out) >= MANY_TYPICAL else every
-    population = _population(SetReader(network, runtime), collection, typical, config.seed)
-    return Fitted(
-        network, initial, history, runtime, calibration, population, Fingerprints(salt, hashes)
+    table = training_table(InferenceEngine(network, runtime), collection, held_out, salt, config)
+    return FittedModel(
+        spec,
+        collection.event_shape,
+        collection.features,
+        config,
+        network,
+        runtime,
+        history,
+        unrebuildable(spec, network, built, initial),
+        salt,
+        Attachments(table),
     )
 
 
-def _first_look(collection: Collection, indices: np.ndarray, config: TrainConfig) -> SetBatch:
-    """Atoms of some training sets, for everything that is fitted before the first step."""
+def prepare(
+    network: Network,
+    collection: Collection,
+    training: NDArray[np.int64],
+    config: TrainConfig,
+    settings: PreparationSettings = PreparationSettings(),
+) -> None:
+    """Fit the transform, and prepare the network, on some of the training sets.
+
+    This happens on the CPU, so that the start is the same on every device.
+    """
+    batch = _first_batch(collection, training, config, settings)
+    network.transform.fit(batch.x, batch.w)
+    sizes = np.geomspace(*config.context, settings.context_sizes).round().astype(int).tolist()
+    network.prepare(batch, sizes, stream(config.seed, "prepare"))
+
+
+def training_table(
+    engine: InferenceEngine,
+    collection: Collection,
+    held_out: NDArray[np.int64],
+    salt: str,
+    config: TrainConfig,
+) -> TrainingTable:
+    """Embed all sets of a fit, the held-out ones included, and measure W2 on pairs of them."""
+    mask = np.zeros(len(collection), dtype=bool)
+    mask[held_out] = True
+    z, effective_sizes = engine.embed(collection)
+    pairs = measure_pairs(engine, collection, mask, config.seed)
+    hashes = tuple(fingerprints(collection, salt))
+    return TrainingTable(z, effective_sizes, mask, hashes, pairs, config.seed)
+
+
+def _first_batch(
+    collection: Collection,
+    training: NDArray[np.int64],
+    config: TrainConfig,
+    settings: PreparationSettings,
+) -> SetBatch:
+    """Read atoms of some training sets, for all that is fitted before the first step."""
     rng = stream(config.seed, "first look")
-    few = torch.randperm(len(indices), generator=rng)[:1024].numpy()
+    rows = torch.randperm(len(training), generator=rng)[: settings.sets].numpy()
     width = math.prod(collection.event_shape)
-    most = max(2, min(config.context[1], FIRST_LOOK // (len(few) * width)))
-    return collection.batch(indices[few].tolist(), most, rng)
+    limit = max(2, min(config.context[1], settings.numbers // (len(rows) * width)))
+    return collection.batch(training[rows].tolist(), limit, rng)
 
 
-def _population(
-    reader: SetReader, collection: Collection, typical: NDArray[np.int64], seed: int
-) -> Population | None:
-    """Model the embeddings of some sets; None where they are too few, or all alike."""
-    rng = stream(seed, "population")
-    chosen = typical[torch.randperm(len(typical), generator=rng)[:MOST_TYPICAL].numpy()]
-    try:
-        return Population.fit(reader.embed(collection, chosen)[0], rng=rng)
-    except ValueError as error:
-        logger.info("no model of the population of sets: %s", error)
-        return None
+def _records(checkpoint: str | Path | None) -> Path | None:
+    """Return the file of the records of a run, beside its checkpoint."""
+    return None if checkpoint is None else Path(checkpoint).with_suffix(".jsonl")

@@ -1,8 +1,8 @@
 """A model's folder: `model.safetensors`, `config.json`, a card and the history of its training.
 
-Nothing in it can run code. The config names members of families only, holds the format's version
-and the hash of the weights; a folder that is newer, edited or truncated is refused. Files are
-written to a temporary folder beside the target, which is then moved into place.
+Nothing in it can run code. The config names members of families only, and holds the version of the
+format and the hash of the weights; a folder of another format, edited or truncated is refused.
+Files are written to a temporary folder beside the target, which is then moved into place.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ from torch import Tensor
 
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
-FORMAT = 1
+FORMAT = 2
+"""Version of the content of a folder: 2 since conditioning, attachments and nested members."""
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a folder holds."""
+    """The content of a folder.
+
+    Attributes:
+        config: JSON.
+        tensors: Named tensors of the network and of all that was fitted.
+        history: Records of the training.
+    """
 
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
@@ -95,7 +102,7 @@ def read_folder(path: str | Path) -> Stored:
 
     Raises:
         FileNotFoundError: If it is not there or a file is missing.
-        ValueError: If it is of a newer format, damaged or edited.
+        ValueError: If it is of another format, damaged or edited.
     """
     folder = Path(path)
     for name in (CONFIG, WEIGHTS):
@@ -114,11 +121,7 @@ def read_folder(path: str | Path) -> Stored:
         raise ValueError(
             f"The text files of {folder} are damaged: {error}. Copy it again."
         ) from error
-    if version > FORMAT:
-        raise ValueError(
-            f"{folder} has format {version}, and this distembed reads up to {FORMAT}; it was made "
-            f"by distembed {config.get('distembed')}. Upgrade distembed."
-        )
+    _check_format(folder, version, config.get("distembed"))
     if config.pop("config_sha256", None) != _digest(config):
         raise ValueError(f"{folder / CONFIG} was edited after it was written. Copy it again.")
     weights = (folder / WEIGHTS).read_bytes()
@@ -134,6 +137,24 @@ def read_folder(path: str | Path) -> Stored:
     return Stored(config, tensors, records)
 
 
+def _check_format(folder: Path, version: int, author: object) -> None:
+    """Raise a ValueError if a folder is of another format than this package writes."""
+    if version == FORMAT:
+        return
+    if version > FORMAT:
+        fix = "Upgrade distembed."
+    else:
+        fix = (
+            "Its network has other parts than those of today, so it cannot be converted. Fit it "
+            "again: distembed fit with its config and data, or GDE(...).fit(sets) and save(path); "
+            f"its settings are in {folder / CONFIG}."
+        )
+    raise ValueError(
+        f"{folder} has format {version}, written by distembed {author}, and this distembed reads "
+        f"format {FORMAT}. {fix}"
+    )
+
+
 def _digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
@@ -144,15 +165,15 @@ def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: If a tensor is missing, unknown or of another shape; all are named.
     """
-    wanted = module.state_dict()
-    wrong = [f"{k} is missing" for k in wanted if k not in tensors]
-    wrong += [f"{k} is not part of the model" for k in tensors if k not in wanted]
-    wrong += [
-        f"{k} has shape {tuple(tensors[k].shape)}, expected {tuple(wanted[k].shape)}"
-        for k in wanted
+    state = module.state_dict()
+    errors = [f"{k} is missing" for k in state if k not in tensors]
+    errors += [f"{k} is not part of the model" for k in tensors if k not in state]
+    errors += [
+        f"{k} has shape {tuple(tensors[k].shape)}, expected {tuple(state[k].shape)}"
+        for k in state
         # a transform that is not fitted yet has empty buffers and takes any shape
-        if k in tensors and wanted[k].numel() and tensors[k].shape != wanted[k].shape
+        if k in tensors and state[k].numel() and tensors[k].shape != state[k].shape
     ]
-    if wrong:
-        raise ValueError("The stored weights do not fit the model: " + "; ".join(wrong) + ".")
+    if errors:
+        raise ValueError("The stored weights do not fit the model: " + "; ".join(errors) + ".")
     module.load_state_dict(dict(tensors))

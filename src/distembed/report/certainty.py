@@ -47,7 +47,7 @@ def calibration_band(calibration: Calibration) -> tuple[float, float] | None:
     if not calibration.pairs:
         return None
     try:
-        return conformal_ratios(calibration.least, calibration.most, 0.95)
+        return conformal_ratios(calibration.low_ratios, calibration.high_ratios, 0.95)
     except ValueError:
         return None
 

@@ -86,7 +86,7 @@ def read_pairs(
     for i in chosen.tolist():
         real = _real_atoms(model, test, i, m)
         behind = embeddings.effective_sizes[i]
-        generated = model.sample(embeddings.z[i], len(real), rng=0, sizes=behind)
+        generated = model.sample(embeddings.z[i], len(real), rng=0, effective_sizes=behind)
         pairs.append(Pair(str(embeddings.ids[i]), real, generated))
     return pairs
 
@@ -191,9 +191,9 @@ def _ground(model: GDE, x: np.ndarray) -> np.ndarray:
     """Bring atoms `(n, *event)` to the space in which the model measures, `(n, G)`."""
     import torch
 
-    state = next(model.transform.buffers(), torch.empty(0))
+    state = next(model.atom_transform.buffers(), torch.empty(0))
     with torch.no_grad():
-        y = model.transform(torch.as_tensor(x, device=state.device))
+        y = model.atom_transform(torch.as_tensor(x, device=state.device))
     out: np.ndarray = y.reshape(len(x), -1).double().cpu().numpy()
     return out
 

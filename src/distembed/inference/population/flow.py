@@ -1,13 +1,13 @@
-r"""A population of sets whose model is a normalising flow.
+r"""A population of sets whose density is a normalising flow.
 
-It is `Population` of `density` beside it with splines (Durkan et al., 2019) over whitened
-embeddings instead of a Gaussian mixture, for some hundreds of sets and a few coordinates that
-follow a curve: a mixture needs many components there. Scores are log densities, and p-values
-cross-conformal as there. Noise of single sets has no closed form under a flow; sets are taken as
-they are. Needs the extra `flows`.
+A spline flow (Durkan et al., 2019) over whitened embeddings takes the place of the Gaussian
+mixture of `Population`, for several hundred sets with two to four coordinates on a curve, for
+which a mixture needs many components. Scores are log densities, and p-values are cross-conformal
+as there. The noise of single sets has no closed form under a flow; sets are taken as they are.
+Needs the extra `flows`.
 
-The flow starts at the Gaussian of its sets and is trained by maximum likelihood until a fifth of
-them, held out, gain nothing more.
+The flow starts at the Gaussian of its sets and is trained by maximum likelihood until the
+likelihood of a fifth of them, held out, no longer rises.
 """
 
 from __future__ import annotations
@@ -24,48 +24,78 @@ from distembed.batch import SetBatch
 from distembed.generators.normalizing import SplineFlow
 from distembed.rng import Rng, as_generator
 
-__all__ = ["FlowPopulation"]
+__all__ = ["FlowPopulation", "FlowSettings"]
 
 Array = NDArray[np.float64]
-_FEWEST, _HELD_OUT = 50, 5
-_STEPS, _EVERY, _PATIENCE, _RATE, _DECAY = 600, 10, 5, 5e-3, 1e-3
-_WIDTH, _DEPTH = 32, 2
-_FLOOR = 1e-3  # of the deviation of a coordinate
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """Settings of the flow and its training.
+
+    Attributes:
+        folds: Number of folds of the calibration.
+        fewest_sets: Fewer sets are refused.
+        validation: One set in so many is held out for early stopping.
+        steps: Steps of training, at most.
+        every: Steps between validations.
+        patience: Validations without a gain before training stops.
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay.
+        width: Hidden units of a layer.
+        depth: Hidden layers.
+        floor: Least deviation of a coordinate, as a share of its own.
+    """
+
+    folds: int = 5
+    fewest_sets: int = 50
+    validation: int = 5
+    steps: int = 600
+    every: int = 10
+    patience: int = 5
+    lr: float = 5e-3
+    weight_decay: float = 1e-3
+    width: int = 32
+    depth: int = 2
+    floor: float = 1e-3
 
 
 @dataclass(frozen=True)
 class _Density:
-    r"""A Gaussian that a flow bends: $u = (z - centre) A$, $p(z) = q(u) |A|$."""
+    r"""A flow over whitened embeddings: $u = (z - centre) A$, $p(z) = q(u) |\det A|$."""
 
     centre: Array
     whiten: Array
     flow: SplineFlow
 
     @classmethod
-    def fit(cls, z: Array, rng: torch.Generator) -> _Density:
-        cov = np.atleast_2d(np.cov(z.T))
-        floor = (_FLOOR**2 * cov.diagonal()).clip(min=_FLOOR**4 * cov.diagonal().max())
-        # Cholesky, which the units of coordinates scale and do not turn
+    def fit(cls, z: Array, rng: torch.Generator, settings: FlowSettings) -> _Density:
+        cov, share = np.atleast_2d(np.cov(z.T)), settings.floor
+        floor = (share**2 * cov.diagonal()).clip(min=share**4 * cov.diagonal().max())
+        # Cholesky, which a change of units scales and does not rotate
         factor = np.linalg.inv(np.linalg.cholesky(cov + np.diag(floor)))
         seed = int(torch.randint(2**62, (), generator=rng))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            flow = SplineFlow(z.shape[1], 1, _WIDTH, _DEPTH)
-        found = cls(z.mean(0), factor.T, flow)
+            flow = SplineFlow(z.shape[1], 1, settings.width, settings.depth)
+        density = cls(z.mean(0), factor.T, flow)
         order = torch.randperm(len(z), generator=rng)
-        found._train(*found._whitened(z)[order].tensor_split([len(z) // _HELD_OUT]))
-        return found
+        u, count = density._whitened(z)[order], len(z) // settings.validation
+        density._train(u[:count], u[count:], settings)
+        return density
 
-    def _train(self, held_out: Tensor, points: Tensor) -> None:
-        optimiser = torch.optim.AdamW(self.flow.parameters(), _RATE, weight_decay=_DECAY)
-        best, state, waited = -np.inf, copy.deepcopy(self.flow.state_dict()), 0
-        for step in range(_STEPS):
-            if step % _EVERY == 0:
+    def _train(self, held_out: Tensor, points: Tensor, settings: FlowSettings) -> None:
+        optimiser = torch.optim.AdamW(
+            self.flow.parameters(), settings.lr, weight_decay=settings.weight_decay
+        )
+        best, state, stale = -np.inf, copy.deepcopy(self.flow.state_dict()), 0
+        for step in range(settings.steps):
+            if step % settings.every == 0:
                 with torch.no_grad():
-                    gain, waited = float(self._log_prob(held_out).mean()), waited + 1
-                if gain > best:
-                    best, state, waited = gain, copy.deepcopy(self.flow.state_dict()), 0
-                if waited == _PATIENCE:
+                    score, stale = float(self._log_prob(held_out).mean()), stale + 1
+                if score > best:
+                    best, state, stale = score, copy.deepcopy(self.flow.state_dict()), 0
+                if stale == settings.patience:
                     break
             optimiser.zero_grad()
             (-self._log_prob(points).mean()).backward()
@@ -84,8 +114,8 @@ class _Density:
     def log_density(self, z: Array) -> Array:
         """Return log densities of `(S, L)`, `(S,)`."""
         nats = self._log_prob(self._whitened(z)).double().numpy()
-        found: Array = nats + np.linalg.slogdet(self.whiten)[1]
-        return found
+        density: Array = nats + np.linalg.slogdet(self.whiten)[1]
+        return density
 
     def sample(self, n: int, rng: torch.Generator) -> Array:
         """Draw embeddings, `(n, L)`."""
@@ -101,7 +131,7 @@ class FlowPopulation:
     Attributes:
         density: Fitted to all sets.
         folds: Fitted without each fold.
-        scores: Of the sets of each fold, under the flow without it.
+        scores: Scores of the sets of each fold, under the flow without it.
     """
 
     density: _Density
@@ -109,13 +139,15 @@ class FlowPopulation:
     scores: tuple[Array, ...]
 
     @classmethod
-    def fit(cls, z: ArrayLike, *, folds: int = 5, rng: Rng = 0) -> FlowPopulation:
-        """Fit a population.
+    def from_embeddings(
+        cls, z: ArrayLike, *, rng: Rng = 0, settings: FlowSettings = FlowSettings()
+    ) -> FlowPopulation:
+        """Fit to embeddings.
 
         Args:
             z: Embeddings, `(S, L)`.
-            folds: Of the calibration.
             rng: Source of the folds, the starts and the sets that are held out.
+            settings: Settings of the fit.
 
         Raises:
             ValueError: If there are fewer than fifty sets, or a value is not finite.
@@ -123,25 +155,25 @@ class FlowPopulation:
 
         Example:
             >>> z = np.random.default_rng(0).standard_normal((60, 2))
-            >>> population = FlowPopulation.fit(z, folds=2)
+            >>> population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=2))
             >>> bool(population.unusual([[0.0, 0.0], [9.0, 0.0]])[1] < 0.05)
             True
         """
-        points = np.asarray(z, dtype=np.float64)
+        points, folds = np.asarray(z, dtype=np.float64), settings.folds
         if points.ndim != 2 or not np.isfinite(points).all():
             raise ValueError(f"z has shape {points.shape} or holds NaN; expected finite (S, L).")
-        if len(points) < _FEWEST:
+        if len(points) < settings.fewest_sets:
             raise ValueError(
-                f"{len(points)} sets are too few for a flow, which needs {_FEWEST}; use "
-                "Population, a Gaussian mixture."
+                f"{len(points)} sets are too few for a flow, which needs {settings.fewest_sets}; "
+                "use Population, a Gaussian mixture."
             )
         if not 2 <= folds <= len(points) // 2:
             raise ValueError(f"folds = {folds}; give 2 to {len(points) // 2}.")
         generator = as_generator(rng)
         fold = torch.randperm(len(points), generator=generator).numpy() % folds
-        fits = tuple(_Density.fit(points[fold != f], generator) for f in range(folds))
+        fits = tuple(_Density.fit(points[fold != f], generator, settings) for f in range(folds))
         scores = tuple(np.sort(d.log_density(points[fold == f])) for f, d in enumerate(fits))
-        return cls(_Density.fit(points, generator), fits, scores)
+        return cls(_Density.fit(points, generator, settings), fits, scores)
 
     def log_density(self, z: ArrayLike) -> Array:
         """Return the log density of embeddings `(S, L)`: `(S,)`."""

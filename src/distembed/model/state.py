@@ -1,0 +1,137 @@
+"""A fitted model as JSON and tensors, and back.
+
+The tensors of a folder have a prefix each: `model` (the trained network), `initial` (what cannot
+be rebuilt of it before training), `table` (embeddings of the training sets, and W2 of pairs of
+them), `attachments` (what was fitted to the table).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distembed.geometry.attachment import MeasuredPairs, TrainingTable
+from distembed.model.attachments import Attachments
+from distembed.model.fitted import FittedModel
+from distembed.model.initial import misfits
+from distembed.model.spec import Spec
+from distembed.model.storage import Stored, restore
+from distembed.training.config import TrainConfig
+from distembed.training.runtime import Runtime
+from distembed.version import __version__
+
+__all__ = ["describe", "from_stored", "to_stored"]
+
+_PAIRS = ("latent", "w2_squared", "low", "high")
+
+
+def describe(fitted: FittedModel, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON of a model's config."""
+    table = fitted.attachments.context
+    return {
+        "distembed": __version__,
+        "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "safetensors")},
+        "event_shape": list(fitted.event_shape),
+        "features": list(fitted.features) if fitted.features else None,
+        **fitted.spec.describe(),
+        "train": fitted.config.model_dump(mode="json"),
+        "salt": fitted.salt,
+        "hashes": list(table.hashes),
+        "no_pairs": table.pairs.reason,
+        "attachments": fitted.attachments.state()[0],
+        "notes": dict(notes),
+    }
+
+
+def to_stored(fitted: FittedModel, notes: Mapping[str, Any]) -> Stored:
+    """Return the content of a model's folder."""
+    table = fitted.attachments.context
+    columns = {
+        "z": table.z,
+        "effective_sizes": table.effective_sizes,
+        "held_out": table.held_out,
+        **{f"pairs.{name}": getattr(table.pairs, name) for name in _PAIRS},
+    }
+    tensors = {
+        **_prefixed("model", fitted.network.state_dict()),
+        **_prefixed("initial", fitted.initial),
+        **_prefixed("table", {name: torch.from_numpy(v) for name, v in columns.items()}),
+        **_prefixed("attachments", fitted.attachments.state()[1]),
+    }
+    return Stored(describe(fitted, notes), tensors, fitted.history)
+
+
+def from_stored(
+    stored: Stored,
+    runtime: Runtime,
+    encoder: nn.Module | None = None,
+    generator: nn.Module | None = None,
+) -> FittedModel:
+    """Rebuild a fitted model.
+
+    Args:
+        stored: The content of a folder.
+        runtime: The device and the threads of computations.
+        encoder: The module, if the model's encoder was a module.
+        generator: Likewise.
+
+    Raises:
+        ValueError: If the config is incomplete, or tensors do not fit the model.
+    """
+    config = stored.config
+    try:
+        spec = Spec.from_description(config, encoder, generator)
+        event_shape = tuple(config["event_shape"])
+        features = tuple(config["features"]) if config["features"] else None
+        train = TrainConfig.model_validate(config["train"])
+        salt, attachments = str(config["salt"]), dict(config["attachments"])
+        table = _table(config, _with_prefix("table", stored.tensors), train.seed)
+        fitted = Attachments.from_state(
+            table, attachments, _with_prefix("attachments", stored.tensors)
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"The config of the model lacks or misnames {error}.") from error
+    network = spec.build(event_shape, train.seed)
+    restore(network, _with_prefix("model", stored.tensors))
+    initial = _with_prefix("initial", stored.tensors)
+    if errors := misfits(network, initial):
+        raise ValueError(f"The stored weights do not fit the model: {'; '.join(errors)}.")
+    return FittedModel(
+        spec,
+        event_shape,
+        features,
+        train,
+        network.to(runtime.device).eval(),
+        runtime,
+        list(stored.history),
+        initial,
+        salt,
+        fitted,
+    )
+
+
+def _table(config: Mapping[str, Any], tensors: Mapping[str, Tensor], seed: int) -> TrainingTable:
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    columns = {name: arrays[f"pairs.{name}"] for name in _PAIRS}
+    return TrainingTable(
+        arrays["z"],
+        arrays["effective_sizes"],
+        arrays["held_out"],
+        tuple(config["hashes"]),
+        MeasuredPairs(**columns, reason=config["no_pairs"]),
+        seed,
+    )
+
+
+def _prefixed(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for key, value in tensors.items()}
+
+
+def _with_prefix(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a prefix, without it."""
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

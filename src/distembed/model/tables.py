@@ -1,0 +1,76 @@
+"""Tables of embeddings: z of every set, and on request what is known of its uncertainty."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distembed.inference.population.density import Population
+from distembed.model.embeddings import Embeddings, Fingerprints
+from distembed.model.engine import FEW_ATOMS, InferenceEngine
+from distembed.protocols import Collection
+from distembed.sets.fingerprint import fingerprints
+
+__all__ = ["embedding_table", "with_uncertainty"]
+
+logger = logging.getLogger(__name__)
+
+
+def embedding_table(engine: InferenceEngine, collection: Collection) -> Embeddings:
+    """Embed all sets of a collection."""
+    z, effective_sizes = engine.embed(collection)
+    ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
+    meta = {name: np.asarray(column) for name, column in collection.meta.items()}
+    return Embeddings(z, ids, sizes, effective_sizes, meta)
+
+
+def with_uncertainty(
+    table: Embeddings,
+    engine: InferenceEngine,
+    collection: Collection,
+    population: Population | None,
+    training: Fingerprints,
+) -> Embeddings:
+    """Add covariances, p-values of membership in the population, and marks of training sets.
+
+    Args:
+        table: Embeddings of the sets.
+        engine: The engine that made them.
+        collection: The sets.
+        population: The population of training sets; None if it could not be fitted.
+        training: Fingerprints of the training sets.
+    """
+    cov, df = engine.covariance(collection, table.effective_sizes)
+    finite = np.asarray(np.isfinite(cov).all((1, 2)))
+    _warn_of_small_sets(table, finite)
+    p_unusual = trained = None
+    if population is not None:
+        p_unusual = np.full(len(table), np.nan)
+        p_unusual[finite] = population.unusual(table.z[finite], cov[finite])
+    if training.hashes:
+        hashes = fingerprints(collection, training.salt, engine.columns)
+        trained = np.array([value in training.hashes for value in hashes])
+    return replace(table, cov=cov, df=df, p_unusual=p_unusual, trained=trained)
+
+
+def _warn_of_small_sets(table: Embeddings, finite: NDArray[np.bool_]) -> None:
+    """Log how many sets have error bars that are too small, or none.
+
+    Args:
+        table: Embeddings of the sets.
+        finite: Whether each set has a covariance, `(S,)`.
+    """
+    count = len(table)
+    if small := int((finite & (table.effective_sizes < FEW_ATOMS)).sum()):
+        logger.warning(
+            "%d of %d sets have fewer than %d effective atoms; their error bars are too small "
+            "(docs/uncertainty.md states by how much).", small, count, FEW_ATOMS,
+        )  # fmt: skip
+    if single := int((table.sizes == 1).sum()):
+        noun = "set has" if single == 1 else "sets have"
+        logger.warning("%d %s a single atom and no error bar.", single, noun)
+    if missing := int((~finite & (table.sizes > 1)).sum()):
+        logger.warning("%d of %d sets have too few atoms for an error bar.", missing, count)
