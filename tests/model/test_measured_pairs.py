@@ -17,6 +17,7 @@ from distembed.generators.flow import Flow
 from distembed.geometry.attachment import TrainingTable
 from distembed.geometry.distance import Calibration
 from distembed.model.calibrate import PairSettings, measure_pairs
+from distembed.model.conditioning import Direct
 from distembed.model.engine import InferenceEngine
 from distembed.model.network import Network
 from distembed.rng import stream
@@ -36,7 +37,8 @@ class Stretched(Moments):
 
 
 def network(unit=1.0, transform=()):
-    return Network(Stretched(unit), Flow((2,), 3, width=4, depth=1), Chain.build(transform), 2)
+    generator = Flow((2,), 2, width=4, depth=1)
+    return Network(Stretched(unit), Direct(2), generator, Chain.build(transform))
 
 
 def shifts(sets=40, size=400, spread=5.0):

@@ -65,7 +65,7 @@ def test_the_band_needs_ratios():
 
 def test_findings_are_true():
     z = np.random.default_rng(0).normal(size=(250, 2))
-    population = Population.fit(z)
+    population = Population.from_embeddings(z)
     cov = np.repeat(0.01 * np.eye(2)[None], 250, 0)
     p = np.linspace(0.02, 1, 250)
     p[:12] = np.linspace(0.004, 0.01, 12)
@@ -80,7 +80,7 @@ def test_findings_are_true():
     assert "chance gives 2.5" in unusual.text
     assert "3 of 250 sets have fewer than 100" in found["Few atoms"].text
     assert "1 has none" in found["Few atoms"].text
-    few = Population.fit(z[:50])
+    few = Population.from_embeddings(z[:50])
     (said,) = (
         f for f in findings(embeddings(z, cov, sizes, p), few) if f.title == "Unlike the training"
     )
