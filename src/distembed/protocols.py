@@ -1,4 +1,4 @@
-"""What each stage promises to the next: five protocols and one record.
+"""Protocols of the parts of a model, and the records that pass between them.
 
     Collection --batch--> SetBatch --Encoder--> z --Generator--> SetBatch,  Divergence judges.
 

@@ -55,7 +55,7 @@ NamedMember = str | Mapping[str, Any]
 
 
 def need(module: str, extra: str) -> Any:
-    """Import an optional module, or say which extra brings it.
+    """Import an optional module, or raise an error that names the extra which brings it.
 
     Raises:
         ImportError: If the module is not installed.
@@ -162,7 +162,7 @@ def build(
         member: A name, or a mapping of `name` and options.
         kind: What the family holds, for the error ("encoder").
         args: Positional arguments that come before the options.
-        facts: What the data say, such as the size of a vocabulary: each is passed to a
+        facts: Properties of the data, such as the size of a vocabulary: each is passed to a
             constructor that names it, unless the member's options do.
 
     Raises:

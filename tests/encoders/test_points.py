@@ -113,8 +113,8 @@ def test_the_place_of_a_pixel_is_seen():
     [
         ((5,), None, r"\(5,\); conv2d takes images"),
         ((0, 5), None, "takes images"),
-        ((3, 8, 8), (2, 1, 8, 8), r"shape \(1, 8, 8\); this conv2d was made for \(3, H, W\)"),
-        ((8, 8), (2, 1, 8, 8), r"shape \(1, 8, 8\); this conv2d was made for \(H, W\)"),
+        ((3, 8, 8), (2, 1, 8, 8), r"shape \(1, 8, 8\); this conv2d was built for \(3, H, W\)"),
+        ((8, 8), (2, 1, 8, 8), r"shape \(1, 8, 8\); this conv2d was built for \(H, W\)"),
         ((3, 8, 8), (2, 8, 8), r"shape \(8, 8\)"),
         ((8, 8), (2, 0, 8), r"shape \(0, 8\)"),
     ],

@@ -194,7 +194,9 @@ def test_nothing_is_added_to_the_modules_of_a_user():
 def test_parts_that_do_not_fit_are_named_before_training():
     with pytest.raises(ValueError, match=r"Mean states latent = 3 and returned .*\(20, 2\)"):
         prepare(Mean(3), Direct(3), Ball(3))
-    with pytest.raises(ValueError, match=r"Ball cannot score .*3 columns for latent = 2"):
+    with pytest.raises(
+        ValueError, match=r"Ball cannot score sets from 3 columns: .*3 columns for latent = 2"
+    ):
         prepare(Mean(), Size(2), Ball(2))
     with pytest.raises(ValueError, match=r"Ball returned a loss of shape \(\) for 2 sets"):
         prepare(Mean(), Direct(2), Ball(per_set=False))

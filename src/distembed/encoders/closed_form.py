@@ -169,12 +169,12 @@ class ClosedForm(nn.Module):
         return floored(slopes, squared.mean(0), fit.least)
 
 
-def _pairs(count: int, most: int, rng: torch.Generator) -> Tensor:
+def _pairs(count: int, limit: int, rng: torch.Generator) -> Tensor:
     """All pairs of sets, or a random choice of them, `(P, 2)`."""
-    if count * (count - 1) // 2 <= most:
+    if count * (count - 1) // 2 <= limit:
         return torch.combinations(torch.arange(count))
-    first = torch.randint(count, (most,), generator=rng)
-    step = torch.randint(1, count, (most,), generator=rng)
+    first = torch.randint(count, (limit,), generator=rng)
+    step = torch.randint(1, count, (limit,), generator=rng)
     return torch.stack([first, (first + step) % count], 1)
 
 

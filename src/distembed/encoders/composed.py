@@ -3,7 +3,7 @@ r"""A set encoder on features of atoms: sets of images, of sequences, of anythin
     z(P) = T(h_# P),     h = (phi - c) / s,     h_# P the distribution of h(x) for x from P
 
 phi is a point encoder, which sees one atom and nothing else, and T is any encoder of this package.
-The centre c and the one scale s are fixed before training: a fresh phi says almost the same of all
+The centre c and the scale s are fixed before training: an untrained phi is nearly constant over
 images (deviations of 0.01 around 0.2), and T is made for atoms of deviation one. The set that is
 pushed forward has the same weights, so the composition obeys every law that T obeys, streams in as
 many passes (features are computed anew in each), and has a normal limit where T has.

@@ -22,8 +22,7 @@ from distembed.rng import stream
 
 __all__ = ["FourierFeatures", "reduced_mean"]
 
-ROWS, COLUMNS = 4096, 32
-"""Atoms, or frequencies, whose features are in memory at the same time."""
+_ROWS, _COLUMNS = 4096, 32  # atoms, or frequencies, whose features are in memory at a time
 
 
 class FourierFeatures(nn.Module):
@@ -67,9 +66,9 @@ class FourierFeatures(nn.Module):
 
     def fit(self, atoms: SetBatch) -> None:
         """Set the bandwidth from the median distance between atoms."""
-        few = atoms.to("cpu").subsample(8, stream(0, "kernel median")).flat
-        few = few[torch.randperm(len(few), generator=stream(0, "kernel rows"))[:1024]]
-        distances = torch.pdist(few)
+        x = atoms.to("cpu").subsample(8, stream(0, "kernel median")).flat
+        x = x[torch.randperm(len(x), generator=stream(0, "kernel rows"))[:1024]]
+        distances = torch.pdist(x)
         if len(distances) and float(distances.median()) > 0:
             self.median.copy_(distances.median())
 
@@ -79,7 +78,7 @@ class FourierFeatures(nn.Module):
 
     def mean(self, batch: SetBatch) -> Tensor:
         """Return the mean features of each set, `(B, F)`."""
-        frequencies = (self.frequencies / self.median).split(COLUMNS, 1)
+        frequencies = (self.frequencies / self.median).split(_COLUMNS, 1)
         halves = [batch.mean(_waves(batch.flat, w)).chunk(2, 1) for w in frequencies]
         return (
             torch.cat([torch.cat(half, 1) for half in zip(*halves, strict=True)], 1) * self._scale
@@ -93,12 +92,12 @@ class FourierFeatures(nn.Module):
 def reduced_mean(
     fourier: FourierFeatures, projection: PrincipalProjection, x: Tensor
 ) -> Stages[Tensor]:
-    """Ask for the mean features of atoms `(N, D)`, projected, `(B, L)`.
+    """Request the mean features of atoms `(N, D)`, projected, `(B, L)`.
 
     A mean of projections is the projection of the mean, and takes L columns in place of F.
     """
     rows = projection.rows.T.to(x.dtype)
-    projected = [fourier(part) @ rows for part in x.split(ROWS)]
+    projected = [fourier(part) @ rows for part in x.split(_ROWS)]
     ((mean,),) = yield (Mean(torch.cat(projected)),)
     return mean - projection.centre.to(x.dtype) @ rows
 

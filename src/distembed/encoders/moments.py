@@ -1,4 +1,4 @@
-r"""Untrained summaries whose Euclidean distances are known distances of distributions.
+r"""Moment embeddings, whose Euclidean distances approximate distances of distributions.
 
 - `mean`: $\mu$. Distances are those of the means, a lower bound of W2.
 - `mean_cov`: $(\mu, \Sigma^{1/2})$. Its squared distance is an upper bound of the squared Bures
@@ -29,7 +29,7 @@ __all__ = ["Moments", "moment_count"]
 
 Kind = Literal["mean", "mean_cov", "quantiles"]
 AXES = 16
-"""Most principal axes that a root covariance is taken on."""
+"""Most principal axes that a root covariance is taken on, by default."""
 
 
 def moment_count(d: int) -> int:
@@ -88,7 +88,9 @@ class Moments(nn.Module):
         else:
             parts = [(d if kind == "mean" else count * bins, latent)]
         self.sizes = [size for size, _ in parts]
-        self.projections = nn.ModuleList([PrincipalProjection(size, most) for size, most in parts])
+        self.projections = nn.ModuleList(
+            [PrincipalProjection(size, width) for size, width in parts]
+        )
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the axes from the atoms of training sets and the projections from their vectors."""

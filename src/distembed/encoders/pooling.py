@@ -55,18 +55,18 @@ class Pooling(Protocol):
         """Yield the statistics it needs, be sent their values, and return what is pooled."""
 
 
-def pooling(given: str | Pooling) -> Pooling:
-    """Return a pooling by name, or the object that is given.
+def pooling(member: str | Pooling) -> Pooling:
+    """Return a pooling by name, or the object itself.
 
     Raises:
         ValueError: If there is no such name; those that are no functions of the distribution or
             have no normal limit are refused with the reason.
     """
-    if not isinstance(given, str):
-        return given
-    if given in _REFUSED:
-        raise ValueError(f"{given} pooling is refused: {_REFUSED[given]}")
-    return cast(Pooling, lookup(POOLINGS, given, "pooling")())
+    if not isinstance(member, str):
+        return member
+    if member in _REFUSED:
+        raise ValueError(f"{member} pooling is refused: {_REFUSED[member]}")
+    return cast(Pooling, lookup(POOLINGS, member, "pooling")())
 
 
 _REFUSED = {
@@ -133,8 +133,8 @@ class HuberPooling:
         for _ in range(3):
             gap = (h - batch.expand(mean.to(h.dtype))).abs()
             wide = batch.expand(delta)
-            trust = wide / torch.maximum(gap, wide)
-            ((total,),) = yield (Mean(torch.cat([trust * h, trust], 1)),)
+            weight = wide / torch.maximum(gap, wide)
+            ((total,),) = yield (Mean(torch.cat([weight * h, weight], 1)),)
             weighted, mass = total.chunk(2, 1)
             mean = weighted / mass
         return mean

@@ -1,4 +1,4 @@
-r"""What one pass over the atoms of a set can ask for.
+r"""Mergeable statistics of a set: what an encoder can request of one pass over the atoms.
 
 A statistic has a value for every set, and a rule that gives the value of a union from the values
 of two parts whose shares of the mass are $1 - p$ and $p$ (Chan, Golub and LeVeque, 1979, for
@@ -9,10 +9,10 @@ moments; Milakov and Gimelshein, 2018, for the softmax):
     log-mean-exp     l  = log((1 - p) exp l_a + p exp l_b)
     softmax average  v  = v_a + q (v_b - v_a),   q = p exp(l_b - l)
 
-An encoder that asks for nothing else can read a set in pieces. It says so by `stages(batch)`, a
-generator that yields the statistics of one pass, is sent their values, and returns z. `run` sends
-the values over a whole batch; `distembed.encoders.streaming` sends those merged from chunks, so
-that both are the same lines of code.
+An encoder that needs nothing else can read a set in pieces. It states what it needs by
+`stages(batch)`, a coroutine that yields the statistics of one pass, is sent their values, and
+returns z. `run` sends the values over a whole batch; `distembed.encoders.streaming` sends those
+merged from chunks, so that both are the same lines of code.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 Value = tuple[Tensor, ...]
-"""What is known of every set, each `(B, ...)`."""
+"""The value of a statistic for every set, tensors `(B, ...)`."""
 
 
 class Statistic(Protocol):
@@ -60,11 +60,11 @@ Stages = Generator[tuple[Statistic, ...], tuple[Value, ...], R]
 
 
 def run(stages: Stages[R], batch: SetBatch) -> R:
-    """Answer every pass from a whole batch and return the result."""
+    """Compute the statistics of every pass on a whole batch, and return the result."""
     try:
-        asked = next(stages)
+        request = next(stages)
         while True:
-            asked = stages.send(tuple(statistic.of(batch) for statistic in asked))
+            request = stages.send(tuple(statistic.of(batch) for statistic in request))
     except StopIteration as stop:
         result: R = stop.value
         return result
@@ -133,9 +133,9 @@ class LogMeanExp:
     def of(self, batch: SetBatch) -> Value:
         """Return log-mean-exps."""
         index = batch.owner.unsqueeze(1).expand_as(self.h)
-        seen = self.h.detach().masked_fill(batch.w.unsqueeze(1) == 0, -torch.inf)
-        top = seen.new_full((len(batch), self.h.shape[1]), -torch.inf)
-        top = top.scatter_reduce(0, index, seen, "amax").clamp_min(torch.finfo(top.dtype).min)
+        values = self.h.detach().masked_fill(batch.w.unsqueeze(1) == 0, -torch.inf)
+        top = values.new_full((len(batch), self.h.shape[1]), -torch.inf)
+        top = top.scatter_reduce(0, index, values, "amax").clamp_min(torch.finfo(top.dtype).min)
         # an atom of weight zero may lie above the top, and infinity times zero is not a number
         shifted = (self.h - batch.expand(top)).clamp_max(0)
         return (batch.mean(shifted.exp()).log() + top,)

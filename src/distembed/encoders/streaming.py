@@ -36,7 +36,7 @@ __all__ = [
     "embed_chunks",
     "finish",
     "merge",
-    "refuse_one_look",
+    "require_streaming",
     "result",
 ]
 
@@ -58,13 +58,13 @@ class StreamedEncoder(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """What some of the atoms of B sets say in one pass.
+    """Statistics of a part of the atoms of B sets, in one pass.
 
     Attributes:
         mass: Weight of those atoms, `(B,)`.
         statistics: How the values merge.
-        values: What was asked for, in float64.
-        dtypes: The types in which it was asked for.
+        values: The values of the statistics, in float64.
+        dtypes: The types in which the encoder requests them.
         carry: The passes before, which the values depend on.
     """
 
@@ -81,18 +81,18 @@ def accumulate(encoder: StreamedEncoder, chunk: SetBatch, carry: Carry = ()) -> 
     Raises:
         ValueError: If the encoder cannot stream, or all its passes are done.
     """
-    refuse_one_look(encoder)
+    require_streaming(encoder)
     stages = encoder.stages(chunk)
     try:
-        asked = next(stages)
+        request = next(stages)
         for values in carry:
-            asked = stages.send(values)
+            request = stages.send(values)
     except StopIteration:
         raise ValueError(f"All {len(carry)} passes are done; call result().") from None
-    found = [statistic.of(chunk) for statistic in asked]
-    values = tuple(tuple(v.double() for v in value) for value in found)
-    dtypes = tuple(tuple(v.dtype for v in value) for value in found)
-    return State(chunk.mass, tuple(type(s) for s in asked), values, dtypes, carry)
+    results = [statistic.of(chunk) for statistic in request]
+    values = tuple(tuple(v.double() for v in value) for value in results)
+    dtypes = tuple(tuple(v.dtype for v in value) for value in results)
+    return State(chunk.mass, tuple(type(s) for s in request), values, dtypes, carry)
 
 
 def merge(states: Iterable[State]) -> State:
@@ -151,7 +151,7 @@ def embed_chunks(encoder: StreamedEncoder, chunks: Callable[[], Iterable[SetBatc
         >>> torch.allclose(embed_chunks(encoder, lambda: pieces), encoder(whole))
         True
     """
-    refuse_one_look(encoder)
+    require_streaming(encoder)
     carry: Carry = ()
     for _ in range(encoder.traits.passes or 0):
         carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()))
@@ -160,7 +160,7 @@ def embed_chunks(encoder: StreamedEncoder, chunks: Callable[[], Iterable[SetBatc
     raise ValueError("There is no chunk to read.")
 
 
-def refuse_one_look(encoder: object) -> None:
+def require_streaming(encoder: object) -> None:
     """Raise where an encoder has to see all atoms of a set at once.
 
     Raises:
@@ -178,19 +178,19 @@ def _merge(a: State, b: State) -> State:
     if not _same(a.carry, b.carry):
         raise ValueError(
             f"The states come from different passes ({len(a.carry)} and {len(b.carry)} before "
-            "them), or looked through values of different sets. Only an encoder of one pass "
-            "merges what it has seen of two sets; read the data of both again."
+            "them), or of different sets. Only an encoder of one pass can merge the states of two "
+            "sets; read the data of both again."
         )
     mass = a.mass + b.mass
     p = b.mass / mass
     values = tuple(
-        tuple(_chosen(u, v, m, p) for u, v, m in zip(x, y, statistic.merge(x, y, p), strict=True))
+        tuple(_select(u, v, m, p) for u, v, m in zip(x, y, statistic.merge(x, y, p), strict=True))
         for statistic, x, y in zip(a.statistics, a.values, b.values, strict=True)
     )
     return State(mass, a.statistics, values, a.dtypes, a.carry)
 
 
-def _chosen(a: Tensor, b: Tensor, merged: Tensor, p: Tensor) -> Tensor:
+def _select(a: Tensor, b: Tensor, merged: Tensor, p: Tensor) -> Tensor:
     """Take the one part that has mass where the other has none, and a value that is not finite."""
     p = p.reshape(-1, *[1] * (a.ndim - 1))
     return torch.where(p == 0, a, torch.where(p == 1, b, merged))

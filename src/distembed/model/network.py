@@ -214,9 +214,9 @@ class Network(nn.Module):
         """Score two sets, and raise where the generator cannot take what it is given."""
         batch = ground.select(range(min(2, len(ground))))
         condition = self.condition(z[: len(batch)])
-        name, given = type(self.generator).__name__, tuple(condition.shape)
+        name, columns = type(self.generator).__name__, condition.shape[1]
         explained = (
-            f"the conditioning gives it {given[1]} columns for latent = {self.latent} ('none' "
+            f"the conditioning gives it {columns} columns for latent = {self.latent} ('none' "
             "gives L, 'size' and 'shrinkage' L + 1)"
         )
         try:
@@ -225,8 +225,8 @@ class Network(nn.Module):
             )
         except RuntimeError as error:
             raise ValueError(
-                f"The generator {name} cannot score sets given {given}: {error}. Note that "
-                f"{explained}; build the generator for as many."
+                f"The generator {name} cannot score sets from {columns} columns: {error}. "
+                f"Note that {explained}; build the generator for as many."
             ) from error
         if tuple(loss.shape) != (len(batch),):
             raise ValueError(

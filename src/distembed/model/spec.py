@@ -1,4 +1,4 @@
-"""The parts of a model by name and options, before the data are seen."""
+"""Specification of a model: its parts by name and options, before the data are read."""
 
 from __future__ import annotations
 
@@ -170,9 +170,9 @@ def _described(part: Part) -> dict[str, Any] | None:
     return {"name": part} if isinstance(part, str) else dict(part)
 
 
-def _stored(member: Mapping[str, Any] | None, given: nn.Module | None, kind: str) -> Part:
-    if given is not None:
-        return given
+def _stored(member: Mapping[str, Any] | None, module: nn.Module | None, kind: str) -> Part:
+    if module is not None:
+        return module
     if member is None:
         raise ValueError(
             f"This model was made with an {kind} object of its author's, which a folder cannot "

@@ -69,9 +69,9 @@ class ConvImages(nn.Module):
         """
         x = x.unsqueeze(1) if self.colours is None else x
         if x.ndim != 4 or x.shape[1] != (self.colours or 1) or 0 in x.shape[2:]:
-            wanted = "(H, W)" if self.colours is None else f"({self.colours}, H, W)"
-            found = tuple(x.shape[1 + (self.colours is None) :])
-            raise ValueError(f"Atoms have shape {found}; this conv2d was made for {wanted}.")
+            expected = "(H, W)" if self.colours is None else f"({self.colours}, H, W)"
+            shape = tuple(x.shape[1 + (self.colours is None) :])
+            raise ValueError(f"Atoms have shape {shape}; this conv2d was built for {expected}.")
         dtype = self.outputs.weight.dtype
         u = self.layers(self.inputs(_placed(x.to(dtype))))
         pixels = u.flatten(2).to(dtype)  # not in the reduced precision of a convolution

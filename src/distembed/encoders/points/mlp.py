@@ -46,7 +46,7 @@ class PointMLP(nn.Module):
         """
         if tuple(x.shape[1:]) != self.event_shape:
             raise ValueError(
-                f"Atoms have shape {tuple(x.shape[1:])}; this mlp was made for "
+                f"Atoms have shape {tuple(x.shape[1:])}; this mlp was built for "
                 f"{self.event_shape} and has a weight for every number. For images of several "
                 "sizes use conv2d, for sequences of several lengths conv1d or transformer."
             )

@@ -93,8 +93,8 @@ class _Layer(nn.Module):
     def forward(self, u: Tensor, there: Tensor) -> Tensor:
         projected = self.projections(_normalised(u)).unflatten(-1, (3, self.heads, -1))
         q, k, v = projected.permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
-        u = u + self.mixed(seen.transpose(1, 2).flatten(2))
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
+        u = u + self.mixed(attended.transpose(1, 2).flatten(2))
         out: Tensor = u + self.network(_normalised(u))
         return out
 
