@@ -11,7 +11,12 @@ from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import pairwise_w2
 from distembed.encoders.kernel import KernelMean
 from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import AXES, ExactDistance, affordable_atoms
+from distembed.evaluation.baselines import (
+    ExactDistance,
+    MeanCov,
+    affordable_atoms,
+    build_baselines,
+)
 from distembed.nn.per_set import moments_per_set as moments
 from distembed.registry import lookup
 from distembed.rng import stream
@@ -117,7 +122,7 @@ def test_standardised_transport_sees_shape_only():
 
 
 def test_many_dimensions_are_taken_on_principal_axes():
-    d = AXES + 30
+    d = MeanCov().axes + 30
     basis = torch.linalg.qr(torch.randn(d, d, generator=stream(0), dtype=F64)).Q[:5]
     low = sets(d=5)
     high = low.replace(x=low.x @ basis)
@@ -135,3 +140,19 @@ def test_cost_is_bounded():
     batch = sets(m=70)
     few = ExactDistance(atoms=50)(batch, PAIRS)
     assert not np.allclose(few, pairwise_w2(batch, PAIRS))
+
+
+def test_baselines_are_built_from_names_and_options():
+    built = build_baselines(["mean", {"name": "kernel_1", "scale": 3.0}], "vectors")
+    assert list(built) == ["mean", "kernel_1, scale=3.0"]
+    assert built["kernel_1, scale=3.0"].scale == 3.0
+    assert [name for name in BASELINES if baseline(name).costly] == ["ot", "ot_standardised"]
+    with pytest.raises(ValueError, match="There is no baseline 'nope'; there are: bures"):
+        build_baselines(["nope"], "vectors")
+    with pytest.raises(ValueError, match="has no option 'colour'"):
+        build_baselines([{"name": "mean", "colour": 1}], "vectors")
+
+
+def test_a_baseline_of_numbers_is_refused_for_tokens():
+    with pytest.raises(ValueError, match=r"mean is not defined for tokens.*of tokens: none"):
+        build_baselines(["mean"], "tokens")

@@ -7,8 +7,7 @@ import torch
 import distembed as de
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.evaluation.coverage import certainty, noise_share
-from distembed.evaluation.halves import Halves
-from distembed.evaluation.rank_correlation import Truth
+from distembed.evaluation.truth import ReferenceW2
 from distembed.inference.calibrated import W2Interval
 from distembed.model.embeddings import Embeddings
 
@@ -30,37 +29,38 @@ class Named:
 
 
 @pytest.fixture(scope="module")
-def three():
-    batch = Gaussians.prior(3, 2, 40, size=20).batch(range(3))
-    index = torch.tensor([[0, 1], [0, 2], [1, 2]])
-    return Halves(batch, batch, batch), index, np.array([2.0, 4.0, 2.0])
+def pairs():
+    return torch.tensor([[0, 1], [0, 2], [1, 2]]), np.array([2.0, 4.0, 2.0])
 
 
-def test_shares_are_counted(three):
-    sets, index, w2 = three
-    said = certainty(Named(), sets, Truth(index, w2, "given", True))
+def test_shares_are_counted(pairs):
+    model = Named()
+    sentences = certainty(model, model.embed(range(3)), ReferenceW2(*pairs, "given", True))
     # squared distances 4, 16, 4 and noise 1: shares 1/4, 1/16, 1/4
-    assert said["noise"].startswith("25.0%")
-    assert said["w2_intervals"] == (
+    assert sentences["noise"].startswith("25.0%")
+    assert sentences["w2_intervals"] == (
         "66.7% of 3 pairs lie in their 95% interval, whose width is 50% of W2 (median)"
     )
 
 
-def test_a_measured_truth_judges_no_interval(three):
-    sets, index, w2 = three
-    assert set(certainty(Named(), sets, Truth(index, w2, "measured", False))) == {"noise"}
+def test_pairs_without_error_bars_are_left_out(pairs):
+    model = Named()
+    table = model.embed(range(3))
+    table.cov[0] = np.nan
+    assert certainty(model, table, ReferenceW2(*pairs, "measured", False)) == {
+        "noise": "25.0% of the squared latent distance of two sets (median)"
+    }
+    table.cov[:] = np.nan
+    assert certainty(model, table, ReferenceW2(*pairs, "given", True)) == {}
 
 
-def test_a_model_without_errors_is_left_alone(three):
-    class Plain:
-        def embed(self, sets):
-            return None
-
-    sets, index, w2 = three
-    assert certainty(Plain(), sets, Truth(index, w2, "given", True)) == {}
+def test_intervals_are_not_checked_by_a_measured_w2(pairs):
+    model = Named()
+    table = model.embed(range(3))
+    assert set(certainty(model, table, ReferenceW2(*pairs, "measured", False))) == {"noise"}
 
 
-def test_an_evaluation_says_it():
+def test_an_evaluation_prints_the_coverage():
     sets = Gaussians.prior(60, 2, 40, size=120, seed=1)
     model = de.GDE(latent=6, transform=()).fit(sets, steps=3, progress=False)
     test = Gaussians.prior(20, 2, 40, size=120, seed=2)

@@ -1,5 +1,6 @@
 """The evaluation on models whose worth is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +10,15 @@ import torch
 from distembed.batch import SetBatch
 from distembed.data.observations import Observations
 from distembed.data.readers.arrays import from_arrays
+from distembed.data.spaces import Tokens
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.evaluation import BASELINES
 from distembed.evaluation.bootstrap import resamples
-from distembed.evaluation.evaluate import evaluate
-from distembed.evaluation.halves import Halves
-from distembed.evaluation.samples import samples
+from distembed.evaluation.evaluate import EvaluationConfig, evaluate
+from distembed.evaluation.halves import HeldOutHalves
+from distembed.evaluation.samples import score_samples
+from distembed.evaluation.subject import Subject
+from distembed.model.embeddings import Embeddings
 from distembed.rng import as_generator
 from distembed.sets.construct import by_label
 from distembed.sets.fingerprint import fingerprints
@@ -41,19 +45,20 @@ class MeanModel:
 
     def __init__(self, spread=0.2**0.5):
         self.spread = spread
-        self.seen = []
+        self.batches = []
+        self.features = self.fingerprints = None
 
     def embed(self, sets):
         assert isinstance(sets, SetBatch)
-        self.seen.append(sets)
+        self.batches.append(sets)
         return SimpleNamespace(z=sets.mean(sets.x.flatten(1)).numpy())
 
-    def sample(self, z, n, rng, **told):
+    def sample(self, z, n, rng, **options):
         noise = torch.randn(len(z), n, z.shape[1], generator=as_generator(rng))
         return (torch.as_tensor(z)[:, None] + self.spread * noise).numpy()
 
     def untrained(self):
-        """The same samples, but from an embedding that knows nothing."""
+        """The same samples, but from random embeddings."""
         model = MeanModel()
 
         def embed(sets):
@@ -150,7 +155,7 @@ def test_the_halves_are_disjoint():
     context, target = (set(x.flatten().tolist()) for x in judges[:2])
     assert not context & target
     assert context | target == set(range(100))
-    assert set(model.seen[0].x.flatten().tolist()) == context
+    assert set(model.batches[0].x.flatten().tolist()) == context
 
 
 def test_no_rival_sees_the_target_half():
@@ -158,12 +163,12 @@ def test_no_rival_sees_the_target_half():
     context = known(6).batch(range(6))
     target = context.replace(x=context.x + 50)
     model = MeanModel()
-    z = torch.as_tensor(model.embed(context).z)
+    models = {"gde": (Subject.of(model), model.embed(context).z)}
     counts = resamples(6, 10, as_generator(0))
-    sets = Halves(context, context, target)
-    rows = samples({"gde": model}, {"gde": z}, sets, counts, 0)
-    assert len(rows) == 12
-    assert all(row.value > 40 for row in rows)
+    sets = HeldOutHalves(context, context, target, (120, 120))
+    scores = score_samples(models, sets, "vectors", counts, EvaluationConfig(), 0)
+    assert len(scores) == 12
+    assert all(score.value > 40 for score in scores)
 
 
 def test_distances_are_taken_in_the_ground_space():
@@ -210,13 +215,13 @@ def test_training_sets_are_recognised_in_any_order_of_columns():
         evaluate(model, read(table, by="set", columns=["b", "a"]))
 
 
-def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr("distembed.evaluation.halves._NUMBERS", 30 * 2 * 7)
-    found = evaluate(MeanModel(), known(), baselines=["mean"])
+def test_memory_is_bounded():
+    small = EvaluationConfig(numbers=30 * 2 * 7)
+    found = evaluate(MeanModel(), known(), baselines=["mean"], config=small)
     assert found.settings["most_atoms"] == "7 in a context, 7 in a target"
     assert found.settings["context_atoms"] == found.settings["target_atoms"] == "7"
-    monkeypatch.setattr("distembed.evaluation.halves._NUMBERS", 1)
-    assert evaluate(MeanModel(), known(), baselines=[]).settings["context_atoms"] == "2"
+    least = evaluate(MeanModel(), known(), baselines=[], config=EvaluationConfig(numbers=1))
+    assert least.settings["context_atoms"] == "2"
 
 
 def test_features_are_matched_by_name():
@@ -264,7 +269,7 @@ def test_pairs_are_limited_and_weights_are_used():
 def test_what_cannot_be_judged():
     with pytest.raises(ValueError, match="at least four"):
         evaluate(MeanModel(), known(3))
-    with pytest.raises(ValueError, match="no baseline nope; there are: mean, mean_cov"):
+    with pytest.raises(ValueError, match="no baseline 'nope'; there are: bures"):
         evaluate(MeanModel(), known(5), baselines=["nope"])
     with pytest.raises(ValueError, match="pairs = 1"):
         evaluate(MeanModel(), known(5), pairs=1)
@@ -276,10 +281,10 @@ def test_what_cannot_be_judged():
 
 
 def test_progress():
-    said = []
-    evaluate(MeanModel(), known(5, 20), baselines=["mean"], progress=said.append)
-    assert any("5 sets" in line for line in said)
-    assert any("10 pairs" in line for line in said)
+    lines = []
+    evaluate(MeanModel(), known(5, 20), baselines=["mean"], progress=lines.append)
+    assert any("5 sets" in line for line in lines)
+    assert any("10 pairs" in line for line in lines)
 
 
 def test_progress_is_shown_on_standard_error(capsys):
@@ -287,3 +292,72 @@ def test_progress_is_shown_on_standard_error(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "10 pairs" in err
+
+
+def test_contexts_are_embedded_once():
+    model = MeanModel()
+    evaluate(model, known(6), baselines=[])
+    assert len(model.batches) == 1
+
+
+def test_a_calibrated_model_is_embedded_once_with_its_errors():
+    class Calibrated(Embedder):
+        calls = ()
+
+        def embed(self, sets, covariance=True):
+            self.calls = (*self.calls, covariance)
+            n = np.full(len(sets), 60)
+            cov = np.full((len(sets), 2, 2), 0.2 / 60) * np.eye(2)
+            z = sets.mean(sets.x).numpy()
+            return Embeddings(z, n.astype(str), n, n.astype(float), {}, cov)
+
+        def distance_intervals(self, table, pairs, level):
+            raise ValueError("too few pairs")
+
+    model = Calibrated()
+    evaluation = evaluate(model, known(6), truth=truth(known(6)), baselines=[])
+    assert model.calls == (True,)
+    assert evaluation.settings["w2_intervals"] == "none: too few pairs"
+
+
+def test_sets_of_few_atoms_are_left_out_of_the_metrics_of_samples():
+    """Two atoms in each half are needed; geometry is scored on all sets."""
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(m, 2)) + s for s, m in enumerate([2, 3, 4, 5, 40, 40])]
+    found = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
+    for name in SAMPLES:
+        score = found.row(name)
+        assert score.defined
+        assert score.note.endswith("4 sets with two atoms in each half")
+    few = [a[:3] for a in arrays]
+    none = evaluate(MeanModel(), by_label(from_arrays(few), "set"), baselines=["mean"])
+    assert {score.metric for score in none.rows} == GEOMETRY
+
+
+@pytest.fixture(scope="module")
+def sequences():
+    x = np.random.default_rng(0).integers(1, 5, size=(60, 7))
+    obs = Observations(x, {"set": np.repeat(np.arange(6), 10)}, None)
+    return replace(by_label(obs, "set"), atoms=Tokens("ACGT"), dtype=torch.int64)
+
+
+class Composition:
+    """Embeds a set of sequences by the frequency of each symbol."""
+
+    def embed(self, sets):
+        share = (sets.x[..., None] == torch.arange(1, 5)).double().mean(1)
+        return SimpleNamespace(z=sets.mean(share).numpy())
+
+    def sample(self, z, n, rng):
+        return torch.randint(1, 5, (len(z), n, 7), generator=as_generator(rng)).numpy()
+
+
+def test_tokens_are_judged_by_a_given_truth_alone(sequences):
+    gap = np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
+    found = evaluate(Composition(), sequences, truth=gap)
+    # no metric of samples and no baseline compares symbols as numbers
+    assert {(s.metric, s.method) for s in found.rows} == {(m, "gde") for m in GEOMETRY}
+    with pytest.raises(ValueError, match="W2 of sets.*is not defined for tokens"):
+        evaluate(Composition(), sequences)
+    with pytest.raises(ValueError, match="baseline mean is not defined for tokens"):
+        evaluate(Composition(), sequences, truth=gap, baselines=["mean"])

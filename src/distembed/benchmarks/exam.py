@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from distembed.batch import SetBatch
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import latent_distances
+from distembed.evaluation.baselines import pair_distances
 from distembed.evaluation.bootstrap import spearman
 from distembed.evaluation.truth import measured_w2
 from distembed.registry import lookup
@@ -75,7 +75,7 @@ class Exam:
 
     def grade(self, z: ArrayLike) -> float:
         """Correlate the Euclidean distances of embeddings `(S, L)` with W2."""
-        distances = latent_distances(torch.as_tensor(z), torch.from_numpy(self.pairs))
+        distances = pair_distances(torch.as_tensor(z), torch.from_numpy(self.pairs))
         return self._correlation(distances, np.arange(len(self.pairs)))
 
     @cached_property

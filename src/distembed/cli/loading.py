@@ -96,7 +96,7 @@ def embeddings(
     Raises:
         ValueError: If stored embeddings are of another length than the model's.
     """
-    from distembed.evaluation.halves import training_sets
+    from distembed.evaluation.subject import training_sets
 
     stored = stored_embeddings(model, source, ids)
     if stored is not None:

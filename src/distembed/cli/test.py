@@ -64,7 +64,7 @@ def tell_apart(
         need("matplotlib", "report")
     from distembed.cli.loading import choose, say_unmarked, stored_embeddings, test_sets
     from distembed.cli.tables import write_table
-    from distembed.evaluation.halves import refuse_training_sets
+    from distembed.evaluation.subject import refuse_training_sets
     from distembed.inference.tests.pairwise import pairwise_tests
     from distembed.model.engine import FEW_ATOMS
     from distembed.model.gde import GDE

@@ -1,12 +1,18 @@
-"""Evaluation on held-out sets, with baselines and noise floors."""
+"""Evaluation on held-out sets, with baselines and noise floors.
+
+`BASELINES` are distances between sets, `(batch, pairs (P, 2)) -> (P,)`, from the atoms that the
+model embeds. `SAMPLE_BASELINES` are generators of samples, `(context, sizes, seed) -> SetBatch`.
+"""
 
 from __future__ import annotations
 
-from distembed.registry import Family, Member
+from distembed.registry import NUMBERS, Family, Member
 
-__all__ = ["BASELINES"]
+__all__ = ["BASELINES", "SAMPLE_BASELINES"]
 
 _HOME = "distembed.evaluation.baselines"
+_SAMPLES = "distembed.evaluation.samples"
+_ALL = (*NUMBERS, "tokens")
 BASELINES: Family = {
     "mean": Member(f"{_HOME}:Mean", "distance of the sample means"),
     "mean_cov": Member(f"{_HOME}:MeanCov", "mean and root covariance as one vector"),
@@ -17,4 +23,9 @@ BASELINES: Family = {
     "kernel_2": Member(f"{_HOME}:double_kernel", "kernel mean at twice the median distance"),
     "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points"),
     "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
+}
+SAMPLE_BASELINES: Family = {
+    "mean_cov": Member(f"{_SAMPLES}:gaussian", "Gaussian with the mean and covariance of the set"),
+    "pooled": Member(f"{_SAMPLES}:pooled", "atoms of the other sets", atoms=_ALL),
+    "floor": Member(f"{_SAMPLES}:context_half", "the embedded atoms themselves", atoms=_ALL),
 }

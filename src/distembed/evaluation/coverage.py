@@ -1,20 +1,15 @@
-"""What a model says of its own errors, and whether that is true."""
+"""Coverage of a model's intervals, and the share of noise in its distances."""
 
 from __future__ import annotations
-
-import inspect
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.evaluation.halves import Evaluated, Halves
-from distembed.evaluation.rank_correlation import Truth
+from distembed.evaluation.subject import CalibratedModel
+from distembed.evaluation.truth import ReferenceW2
 from distembed.model.embeddings import Embeddings, noise_of
 
 __all__ = ["certainty", "noise_share"]
-
-LEVEL, MOST_PAIRS = 0.95, 5000
 
 
 def noise_share(table: Embeddings, pairs: NDArray[np.int64]) -> float:
@@ -22,10 +17,10 @@ def noise_share(table: Embeddings, pairs: NDArray[np.int64]) -> float:
 
     Args:
         table: Embeddings with covariances.
-        pairs: Rows of two sets that have one, `(P, 2)`.
+        pairs: Rows of two sets with covariances each, `(P, 2)`.
 
     Returns:
-        The share; NaN where all pairs coincide.
+        The share; NaN if all pairs coincide.
     """
     first, second = pairs.T
     squared = np.square(table.z[first].astype(float) - table.z[second]).sum(1)
@@ -35,37 +30,42 @@ def noise_share(table: Embeddings, pairs: NDArray[np.int64]) -> float:
     return float(np.median((noise[first] + noise[second])[apart] / squared[apart]))
 
 
-def certainty(model: Evaluated, sets: Halves, truth: Truth) -> dict[str, str]:
-    """Say how much of distances is noise, and how often intervals hold the true W2.
+def certainty(
+    model: CalibratedModel,
+    table: Embeddings,
+    reference: ReferenceW2,
+    level: float = 0.95,
+    largest: int = 5000,
+) -> dict[str, str]:
+    """Measure the share of noise in distances, and the coverage of intervals for W2.
 
     Args:
-        model: Nothing is said of one whose embeddings have no covariances.
-        sets: Its contexts are embedded.
-        truth: Pairs and their W2; where it was measured, and not given, it has errors of its own,
-            and intervals are not judged by it.
+        model: Returns the intervals.
+        table: Its embeddings of the contexts, with covariances.
+        reference: Pairs and their W2. If that was measured on samples, it has errors of its own,
+            and the intervals are not checked.
+        level: Coverage of the intervals.
+        largest: Number of pairs that are used at most.
 
     Returns:
-        Sentences by what they are about.
+        Sentences, by what they are about: `noise` and `w2_intervals`.
     """
-    if "covariance" not in inspect.signature(model.embed).parameters:
-        return {}
-    asked: Any = model
-    table = asked.embed(sets.given, covariance=True)
-    pairs, w2 = truth.index.numpy()[:MOST_PAIRS], truth.w2[:MOST_PAIRS]
-    # a set of one atom knows nothing of its error
-    known = np.isfinite(table.covariances).all((1, 2))[pairs].all(1)
-    pairs, w2 = pairs[known], w2[known]
+    pairs, w2 = reference.index.numpy()[:largest], reference.w2[:largest]
+    # the error of a set of one atom cannot be estimated
+    finite = np.isfinite(table.covariances).all((1, 2))
+    estimated = np.take(finite, pairs).all(1)
+    pairs, w2 = pairs[estimated], w2[estimated]
     if not len(pairs):
         return {}
     share = f"{noise_share(table, pairs):.1%}"
-    said = {"noise": f"{share} of the squared latent distance of two sets (median)"}
-    if not truth.exact or not hasattr(model, "distance_intervals"):
-        return said
+    sentences = {"noise": f"{share} of the squared latent distance of two sets (median)"}
+    if not reference.exact:
+        return sentences
     try:
-        found = asked.distance_intervals(table, pairs, level=LEVEL)
+        interval = model.distance_intervals(table, pairs, level=level)
     except ValueError as error:
-        return said | {"w2_intervals": f"none: {error}"}
-    inside = (found.low <= w2) & (w2 <= found.high)
-    width = float(np.median((found.high - found.low) / np.maximum(w2, 1e-300)))
-    text = f"{inside.mean():.1%} of {len(pairs)} pairs lie in their {LEVEL:.0%} interval, whose "
-    return said | {"w2_intervals": text + f"width is {width:.0%} of W2 (median)"}
+        return sentences | {"w2_intervals": f"none: {error}"}
+    inside = (interval.low <= w2) & (w2 <= interval.high)
+    width = float(np.median((interval.high - interval.low) / np.maximum(w2, 1e-300)))
+    text = f"{inside.mean():.1%} of {len(pairs)} pairs lie in their {level:.0%} interval, whose "
+    return sentences | {"w2_intervals": text + f"width is {width:.0%} of W2 (median)"}

@@ -1,8 +1,9 @@
-r"""Judge a model on held-out sets, beside everything that could replace it on the same atoms.
+r"""Evaluation of a model on held-out sets, beside baselines that see the same atoms.
 
-- Reconstruction: as many atoms as the target half has are drawn from the embedding and compared
-  with it, beside the context half itself (the floor), a Gaussian with the context's moments,
-  atoms of other sets, and the untrained model.
+- Samples: as many atoms as the target half has are drawn from the embedding of the context half,
+  and compared with the target half by unbiased metrics (`distembed.evaluation.metrics`), beside
+  the context half itself (the floor), a Gaussian with the context's moments, atoms of other sets,
+  and the untrained model.
 - Geometry: the rank correlation of latent distances with W2, over all pairs of sets and over the
   closest tenth, beside the baselines. W2 is the given truth, or exact OT between target halves;
   the noise of the latter bounds every method, and exact OT between context halves shows it.
@@ -21,99 +22,122 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from distembed.data.spaces import require_ground
 from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import AXES
+from distembed.evaluation.baselines import MeanCov, build_baselines
 from distembed.evaluation.bootstrap import resamples
 from distembed.evaluation.coverage import certainty
-from distembed.evaluation.halves import Evaluated, embed, halves, refuse_training_sets
-from distembed.evaluation.rank_correlation import geometry, truth_of
+from distembed.evaluation.halves import EvaluationConfig, HeldOutHalves, halves
+from distembed.evaluation.rank_correlation import score_geometry
 from distembed.evaluation.result import Evaluation
-from distembed.evaluation.samples import samples
+from distembed.evaluation.samples import score_samples
+from distembed.evaluation.subject import EvaluatedModel, Subject, refuse_training_sets
+from distembed.evaluation.truth import ReferenceW2, reference_w2
 from distembed.protocols import Collection
+from distembed.registry import NamedMember, applicable
 from distembed.rng import Rng, stream
 
-__all__ = ["Evaluated", "evaluate"]
-
-_RESAMPLES = 1000
+__all__ = ["EvaluationConfig", "evaluate"]
 
 
 def evaluate(
-    model: Evaluated,
+    model: EvaluatedModel,
     test: Collection,
     *,
     truth: NDArray[Any] | None = None,
-    baselines: Literal["all"] | Sequence[str] = "all",
+    baselines: Literal["all"] | Sequence[NamedMember] = "all",
     rng: Rng = 0,
     pairs: int = 2000,
+    config: EvaluationConfig | None = None,
     progress: bool | Callable[[str], None] = False,
 ) -> Evaluation:
-    """Judge a model on sets that it was not trained on.
+    """Evaluate a model on sets that it was not trained on.
 
     Args:
-        model: A GDE, or anything that embeds a batch of sets.
+        model: A GDE, or anything that embeds a batch of sets (`distembed.evaluation.subject`).
         test: The held-out sets, each of two atoms at least.
         truth: True W2 of every pair, `(S, S)`, in the model's ground space; measured if left out.
-        baselines: Names from `BASELINES`, or all of them.
+        baselines: Members of `BASELINES`, names or mappings of a name and options; or all that are
+            defined for the kind of atoms.
         rng: Seed; the same seed gives the same numbers.
         pairs: Exact OT compares at most so many pairs of sets; with a truth, everything else
             compares all of them.
-        progress: Whether to say what is being done, or what to say it to.
+        config: Sizes and levels.
+        progress: Whether to write lines of progress to standard error, or a function to call.
 
     Returns:
         The numbers; `print(evaluation.table())` shows them.
 
     Raises:
         ValueError: If there are fewer than four sets, one has a single atom, one was used in
-            training, features are missing, or a baseline is unknown.
+            training, features are missing, a baseline is unknown or not defined for the kind of
+            atoms, or there is neither a truth nor a distance between atoms.
         TypeError: If the model does not embed.
     """
     say = progress if callable(progress) else _on_stderr if progress else _in_silence
-    if not isinstance(model, Evaluated):
-        raise TypeError(f"A {type(model).__name__} has no method embed(sets) with a result .z.")
+    settings = config or EvaluationConfig()
+    subject, kind = Subject.of(model), test.atoms.name
     if len(test) < 4:
         raise ValueError(f"There are {len(test)} sets; an evaluation needs at least four.")
     if pairs < 3:
         raise ValueError(f"pairs = {pairs}; a rank correlation needs at least three.")
-    names = list(BASELINES) if baselines == "all" else list(baselines)
-    unknown = sorted(set(names) - set(BASELINES))
-    if unknown:
-        raise ValueError(
-            f"There is no baseline {', '.join(unknown)}; there are: {', '.join(BASELINES)}."
-        )
+    if truth is None:
+        require_ground(test.atoms, "The W2 of sets, which evaluate measures without a truth,")
+    members = applicable(BASELINES, kind) if baselines == "all" else list(baselines)
+    distances = build_baselines(members, kind)
     seed = rng if isinstance(rng, int) else int(torch.randint(2**62, (), generator=rng))
     refuse_training_sets(model, test)
-    say(f"reading {len(test)} sets, one half to embed and the other to judge")
-    sets = halves(model, test, seed)
-    models = {"gde": model}
-    if hasattr(model, "untrained"):
-        models["untrained"] = model.untrained()
-    z = {name: embed(m, sets) for name, m in models.items()}
-    counts = resamples(len(test), _RESAMPLES, stream(seed, "bootstrap"))
-    say("drawing from the embeddings and comparing with the other halves")
-    rows = samples(models, z, sets, counts, seed)
+    say(f"reading {len(test)} sets, one half to embed and the other to compare with")
+    sets = halves(subject, test, settings, seed)
+    say("embedding")
+    table = subject.embed(sets.raw, covariance=True)
+    models = {"gde": (subject, np.asarray(table.z))}
+    if subject.trained is not None:
+        untrained = Subject.of(subject.trained.untrained())
+        models["untrained"] = (untrained, np.asarray(untrained.embed(sets.raw).z))
+    counts = resamples(len(test), settings.resamples, stream(seed, "bootstrap"))
+    say("drawing from the embeddings and comparing with the target halves")
+    scores = score_samples(models, sets, kind, counts, settings, seed)
     if truth is None:
         say("measuring the W2 of pairs of target halves")
-    known = truth_of(sets, truth, pairs, seed)
-    more, chosen = geometry(z, sets, known, names, counts, pairs, seed, say)
-    say("asking the model how sure it is")
-    settings = {
-        "sets": len(test),
+    reference = reference_w2(sets, truth, pairs, settings, seed)
+    more, of_pairs = score_geometry(
+        {name: torch.as_tensor(z).double() for name, (_, z) in models.items()},
+        sets,
+        reference,
+        distances,
+        counts,
+        pairs=pairs,
+        near=settings.near,
+        seed=seed,
+        say=say,
+    )
+    described = _described(subject, sets, reference, settings) | {"seed": seed}
+    if subject.calibrated is not None:
+        described |= certainty(
+            subject.calibrated, table, reference, settings.level, settings.interval_pairs
+        )
+    return Evaluation((*scores, *more), described, of_pairs)
+
+
+def _described(
+    subject: Subject, sets: HeldOutHalves, reference: ReferenceW2, config: EvaluationConfig
+) -> dict[str, Any]:
+    """Return how the numbers were computed, as plain values."""
+    dimension = sets.context.x.shape[1]
+    return {
+        "sets": len(sets.target),
         "context_atoms": _span(sets.context.sizes),
         "target_atoms": _span(sets.target.sizes),
-        "most_atoms": f"{sets.most_context} in a context, {sets.most_target} in a target",
-        "ground": "the model's, after its transforms"
-        if hasattr(model, "atom_transform")
-        else "input",
-        "dimension": sets.context.x.shape[1],
-        "truth": known.source,
-        "pairs": len(known.index),
-        "near": "the closest tenth by W2",
-        **certainty(model, sets, known),
-        "covariance_axes": min(AXES, sets.context.x.shape[1]),
-        "interval": f"95 %, {_RESAMPLES} resamples of the sets",
-        "seed": seed,
+        "most_atoms": f"{sets.limits[0]} in a context, {sets.limits[1]} in a target",
+        "ground": "the model's, after its transforms" if subject.ground else "input",
+        "dimension": dimension,
+        "truth": reference.source,
+        "pairs": len(reference.index),
+        "near": f"the closest {config.near:.0%} by W2",
+        "covariance_axes": min(MeanCov().axes, dimension),
+        "interval": f"95 %, {config.resamples} resamples of the sets",
     }
-    return Evaluation((*rows, *more), settings, chosen)
 
 
 def _on_stderr(text: str) -> None:

@@ -1,102 +1,43 @@
-"""Whether distances of embeddings order pairs of sets as W2 does."""
+"""Rank correlation of latent distances with W2, beside baseline distances."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distembed.divergences.exact import pairwise_w2
-from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import (
-    ExactDistance,
-    ShapeDistance,
-    affordable_atoms,
-    latent_distances,
-)
+from distembed.batch import SetBatch
+from distembed.evaluation.baselines import Baseline, ExactDistance, pair_distances
 from distembed.evaluation.bootstrap import spearman
-from distembed.evaluation.halves import Halves
+from distembed.evaluation.halves import HeldOutHalves
 from distembed.evaluation.result import Pairs, Score, compare
-from distembed.registry import lookup
-from distembed.rng import stream
+from distembed.evaluation.truth import ReferenceW2, random_rows
 
-__all__ = ["Truth", "geometry", "truth_of"]
-
-_ALL_PAIRS_OF = 1000
-_LEAST_ATOMS = 50
-_LEAST_SETS = 12
-_OT_ATOMS = 512
-_NEAR = 0.1
+__all__ = ["score_geometry"]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """W2 of pairs of sets.
-
-    Attributes:
-        index: The pairs, `(P, 2)`.
-        w2: Their distances, `(P,)`.
-        source: Where the distances are from.
-        exact: Whether they are known, and not measured on samples.
-    """
-
-    index: Tensor
-    w2: NDArray[np.float64]
-    source: str
-    exact: bool
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Distances of some of the pairs, and which."""
+class _Distances:
+    """Distances of a method, `(K,)`, for the rows `(K,)` of the reference."""
 
     values: NDArray[np.float64]
-    where: Tensor
-
-
-def truth_of(sets: Halves, truth: NDArray[Any] | None, pairs: int, seed: int) -> Truth:
-    """Choose pairs of sets and find their W2.
-
-    All pairs of up to 1000 sets where the truth `(S, S)` is given. Else it is measured on at most
-    `pairs`, between equal subsamples of the target halves, of sets with 50 atoms there; of all
-    sets, and said so, where fewer than 12 have them.
-
-    Raises:
-        ValueError: If the truth has another shape or is not a matrix of distances.
-    """
-    if truth is not None:
-        w2 = _checked(truth, len(sets.target))
-        every = _ALL_PAIRS_OF * (_ALL_PAIRS_OF - 1) // 2
-        index = _some(torch.combinations(torch.arange(len(w2))), max(pairs, every), seed)
-        i, j = index.numpy().T
-        return Truth(index, w2[i, j], "given", True)
-    large = (sets.target.sizes >= _LEAST_ATOMS).nonzero().flatten()
-    enough = len(large) >= _LEAST_SETS
-    chosen = large if enough else torch.arange(len(sets.target))
-    index = _some(torch.combinations(chosen), pairs, seed)
-    most = affordable_atoms(3 * len(index), _OT_ATOMS)
-    atoms = min(most, int(sets.target.sizes[chosen].min())) if enough else most
-    few = sets.target.subsample(atoms, stream(seed, "truth"))
-    source = f"exact OT between target halves of {len(chosen)} sets, "
-    source += (
-        f"{atoms} atoms each" if enough else f"at most {atoms} atoms, some below {_LEAST_ATOMS}"
-    )
-    return Truth(index, pairwise_w2(few, index).double().numpy(), source, False)
+    rows: Tensor
 
 
 @torch.no_grad()
-def geometry(
+def score_geometry(
     z: Mapping[str, Tensor],
-    sets: Halves,
-    truth: Truth,
-    baselines: Sequence[str],
+    sets: HeldOutHalves,
+    reference: ReferenceW2,
+    baselines: Mapping[str, Baseline],
     counts: NDArray[np.float64],
+    *,
     pairs: int,
+    near: float,
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[list[Score], Pairs]:
@@ -104,63 +45,47 @@ def geometry(
 
     Args:
         z: Embeddings `(S, L)` by method; `gde` among them.
-        sets: The halves; baselines see the contexts.
-        truth: Pairs and their W2.
-        baselines: Names of baselines.
+        sets: The halves; baselines use the contexts.
+        reference: Pairs and their W2.
+        baselines: Baseline distances by method.
         counts: Resamples of the sets, `(R, S)`.
-        pairs: Baselines of exact OT take at most so many pairs.
-        seed: Of the choice among them.
-        say: Told what is being done.
+        pairs: Baselines of exact OT use at most so many pairs.
+        near: Share of the pairs that are called near.
+        seed: Seed of the choice among pairs.
+        say: Called with lines of progress.
 
     Returns:
-        Rows of `spearman_w2` and `spearman_w2_near`, and the pairs behind them.
+        Scores of `spearman_w2` and `spearman_w2_near`, and the pairs behind them.
     """
-    every = torch.arange(len(truth.index))
-    some, notes = _some(every, pairs, seed), {}
-    known = {
-        name: _Known(latent_distances(v, truth.index).numpy(), every) for name, v in z.items()
-    }
-    for name in baselines:
-        baseline = lookup(BASELINES, name, "baseline")()
-        costly = isinstance(baseline, ExactDistance | ShapeDistance)
-        which = some if costly else every
-        say(f"distances by {name}, {len(which)} pairs")
-        known[name] = _Known(baseline(sets.context, truth.index[which]).double().numpy(), which)
-        if len(which) < len(every):
-            notes[name] = f"on {len(which)} of the {len(every)} pairs"
-    if not truth.exact:
-        if "ot" not in known:
+    index = reference.index
+    every = torch.arange(len(index))
+    sample = random_rows(every, pairs, seed)
+    distances = {k: _Distances(pair_distances(v, index).numpy(), every) for k, v in z.items()}
+    notes = {}
+    for name, baseline in baselines.items():
+        rows = sample if baseline.costly else every
+        say(f"distances by {name}, {len(rows)} pairs")
+        distances[name] = _measured(baseline, sets.context, index, rows)
+        if len(rows) < len(every):
+            notes[name] = f"on {len(rows)} of the {len(every)} pairs"
+    if not reference.exact:
+        if "ot" not in distances:
             say("distances by exact OT, for the floor")
-        known["floor"] = known.get("ot") or _Known(
-            ExactDistance()(sets.context, truth.index).double().numpy(), every
+        distances["floor"] = distances.get("ot") or _measured(
+            ExactDistance(), sets.context, index, every
         )
         notes["floor"] = "exact OT on the other halves"
-    say(f"rank correlations of {len(known)} methods, in {len(counts)} resamples of the sets")
-    index = truth.index.numpy()
-    near = float(np.quantile(truth.w2, _NEAR))
-    rows = []
-    for metric, threshold in (("spearman_w2", None), ("spearman_w2_near", near)):
+    say(f"rank correlations of {len(distances)} methods, in {len(counts)} resamples of the sets")
+    threshold = float(np.quantile(reference.w2, near))
+    scores = []
+    for metric, largest in (("spearman_w2", None), ("spearman_w2_near", threshold)):
         estimates = {
-            name: spearman(d.values, truth.w2[d.where], index[d.where], counts, threshold)
-            for name, d in known.items()
+            k: spearman(d.values, reference.w2[d.rows], index[d.rows].numpy(), counts, largest)
+            for k, d in distances.items()
         }
-        rows += compare(metric, estimates, notes)
-    return rows, Pairs(known["gde"].values, truth.w2, index)
+        scores += compare(metric, estimates, notes)
+    return scores, Pairs(distances["gde"].values, reference.w2, index.numpy())
 
 
-def _some(of: Tensor, most: int, seed: int) -> Tensor:
-    """All rows of a tensor, or a random choice of them."""
-    if len(of) <= most:
-        return of
-    return of[torch.randperm(len(of), generator=stream(seed, "pairs"))[:most]]
-
-
-def _checked(truth: NDArray[Any], sets: int) -> NDArray[np.float64]:
-    w2 = np.asarray(truth, dtype=np.float64)
-    if w2.shape != (sets, sets):
-        raise ValueError(
-            f"truth has shape {w2.shape}; expected the W2 of every pair, ({sets}, {sets})."
-        )
-    if not np.isfinite(w2).all() or (w2 < 0).any() or not np.allclose(w2, w2.T):
-        raise ValueError("truth is not a matrix of distances: finite, not negative, symmetric.")
-    return w2
+def _measured(baseline: Baseline, context: SetBatch, index: Tensor, rows: Tensor) -> _Distances:
+    return _Distances(baseline(context, index[rows]).double().numpy(), rows)

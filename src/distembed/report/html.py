@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.evaluation.halves import training_sets
+from distembed.evaluation.subject import training_sets
 from distembed.files import claim, write_atomically
 from distembed.registry import need
 from distembed.report import figures

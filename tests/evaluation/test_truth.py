@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from distembed.evaluation.cache import cache_folder, cached
+from distembed.evaluation.truth import cache_folder, cached
 
 
 @pytest.fixture(autouse=True)

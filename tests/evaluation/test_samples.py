@@ -1,11 +1,11 @@
-"""Generators without a model."""
+"""Samples without a model."""
 
 import math
 
 import torch
 
 from distembed.batch import SetBatch
-from distembed.evaluation.floors import gaussian, pooled, truth_again
+from distembed.evaluation.samples import context_half, gaussian, pooled
 from distembed.nn.per_set import moments_per_set as moments
 from distembed.rng import stream
 
@@ -18,7 +18,7 @@ def context():
 
 def test_the_truth_again_is_the_context():
     sets = context()
-    again = truth_again(sets, [4, 5, 7], 0)
+    again = context_half(sets, [4, 5, 7], 0)
     assert again.sizes.tolist() == [1, 5, 7]
     assert torch.equal(again[1].x, sets[1].x)
     assert set(map(tuple, again[2].x.tolist())) <= set(map(tuple, sets[2].x.tolist()))
@@ -56,7 +56,7 @@ def test_pooled_atoms_are_those_of_others():
 
 
 def test_draws_are_reproducible():
-    for draw in (truth_again, gaussian, pooled):
+    for draw in (context_half, gaussian, pooled):
         one, same, other = (draw(context(), [1, 3, 9], seed).x for seed in (0, 0, 1))
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
