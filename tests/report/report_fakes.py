@@ -81,6 +81,9 @@ class FakeModel:
             for k in range(0, 4001, 50)
         ]
 
+    def untrained(self):
+        return self
+
     def interpolate(self, z0, z1, steps=11):
         t = np.linspace(0, 1, steps)[:, None]
         return ((1 - t) * z0 + t * z1).astype("float32")
