@@ -1,6 +1,5 @@
 """The evaluation on models whose worth is known."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -338,7 +337,7 @@ def test_sets_of_few_atoms_are_left_out_of_the_metrics_of_samples():
 def sequences():
     x = np.random.default_rng(0).integers(1, 5, size=(60, 7))
     obs = Observations(x, {"set": np.repeat(np.arange(6), 10)}, None)
-    return replace(by_label(obs, "set"), atoms=Tokens("ACGT"), dtype=torch.int64)
+    return by_label(obs, "set", atoms=Tokens("ACGT"))
 
 
 class Composition:

@@ -61,7 +61,7 @@ class SamplingModel(Protocol):
     def sample(self, z: np.ndarray, n: int, rng: int, /) -> np.ndarray:
         """Draw n atoms of each embedding `(S, L)`, `(S, n, *event)`, in the units of the data.
 
-        A `GroundModel` also takes `sizes`, the effective numbers of atoms behind the embeddings,
+        A `GroundModel` also takes `effective_sizes`, the numbers of atoms behind the embeddings
         `(S,)`, and `ground="model"`, to draw in its ground space.
         """
 
@@ -170,7 +170,7 @@ class Subject:
         """
         sampling: Any = self.sampling
         # in the ground space at once: a transform may lose what its inverse cannot restore
-        options = {} if self.ground is None else {"sizes": sizes, "ground": "model"}
+        options = {} if self.ground is None else {"effective_sizes": sizes, "ground": "model"}
         drawn: NDArray[Any] = sampling.sample(z.astype(np.float32), n, seed, **options)
         return drawn
 
