@@ -18,11 +18,13 @@ __all__ = [
     "Family",
     "Member",
     "NamedMember",
+    "Option",
     "applicable",
     "build",
     "check_options",
     "lookup",
     "need",
+    "options",
     "split_member",
 ]
 
@@ -146,6 +148,48 @@ def check_options(
             f"{', '.join(parameters) or 'none'}."
         )
     return target
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a member.
+
+    Attributes:
+        annotation: Its type.
+        default: Its default.
+        text: Its description in the docstring of the class.
+    """
+
+    annotation: Any
+    default: Any
+    text: str
+
+
+def options(family: Family, name: str, kind: str) -> dict[str, Option]:
+    """Return the options of a member by name, as its constructor and its docstring state them.
+
+    Args:
+        family: The dictionary to look in.
+        name: The member's name.
+        kind: What the family holds, for the error ("encoder").
+
+    Raises:
+        ValueError: If there is no such member.
+    """
+    target = lookup(family, name, kind)
+    texts: dict[str, str] = {}
+    section, last = False, ""
+    for line in (inspect.getdoc(target) or "").splitlines():
+        if not line.startswith(" "):
+            section = line in ("Args:", "Attributes:") or section and not line
+        elif section and line.startswith(" " * 5):
+            texts[last] += f" {line.strip()}"
+        elif section:
+            last, _, texts[last] = line.strip().partition(": ")
+    return {
+        n: Option(p.annotation, p.default, texts.get(n, ""))
+        for n, p in inspect.signature(target, eval_str=True).parameters.items()
+    }
 
 
 def build(

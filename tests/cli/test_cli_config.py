@@ -7,6 +7,8 @@ import yaml
 
 from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.yaml12 import inline, parse
+from distembed.data.readers import READERS
+from distembed.registry import options
 from distembed.training.config import TrainConfig
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -131,6 +133,9 @@ def test_all_errors_at_once_with_close_names(tmp_path):
         ("train.precision=float16", "'float32'"),
         ("split.test=1", "less than 1"),
         ("model=deepsets", "model"),
+        ("data.atoms=token", "there is no kind of atoms 'token'; there are: vectors, counts"),
+        ("data.atoms={alphabet: ACGT}", "data.atoms.name=NAME"),
+        ("data.atoms={name: auto, alphabet: ACGT}", "auto, which takes no options"),
         ("data={}", "data.path: is missing"),
     ],
 )
@@ -176,6 +181,19 @@ def test_printed_config_is_the_same_config(tmp_path):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
 def test_example_configs_are_valid(path):
     assert load_config(path).out.startswith("runs/")
+
+
+def test_the_data_section_has_the_options_of_every_reader():
+    section = load_config(None, [MINIMAL, "data.atoms=tokens", "data.atoms.alphabet=AC"]).data
+    assert section.atoms.member == {"name": "tokens", "alphabet": "AC"}
+    assert load_config(None, [MINIMAL]).data.atoms.member == "auto"
+    keys = type(section).model_fields
+    for name in READERS:
+        for key, option in options(READERS, name, "reader").items():
+            assert keys[key].description == option.text
+            assert keys[key].default is None
+    genes = load_config(None, [MINIMAL, "data.genes=[a, b]", "data.layer=counts"]).data
+    assert (genes.genes, genes.layer) == (("a", "b"), "counts")
 
 
 def test_training_defaults_are_described():

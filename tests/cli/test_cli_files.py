@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distembed.cli.tables import holds_embeddings, write_samples, write_table
-from distembed.data.readers.table import read_columns
+from distembed.data.readers.columns import read_columns
 from distembed.files import claim, claim_folder, replacing, write_atomically
 
 

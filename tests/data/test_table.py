@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from distembed.data.readers.table import column_names, read_columns, read_table
+from distembed.data.readers.columns import column_names, read_columns
+from distembed.data.readers.table import read_table
 
 COLUMNS = {
     "who": np.array(["a", "b", "a", "c,d"]),

@@ -1,9 +1,19 @@
 """`read`: every kind of source, metadata from a second table, and bad input."""
 
+import logging
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
+import torch
 
+from distembed.data.readers import READERS
+from distembed.data.readers.arrays import from_arrays
+from distembed.data.spaces import Counts, Images, Vectors
+from distembed.registry import Member, options
 from distembed.sets.read import read
+from distembed.testing import check_collection
 
 TABLE = {
     "who": np.array(["a", "b", "a", "b", "c"]),
@@ -102,9 +112,15 @@ def test_integers_in_a_frame_and_a_label_with_a_category():
         (lambda: read(TABLE, "whom"), "close names are: 'who'"),
         (lambda: read(TABLE, "who", ["PC3"]), "no column 'PC3'"),
         (lambda: read(TABLE, "who", weights="w"), "no column 'w'"),
-        (lambda: read(TABLE, "who", "PC*", genes=["a"]), "genes does not go with a dict"),
+        (
+            lambda: read(TABLE, "who", "PC*", genes=["a"]),
+            "no option for a dict: it is an option of the reader 'cells'. The reader 'table'",
+        ),
         (lambda: read([np.ones((2, 1))], by="who"), "every array is a set already"),
-        (lambda: read([np.ones((2, 1))], columns="PC*"), "no names"),
+        (
+            lambda: read([np.ones((2, 1))], columns="PC*"),
+            "no option for a list: .* takes: no options",
+        ),
         (lambda: read(np.ones((2, 1))), "label of each row"),
         (lambda: read([np.ones((2, 1)), np.ones((0, 1))]), "'1' is empty"),
         (lambda: read([np.ones((2, 1)), np.ones((2, 2))]), "event|shape"),
@@ -137,6 +153,129 @@ def test_bad_sources_are_refused(tmp_path):
     path.write_text("who,x\na,1\na,oops\na,2\n")
     with pytest.raises(ValueError, match="'oops' in line 3"):
         read(str(path), "who")
+
+
+DNA = {"name": "tokens", "alphabet": "ACGT"}
+READS = {"who": list("aabb"), "seq": ["ACG", "T", "GG", "AAAA"], "x": [0.5, 1.5, 2.5, 3.5]}
+
+
+def strings_of(sets):
+    batch = sets.batch(range(len(sets)))
+    return [sets.atoms.restore(part) for part in batch.x.split(batch.sizes.tolist())]
+
+
+@pytest.mark.parametrize("form", ["lists", "dict", "labelled", "columns", "csv", "parquet"])
+def test_strings_become_tokens(form, tmp_path):
+    parts = [READS["seq"][:2], READS["seq"][2:]]
+    path = tmp_path / f"reads.{form}"
+    if form == "csv":
+        rows = zip(*READS.values(), strict=True)
+        path.write_text("\n".join([",".join(READS), *(",".join(map(str, r)) for r in rows)]))
+    elif form == "parquet":
+        arrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(arrow.table(READS), path)
+    sets = {
+        "lists": lambda: read(parts, atoms=DNA),
+        "dict": lambda: read({"a": parts[0], "b": np.array(parts[1])}, atoms=DNA),
+        "labelled": lambda: read(np.array(READS["seq"]), np.array(READS["who"]), atoms=DNA),
+        "columns": lambda: read(READS, "who", "seq", atoms=DNA),
+    }.get(form, lambda: read(path, "who", "seq", atoms=DNA))()
+    assert strings_of(sets) == parts
+    assert (sets.dtype, sets.event_shape, sets.features) == (torch.int64, (4,), None)
+    assert sets.ids.tolist() == (["0", "1"] if form == "lists" else ["a", "b"])
+    check_collection(sets)
+
+
+def test_numbers_are_tokens_where_that_is_stated_and_counts_elsewhere(caplog):
+    ids = [np.array([[1, 2], [3, 0]]), np.array([[4, 4, 4], [1, 0, 0]])]
+    assert strings_of(read(ids, atoms=DNA)) == [["AC", "G"], ["TTT", "A"]]
+    table = {"who": list("aabb"), "t0": [1, 2, 3, 4], "t1": [0, 1, 0, 2]}
+    columns = read(table, "who", "t*", atoms=DNA)
+    assert strings_of(columns) == [["A", "CA"], ["G", "TC"]]
+    assert columns.features is None
+    with caplog.at_level(logging.INFO):
+        counts = read(table, "who", "t*")
+    assert "taken as counts. State another kind" in caplog.text
+    assert (counts.atoms, counts.dtype) == (Counts(), torch.float32)
+    assert read(table, "who", "t*", atoms="vectors").atoms == Vectors()
+
+
+def test_digits_of_a_text_file_stay_strings(tmp_path):
+    """As calls of methylation are written, one character a site."""
+    path = tmp_path / "calls.csv"
+    path.write_text("who,calls\na,1201\na,2210\nb,1111\nb,20\n")
+    sets = read(path, "who", "calls", atoms={"name": "tokens", "alphabet": "012"})
+    assert strings_of(sets) == [["1201", "2210"], ["1111", "20"]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: read([["AC", "GT"]]), "Set '0' holds strings, such as 'AC'.* here are 'ACGT'"),
+        (lambda: read([["AC", "GN"]], atoms=DNA), "Set '0': Sequence 1 has 'N' at position 1"),
+        (lambda: read([["AC", 3]], atoms=DNA), "has '3' at position 0"),
+        (lambda: read([np.array(["AC", 3], object)], atoms=DNA), "holds 3 in row 1"),
+        (lambda: read([["AC", "GT"]], atoms="counts"), "holds strings"),
+        (lambda: read([[[1, 2], [3]]], atoms=DNA), "Pad tokens with 0 at the end, or give str"),
+        (lambda: read([[[1, 9], [3, 1]]], atoms=DNA), "A token is 9; tokens are 1 to 4"),
+        (lambda: read([[[0.5], [1]]], atoms=DNA), "fractions"),
+        (lambda: read(READS, "who", atoms=DNA), "no column of sequences is named"),
+        (lambda: read(READS, "who", "x", atoms=DNA), "'x' holds float64 values; sequences are"),
+        (lambda: read(READS, "who", ["x", "seq"], atoms=DNA), "'seq' holds text"),
+        (lambda: read(READS, "who", "seq"), "state their alphabet"),
+        (lambda: read(READS, "who", "x", atoms="counts"), "A count is 0.5"),
+        (lambda: read(READS | {"seq": ["A", "", "C", "G"]}, "who", "seq", atoms=DNA), "Row 1 has"),
+        (lambda: read(READS | {"seq": list("AXCG")}, "who", "seq", atoms=DNA), "Column 'seq': Se"),
+        (lambda: read([np.ones((2, 1))], atoms="images"), "channels x height x width"),
+        (lambda: read([np.ones((2, 1))], atoms="words"), "no kind of atom 'words'"),
+    ],
+)
+def test_atoms_of_another_kind_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_images_have_a_range_and_their_channels_first():
+    x = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 3)).astype(np.uint8)
+    sets = read(list(x))
+    assert sets.atoms == Images(0, 255, whole=True)
+    assert (sets.event_shape, sets.dtype) == ((3, 16, 16), torch.float32)
+    batch = sets.batch([1])
+    assert np.array_equal(sets.atoms.restore(batch.x.numpy()), np.moveaxis(x[1], -1, 1))
+    labelled = read(x.reshape(6, 16, 16, 3), by=np.repeat([0, 1], 3))
+    assert torch.equal(labelled.batch([1]).x, batch.x)
+    stated = read([np.zeros((2, 1, 8, 8))], atoms={"name": "images", "high": 1})
+    assert stated.atoms == Images(high=1)
+
+
+@dataclass(frozen=True)
+class RangeReader:
+    """Reader of two numbers that follow each other.
+
+    Attributes:
+        start: First number,
+            of two.
+    """
+
+    start: int | None = None
+
+    suffixes: ClassVar = (".range",)
+    selection: ClassVar = None
+
+    @classmethod
+    def accepts(cls, source, by):
+        return False
+
+    def read(self, source, request):
+        return from_arrays([np.arange(2.0)[:, None] + self.start]), ["set"]
+
+
+def test_a_reader_is_a_class_and_one_line(monkeypatch):
+    monkeypatch.setitem(READERS, "ranges", Member(f"{__name__}:RangeReader", "two numbers"))
+    assert read("x.range", start=3).batch([0]).x.tolist() == [[3.0], [4.0]]
+    with pytest.raises(ValueError, match="'stop' is no option for x.range: no reader has it"):
+        read("x.range", stop=3)
+    assert options(READERS, "ranges", "reader")["start"].text == "First number, of two."
 
 
 def test_glomeruli_of_patients(data_dir):

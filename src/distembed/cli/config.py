@@ -7,8 +7,6 @@ of a member are checked against its constructor by `fit`, before it reads data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,11 +19,12 @@ from pydantic import (
     field_validator,
 )
 
+from distembed.cli.dataconfig import DataConfig, Names
+from distembed.cli.members import MemberConfig, by_name, checked
 from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
 from distembed.model import CONDITIONINGS
-from distembed.registry import Family, NamedMember
 from distembed.training.config import Number, TrainConfig, Whole
 
 __all__ = [
@@ -35,45 +34,7 @@ __all__ = [
     "Names",
     "RunConfig",
     "SplitConfig",
-    "perhaps",
 ]
-
-Names = str | tuple[str, ...] | None
-"""One name or several."""
-
-
-class DataConfig(BaseModel):
-    """Where the atoms are, and which column says whose set they belong to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str = Field(
-        description="A .csv, .tsv, .parquet or .h5ad file; $VARIABLES are filled in."
-    )
-    by: Names = Field(
-        default=None, description="Column, or columns, that name the set of an atom."
-    )
-    columns: Names = Field(
-        default=None,
-        description="Feature columns, by name or pattern (PC*); default all numbers that have a "
-        "name and vary within a set.",
-    )
-    meta: Names = Field(
-        default=None, description="Columns kept for each set; default all that are constant in it."
-    )
-    metadata: str | None = Field(
-        default=None, description="A second table, one row a set, joined on `by`."
-    )
-    weights: str | None = Field(default=None, description="Column of sampling weights.")
-    layer: str | None = Field(default=None, description="AnnData: read this layer, not X.")
-    obsm: str | None = Field(default=None, description="AnnData: read this obsm matrix, not X.")
-    genes: Names = Field(
-        default=None, description="AnnData: a boolean var column, or names of genes."
-    )
-    min_size: Whole = Field(default=2, ge=1, description="Sets with fewer atoms are left out.")
-    max_size: Whole | None = Field(
-        default=None, ge=1, description="Larger sets are thinned to this many atoms."
-    )
 
 
 class SplitConfig(BaseModel):
@@ -89,22 +50,9 @@ class SplitConfig(BaseModel):
     seed: Whole = Field(default=0, description="Seed of the split.")
 
 
-class MemberConfig(BaseModel):
-    """A member of a family by its name, and the options of its constructor; or `auto`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-
-    @property
-    def member(self) -> NamedMember:
-        """The member in its one shape."""
-        return "auto" if self.name == "auto" else self.model_dump()
-
-
 Transform = Annotated[
-    Annotated[Literal["auto"], Tag("auto")] | Annotated[tuple[MemberConfig, ...], Tag("steps")],
-    Discriminator(lambda value: "steps" if isinstance(value, list | tuple) else "auto"),
+    Annotated[Literal["auto"], Tag("auto")] | Annotated[tuple[MemberConfig, ...], Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "auto"),
 ]
 
 
@@ -133,45 +81,38 @@ class ModelConfig(BaseModel):
     @field_validator("encoder", "generator", "conditioning", mode="before")
     @classmethod
     def _by_name(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and "name" not in value:
-            raise ValueError(
-                f"has options and no name. Name the {info.field_name} that they belong to: "
-                f"model.{info.field_name}.name=NAME"
-            )
-        return value
+        return by_name(value, f"model.{info.field_name}")
 
     @field_validator("transform", mode="before")
     @classmethod
-    def _steps_by_name(cls, value: Any) -> Any:
+    def _transforms_by_name(cls, value: Any) -> Any:
         if isinstance(value, str) and value != "auto":
             value = [value]
         if isinstance(value, list):
-            return [{"name": step} if isinstance(step, str) else step for step in value]
+            return [{"name": name} if isinstance(name, str) else name for name in value]
         return value
 
     @field_validator("encoder")
     @classmethod
-    def _known_encoder(cls, value: MemberConfig) -> MemberConfig:
-        return _known(value, ENCODERS, "encoder")
+    def _checked_encoder(cls, value: MemberConfig) -> MemberConfig:
+        return checked(value, ENCODERS, "encoder")
 
     @field_validator("conditioning")
     @classmethod
-    def _known_conditioning(cls, value: MemberConfig) -> MemberConfig:
-        return _known(value, CONDITIONINGS, "conditioning")
+    def _checked_conditioning(cls, value: MemberConfig) -> MemberConfig:
+        return checked(value, CONDITIONINGS, "conditioning")
 
     @field_validator("generator")
     @classmethod
-    def _known_generator(cls, value: MemberConfig) -> MemberConfig:
-        return _known(value, GENERATORS, "generator")
+    def _checked_generator(cls, value: MemberConfig) -> MemberConfig:
+        return checked(value, GENERATORS, "generator")
 
     @field_validator("transform")
     @classmethod
-    def _known_steps(cls, value: Any) -> Any:
-        return (
-            value if value == "auto" else tuple(_known(s, TRANSFORMS, "transform") for s in value)
-        )
+    def _checked_transforms(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        return tuple(checked(member, TRANSFORMS, "transform") for member in value)
 
 
 class RunConfig(BaseModel):
@@ -184,26 +125,3 @@ class RunConfig(BaseModel):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     out: str = Field(default="run", description="Folder of the model.")
-
-
-def perhaps(names: Sequence[str]) -> str:
-    """Propose names in an error.
-
-    Example:
-        >>> perhaps(["flow"])
-        "; did you mean 'flow'?"
-    """
-    return f"; did you mean {' or '.join(map(repr, names))}?" if names else ""
-
-
-def _known(member: MemberConfig, family: Family, kind: str) -> MemberConfig:
-    if member.name == "auto":
-        if member.model_extra:
-            raise ValueError(f"is auto, which takes no options; name the {kind} they belong to")
-        return member
-    if member.name not in family:
-        raise ValueError(
-            f"there is no {kind} {member.name!r}; there are: {', '.join(family)}"
-            f"{perhaps(get_close_matches(member.name, family, n=1))}"
-        )
-    return member

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from distembed.cli.config import RunConfig, perhaps
+from distembed.cli.config import RunConfig
+from distembed.cli.members import perhaps
 from distembed.cli.yaml12 import inline, parse
 
 __all__ = ["load_config", "to_yaml"]
@@ -90,7 +91,7 @@ def _override(document: dict[str, Any], override: str) -> None:
     section = document
     for key in above:
         inner = section.get(key) or {}
-        if isinstance(inner, str) and key in ("encoder", "generator"):
+        if isinstance(inner, str) and key in ("encoder", "generator", "conditioning", "atoms"):
             inner = {"name": inner}
         if not isinstance(inner, dict):
             raise ValueError(f"{override!r}: {key} is {inner!r}, which has no keys below it.")

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from distembed.cli.config import ModelConfig, RunConfig
+from distembed.cli.config import RunConfig
 from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.console import say
 from distembed.cli.loading import HELD_OUT, read_sets
 from distembed.cli.options import Force
+from distembed.data import SPACES
+from distembed.data.readers.base import choose_reader
 from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.files import claim_folder, write_atomically
@@ -114,7 +116,7 @@ def fit(
         return
     folder = Path(run.out).expanduser()
     partial = _claim(folder, run, force)
-    _check_options(run.model)
+    _check_options(run)
     train, test = _split(run, read_sets(run.data))
     model = _model(run)
     with _working(partial):
@@ -149,9 +151,11 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
     return partial
 
 
-def _check_options(model: ModelConfig) -> None:
+def _check_options(run: RunConfig) -> None:
     """Refuse options that a member does not take, before anything is read."""
+    model = run.model
     families = (
+        (SPACES, run.data.atoms, "kind of atom", 0),
         (ENCODERS, model.encoder, "encoder", 2),
         (GENERATORS, model.generator, "generator", 2),
         (CONDITIONINGS, model.conditioning, "conditioning", 1),
@@ -164,12 +168,15 @@ def _check_options(model: ModelConfig) -> None:
 
 
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
-    """Return the sets to learn from and the ids of those that are held out."""
+    """Return the training sets and the ids of those that are held out."""
+    from distembed.data.spaces import describe
+
     say(repr(sets))
     if sets.features is not None:
         more = f" and {len(sets.features) - 8} more" if len(sets.features) > 8 else ""
-        key = "genes" if run.data.path.endswith(".h5ad") else "columns"
-        say(f"features: {', '.join(sets.features[:8])}{more} (choose with data.{key})")
+        selection = choose_reader(run.data.path).selection
+        say(f"features: {', '.join(sets.features[:8])}{more} (choose with data.{selection})")
+    say(f"atoms: {describe(sets.atoms)} (state another kind with data.atoms)")
     if not run.split.test:
         return sets, []
     train, test = sets.split(

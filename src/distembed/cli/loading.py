@@ -12,7 +12,9 @@ import numpy as np
 
 from distembed.cli.config import DataConfig
 from distembed.cli.console import say, stage
+from distembed.cli.dataconfig import reader_options
 from distembed.cli.tables import holds_embeddings, read_embeddings
+from distembed.data.readers.base import choose_reader
 
 if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
@@ -36,7 +38,7 @@ HELD_OUT = "test_ids.txt"
 
 
 def read_sets(config: DataConfig) -> Sets:
-    """Read sets as a config's data section says.
+    """Read the sets of a config's data section.
 
     Raises:
         FileNotFoundError: If there is no such file, or a variable in its name is not set.
@@ -44,29 +46,32 @@ def read_sets(config: DataConfig) -> Sets:
     path = expand_path(config.path)
     from distembed.sets.read import read
 
-    options = config.model_dump(exclude={"path", "metadata"})
+    options = config.model_dump(exclude={"path", "metadata", "atoms"})
+    atoms = None if config.atoms.name == "auto" else config.atoms.member
     metadata = expand_path(config.metadata) if config.metadata else None
     with stage(f"reading {path}"):
-        return read(path, metadata=metadata, **options)
+        return read(path, metadata=metadata, atoms=atoms, **options)
 
 
 def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets:
-    """Read sets for a model: what was not chosen is as in the data that it was fitted on.
+    """Read sets for a model, with the options of the data it was fitted on where none are chosen.
 
-    Features are asked for by the model's names, so that their order in the file does not matter
-    and others are ignored. Metadata of the model's own file are not expected in another one.
+    Features are selected by the model's names, so that their order in the file does not matter and
+    other columns are ignored. In another file than the model's own, its metadata and the options
+    of another reader do not apply.
     """
     fitted = dict(model.notes.get("data", {}))
     if source is None and "path" not in fitted:
-        raise ValueError("The model does not say which data it was fitted on; name DATA.")
+        raise ValueError("The model does not name the data that it was fitted on; name DATA.")
     if source is not None and source != fitted.get("path"):
-        fitted = {k: v for k, v in fitted.items() if k not in ("meta", "metadata")}
+        other = reader_options().keys() - vars(choose_reader(source)).keys()
+        fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
         fitted["path"] = source
     config = DataConfig.model_validate(fitted | dict(chosen))
-    if model.features is not None and not {"columns", "genes"} & set(chosen) and not config.obsm:
-        kind = "genes" if config.path.endswith(".h5ad") else "columns"
-        chosen_by = {"columns": None, "genes": None} | {kind: model.features}
-        config = config.model_copy(update=chosen_by)
+    values = config.model_dump(include=set(reader_options()))
+    selection = choose_reader(config.path, values=values).selection
+    if model.features is not None and selection is not None and selection not in chosen:
+        config = config.model_copy(update={selection: model.features})
     return read_sets(config)
 
 

@@ -33,9 +33,10 @@ _PANEL = "Data (default: as when the model was fitted)"
 
 
 def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb one option for each key of a config's data section.
+    """Add an option to a verb for each key of a config's data section.
 
-    The verb receives those that were given as its keyword argument `chosen`.
+    The path is an argument, and the kind of atoms is the model's. The verb receives the options
+    that are given as its keyword argument `chosen`.
     """
     signature = inspect.signature(verb, eval_str=True)
     options = [
@@ -46,13 +47,13 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
             annotation=_option(field.annotation, field.description or ""),
         )
         for name, field in DataConfig.model_fields.items()
-        if name != "path"
+        if name not in ("path", "atoms")
     ]
 
     @functools.wraps(verb)
     def with_options(**arguments: Any) -> None:
-        given = {option.name: arguments.pop(option.name) for option in options}
-        verb(**arguments, chosen={k: v for k, v in given.items() if v not in (None, [])})
+        values = {option.name: arguments.pop(option.name) for option in options}
+        verb(**arguments, chosen={k: v for k, v in values.items() if v not in (None, [])})
 
     own = [p for p in signature.parameters.values() if p.name != "chosen"]
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
@@ -62,7 +63,7 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _option(annotation: Any, text: str) -> Any:
-    """The option of a key: names are repeated on a command line, where a config has a list."""
+    """Return the option of a key: names are repeated where a config has a list."""
     kind: Any = str
     if annotation == Names:
         kind, text = list[str], f"{text} Repeatable."

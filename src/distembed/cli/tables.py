@@ -144,7 +144,7 @@ def read_embeddings(path: Path) -> Embeddings:
         ValueError: If the columns of the vector are not numbers, or `trained` is not true or
             false.
     """
-    from distembed.data.readers.table import read_columns
+    from distembed.data.readers.columns import read_columns
     from distembed.model.embeddings import Embeddings
 
     columns = dict(read_columns(path))

@@ -1,1 +1,27 @@
-"""Readers: from files and arrays to observations."""
+"""Readers of observations, one for each kind of source; the first that accepts a source reads it.
+
+A new reader is a class with the protocol `distembed.data.readers.base.Reader`, in a file of its
+own, and a line below. Its options are arguments of `distembed.read`, keys of the config and
+options of the command line.
+"""
+
+from __future__ import annotations
+
+from distembed.registry import Family, Member
+
+__all__ = ["READERS"]
+
+_HOME = "distembed.data.readers"
+READERS: Family = {
+    "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
+    "table": Member(
+        f"{_HOME}.table:TableReader",
+        ".csv, .tsv and .parquet files, data frames, dicts of columns",
+        atoms=("vectors", "counts", "tokens"),
+    ),
+    "arrays": Member(
+        f"{_HOME}.arrays:ArrayReader",
+        "arrays or strings in memory, one array a set or one with labels",
+        atoms=("vectors", "counts", "images", "tokens"),
+    ),
+}

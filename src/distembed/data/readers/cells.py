@@ -6,15 +6,66 @@ A sparse matrix stays sparse; rows become dense a batch at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.data.readers.base import Request
 from distembed.registry import need
 
-__all__ = ["read_cells"]
+__all__ = ["CellReader", "read_cells"]
+
+
+@dataclass(frozen=True)
+class CellReader:
+    """Reader of single cells in AnnData.
+
+    Attributes:
+        layer: AnnData: layer to read instead of `X`.
+        obsm: AnnData: embedding to read instead of `X`, such as "X_pca".
+        genes: AnnData: a boolean column of `var`, names of genes, or a boolean mask `(G,)`.
+    """
+
+    layer: str | None = None
+    obsm: str | None = None
+    genes: str | Sequence[str] | np.ndarray | None = None
+
+    suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+
+    @property
+    def selection(self) -> str | None:
+        """Name of the option that selects features by name: an embedding is read whole."""
+        return "genes" if self.obsm is None else None
+
+    @classmethod
+    def accepts(cls, source: Any, by: Any) -> bool:
+        """Return whether the source is an AnnData object."""
+        return hasattr(source, "obsm")
+
+    def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
+        """Read the cells, and the columns of labels and those that are requested.
+
+        Raises:
+            FileNotFoundError, ImportError, ValueError: As `read_cells`, and if no column of labels
+                is named or atoms are tokens.
+        """
+        if request.encode is not None:
+            raise ValueError(
+                "Atoms of AnnData are numbers, and tokens are requested. Read a column of "
+                "sequences from the table of cells: read(adata.obs, by=..., columns=...)."
+            )
+        observations = read_cells(
+            source,
+            layer=self.layer,
+            obsm=self.obsm,
+            genes=self.genes,
+            keep=None if request.meta is None else request.keep,
+        )
+        columns = observations.columns if request.meta is None else ()
+        return observations, request.require_labels(source, columns)
 
 
 def read_cells(
@@ -32,7 +83,7 @@ def read_cells(
         layer: Layer to read instead of `X`.
         obsm: Embedding to read instead of `X`, such as "X_pca"; its features are named
             "X_pca0" and so on.
-        genes: Which genes: a boolean column of `var`, a boolean mask `(G,)`, or names.
+        genes: A boolean column of `var`, a boolean mask `(G,)`, or names of genes.
         keep: Columns of `obs` to keep; all where left out.
 
     Raises:
@@ -44,9 +95,9 @@ def read_cells(
     if obsm is not None and (layer is not None or genes is not None):
         raise ValueError("obsm holds features of its own; layer and genes do not go with it.")
     adata = _open(source, backed=obsm is not None)
-    wanted = list(adata.obs.columns) if keep is None else list(keep)
-    refuse_unknown(wanted, adata.obs.columns, "column of obs")
-    columns = {name: plain_column(np.asarray(adata.obs[name])) for name in wanted}
+    kept = list(adata.obs.columns) if keep is None else list(keep)
+    refuse_unknown(kept, adata.obs.columns, "column of obs")
+    columns = {name: plain_column(np.asarray(adata.obs[name])) for name in kept}
     if obsm is not None:
         refuse_unknown([obsm], adata.obsm.keys(), "embedding in obsm")
         x = np.asarray(adata.obsm[obsm])
@@ -82,7 +133,7 @@ def _open(source: Any, backed: bool) -> Any:
 
 
 def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray) -> np.ndarray:
-    """Positions of the chosen genes, in the order in which they are named."""
+    """Return the positions of the chosen genes, in the order in which they are named."""
     if isinstance(genes, str):
         refuse_unknown([genes], var.columns, "column of var")
         genes = np.asarray(var[genes])
@@ -92,11 +143,11 @@ def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
     if mask.dtype == bool:
         if mask.shape != names.shape:
             raise ValueError(f"The mask has shape {mask.shape}; there are {len(names)} genes.")
-        found = np.flatnonzero(mask)
+        positions = np.flatnonzero(mask)
     else:
         refuse_unknown(mask.tolist(), names.tolist(), "gene")
         position = {name: i for i, name in enumerate(names.tolist())}
-        found = np.array([position[name] for name in mask.tolist()], np.int64)
-    if not len(found):
+        positions = np.array([position[name] for name in mask.tolist()], np.int64)
+    if not len(positions):
         raise ValueError("No gene is chosen; at least one is needed.")
-    return found
+    return positions

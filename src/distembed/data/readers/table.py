@@ -1,41 +1,67 @@
-"""Read a table, one row an observation: CSV, TSV, Parquet, a data frame or a dict of arrays.
+"""Read a table, one row an atom: CSV, TSV, Parquet, a data frame or a dict of arrays.
 
-Only the columns that are asked for are read.
+Only the columns that are needed are read.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from distembed.data.observations import Observations, plain_column, refuse_unknown
-from distembed.data.readers.text import read_text, text_header
-from distembed.registry import need
+from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.base import Encode, Request
+from distembed.data.readers.columns import Table, open_table
 
-__all__ = ["column_names", "read_columns", "read_table"]
+__all__ = ["TableReader", "read_table"]
 
 logger = logging.getLogger(__name__)
 
 _UNNAMED = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
-"""What pandas calls an index in a file: the number of a row is no feature of an atom."""
-_HEAD = 1000
+"""Names that pandas gives to an index in a file: the number of a row is no feature of an atom."""
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A table that is not read yet."""
+class TableReader:
+    """Reader of tables.
 
-    names: list[str]
-    numeric: set[str]
-    load: Callable[[list[str], bool], list[np.ndarray]]
-    """Read columns, as numbers or as they are."""
+    Attributes:
+        columns: Feature columns, by name or pattern (PC*); default all numbers that have a name
+            and vary within a set. Where atoms are tokens, the column of strings.
+    """
+
+    columns: str | Sequence[str] | None = None
+
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet")
+    selection: ClassVar[str | None] = "columns"
+
+    @classmethod
+    def accepts(cls, source: Any, by: Any) -> bool:
+        """Return whether the source is a data frame, or a dict of columns with labels."""
+        return hasattr(source, "columns") or isinstance(source, Mapping) and by is not None
+
+    def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
+        """Read the features, the columns of labels and those that are requested.
+
+        Raises:
+            FileNotFoundError, ImportError, TypeError, ValueError: As `read_table`, and if no
+                column of labels is named.
+        """
+        labels = request.labels or request.require_labels(source, open_table(source).names)
+        observations = read_table(
+            source,
+            self.columns,
+            request.keep,
+            others=request.meta is None,
+            by=labels,
+            encode=request.encode,
+        )
+        return observations, labels
 
 
 def read_table(
@@ -44,8 +70,9 @@ def read_table(
     keep: Sequence[str] = (),
     others: bool = False,
     by: Sequence[str] = (),
+    encode: Encode | None = None,
 ) -> Observations:
-    """Read feature columns as atoms `(R, D)` and some others as they are.
+    """Read feature columns as atoms `(R, D)`, and other columns with their own types.
 
     Where `columns` is left out, the features are the numeric columns that have a name, are not in
     `keep`, and vary within some set of `by`; those that are passed over are logged.
@@ -53,9 +80,11 @@ def read_table(
     Args:
         source: Path of a `.csv`, `.tsv` or `.parquet` file, a data frame, or a dict of arrays.
         columns: Names of features, or patterns such as "PC*" in the order of the table.
-        keep: Columns that say which set a row belongs to, and what else is wanted of it.
+        keep: Columns of labels, and others that are requested.
         others: Whether to keep every other column too.
-        by: Which of `keep` say whose a row is.
+        by: The columns of labels among `keep`.
+        encode: Function from strings to tokens, where atoms are tokens: `columns` is then a
+            column of strings, or one column a token.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -68,56 +97,39 @@ def read_table(
         >>> obs.features, obs.x.tolist(), obs.columns["who"].tolist()
         (('PC1', 'PC2'), [[1.0, 3.0], [2.0, 4.0]], ['a', 'b'])
     """
-    table = _open(source)
+    table = open_table(source)
     refuse_unknown(keep, table.names, "column")
-    if columns is None:
-        x, skipped = _varying(table, keep, by)
+    features: list[str] | None
+    if encode is not None:
+        sequences, x = _sequences(table, columns, keep, encode)
+        features, skipped = None, sequences
+    elif columns is None:
+        numbers, skipped = _varying(table, keep, by)
+        features, x = list(numbers), np.stack(list(numbers.values()), axis=1)
     else:
-        features, skipped = _chosen(table, columns, keep), []
-        x = dict(zip(features, table.load(features, True), strict=True))
-    rest = [n for n in table.names if n not in {*x, *skipped} and (others or n in keep)]
-    both = [n for n in keep if n in x]
-    kept = table.load([*rest, *both], False)
-    columns_kept = dict(zip([*rest, *both], kept, strict=True))
-    return Observations(np.stack(list(x.values()), axis=1), columns_kept, tuple(x))
-
-
-def column_names(source: Any) -> list[str]:
-    """Return the names of all columns, without reading them.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the table is damaged.
-        ImportError: If a Parquet file is given and pyarrow is not installed.
-    """
-    return _open(source).names
-
-
-def read_columns(source: Any) -> dict[str, np.ndarray]:
-    """Read every column as it is, such as a table of metadata.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the table is damaged.
-        ImportError: If a Parquet file is given and pyarrow is not installed.
-    """
-    table = _open(source)
-    return dict(zip(table.names, table.load(table.names, False), strict=True))
+        features, skipped = _numeric(table, _chosen(table, columns, keep)), []
+        x = np.stack(table.load(features, "numbers"), axis=1)
+    rest = [
+        n for n in table.names if n not in {*(features or ()), *skipped} and (others or n in keep)
+    ]
+    names = [*rest, *(n for n in keep if n in (features or ()))]
+    annotation = dict(zip(names, table.load(names, "values"), strict=True))
+    return Observations(x, annotation, None if features is None else tuple(features))
 
 
 def _varying(
-    table: _Table, keep: Sequence[str], by: Sequence[str]
+    table: Table, keep: Sequence[str], by: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The features where none were chosen, and the columns without a name."""
+    """Load the features where none are chosen; also return the columns without a name."""
     numeric = [n for n in table.names if n in table.numeric and n not in keep]
     unnamed = [n for n in numeric if _UNNAMED.fullmatch(n)]
     named = [n for n in numeric if n not in unnamed]
     try:
-        x = dict(zip(named, table.load(named, True), strict=True))
-        read = x
+        x = dict(zip(named, table.load(named, "numbers"), strict=True))
+        values = x
     except ValueError:  # a blank is an error in a feature, and none in metadata
-        x, read = {}, dict(zip(named, table.load(named, False), strict=True))
-    fixed = _constant(read, table.load(list(by), False)) if by and named else []
+        x, values = {}, dict(zip(named, table.load(named, "values"), strict=True))
+    fixed = _constant(values, table.load(list(by), "values")) if by and named else []
     reasons = [
         f"{', '.join(map(repr, names))} ({why})"
         for names, why in (
@@ -137,137 +149,82 @@ def _varying(
     for reason in reasons:
         logger.warning("not a feature: %s; choose features with `columns`", reason)
     if not x:
-        x = dict(zip(features, table.load(features, True), strict=True))
+        x = dict(zip(features, table.load(features, "numbers"), strict=True))
     return {n: x[n] for n in features}, unnamed
 
 
-def _constant(columns: Mapping[str, np.ndarray], labels: Sequence[np.ndarray]) -> list[str]:
-    """Columns with one value a set, where there are several sets and not all of one row."""
-    left, rows = dict(columns), len(labels[0])
-    for some in (_HEAD, rows):  # a feature shows in the first rows, mostly
-        code = np.zeros(min(some, rows), np.int64)
+def _constant(
+    columns: Mapping[str, np.ndarray], labels: Sequence[np.ndarray], head: int = 1000
+) -> list[str]:
+    """Return the columns with one value a set; none where there is one set, or one row a set.
+
+    Most features vary within the first rows, which are compared before all are.
+    """
+    candidates, rows = dict(columns), len(labels[0])
+    for count in (head, rows):
+        code = np.zeros(min(count, rows), np.int64)
         for label in labels:
-            values, inverse = np.unique(label[:some], return_inverse=True)
+            values, inverse = np.unique(label[:count], return_inverse=True)
             code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
         _, first = np.unique(code, return_index=True)
-        left = {n: v for n, v in left.items() if _same(v[:some], v[first[code]])}
-        if not left:
+        candidates = {n: v for n, v in candidates.items() if _same(v[:count], v[first[code]])}
+        if not candidates:
             return []
-    return list(left) if 1 < len(first) < rows else []
+    return list(candidates) if 1 < len(first) < rows else []
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _chosen(table: _Table, columns: str | Sequence[str], keep: Sequence[str]) -> list[str]:
-    found = []
-    for wanted in [columns] if isinstance(columns, str) else columns:
-        if wanted in table.names:
-            found.append(wanted)
-        elif any(c in wanted for c in "*?["):
-            matched = [n for n in table.names if fnmatchcase(n, wanted) and n not in keep]
-            if not matched:
+def _chosen(table: Table, columns: str | Sequence[str], keep: Sequence[str]) -> list[str]:
+    """Return the names of the columns that names and patterns choose, each once."""
+    names: list[str] = []
+    for name in [columns] if isinstance(columns, str) else columns:
+        if name in table.names:
+            names.append(name)
+        elif any(c in name for c in "*?["):
+            matches = [n for n in table.names if fnmatchcase(n, name) and n not in keep]
+            if not matches:
                 raise ValueError(
-                    f"No column matches {wanted!r}; the columns are: {', '.join(table.names)}."
+                    f"No column matches {name!r}; the columns are: {', '.join(table.names)}."
                 )
-            found += matched
+            names += matches
         else:
-            refuse_unknown([wanted], table.names, "column")
-    found = list(dict.fromkeys(found))
-    for name in found:
+            refuse_unknown([name], table.names, "column")
+    return list(dict.fromkeys(names))
+
+
+def _numeric(table: Table, names: list[str]) -> list[str]:
+    for name in names:
         if name not in table.numeric:
             raise ValueError(
-                f"Column {name!r} holds text; features are numbers. Encode it first, or leave it "
-                "out of `columns`."
+                f"Column {name!r} holds text; features are numbers. Encode it first, leave it out "
+                "of `columns`, or, if it holds sequences, state their alphabet: atoms={'name': "
+                "'tokens', 'alphabet': ...}."
             )
-    return found
+    return names
 
 
-def _open(source: Any) -> _Table:
-    if isinstance(source, str | Path):
-        path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f"There is no file {path}.")
-        if path.suffix in (".csv", ".tsv"):
-            names, numeric = text_header(path)
-            table = _Table(names, numeric, lambda some, numbers: read_text(path, some, numbers))
-        elif path.suffix == ".parquet":
-            table = _parquet(path)
-        else:
-            raise ValueError(f"{path.name} is no table; expected .csv, .tsv or .parquet.")
-    elif isinstance(source, Mapping):
-        table = _in_memory(list(source), lambda n: np.asarray(source[n]))
-    elif hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        # pandas, polars and their like: a column is an array by the protocol of NumPy
-        table = _in_memory(list(source.columns), lambda n: np.asarray(source[n]))
-    else:
-        raise TypeError(
-            f"A {type(source).__name__} is no table; give a path, a data frame, or a dict of "
-            "arrays."
+def _sequences(
+    table: Table, columns: str | Sequence[str] | None, keep: Sequence[str], encode: Encode
+) -> tuple[list[str], np.ndarray]:
+    """Return the names of the columns of sequences, and the tokens `(R, T)`."""
+    if columns is None:
+        raise ValueError(
+            "Atoms are tokens, and no column of sequences is named; give `columns`. The columns "
+            f"are: {', '.join(map(repr, table.names))}."
         )
-    if len(set(table.names)) < len(table.names):
-        twice = next(n for n in table.names if table.names.count(n) > 1)
-        raise ValueError(f"Two columns are named {twice!r}; names must be unique.")
-    return table
-
-
-def _in_memory(names: list[Any], get: Callable[[Any], np.ndarray]) -> _Table:
-    arrays = {str(name): get(name) for name in names}
-    numeric = {name for name, values in arrays.items() if _holds_numbers(values)}
-
-    def load(some: list[str], numbers: bool) -> list[np.ndarray]:
-        if numbers:
-            return [_as_numbers(name, arrays[name]) for name in some]
-        return [plain_column(arrays[name]) for name in some]
-
-    return _Table(list(arrays), numeric, load)
-
-
-def _holds_numbers(values: np.ndarray) -> bool:
-    """Whether a column is meant as numbers, even where something else is among them."""
-    if values.dtype.kind == "O":
-        return any(isinstance(v, int | float) and v == v for v in values.tolist())
-    return values.dtype.kind in "biuf"
-
-
-def _as_numbers(name: str, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind != "O":
-        return values
-    for row, value in enumerate(values.tolist()):
-        if not isinstance(value, int | float):
-            raise ValueError(
-                f"Column {name!r} holds {value!r} in row {row}, among numbers; features are "
-                "numbers. Correct or drop that row, or leave the column out of `columns`."
-            )
-    return values.astype(float)
-
-
-def _parquet(path: Path) -> _Table:
-    parquet, arrow = need("pyarrow.parquet", "parquet"), need("pyarrow", "parquet")
+    names = _chosen(table, columns, keep)
+    if len(names) > 1:
+        return names, np.stack(table.load(_numeric(table, names), "numbers"), axis=1)
+    strings = table.load(names, "strings")[0]
+    if (strings == "").any():
+        raise ValueError(
+            f"Row {np.argmax(strings == '')} has no sequence in column {names[0]!r}; a missing "
+            "value is not a sample. Drop such rows first."
+        )
     try:
-        schema = parquet.read_schema(path)
-    except arrow.ArrowInvalid as error:
-        raise ValueError(f"{path.name} is damaged or is not Parquet: {error}") from error
-    kinds = arrow.types
-    numeric = {
-        field.name
-        for field in schema
-        if kinds.is_integer(field.type)
-        or kinds.is_floating(field.type)
-        or kinds.is_boolean(field.type)
-    }
-
-    def load(some: list[str], numbers: bool) -> list[np.ndarray]:
-        table = parquet.read_table(path, columns=some)
-        return [plain_column(_arrow_column(table[name])) for name in some]
-
-    return _Table(list(schema.names), numeric, load)
-
-
-def _arrow_column(column: Any) -> np.ndarray:
-    kind = column.type
-    if hasattr(kind, "value_type") and hasattr(kind, "index_type"):
-        column = column.cast(kind.value_type)
-    values: np.ndarray = column.to_numpy()
-    return values
+        return names, encode(strings.tolist())
+    except ValueError as error:
+        raise ValueError(f"Column {names[0]!r}: {error}") from error

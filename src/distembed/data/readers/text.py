@@ -1,8 +1,8 @@
-"""Tables as text: what is in the columns of a CSV or TSV file, read with NumPy alone.
+"""Read the columns of a CSV or TSV file, with NumPy alone.
 
-A column is numeric if most of its first thousand values are. A value of it that is not a number
-is an error that names its line: numbers with a few words among them are a damaged table, and to
-take them for text would drop a feature without a word.
+A column is numeric if more than half of its first thousand values are numbers. Any other value of
+it is an error that names the line: a column of numbers with single words is a damaged one, and
+reading it as text would drop a feature silently.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import numpy as np
 
 __all__ = ["read_text", "text_header"]
 
-_SNIFFED = 1000
 
-
-def text_header(path: Path) -> tuple[list[str], set[str]]:
+def text_header(path: Path, head: int = 1000) -> tuple[list[str], set[str]]:
     """Return the names of the columns, and which of them hold numbers.
+
+    Args:
+        path: The file.
+        head: Rows by which a column is recognised as numeric.
 
     Raises:
         ValueError: If there is no row under the header, or one of another length.
@@ -32,7 +34,7 @@ def text_header(path: Path) -> tuple[list[str], set[str]]:
         for row in filter(None, lines):
             if len(row) != len(names):
                 raise ValueError(_other_length(path, lines.line_num, len(row), len(names)))
-            if len(first) < _SNIFFED:
+            if len(first) < head:
                 first.append(row)
     if not first:
         raise ValueError(f"{path.name} has no row under its header; there is nothing to read.")
@@ -51,10 +53,14 @@ def _other_length(path: Path, line: int, fields: int, names: int) -> str:
     return f"Line {line} of {path.name} has {fields} fields under a header of {names}; {why}."
 
 
-def read_text(path: Path, columns: Sequence[str], numbers: bool) -> list[np.ndarray]:
-    """Read some columns as float64 if `numbers`, and else as strings, or as numbers if all are.
+def read_text(path: Path, columns: Sequence[str], as_: str = "values") -> list[np.ndarray]:
+    """Read columns of a table that `text_header` has accepted.
 
-    The table is one that `text_header` has accepted.
+    Args:
+        path: The file.
+        columns: Names of the columns.
+        as_: `numbers` for float64, `strings`, or `values` for numbers where all values of a column
+            are numbers and strings elsewhere.
 
     Raises:
         ValueError: If a value is not a number where one is expected; the message names the line.
@@ -68,7 +74,7 @@ def read_text(path: Path, columns: Sequence[str], numbers: bool) -> list[np.ndar
             warnings.filterwarnings("ignore", "Input line", UserWarning)  # of a blank line
             table = np.loadtxt(
                 path,
-                dtype=float if numbers else str,
+                dtype=float if as_ == "numbers" else str,
                 delimiter=_delimiter(path),
                 skiprows=1,
                 usecols=[names.index(c) for c in columns],
@@ -79,11 +85,11 @@ def read_text(path: Path, columns: Sequence[str], numbers: bool) -> list[np.ndar
             )
     except ValueError as error:
         raise ValueError(_first_fault(path, columns) or str(error)) from error
-    return [column if numbers else _narrowed(column) for column in table.T]
+    return [_narrowed(column) if as_ == "values" else column for column in table.T]
 
 
 def _first_fault(path: Path, columns: Sequence[str]) -> str:
-    """Say which value is not a number."""
+    """Write a message for the first value that is not a number."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, delimiter=_delimiter(path))
         names = next(lines)
@@ -100,7 +106,7 @@ def _first_fault(path: Path, columns: Sequence[str]) -> str:
 
 
 def _narrowed(column: np.ndarray) -> np.ndarray:
-    """Turn strings into integers or floats if every one is written like one.
+    """Convert strings to integers or floats if all of them are numbers.
 
     A code such as 007 stays a string; a blank among floats is NaN.
     """

@@ -1,0 +1,138 @@
+"""The reader protocol, the request that a reader answers, and the choice of a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from distembed.data.observations import Observations
+from distembed.data.readers import READERS
+from distembed.registry import build, lookup, options
+
+__all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
+
+Encode = Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is read besides the atoms.
+
+    Attributes:
+        by: Column, or columns, of labels of sets; for one array, the label of each row.
+        meta: Columns of metadata; all others where None.
+        weights: Column of sampling weights.
+        encode: Function from strings to tokens `(R, T)`; None where atoms are numbers.
+    """
+
+    by: Any = None
+    meta: Sequence[str] | None = None
+    weights: str | None = None
+    encode: Encode | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the columns of labels."""
+        if self.by is None or isinstance(self.by, np.ndarray):
+            return []
+        return [self.by] if isinstance(self.by, str) else list(self.by)
+
+    @property
+    def keep(self) -> list[str]:
+        """Names of all columns that are requested."""
+        return [*self.labels, *(self.meta or ()), *([self.weights] if self.weights else [])]
+
+    def require_labels(self, source: Any, columns: Iterable[str]) -> list[str]:
+        """Return the names of the columns of labels.
+
+        Raises:
+            ValueError: If there are none; the message lists the columns of the source.
+        """
+        if self.labels:
+            return self.labels
+        names = list(columns)
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        listed = f"; the columns are: {', '.join(map(repr, names[:8]))}{more}" if names else ""
+        raise ValueError(
+            f"{type_of(source)} needs `by`: the column that names the set of each row. Give "
+            f"data.by=COLUMN to `distembed fit`, or by=COLUMN in Python{listed}."
+        )
+
+
+class Reader(Protocol):
+    """A reader of one kind of source, a dataclass whose fields are its options.
+
+    Every option has a default; None stands for an option that is not given.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """Suffixes of the files it reads."""
+
+    @property
+    def selection(self) -> str | None:
+        """Name of the option that selects features by name, or None if there is none."""
+
+    @classmethod
+    def accepts(cls, source: Any, by: Any) -> bool:
+        """Return whether it reads a source that is no file of its suffixes."""
+
+    def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
+        """Return observations, and the names of the columns that label the sets."""
+
+
+def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None = None) -> Reader:
+    """Build the reader of a source.
+
+    Args:
+        source: A path or an object.
+        by: Labels of the sets, by which a dict of columns differs from a dict of sets.
+        values: Options of the reader; those that are None are left out.
+
+    Raises:
+        TypeError: If no reader accepts the source.
+        ValueError: If no reader has the suffix of a file, or the reader has no such option.
+
+    Example:
+        >>> choose_reader("cells.csv", values={"columns": "PC*"})
+        TableReader(columns='PC*')
+    """
+    readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
+    suffix = suffix_of(source)
+    accepting = [
+        name
+        for name, reader in readers.items()
+        if (suffix in reader.suffixes if suffix is not None else reader.accepts(source, by))
+    ]
+    if not accepting and suffix is not None:
+        suffixes = ", ".join(s for reader in readers.values() for s in reader.suffixes)
+        raise ValueError(f"{source} has no known format; expected {suffixes}.")
+    if not accepting:
+        raise TypeError(
+            f"Sets cannot be read from {type_of(source)}; give a path, AnnData, a data frame, or "
+            "arrays."
+        )
+    name, values = accepting[0], {k: v for k, v in (values or {}).items() if v is not None}
+    own = options(READERS, name, "reader")
+    for option in values.keys() - own.keys():
+        owners = [n for n in READERS if option in options(READERS, n, "reader")]
+        other = f"it is an option of the reader {owners[0]!r}" if owners else "no reader has it"
+        raise ValueError(
+            f"{option!r} is no option for {type_of(source)}: {other}. The reader {name!r} takes: "
+            f"{', '.join(own) or 'no options'}."
+        )
+    chosen: Reader = build(READERS, {"name": name, **values}, "reader")
+    return chosen
+
+
+def suffix_of(source: Any) -> str | None:
+    """Return the suffix of a path, or None for an object."""
+    return Path(source).suffix if isinstance(source, str | Path) else None
+
+
+def type_of(source: Any) -> str:
+    """Write a source as a subject of messages: a path, or the type of an object."""
+    return str(source) if isinstance(source, str | Path) else f"a {type(source).__name__}"
