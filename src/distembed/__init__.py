@@ -68,7 +68,7 @@ _HOMES = {
     "mixtures": "distembed.sets.construct:mixtures",
     "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",
-    "write_report": "distembed.report.html:write_report",
+    "write_report": "distembed.report.page:write_report",
 }
 _MODULES = (
     "apps",

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
+from distembed.data.spaces import Images, Vectors
 from distembed.evaluation.result import Evaluation, Pairs, Score
 from distembed.geometry.distance import Calibration
+from distembed.model.card import ModelCard
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.spec import Spec
 from distembed.rng import as_generator
@@ -17,22 +19,23 @@ from distembed.rng import as_generator
 class Listed:
     """A collection of arrays in memory."""
 
-    atoms: list
+    arrays: list
     ids: np.ndarray
     meta: dict = field(default_factory=dict)
     features: tuple | None = None
     weights: list | None = None
+    atoms: object = field(default_factory=Vectors)
 
     def __len__(self):
-        return len(self.atoms)
+        return len(self.arrays)
 
     @property
     def sizes(self):
-        return np.array([len(a) for a in self.atoms])
+        return np.array([len(a) for a in self.arrays])
 
     @property
     def event_shape(self):
-        return tuple(self.atoms[0].shape[1:])
+        return tuple(self.arrays[0].shape[1:])
 
     @property
     def dtype(self):
@@ -44,7 +47,7 @@ class Listed:
 
     def batch(self, indices, m=None, rng=None):
         weights = None if self.weights is None else [self.weights[i] for i in indices]
-        batch = SetBatch.from_list([self.atoms[i] for i in indices], weights)
+        batch = SetBatch.from_list([self.arrays[i] for i in indices], weights)
         return batch if m is None else batch.subsample(m, rng)
 
 
@@ -89,11 +92,7 @@ class FakeModel:
         return ((1 - t) * z0 + t * z1).astype("float32")
 
     def card(self):
-        return (
-            "---\nlibrary_name: distembed\n---\n# A model of <sets>\n\nTrained on *held* sets. "
-            "See [the paper](https://arxiv.org/abs/2505.18150).\n\n## Limits\n\n- small `sets`\n"
-            "- **no** promise\n\n| part | what |\n|---|---|\n| encoder | deepsets |\n"
-        )
+        return ModelCard("A <model>.", {"encoder": "deepsets"}, "use <it>", ("small `sets`",))
 
 
 class GaussianModel(FakeModel):
@@ -107,7 +106,7 @@ class GaussianModel(FakeModel):
 
     def embed(self, sets, covariance=True):
         z = []
-        for a in sets.atoms:
+        for a in sets.arrays:
             values, vectors = np.linalg.eigh(np.cov(a.T))
             root = vectors * np.sqrt(values.clip(1e-6)) @ vectors.T
             z.append([*a.mean(0), root[0, 0], np.sqrt(2) * root[0, 1], root[1, 1]])
@@ -129,7 +128,7 @@ class DigitsModel(FakeModel):
     """The vector is the share of each digit; samples are scans with a little noise."""
 
     def __init__(self, images, digit):
-        super().__init__((8, 8), 10)
+        super().__init__((1, 8, 8), 10)
         self.images, self.digit = images, digit
 
     def embed(self, sets, covariance=True):
@@ -174,10 +173,11 @@ def digit_sets(count=120, seed=0):
         labels = rng.choice(kinds, size, p=share)
         weights[k] = np.bincount(labels, minlength=10) / size
         rows = [rng.choice(np.flatnonzero(digits.target == d)) for d in labels]
-        atoms.append(digits.images[rows].astype("float32"))
+        atoms.append(digits.images[rows, None].astype("float32"))
     meta = {f"weight_{d}": weights[:, d] for d in range(10)}
-    sets = Listed(atoms, np.array([f"mixture {k}" for k in range(count)]), meta)
-    return DigitsModel(digits.images, digits.target), sets
+    ids = np.array([f"mixture {k}" for k in range(count)])
+    sets = Listed(atoms, ids, meta, atoms=Images())
+    return DigitsModel(digits.images[:, None], digits.target), sets
 
 
 def fake_evaluation(z, seed=0):

@@ -36,7 +36,7 @@ from distembed.divergences.energy import Energy
 from distembed.divergences.sliced import SlicedW2
 from distembed.model.gde import GDE
 from distembed.report.curves import Draw, panels
-from distembed.report.images import as_images, tone_of
+from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream
 from distembed.sets.collection import Sets

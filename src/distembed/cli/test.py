@@ -149,7 +149,7 @@ def _permuted(
 
 
 def _draw(path: Path, table: Embeddings, pairs: np.ndarray, q: np.ndarray) -> None:
-    from distembed.report.matrix import write_matrix
+    from distembed.cli.matrix import write_matrix
 
     values = np.full((len(table), len(table)), np.nan)
     values[pairs[:, 0], pairs[:, 1]] = values[pairs[:, 1], pairs[:, 0]] = q

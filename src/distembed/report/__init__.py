@@ -1,7 +1,7 @@
-"""Pictures of a model and its sets: single plots, an overview, and a page that holds it all.
+"""Figures of a model and its sets: single plots, an overview picture, and an HTML page.
 
-`plots` draws arrays into axes that are handed in, and is of use on its own. `write_report` puts
-everything that is known about a model into one HTML file, `overview` into one picture.
+`plots` draws arrays into axes of the caller and can be used alone. `write_report` writes one HTML
+file with all figures and scores of a model, `overview` one picture.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distembed.report.html import write_report
+    from distembed.report.page import write_report
     from distembed.report.picture import overview
 
 __all__ = ["overview", "write_report"]
 
-_HOME = {"overview": "distembed.report.picture", "write_report": "distembed.report.html"}
+_HOME = {"overview": "distembed.report.picture", "write_report": "distembed.report.page"}
 
 
 def __getattr__(name: str) -> Any:

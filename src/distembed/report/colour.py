@@ -1,9 +1,10 @@
-r"""From a column of metadata to the colours of points, and which column is worth it.
+r"""Colours of points by a column of metadata, and the selection of that column.
 
-A column is informative if neighbours in the embedding share its value. With the k nearest other
-sets of each set, the skill of a categorical column is the agreement with them beyond chance,
-$(a - \sum_c p_c^2) / (1 - \sum_c p_c^2)$, and that of a numeric one is the fraction of the
-variance of its ranks that their mean explains. Both are 1 for a perfect map and 0 for none.
+A column is informative if neighbours in the embedding share its value. The skill of a categorical
+column is the agreement of each set with its k nearest neighbours beyond chance (Cohen's kappa),
+$(a - \sum_c p_c^2) / (1 - \sum_c p_c^2)$. The skill of a numeric column is the fraction of the
+variance of its ranks that the mean of the neighbours explains. Both are 1 for a perfect map, and 0
+in expectation for an embedding that is independent of the column.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MISSING, _OTHER = "missing", "other"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of metadata, and why it was taken."""
+    """A column of metadata, and the reason for its selection."""
 
     name: str
     values: np.ndarray
@@ -42,12 +43,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Colouring:
-    """Colours of S points and what they mean.
+    """Colours of S points, and their legend.
 
     Attributes:
         name: The column.
         colors: `(S, 3)` in [0, 1].
-        levels: The categories, the missing last; for numbers at most the missing.
+        levels: The categories, missing values last; of numbers only missing values.
         codes: Index into `levels` of each point, `(S,)`, and -1 for a number.
         range: Smallest and largest value of the scale, for numbers.
     """
@@ -60,10 +61,10 @@ class Colouring:
 
 
 def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
-    """Give every value a colour: a palette for categories, a scale for numbers.
+    """Assign a colour to every value: from a palette for categories, a scale for numbers.
 
-    Categories beyond the tenth share one grey. The scale of numbers ends at their 2nd and 98th
-    percentile, so that one extreme set does not take all the contrast.
+    Of more than ten categories the rarest share one grey. The scale of numbers ends at their 2nd
+    and 98th percentile, so that an extreme value does not reduce the contrast of the others.
 
     Args:
         name: Title of the legend.
@@ -77,10 +78,10 @@ def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
     if _is_numeric(column):
         return _numbers(name, column.astype(float))
     text = [_label(v) for v in column.tolist()]
-    most = [label for label, _ in Counter(t for t in text if t != _MISSING).most_common()]
-    if len(most) > len(PETROFF):
-        kept = {*most[: len(PETROFF) - 1], _MISSING}
-        text = [t if t in kept else _OTHER for t in text]
+    frequent = [label for label, _ in Counter(t for t in text if t != _MISSING).most_common()]
+    if len(frequent) > len(PETROFF):
+        categories = {*frequent[: len(PETROFF) - 1], _MISSING}
+        text = [t if t in categories else _OTHER for t in text]
     count = Counter(text)
     labels = sorted(count, key=_order)
     palette = OKABE_ITO if len(set(labels) - {_OTHER, _MISSING}) <= len(OKABE_ITO) else PETROFF
@@ -94,10 +95,10 @@ def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
 def choose_column(
     z: np.ndarray, meta: Mapping[str, np.ndarray], sizes: np.ndarray, name: str | None = None
 ) -> Column:
-    """Return the named column, or the one that the embedding knows most about.
+    """Return the named column, or the one with the largest `skill`.
 
-    Mixtures, whose `weight_*` columns sum to one, are coloured by their largest component. Where
-    no column has any skill, the size of the sets is taken.
+    Mixtures, whose `weight_*` columns sum to one, are coloured by their largest component. If no
+    column has a skill above 0.05, the column is the number of atoms.
 
     Args:
         z: Embeddings, `(S, L)`.
@@ -109,35 +110,35 @@ def choose_column(
         ValueError: If there is no such column.
     """
     if name == "size" and "size" not in meta:
-        return Column("number of atoms", np.asarray(sizes, dtype=float), "as asked for")
+        return Column("number of atoms", np.asarray(sizes, dtype=float), "as requested")
     if name is not None:
         if name not in meta:
             raise ValueError(
                 f"There is no metadata column {name!r} to colour by; there are: "
                 f"{', '.join([*meta, 'size'])}."
             )
-        return Column(name, np.asarray(meta[name]), "as asked for")
+        return Column(name, np.asarray(meta[name]), "as requested")
     largest = _largest_component(meta)
     if largest is not None:
         return Column("largest component", largest, "the sets are mixtures")
-    known = {name: skill(z, np.asarray(values)) for name, values in meta.items()}
-    best = max(known, key=known.__getitem__, default=None)
-    if best is not None and known[best] > 0.05:
-        why = f"the column that neighbours predict best, with skill {known[best]:.2f} of 1"
+    skills = {name: skill(z, np.asarray(values)) for name, values in meta.items()}
+    best = max(skills, key=skills.__getitem__, default=None)
+    if best is not None and skills[best] > 0.05:
+        why = f"the column that neighbours predict best, with skill {skills[best]:.2f} of 1"
         return Column(best, np.asarray(meta[best]), why)
-    why = "no metadata column varies with the embedding" if known else "the sets have no metadata"
+    why = "no metadata column varies with the embedding" if skills else "the sets have no metadata"
     return Column("number of atoms", np.asarray(sizes, dtype=float), why)
 
 
 def skill(z: np.ndarray, values: np.ndarray) -> float:
-    """Say how well the nearest other sets predict a column; see the top of the module.
+    """Measure how well the nearest neighbours predict a column, as at the top of the module.
 
     Args:
         z: Embeddings, `(S, L)`.
-        values: `(S,)`; missing values are left out.
+        values: `(S,)`; missing values are ignored.
 
     Returns:
-        At most 1; 0 for chance, and for a column that is constant or names almost every set.
+        At most 1; 0 for chance agreement, and for a column that is constant or almost unique.
     """
     numeric = _is_numeric(values)
     text = np.array([_label(v) for v in values.tolist()])
@@ -179,7 +180,7 @@ def _numbers(name: str, values: np.ndarray) -> Colouring:
 
 
 def _is_numeric(values: np.ndarray) -> bool:
-    """Numbers are a scale, unless they are a few whole numbers that rather name groups."""
+    """Return whether numbers are a scale: up to ten distinct whole numbers are categories."""
     if values.dtype.kind not in "fiu":
         return False
     finite = values[np.isfinite(values)]
@@ -193,7 +194,7 @@ def _label(value: Any) -> str:
 
 
 def _order(label: str) -> tuple[int, float, str]:
-    """Numbers by value, then text by letter, then what is left over, then what is missing."""
+    """Sort numbers by value, then text, then `other`, then `missing`."""
     if label in (_OTHER, _MISSING):
         return (1 + (label == _MISSING), 0.0, label)
     try:

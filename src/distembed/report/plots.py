@@ -1,30 +1,33 @@
-"""Plots of arrays: axes in, axes out, and nothing else is touched.
+"""Plots of arrays: each function draws into the axes that it is given and returns them.
 
-Text and lines take the colours of the axes they are drawn in, so each function fits into any
-figure of the user: `plots.embedding_map(ax, table.z, table.meta["tissue"])`.
+Text and lines take the colours of these axes, so that a plot fits into any figure of the user:
+`plots.embedding_map(ax, table.z, table.meta["tissue"])`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.report.colour import Colouring, colouring
-from distembed.report.ellipses import draw_ellipses, ellipses
-from distembed.report.images import as_images, mosaic, tone_of
-from distembed.report.plane import Plane, pca_plane
-from distembed.report.style import ACCENT, REAL, SEQUENTIAL
-from distembed.report.training import training_curves
+from distembed.report.atom_plots import (
+    diverging_pair,
+    image_grid,
+    interpolation_path,
+    marginal,
+    real_and_generated,
+)
+from distembed.report.colour import Colouring, colouring, hex_rgb
+from distembed.report.plane import Ellipses, Plane, ellipses, pca_plane
+from distembed.report.style import ACCENT, REAL, ink_of, rasterized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from distembed.report.images import Tone
-
 __all__ = [
     "distance_scatter",
+    "diverging_pair",
     "embedding_map",
     "image_grid",
     "interpolation_path",
@@ -32,9 +35,6 @@ __all__ = [
     "real_and_generated",
     "training_curves",
 ]
-
-_MANY = 300
-"""From this many points on a scatter becomes pixels; as shapes it would fill the file."""
 
 
 def embedding_map(
@@ -52,18 +52,18 @@ def embedding_map(
         ax: Where to draw.
         z: Embeddings `(S, L)`, which are projected on two principal components, or a plane.
         color: A value a set `(S,)`, or their colouring.
-        labels: Write the names of up to ten categories where their sets are.
+        labels: Write the names of up to ten categories at the medians of their sets.
         cov: Covariances of the embeddings, `(S, L, L)`, drawn as ellipses of 95 % confidence
-            where the plane is linear in z. The frame is that of the points.
+            if the plane is linear in z. The limits of the axes are those of the points.
         df: Their degrees of freedom, `(S,)`.
     """
     plane = z if isinstance(z, Plane) else pca_plane(z)
     points = plane.points
     if color is not None and not isinstance(color, Colouring):
         color = colouring("", color)
-    around = None if cov is None else ellipses(plane, cov, df)
-    if around is not None:
-        draw_ellipses(ax, around, points, None if color is None else color.colors)
+    regions = None if cov is None else ellipses(plane, cov, df)
+    if regions is not None:
+        _draw_ellipses(ax, regions, points, None if color is None else color.colors)
     ax.scatter(
         points[:, 0],
         points[:, 1],
@@ -71,7 +71,7 @@ def embedding_map(
         c=ACCENT if color is None else color.colors,
         alpha=0.85,
         linewidths=0,
-        rasterized=len(points) > 5 * _MANY,
+        rasterized=rasterized(len(points), 1500),
     )
     ax.set(xlabel=plane.axes[0], ylabel=plane.axes[1], xticks=[], yticks=[])
     ax.set_aspect("equal", "datalim")
@@ -83,101 +83,6 @@ def embedding_map(
                 middle[0], middle[1], level.label, ha="center", va="center", weight="bold"
             )
             text.set_gid("class:halo")
-    return ax
-
-
-def real_and_generated(
-    axes: tuple[Axes, Axes],
-    real: np.ndarray,
-    generated: np.ndarray,
-    names: tuple[str, str] = ("", ""),
-) -> tuple[Axes, Axes]:
-    """Draw real atoms on the left and generated ones on the right, on the same scales.
-
-    Args:
-        axes: Left and right.
-        real: `(m, 2)`.
-        generated: `(n, 2)`.
-        names: What the two coordinates are.
-    """
-    both = np.concatenate([real, generated])
-    low, high = np.percentile(both, [0.5, 99.5], axis=0)
-    pad = 0.08 * np.maximum(high - low, 1e-9)
-    panels = ((axes[0], real, REAL, "real"), (axes[1], generated, ACCENT, "generated"))
-    for ax, x, color, title in panels:
-        size = float(np.clip(3000 / len(x), 3, 16))
-        many = len(x) > _MANY
-        ax.scatter(x[:, 0], x[:, 1], s=size, c=color, alpha=0.7, linewidths=0, rasterized=many)
-        ax.set_title(title, loc="left")
-        ax.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
-        ax.set_xlabel(_short(names[0], 24))
-        ax.locator_params(nbins=4)
-    axes[0].set_ylabel(_short(names[1], 24))
-    axes[1].tick_params(labelleft=False)
-    return axes
-
-
-def marginal(ax: Axes, real: np.ndarray, generated: np.ndarray, name: str = "") -> Axes:
-    """Draw the histograms of one feature over each other: real filled, generated as a line.
-
-    Args:
-        ax: Where to draw.
-        real: `(m,)`.
-        generated: `(n,)`.
-        name: The feature.
-    """
-    low, high = np.percentile(np.concatenate([real, generated]), [0.5, 99.5])
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    bins = np.linspace(low, high, int(np.clip(np.sqrt(len(real)), 8, 30)) + 1).tolist()
-    fill: dict[str, Any] = {"histtype": "stepfilled", "color": REAL, "alpha": 0.45}
-    ax.hist(np.clip(real, low, high), bins, density=True, **fill)
-    line: dict[str, Any] = {"histtype": "step", "color": ACCENT, "linewidth": 1.6}
-    ax.hist(np.clip(generated, low, high), bins, density=True, **line)
-    ax.set_title(_short(name), loc="left")
-    ax.set(yticks=[])
-    ax.spines["left"].set_visible(False)
-    ax.locator_params("x", nbins=3)
-    return ax
-
-
-def image_grid(
-    ax: Axes, images: np.ndarray, columns: int | None = None, *, tone: Tone | None = None
-) -> Axes:
-    """Draw images in rows.
-
-    Args:
-        ax: Where to draw; its frame is removed.
-        images: `(n, H, W)`, `(n, C, H, W)` or `(n, H, W, C)` with one or three channels.
-        columns: Images a row; about as many as rows where left out.
-        tone: How values become lightness, `images.tone_of` of the real ones.
-    """
-    images = as_images(images)
-    columns = columns or int(np.ceil(np.sqrt(len(images))))
-    ax.imshow(mosaic(images, columns, tone or tone_of(images)), interpolation="antialiased")
-    ax.set_axis_off()
-    return ax
-
-
-def interpolation_path(ax: Axes, samples: np.ndarray, names: tuple[str, str] = ("", "")) -> Axes:
-    """Draw samples at the start (blue), the middle and the end (orange) of a path, and all means.
-
-    Args:
-        ax: Where to draw.
-        samples: `(T, n, 2)`, the same noise in every step.
-        names: What the two coordinates are.
-    """
-    steps = len(samples)
-    places = [0, steps // 2, steps - 1]
-    stops = (SEQUENTIAL[0], SEQUENTIAL[2], SEQUENTIAL[4])
-    for x, color in zip(samples[places], stops, strict=True):
-        many = len(x) > _MANY
-        ax.scatter(x[:, 0], x[:, 1], s=11, color=color, alpha=0.65, linewidths=0, rasterized=many)
-    middle = samples.mean(1)
-    ax.plot(middle[:, 0], middle[:, 1], color=_ink(ax), linewidth=1.2)
-    ax.scatter(middle[:, 0], middle[:, 1], s=16, color=_ink(ax), zorder=3)
-    ax.set(xlabel=_short(names[0], 40), ylabel=_short(names[1], 40))
-    ax.locator_params(nbins=5)
     return ax
 
 
@@ -196,28 +101,92 @@ def distance_scatter(
         ax: Where to draw.
         latent: `(P,)`.
         w2: `(P,)`.
-        line: What a latent distance is read as, such as `model.calibration`, else the identity.
-        band: Shares of the line between which an interval is shaded.
-        title: Whose W2 it is.
+        line: Predicted W2 of latent distances, such as `model.calibration`; by default the
+            identity.
+        band: Lower and upper factor of the line between which an interval is shaded.
+        title: Name of the W2.
     """
     size = float(np.clip(9000 / len(w2), 4, 20))
-    many = len(w2) > _MANY
-    ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=many)
-    # Denser near zero, where a power is steep.
-    at = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
-    read = at if line is None else line(at)
+    flat = rasterized(len(w2))
+    ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=flat)
+    # denser near zero, where a power law is steep
+    grid = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
+    predicted = grid if line is None else line(grid)
     if band is not None:
-        low, high = band
-        ax.fill_between(at, low * read, high * read, color=REAL, alpha=0.25, linewidth=0, zorder=0)
-    ax.plot(at, read, color=_ink(ax), linewidth=1.2)
+        low, high = band[0] * predicted, band[1] * predicted
+        ax.fill_between(grid, low, high, color=REAL, alpha=0.25, linewidth=0, zorder=0)
+    ax.plot(grid, predicted, color=ink_of(ax), linewidth=1.2)
     ax.set(xlabel="latent distance", ylabel=title, xlim=(0, None), ylim=(0, None))
     ax.locator_params(nbins=6)
     return ax
 
 
-def _short(name: str, most: int = 28) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+def training_curves(
+    ax: Axes, history: Sequence[Mapping[str, Any]], *, rate: Axes | None = None
+) -> Axes:
+    """Draw the losses of a run, and mark the step with the lowest validation loss.
+
+    The vertical axis ends above the highest loss after the first tenth of the run, so that the
+    steep beginning does not set the scale.
+
+    Args:
+        ax: Where to draw.
+        history: Records with `step`, and optionally `loss`, `validation` and `lr`.
+        rate: Axes for the learning rate.
+    """
+    step, loss = _series(history, "loss")
+    ax.plot(step, loss, color=REAL, linewidth=1.2, label="training")
+    at, validation = _series(history, "validation")
+    shown = [loss[len(loss) // 10 :]]
+    if len(at):
+        ax.plot(at, validation, color=ACCENT, linewidth=1.8, label="validation, held-out sets")
+        best = int(np.argmin(validation))
+        ax.plot(at[best], validation[best], "o", color=ACCENT, label=f"best, step {at[best]:.0f}")
+        shown.append(validation[len(validation) // 10 :])
+    late = np.concatenate(shown)
+    if len(late):
+        pad = 0.06 * (float(np.ptp(late)) or 1.0)
+        ax.set_ylim(float(late.min()) - pad, float(late.max()) + pad)
+    ax.set_ylabel("loss")
+    ax.legend(loc="upper right")
+    lowest = ax if rate is None else rate
+    if rate is not None:
+        rate.plot(*_series(history, "lr"), color=ax.xaxis.label.get_color(), linewidth=1.2)
+        rate.set(ylabel="rate", ylim=(0, None), xlim=ax.get_xlim())
+        rate.locator_params("y", nbins=2)
+        ax.tick_params(labelbottom=False)
+    lowest.set_xlabel("step")
+    return ax
 
 
-def _ink(ax: Axes) -> Any:
-    return ax.xaxis.label.get_color()
+def _draw_ellipses(
+    ax: Axes, regions: Ellipses, points: np.ndarray, colors: np.ndarray | None
+) -> None:
+    """Draw E ellipses below the points `(S, 2)`, the fainter the more they overlap."""
+    from matplotlib.collections import EllipseCollection
+
+    count = len(regions.rows)
+    rgb = np.broadcast_to(hex_rgb(ACCENT) if colors is None else colors[regions.rows], (count, 3))
+    map_area = max(float(np.ptp(points, axis=0).prod()), 1e-300)
+    overlap = max(1.0, float(np.pi * regions.semi.prod(1).sum()) / map_area)
+    major, minor = (2 * regions.semi).T
+    shape = EllipseCollection(
+        major,
+        minor,
+        regions.angle,
+        units="xy",
+        offsets=points[regions.rows],
+        offset_transform=ax.transData,
+        facecolors=np.column_stack([rgb, np.full(count, 0.12 / overlap)]),
+        edgecolors=np.column_stack([rgb, np.full(count, 0.4 / overlap**0.5)]),
+        linewidths=0.7,
+        rasterized=rasterized(count),
+    )
+    ax.add_collection(shape, autolim=False)
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    rows = [(r["step"], r[key]) for r in history if r.get(key) is not None]
+    table = np.array(rows, dtype=float).reshape(-1, 2)
+    table = table[np.isfinite(table).all(1)]
+    return table[:, 0], table[:, 1]

@@ -1,9 +1,9 @@
-r"""The numbers of an evaluation, placed so that a loss to a baseline cannot be overlooked.
+r"""Scores of an evaluation, placed on an axis for the report page.
 
-Every metric is turned so that right is better, and every method gets a bar from the GDE's value
-to its own: what points right of the GDE beats it. Rank correlations crowd just below one, so they
-are placed by Fisher's $\operatorname{artanh}$; positive values that span more than a factor of
-thirty are placed by their logarithm. Printed values are never transformed.
+On every axis right is better, and every baseline has a bar from the value of the GDE to its own:
+a bar to the right is a baseline that is better. Rank correlations are placed by Fisher's
+$\operatorname{artanh}$, because they are close to one, and positive values that span more than a
+factor of thirty by their logarithm. Printed values are not transformed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "w2_title"]
 
 TRUE_W2 = "true W2"
-"""What W2 is called where an evaluation was given it."""
+"""Name of the W2 of the distributions, in contrast to the W2 of samples of them."""
 
 _METHODS = {
     "gde": "GDE (this model)",
@@ -45,10 +45,18 @@ _GENERATIVE = {
 
 @dataclass(frozen=True)
 class Line:
-    """One method under one metric; places are percentages from left to right.
+    """One method on the axis of a metric; places are percentages from left to right.
 
     Attributes:
-        kind: "gde", "floor", "better" than the GDE, "level" with it, "worse", or "unknown".
+        method: `gde`, a baseline or `floor`.
+        label: Its name on the page.
+        kind: `gde`, `floor`, `better` than the GDE, `level` with it, `worse`, or `unknown`.
+        value: The value as text.
+        interval: Its interval as text.
+        note: A remark.
+        place: Place of the value.
+        span: Left end and length of the interval.
+        bar: Left end and length of the bar from the GDE.
     """
 
     method: str
@@ -64,7 +72,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric with its methods, best first; `own` is the place of the GDE."""
+    """A metric with its methods.
+
+    Attributes:
+        key: Name of the metric in `METRICS`.
+        metric: The metric.
+        scale: How values are placed; empty if they are not transformed.
+        verdict: A sentence on the GDE and the baselines.
+        beaten: Whether a baseline is better than the GDE.
+        own: Place of the GDE; None if it has no value.
+        lines: The methods, best first.
+    """
 
     key: str
     metric: Metric
@@ -76,71 +94,64 @@ class Comparison:
 
 
 def metrics_of(rows: Sequence[Score]) -> tuple[Comparison, ...]:
-    """Group the rows of an evaluation by metric, in the order of their first appearance."""
+    """Group scores by metric, in the order of their first appearance."""
     keys = list(dict.fromkeys(row.metric for row in rows))
     return tuple(_compared(key, [row for row in rows if row.metric == key]) for key in keys)
 
 
 def w2_title(settings: Mapping[str, Any]) -> str:
-    """Say whether the W2 of an evaluation is that of the distributions or of samples of them."""
+    """Name the W2 of an evaluation: that of the distributions, or that of samples of them."""
     return TRUE_W2 if settings.get("truth") == "given" else "W2 of samples"
 
 
 def _compared(key: str, rows: list[Score]) -> Comparison:
-    found = metric(key)
-    scale, warp = _scale(found, rows)
+    entry = metric(key)
+    scale, transform = _scale(entry, rows)
 
-    def sense(x: float) -> float:
-        return found.merit(x if found.direction == "nearest" else warp(x))
+    def merit(x: float) -> float:
+        return entry.merit(x if entry.direction == "nearest" else transform(x))
 
-    known = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
-    ends = [sense(x) for x in known] or [0.0]
-    left, width = min(ends), (max(ends) - min(ends)) or 1.0
+    merits = [merit(x) for r in rows for x in (r.value, r.low, r.high) if _finite(x)] or [0.0]
+    left, width = min(merits), (max(merits) - min(merits)) or 1.0
 
     def place(x: float) -> float:
-        return 4 + 92 * (sense(x) - left) / width
+        return 4 + 92 * (merit(x) - left) / width
 
-    own = next((r for r in rows if r.method == "gde" and _finite(r.value)), None)
-    mark = None if own is None else place(own.value)
-    best_first = sorted(rows, key=lambda r: -sense(r.value) if _finite(r.value) else math.inf)
-    lines = tuple(_line(row, mark, place) for row in best_first)
-    return Comparison(
-        key,
-        found,
-        scale,
-        "" if own is None else _verdict(own, lines),
-        any(line.kind == "better" for line in lines),
-        mark,
-        lines,
-    )
+    gde = next((r for r in rows if r.method == "gde" and _finite(r.value)), None)
+    own = None if gde is None else place(gde.value)
+    best_first = sorted(rows, key=lambda r: -merit(r.value) if _finite(r.value) else math.inf)
+    lines = tuple(_line(row, own, place) for row in best_first)
+    verdict = "" if gde is None else _verdict(gde, lines)
+    beaten = any(line.kind == "better" for line in lines)
+    return Comparison(key, entry, scale, verdict, beaten, own, lines)
 
 
-def _verdict(own: Score, lines: Sequence[Line]) -> str:
-    rivals = [line for line in lines if line.kind in ("better", "level", "worse")]
-    if not rivals:
+def _verdict(gde: Score, lines: Sequence[Line]) -> str:
+    baselines = [line for line in lines if line.kind in ("better", "level", "worse")]
+    if not baselines:
         return ""
-    kinds = [line.kind for line in rivals]
-    better, worse, count = kinds.count("better"), kinds.count("worse"), len(rivals)
-    best = f"{rivals[0].label} ({rivals[0].value})"
-    gde = f"the GDE ({number(own.value)})"
+    kinds = [line.kind for line in baselines]
+    better, worse, count = kinds.count("better"), kinds.count("worse"), len(baselines)
+    best = f"{baselines[0].label} ({baselines[0].value})"
+    value = number(gde.value)
     if better:
-        text = f"{better} of {count} baselines {'does' if better == 1 else 'do'} better than {gde}"
-        text += f"; the best is {best}"
+        verb = "is" if better == 1 else "are"
+        text = f"{better} of {count} baselines {verb} better than the GDE ({value}); the best is "
     else:
-        text = f"T{gde[1:]} is ahead of {worse} of {count} baselines; the next is {best}"
-    if own.p is None or math.isnan(own.p):
-        return text
-    return f"{text}, {_p(own.p)}{', which may be chance' if own.p > 0.05 else ''}"
+        text = f"The GDE ({value}) is better than {worse} of {count} baselines; the best is "
+    if gde.p is None or math.isnan(gde.p):
+        return text + best
+    chance = ", not significant" if gde.p > 0.05 else ""
+    return f"{text}{best}, {_p(gde.p)}{chance}"
 
 
-def _line(row: Score, mark: float | None, place: Callable[[float], float]) -> Line:
+def _line(row: Score, own: float | None, place: Callable[[float], float]) -> Line:
     names = _METHODS if metric(row.metric).group == "geometry" else _METHODS | _GENERATIVE
     label = names.get(row.method, row.method)
     note = row.note
     if row.method == "gde":
-        # The verdict says who beats it; what is left to say is how surely.
-        sure = row.p is not None and not math.isnan(row.p)
-        note = f"{_p(row.p or 0.0)} against the best baseline" if sure else ""
+        tested = row.p is not None and not math.isnan(row.p)
+        note = f"{_p(row.p or 0.0)} against the best baseline" if tested else ""
     if not _finite(row.value):
         return Line(row.method, label, "unknown", "–", "", note, None, None, None)
     at = place(row.value)
@@ -150,14 +161,14 @@ def _line(row: Score, mark: float | None, place: Callable[[float], float]) -> Li
         span = _stretch(place(row.low), place(row.high))
     if row.method not in ("gde", "floor"):
         kind = "unknown"
-        if mark is not None:
-            kind = "better" if at > mark else "worse" if at < mark else "level"
-            bar = _stretch(at, mark)
+        if own is not None:
+            kind = "better" if at > own else "worse" if at < own else "level"
+            bar = _stretch(at, own)
     return Line(row.method, label, kind, number(row.value), interval, note, at, span, bar)
 
 
 def _stretch(a: float, b: float) -> tuple[float, float]:
-    """Where it starts, and how long it is."""
+    """Return the left end and the length of an interval."""
     return min(a, b), abs(a - b)
 
 
@@ -171,7 +182,7 @@ def _scale(metric: Metric, rows: Iterable[Score]) -> tuple[str, Callable[[float]
 
 
 def _p(p: float) -> str:
-    # Spaces that do not break.
+    # no line break inside
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}"
 
 

@@ -1,18 +1,22 @@
-"""One look for every picture: a page without a background, one ink, one accent.
+"""Style of all figures: no background, one ink, one accent.
 
-Figures are drawn in `INK`, a colour that nothing else uses, so that `svg.draw` can hand it over
-to the page (`currentColor`) and the same figure reads on white and on black. All other colours
-are of middle lightness and pass on both. Categories take the palette of Okabe and Ito (2008) up
-to seven levels and that of Petroff (2021) up to ten; both were made for colour-blind readers.
+Text and axes are drawn in `INK`, a colour that nothing else uses, so that `svg.draw` can replace
+it by the text colour of the page (`currentColor`), and the same figure is legible on white and on
+black. All other colours are of middle lightness and legible on both. Categories take the palette
+of Okabe and Ito (2008) up to seven levels and that of Petroff (2021) up to ten, both of which were
+made for colour-blind readers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distembed.registry import need
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "ACCENT",
@@ -24,19 +28,22 @@ __all__ = [
     "REAL",
     "SEQUENTIAL",
     "drawing",
+    "ink_of",
+    "rasterized",
+    "shortened",
 ]
 
 INK = "#010203"
-"""The sentinel of text and axes; the page replaces it."""
+"""Text and axes; a placeholder that the page replaces by its own text colour."""
 
 ACCENT = "#3a8ae0"
-"""What the model made."""
+"""Generated atoms, and the model."""
 
 REAL = "#8b919c"
-"""What was measured."""
+"""Real atoms, and what has no category."""
 
 LOSS = "#d55e00"
-"""Where the model is beaten."""
+"""A baseline that is better than the model."""
 
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#d9c82e")
 PETROFF = (
@@ -44,9 +51,9 @@ PETROFF = (
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
 SEQUENTIAL = ("#4a72da", "#8068c4", "#b5639f", "#e0736f", "#f0953f")
-"""Stops from low to high: no end vanishes on a white or on a black page."""
+"""Stops from low to high, all legible on white and on black."""
 DIVERGING = (LOSS, REAL, ACCENT)
-"""Stops from less than zero to more, the middle as quiet as can be seen on both pages."""
+"""Stops from negative over zero to positive."""
 
 _FAINT = INK + "66"
 _RC: Mapping[str, Any] = {
@@ -80,7 +87,7 @@ _RC: Mapping[str, Any] = {
 
 @contextmanager
 def drawing(**changes: Any) -> Iterator[None]:
-    """Draw in the style of the package, whatever the user's own settings are, then restore them.
+    """Set the style of the package, independent of the user's settings, and restore them on exit.
 
     Args:
         changes: Settings of matplotlib to change, with `_` for the dots in their names.
@@ -90,3 +97,23 @@ def drawing(**changes: Any) -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**_RC, **{k.replace("_", "."): v for k, v in changes.items()}})
         yield
+
+
+def ink_of(ax: Axes) -> Any:
+    """Return the colour of the text of axes."""
+    return ax.xaxis.label.get_color()
+
+
+def rasterized(count: int, limit: int = 300) -> bool:
+    """Return whether points become pixels: the size of an SVG grows with the number of shapes."""
+    return count > limit
+
+
+def shortened(text: str, limit: int = 28) -> str:
+    """Cut a text to at most `limit` characters, the last one an ellipsis.
+
+    Example:
+        >>> shortened("leukocytes", 5)
+        'leuk…'
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"

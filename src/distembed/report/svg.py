@@ -1,9 +1,9 @@
-"""Figures as SVG that can stand inside a page.
+"""Conversion of matplotlib figures to SVG elements of a page.
 
-matplotlib writes a document; a page needs an element. What is dropped is the prologue, the date,
-the document-wide style sheet, and every identifier that nothing refers to; what stays gets a
-prefix of its own, because identifiers of all figures share one page. Text stays text, in the
-font of the page, and `style.INK` becomes the colour of the page's own text.
+matplotlib writes a document; a page needs an element. The prologue, the date, the document-wide
+style sheet and identifiers without references are removed. Other identifiers get a prefix, because
+those of all figures share one page. Text stays text, in the font of the page, and `style.INK`
+becomes the text colour of the page.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "inline"]
 
-_RASTER_DPI = 180
-
 
 def draw(
-    paint: Callable[[Figure], None], size: tuple[float, float], *, name: str, alt: str
+    paint: Callable[[Figure], None],
+    size: tuple[float, float],
+    *,
+    name: str,
+    alt: str,
+    dpi: float = 180,
 ) -> str:
-    """Draw a figure and return it as an `<svg>` element for a page.
+    """Draw a figure as an `<svg>` element for a page.
 
     Args:
         paint: Adds axes to the empty figure and draws into them.
         size: Width and height in CSS pixels at which text has its nominal size.
         name: Unique on the page; identifiers start with it.
-        alt: What the figure shows, for those who cannot see it.
+        alt: A description for screen readers.
+        dpi: Resolution of rasterised points.
 
     Returns:
         The element; the same drawing gives the same text.
@@ -48,16 +52,16 @@ def draw(
         FigureCanvasSVG(figure)
         paint(figure)
         text = io.StringIO()
-        figure.savefig(text, format="svg", dpi=_RASTER_DPI)
+        figure.savefig(text, format="svg", dpi=dpi)
     return inline(text.getvalue(), name, alt)
 
 
 def inline(document: str, prefix: str, alt: str) -> str:
-    """Turn an SVG document of matplotlib into an element that fits into a page.
+    """Convert an SVG document of matplotlib to an element of a page.
 
     Args:
         document: The SVG file.
-        prefix: Put before every identifier that is kept.
+        prefix: Of every identifier.
         alt: The accessible name.
     """
     root = ElementTree.fromstring(document)
@@ -72,7 +76,7 @@ def inline(document: str, prefix: str, alt: str) -> str:
         element.attrib.clear()
         for key, value in attributes.items():
             if key == "id" and value not in used:
-                # A group may be marked for the style sheet by an identifier `class:NAME`.
+                # an identifier `class:NAME` marks a group for the style sheet
                 if value.startswith("class:"):
                     element.set("class", value.removeprefix("class:"))
                 continue
@@ -96,7 +100,7 @@ def _value(key: str, value: str, prefix: str) -> str:
     value = value.replace("url(#", f"url(#{prefix}-")
     if key in ("style", "fill", "stroke"):
         value = value.replace(INK, "currentColor")
-        # The page's font is wanted, at matplotlib's size.
+        # the font of the page, in the size that matplotlib chose
         value = re.sub(r"font:[^;]*?([\d.]+px)[^;]*", r"font-size: \1", value)
         value = re.sub(r"font-family:[^;]*;?\s*", "", value)
     return value

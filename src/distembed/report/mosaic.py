@@ -1,7 +1,8 @@
-"""Atoms that are images, side by side in one picture.
+"""Mosaics: many images side by side in one picture.
 
-Images that are mostly blank (strokes, stained cells) are drawn as ink on whatever paper the page
-has: the distance from the blank end becomes opacity. Others keep their own greys or colours.
+Images that are mostly blank (strokes, stained cells) are drawn as ink on the background of the
+page: the distance from the blank end of the range becomes opacity. Others keep their own greys or
+colours.
 """
 
 from __future__ import annotations
@@ -14,61 +15,60 @@ import numpy as np
 
 from distembed.registry import need
 
-__all__ = ["Tone", "are_images", "as_images", "data_uri", "mosaic", "tone_of"]
-
-_LARGEST_SIDE = 96
+__all__ = ["Tone", "as_images", "data_uri", "mosaic", "tone_of"]
 
 
 @dataclass(frozen=True)
 class Tone:
-    """How values become lightness: the range, and which end is blank paper ("" for neither)."""
+    """Mapping of pixel values to lightness.
+
+    Attributes:
+        low: Value of one end of the range.
+        high: Value of the other end.
+        paper: Which end is blank paper, `low` or `high`; empty if neither is.
+    """
 
     low: float
     high: float
     paper: str
 
 
-def are_images(event_shape: tuple[int, ...]) -> bool:
-    """Whether an atom of this shape looks like an image: (H, W), (C, H, W) or (H, W, C).
+def as_images(x: np.ndarray, largest_side: int = 96) -> np.ndarray:
+    """Bring images `(n, C, H, W)` to `(n, H, W)`, or to `(n, H, W, 3)` if they have 3 channels.
 
-    Example:
-        >>> are_images((8, 8)), are_images((3, 32, 32)), are_images((64,)), are_images((2, 2))
-        (True, True, False, False)
-    """
-    if len(event_shape) == 2:
-        return min(event_shape) >= 4
-    return len(event_shape) == 3 and (
-        (event_shape[0] in (1, 3) and min(event_shape[1:]) >= 4)
-        or (event_shape[2] in (1, 3) and min(event_shape[:2]) >= 4)
-    )
-
-
-def as_images(x: np.ndarray) -> np.ndarray:
-    """Bring atoms `(n, *event)` to `(n, H, W)` or `(n, H, W, 3)`, large ones reduced in size.
+    Images of two, four or more channels are averaged over the channels. A last axis of one or
+    three channels is accepted as well. Images with a side above `largest_side` are reduced by
+    averages over square blocks.
 
     Raises:
-        ValueError: If the event shape is none of an image.
+        ValueError: If atoms do not have the axes of an image.
     """
-    if not are_images(x.shape[1:]):
-        raise ValueError(f"Atoms of shape {x.shape[1:]} do not look like images.")
+    if x.ndim not in (3, 4):
+        raise ValueError(
+            f"Atoms have shape {x.shape[1:]}; an image is channels x height x width, or height x "
+            "width."
+        )
     x = np.asarray(x, dtype=float)
-    if x.ndim == 4 and not (x.shape[3] in (1, 3) and min(x.shape[1:3]) >= 4):
-        x = np.moveaxis(x, 1, 3)
-    if x.ndim == 4 and x.shape[3] == 1:
-        x = x[..., 0]
-    block = -(-max(x.shape[1:3]) // _LARGEST_SIDE)
+    if x.ndim == 4:
+        if x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
+            x = np.moveaxis(x, 3, 1)
+        x = np.moveaxis(x, 1, 3) if x.shape[1] == 3 else x.mean(1)
+    block = -(-max(x.shape[1:3]) // largest_side)
     if block > 1:
-        height, width = (side // block for side in x.shape[1:3])
+        height, width = (max(1, side // block) for side in x.shape[1:3])
         x = x[:, : height * block, : width * block]
         x = x.reshape(len(x), height, block, width, block, *x.shape[3:]).mean((2, 4))
     return x
 
 
 def tone_of(images: np.ndarray) -> Tone:
-    """Choose the tone that shows these images well; use it for their imitations as well.
+    """Compute the tone of real images, which generated ones are drawn in as well.
+
+    The range is that of the 0.5 and the 99.5 percentile. An end is paper if the median lies within
+    15 % of it.
 
     Args:
-        images: Real ones, `(n, H, W)` or `(n, H, W, 3)`.
+        images: `(n, H, W)` or `(n, H, W, 3)`, from `as_images`.
     """
     low, high = np.percentile(images, [0.5, 99.5]).tolist()
     if high <= low:
@@ -80,13 +80,14 @@ def tone_of(images: np.ndarray) -> Tone:
 
 
 def mosaic(images: np.ndarray, columns: int, tone: Tone, width: int = 800) -> np.ndarray:
-    """Lay images out in rows, as one picture.
+    """Arrange images in rows, as one picture.
 
     Args:
         images: `(n, H, W)` or `(n, H, W, 3)`.
-        columns: Images a row; a last row that is not full stays open.
+        columns: Number of images in a row; the rest of the last row is transparent.
         tone: From `tone_of`.
-        width: The picture is enlarged by whole factors while it stays below this many pixels.
+        width: Images are enlarged by the largest whole factor for which the picture is at most
+            this many pixels wide, at least by 1.
 
     Returns:
         `(rows, width, 4)` uint8, transparent between the images.
@@ -110,7 +111,7 @@ def mosaic(images: np.ndarray, columns: int, tone: Tone, width: int = 800) -> np
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """Return a picture `(rows, width, 4)` uint8 as the address of a PNG inside the page."""
+    """Encode a picture `(rows, width, 4)` uint8 as a PNG in a data URI."""
     image = need("matplotlib.image", "report")
     file = io.BytesIO()
     image.imsave(file, picture, format="png", metadata={"Software": None})

@@ -1,7 +1,6 @@
-"""The evaluation table and the little Markdown."""
+"""Scores of an evaluation, placed for the page."""
 
 import math
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
@@ -9,7 +8,6 @@ from hypothesis import strategies as st
 
 from distembed.evaluation.metrics import number
 from distembed.evaluation.result import Score
-from distembed.report.markdown import to_html
 from distembed.report.results import metrics_of
 
 METHODS = ("gde", "mean", "bures", "ot", "floor")
@@ -39,10 +37,9 @@ def test_a_loss_is_called_a_loss():
     rows = [Score("spearman_w2", "gde", 0.93, 0.9, 0.95, p=0.2)]
     rows += [Score("spearman_w2", "mean", 0.9), Score("spearman_w2", "mean_cov", 0.975)]
     (metric,) = metrics_of([*rows, Score("spearman_w2", "floor", 0.99)])
-    assert metric.verdict.replace("\u00a0", " ") == (
-        "1 of 2 baselines does better than the GDE (0.930); the best is mean and root covariance "
-        "(0.975), p = 0.2, which may be chance"
-    )
+    verdict = metric.verdict.replace("\u00a0", " ")
+    for fact in ("1 of 2 baselines", "0.930", "mean and root covariance (0.975)", "p = 0.2, not"):
+        assert fact in verdict, fact
     assert [line.method for line in metric.lines] == ["floor", "mean_cov", "gde", "mean"]
     assert metric.lines[2].interval == "0.900 to 0.950"
 
@@ -50,7 +47,7 @@ def test_a_loss_is_called_a_loss():
 def test_a_gain_and_a_tie_are_not_confused():
     rows = [Score("w2", "gde", 1.0), Score("w2", "mean", 1.0), Score("w2", "pooled", 2.0)]
     (metric,) = metrics_of(rows)
-    assert metric.verdict.startswith("The GDE (1.00) is ahead of 1 of 2 baselines")
+    assert metric.verdict.startswith("The GDE (1.00) is better than 1 of 2 baselines")
     assert not metric.beaten
 
 
@@ -77,100 +74,3 @@ def test_metrics_keep_their_order_and_wide_ranges_are_logarithmic():
 )
 def test_numbers(value, text):
     assert number(value) == text
-
-
-# -- Markdown -----------------------------------------------------------------------------------
-
-ALLOWED = {
-    *("h3", "h4", "h5", "h6", "p", "ul", "ol", "li", "pre", "code", "strong", "em", "a"),
-    *("table", "thead", "tbody", "tr", "th", "td", "div"),
-}
-
-
-class Tags(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found, self.open = [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def tags(text):
-    parser = Tags()
-    parser.feed(to_html(text))
-    parser.close()
-    assert not parser.open
-    return parser.found
-
-
-pieces = st.sampled_from(
-    [
-        "<script>",
-        "</p>",
-        "# ",
-        "- ",
-        "1. ",
-        "`",
-        "```",
-        "**",
-        "*",
-        "|",
-        "|---|",
-        "\n",
-        "\n\n",
-        "---",
-    ]
-    + [
-        "[a](",
-        "https://x.y",
-        "javascript:alert(1)",
-        ")",
-        '"',
-        "'",
-        "&",
-        "onclick=",
-        "word ",
-        "\\|",
-    ]
-)
-
-
-@given(st.one_of(st.text(), st.lists(pieces, max_size=30).map("".join)))
-def test_no_text_becomes_more_than_the_subset(text):
-    for tag, attributes in tags(text):
-        assert tag in ALLOWED
-        assert set(attributes) <= {"href", "class"}
-        assert attributes.get("href", "https://").startswith(("https://", "http://"))
-        assert attributes.get("class", "wide") == "wide"
-
-
-@pytest.mark.parametrize(
-    ("text", "html"),
-    [
-        ("a **b** *c* `d*e*`", "<p>a <strong>b</strong> <em>c</em> <code>d*e*</code></p>"),
-        ("## A\ntext\nmore", "<h4>A</h4>\n<p>text more</p>"),
-        ("- a\n  b\n- c", "<ul><li>a b</li><li>c</li></ul>"),
-        ("1. a\n2. b", "<ol><li>a</li><li>b</li></ol>"),
-        ("```python\nx < 1\n\n# no\n```", "<pre><code>x &lt; 1\n\n# no</code></pre>"),
-        ("---\na: 1\n---\nb", "<pre><code>a: 1</code></pre>\n<p>b</p>"),
-        ("[a](https://b.c/d)", '<p><a href="https://b.c/d">a</a></p>'),
-        ("[a](javascript:b)", "<p>[a](javascript:b)</p>"),
-        ("<b>", "<p>&lt;b&gt;</p>"),
-        ("2 * 3 * 4, snake_case", "<p>2 * 3 * 4, snake_case</p>"),
-        ("", ""),
-    ],
-)
-def test_markdown(text, html):
-    assert to_html(text) == html
-
-
-def test_a_table():
-    html = to_html("| a | b |\n|---|:-:|\n| `x|y` \\| z | 2 |\n\nafter")
-    assert "<th>a</th><th>b</th>" in html
-    assert html.endswith("<p>after</p>")
-    assert to_html("|a|b|\n|-|-|\n|1|2|").count("<td>") == 2

@@ -1,4 +1,4 @@
-"""Error bars on the page: ellipses, what makes a change, and how sure the model is."""
+"""Uncertainty and contributions on the page: ellipses, findings, shares of atoms."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from distembed.geometry.distance import Calibration
 from distembed.inference.population.density import Population
 from distembed.model.embeddings import Embeddings
 from distembed.report import write_report
-from distembed.report.certainty import calibration_band, findings
+from distembed.report.colour import colouring
 from distembed.report.contributions import change_between
-from distembed.report.ellipses import ellipses
-from distembed.report.html import _round
-from distembed.report.plane import Plane, pca_plane
+from distembed.report.figures import calibration_band, map_figure
+from distembed.report.plane import Plane, ellipses, pca_plane
+from distembed.report.text import findings
 
 
 def embeddings(z, cov, sizes=None, p_unusual=None):
@@ -72,19 +72,17 @@ def test_findings_are_true():
     sizes = np.full(250, 200)
     sizes[:3] = 20
     cov[4] = np.nan
-    found = {f.title: f for f in findings(embeddings(z, cov, sizes, p), population, ["s0"])}
-    unusual = found["Unlike the training"]
+    by_title = {f.title: f for f in findings(embeddings(z, cov, sizes, p), population, ["s0"])}
+    unusual = by_title["Unlike the training"]
     assert unusual.ids[0] == "s1"  # s0 was trained on
     assert (len(unusual.ids), unusual.more) == (10, 1)
     assert "11 of 249 sets" in unusual.text
-    assert "chance gives 2.5" in unusual.text
-    assert "3 of 250 sets have fewer than 100" in found["Few atoms"].text
-    assert "1 has none" in found["Few atoms"].text
-    few = Population.from_embeddings(z[:50])
-    (said,) = (
-        f for f in findings(embeddings(z, cov, sizes, p), few) if f.title == "Unlike the training"
-    )
-    assert "too few" in said.text
+    assert "2.5" in unusual.text  # expected by chance
+    assert "3 of 250 sets have fewer than 100" in by_title["Few atoms"].text
+    assert "1 has none" in by_title["Few atoms"].text
+    small = Population.from_embeddings(z[:50])
+    by_title = {f.title: f for f in findings(embeddings(z, cov, sizes, p), small)}
+    assert "too few" in by_title["Unlike the training"].text
 
 
 def test_the_shares_of_a_change_are_those_of_a_mean():
@@ -98,8 +96,8 @@ def test_the_shares_of_a_change_are_those_of_a_mean():
     first, second = (side.atoms for side in change.sides)
     step = second.mean(0) - first.mean(0)
     middle = (second.mean(0) + first.mean(0)) / 2
-    wanted = -((first - middle) @ step) / len(first) / (step @ step)
-    np.testing.assert_allclose(change.sides[0].share, wanted, atol=1e-6)
+    expected = -((first - middle) @ step) / len(first) / (step @ step)
+    np.testing.assert_allclose(change.sides[0].share, expected, atol=1e-6)
 
 
 def test_without_a_derivative_nothing_is_shared_out():
@@ -119,28 +117,29 @@ def test_the_page_shows_them(tmp_path):
     evaluation = fake_evaluation(model.embed(sets, covariance=False).z)
     page = write_report(tmp_path / "a.html", model=model, test=sets, evaluation=evaluation)
     text = page.read_text()
-    for said in (
-        "An ellipse is where",
-        "What makes the change",
-        "The band holds at least 95 %",
-        "How sure it is",
-        "fewer than 100 effective atoms",
-    ):
-        assert said in text, said
+    for phrase in ("An ellipse", 'id="contributions"', "The band", 'id="uncertainty"', "100 eff"):
+        assert phrase in text, phrase
     plain = model.embed(sets, covariance=False)
     page = write_report(tmp_path / "b.html", model=model, test=sets, embeddings=plain)
     text = page.read_text()
-    for absent in ("An ellipse is where", "The band holds", "How sure it is"):
-        assert absent not in text, absent
+    for phrase in ("An ellipse", "The band", 'id="uncertainty"'):
+        assert phrase not in text, phrase
 
 
 def test_images_that_make_the_change_are_shown(tmp_path):
     model, sets = digit_sets(20)
     page = write_report(tmp_path / "a.html", model=model, test=sets)
-    assert "These images own most" in page.read_text()
+    text = page.read_text()
+    assert "with the largest contributions" in text
+    assert "of 64 images" not in text  # of at least 64, 12 are shown
+    assert "these 12 of " in text
 
 
 def test_sets_of_a_few_atoms_have_no_ellipse():
-    cov = np.repeat(np.eye(2)[None], 3, 0)
-    shown = _round(embeddings(np.eye(3)[:, :2], cov, sizes=[4, 9, 10]))
-    assert np.isnan(shown).all((1, 2)).tolist() == [True, True, False]
+    table = embeddings(np.eye(3)[:, :2], np.repeat(np.eye(2)[None], 3, 0), sizes=[4, 9, 10])
+    plane, colours = pca_plane(table.z), colouring("site", ["a", "b", "c"])
+    one = str(map_figure(plane, colours, table))
+    table.cov[:2] = np.nan
+    assert str(map_figure(plane, colours, table, ellipse_atoms=0)) == one
+    table.cov[2] = np.nan
+    assert str(map_figure(plane, colours, table)) != one

@@ -1,0 +1,92 @@
+"""Content that the report page and the overview picture have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from distembed.report.colour import Colouring, Column, choose_column, colouring
+from distembed.report.plane import Plane, pca_plane, spread_along
+from distembed.report.samples import Between, Pair, Path, interpolate, read_pairs
+from distembed.report.views import View, view_of
+
+if TYPE_CHECKING:
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
+    from distembed.protocols import Collection
+
+__all__ = ["Atoms", "Map", "read_atoms", "read_map"]
+
+
+@dataclass(frozen=True)
+class Map:
+    """The sets on the plane of their principal components.
+
+    Attributes:
+        plane: Their coordinates.
+        column: The metadata that colours them.
+        colours: Their colours.
+    """
+
+    plane: Plane
+    column: Column
+    colours: Colouring
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Atoms of held-out sets, and how to draw them.
+
+    Attributes:
+        view: Draws them.
+        pairs: Real and generated atoms of the sets that are shown.
+        path: Samples between two embeddings.
+    """
+
+    view: View
+    pairs: list[Pair]
+    path: Path
+
+
+def read_map(embeddings: Embeddings, color: str | None) -> Map:
+    """Project embeddings on their principal components, and colour them.
+
+    Raises:
+        ValueError: If there is no metadata column `color`.
+    """
+    column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
+    return Map(pca_plane(embeddings.z), column, colouring(column.name, column.values))
+
+
+def read_atoms(
+    model: GDE,
+    test: Collection,
+    embeddings: Embeddings,
+    plane: Plane,
+    between: Between | None,
+    place: Literal["page", "overview"],
+) -> Atoms | None:
+    """Read atoms of sets that are spread along a plane, and draw generated ones for them.
+
+    Args:
+        model: The model.
+        test: The sets.
+        embeddings: Embeddings of these sets.
+        plane: Their coordinates.
+        between: Ends of the path.
+        place: Where they are shown, which decides how many are read.
+
+    Returns:
+        The atoms; None if their kind has no view.
+
+    Raises:
+        ValueError: If `between` does not name two ends.
+    """
+    view = view_of(test.atoms.name)
+    if view is None:
+        return None
+    budget = view.page if place == "page" else view.overview
+    rows = spread_along(plane, budget.sets)
+    pairs = read_pairs(model, test, embeddings, rows, budget.atoms)
+    path = interpolate(model, test, embeddings, between, steps=budget.steps, n=budget.path_atoms)
+    return Atoms(view(model, pairs), pairs, path)

@@ -1,0 +1,189 @@
+"""Sentences of a report page: properties of the sets and the model, and their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Container
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distembed.evaluation.coverage import noise_share
+from distembed.inference.population.density import UNUSUAL
+from distembed.model.engine import FEW_ATOMS
+
+if TYPE_CHECKING:
+    from distembed.geometry.distance import Calibration
+    from distembed.inference.population.density import Population
+    from distembed.model.embeddings import Embeddings
+    from distembed.model.gde import GDE
+    from distembed.protocols import Collection
+
+__all__ = ["Fact", "Finding", "calibration_sentence", "facts", "findings", "setting_facts"]
+
+_NOUNS = {"vectors": "numbers", "counts": "counts", "images": "pixels", "tokens": "tokens"}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and its value."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence, and the sets that it is about.
+
+    Attributes:
+        title: What it is about.
+        text: The sentence.
+        ids: Names of sets, the most extreme first.
+        more: Number of further sets that are not named.
+    """
+
+    title: str
+    text: str
+    ids: tuple[str, ...] = ()
+    more: int = 0
+
+
+def facts(model: GDE, test: Collection, embeddings: Embeddings) -> list[Fact]:
+    """List the properties at the head of the page."""
+    sizes = np.asarray(embeddings.sizes)
+    low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
+    kind = test.atoms.name
+    shape = " × ".join(map(str, model.event_shape)) or "1"
+    parts = (model.spec.encoder, model.spec.generator)
+    rows = [
+        Fact("sets", f"{len(sizes):,}"),
+        Fact("atoms in a set", low if low == high else f"{low} to {high} (median {middle})"),
+        Fact("kind of atoms", f"{kind}, {shape} {_NOUNS.get(kind, '')}".rstrip()),
+        Fact("embedding", f"{model.latent} numbers"),
+        Fact("encoder and generator", " and ".join(map(_name, parts))),
+    ]
+    if model.history:
+        last = model.history[-1]
+        seconds = f", {last['seconds']:,.0f} s" if last.get("seconds") else ""
+        rows.append(Fact("training", f"{last['step']:,.0f} steps{seconds}"))
+    return rows
+
+
+def setting_facts(settings: Mapping[str, Any]) -> list[Fact]:
+    """List the settings of an evaluation."""
+    return [Fact(str(k).replace("_", " "), _value(v)) for k, v in settings.items()]
+
+
+def calibration_sentence(calibration: Calibration, exact: bool) -> str:
+    """Explain the line in the plot of distances.
+
+    Args:
+        calibration: The line.
+        exact: Whether W2 is that of the distributions, and not of samples of them.
+    """
+    if not calibration.pairs:
+        return "The model is not calibrated: on the line, the latent distance equals W2."
+    error = f"; its median error is {calibration.error:.0%}" if calibration.error >= 0 else ""
+    text = f"The line is the calibration of the model{error}."
+    if exact:
+        return text
+    return f"{text} W2 between samples of few atoms is too large, so that points lie above it."
+
+
+def findings(
+    embeddings: Embeddings,
+    population: Population | None,
+    training_ids: Container[str] = (),
+) -> tuple[Finding, ...]:
+    """Summarise sampling noise, unusual sets, and sets of few atoms.
+
+    Args:
+        embeddings: Of the sets; without covariances there are no findings.
+        population: Density of embeddings of the model.
+        training_ids: Ids of sets that the model was trained on, whose p-values are left out.
+    """
+    if embeddings.cov is None:
+        return ()
+    return (
+        *_noise(embeddings),
+        *_unusual(embeddings, population, training_ids),
+        *_few_atoms(embeddings),
+    )
+
+
+def _noise(embeddings: Embeddings, largest: int = 1000) -> Iterator[Finding]:
+    rows = np.flatnonzero(np.isfinite(embeddings.covariances).all((1, 2)))
+    rows = rows[:: -(-len(rows) // largest) or 1]
+    share = noise_share(embeddings, rows[np.stack(np.triu_indices(len(rows), 1), 1)])
+    if np.isfinite(share):
+        yield Finding(
+            "Sampling noise",
+            f"{_percent(share)} of the squared distance of two sets is sampling noise (the median "
+            "over pairs), which the model subtracts from distances",
+        )
+
+
+def _unusual(
+    embeddings: Embeddings,
+    population: Population | None,
+    training_ids: Container[str],
+    named: int = 10,
+) -> Iterator[Finding]:
+    if embeddings.p_unusual is None:
+        return
+    title, ids = "Unlike the training", np.asarray(embeddings.ids).astype(str)
+    p = np.where([name in training_ids for name in ids], np.nan, embeddings.p_unusual)
+    tested = int(np.isfinite(p).sum())
+    if not tested:
+        return
+    reference = sum(map(len, population.scores)) if population is not None else None
+    if reference is not None and (reference + 1) * UNUSUAL < 1:
+        yield Finding(
+            title,
+            f"the population has {reference} sets, too few for a p-value of {UNUSUAL}",
+        )
+        return
+    order = np.argsort(p, kind="stable")  # NaN comes last
+    low = order[: int((p <= UNUSUAL).sum())]
+    number = f"{len(low):,}" if len(low) else "none"
+    yield Finding(
+        title,
+        f"{number} of {tested:,} sets {'has' if len(low) == 1 else 'have'} p ≤ {UNUSUAL} under "
+        f"the population of training sets; {tested * UNUSUAL:.1f} are expected by chance",
+        tuple(ids[low[:named]].tolist()),
+        max(0, len(low) - named),
+    )
+
+
+def _few_atoms(embeddings: Embeddings) -> Iterator[Finding]:
+    small = int((embeddings.effective_sizes < FEW_ATOMS).sum())
+    without = int((~np.isfinite(embeddings.covariances).all((1, 2))).sum())
+    text = f"every set has {FEW_ATOMS} effective atoms or more"
+    if small:
+        text = (
+            f"{small:,} of {len(embeddings):,} sets {'has' if small == 1 else 'have'} fewer than "
+            f"{FEW_ATOMS} effective atoms, and standard errors that are too small"
+        )
+    if without:
+        text += f"; {without:,} {'has' if without == 1 else 'have'} none"
+    yield Finding("Few atoms" if small else "Number of atoms", text)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:#.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def _name(part: Any) -> str:
+    if isinstance(part, Mapping):
+        return str(part["name"])
+    return part if isinstance(part, str) else type(part).__name__
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_value, value))
+    return str(value)

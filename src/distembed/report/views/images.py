@@ -1,0 +1,112 @@
+"""Figures of sets of images: mosaics of real and of generated ones, in one tone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distembed.report import plots
+from distembed.report.figures import Figure, escaped
+from distembed.report.mosaic import as_images, data_uri, mosaic, tone_of
+from distembed.report.views import Budget
+
+if TYPE_CHECKING:
+    from matplotlib.figure import SubFigure
+
+    from distembed.model.gde import GDE
+    from distembed.report.contributions import Change
+    from distembed.report.samples import Pair, Path
+
+__all__ = ["ImageView"]
+
+_BESIDE = (
+    '<figure><figcaption><strong>{}</strong></figcaption><div class="beside"><div>{}<span>real'
+    '</span></div><div>{}<span class="made">generated</span></div></div></figure>'
+)
+_PATH = '<figure>{}<p class="ends"><span>{}</span><span>{}</span></p></figure>'
+_SIDE = (
+    "<figure><figcaption><strong>{}</strong>: these {} of {} images account for {:.0%}"
+    "</figcaption>{}</figure>"
+)
+
+
+class ImageView:
+    """Mosaics in the tone of all real images that are shown."""
+
+    page = Budget(sets=4, atoms=36, steps=11, path_atoms=5)
+    overview = Budget(sets=3, atoms=24, steps=7, path_atoms=7)
+
+    def __init__(self, model: GDE, pairs: Sequence[Pair]) -> None:
+        self.tone = tone_of(np.concatenate([as_images(pair.real) for pair in pairs]))
+
+    def pairs(self, pairs: Sequence[Pair]) -> Figure:
+        """Draw real images of each set beside generated ones."""
+        html = [
+            escaped(
+                _BESIDE,
+                pair.id,
+                self._picture(mosaic(as_images(pair.real), 6, self.tone), f"real, {pair.id}"),
+                self._picture(
+                    mosaic(as_images(pair.generated), 6, self.tone), f"generated, {pair.id}"
+                ),
+            )
+            for pair in pairs
+        ]
+        return Figure(html, columns=2)
+
+    def path(self, path: Path) -> Figure:
+        """Draw one column a step and one row a noise, between real images of the two ends."""
+        steps, (first, last) = len(path.samples), path.names
+        picture = mosaic(as_images(_by_noise(path)), steps, self.tone, width=1600)
+        text = (
+            f"Each column has images drawn from one vector on the line from {first} to {last}; "
+            "each row keeps its noise."
+        )
+        if path.real is not None:
+            text += " The first and the last column are real images of the two sets."
+            before, after = (
+                mosaic(as_images(x), 1, self.tone, width=1600 // steps) for x in path.real
+            )
+            space = np.zeros((len(picture), before.shape[1] // 2, 4), np.uint8)
+            picture = np.concatenate([before, space, picture, space, after], axis=1)
+        html = escaped(_PATH, self._picture(picture, f"path from {first} to {last}"), first, last)
+        return Figure([html], text)
+
+    def contributions(self, change: Change, count: int = 12) -> Figure:
+        """Draw the images of either set with the largest contributions, at most `count`."""
+        html = []
+        for side in change.sides:
+            rows = np.argsort(-side.share, kind="stable")[:count]
+            picture = self._picture(
+                mosaic(as_images(side.atoms[rows]), 6, self.tone),
+                f"images of {side.id} with the largest contributions",
+            )
+            share = float(side.share[rows].sum())
+            html.append(escaped(_SIDE, side.id, len(rows), len(side.atoms), share, picture))
+        return Figure(html, "Shown are the images with the largest contributions.", columns=2)
+
+    def paint_pairs(self, part: SubFigure, pairs: Sequence[Pair]) -> None:
+        """Draw three rows of real and generated images into a panel."""
+        for row, pair in enumerate(pairs[:3]):
+            for column, x in enumerate((pair.real, pair.generated)):
+                box = (0.06 + 0.46 * column, 0.572 - 0.246 * row, 0.42, 0.218)
+                plots.image_grid(part.add_axes(box, anchor="NW"), x, 6, tone=self.tone)
+
+    def paint_path(self, part: SubFigure, path: Path) -> None:
+        """Draw one column a step and one row a noise into a panel."""
+        axes = part.add_axes((0.06, 0.08, 0.9, 0.71), anchor="NW")
+        plots.image_grid(axes, _by_noise(path), len(path.samples), tone=self.tone)
+
+    def _picture(self, page: np.ndarray, alt: str) -> Any:
+        """Write an `<img>`; a dark page inverts ink on transparent paper."""
+        ink = escaped(' class="ink"') if self.tone.paper else ""
+        height, width = page.shape[:2]
+        template = '<img src="{}" width="{}" height="{}" alt="{}"{}>'
+        return escaped(template, data_uri(page), width, height, f"Images: {alt}", ink)
+
+
+def _by_noise(path: Path) -> np.ndarray:
+    """Order the images of a path `(T, n, *event)` by noise, then by step, `(n T, *event)`."""
+    return path.samples.swapaxes(0, 1).reshape(-1, *path.samples.shape[2:])
