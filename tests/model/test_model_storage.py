@@ -295,10 +295,10 @@ def test_weights_are_stored_once(folder, model):
 
 def test_a_tensor_of_another_shape(folder):
     def change(config, tensors):
-        tensors["model.conditioning.scale"] = torch.ones(7)
+        tensors["model.conditioning.linear"] = torch.ones(7)
 
     rewritten(folder, change)
-    with pytest.raises(ValueError, match=r"conditioning\.scale has shape \(7,\), expected \(6,\)"):
+    with pytest.raises(ValueError, match=r"conditioning\.linear has shape \(7,\), expected \(14, 6\)"):
         de.load(folder)
 
 
