@@ -47,8 +47,8 @@ def test_density_overlap_and_draws_in_closed_form():
     np.testing.assert_allclose(mixture.log_density(z), [exact(point, 0) for point in z])
     drawn = mixture.sample(40_000, random)
     one = noise[:1]
-    seen = drawn + random.multivariate_normal(np.zeros(2), one[0], len(drawn))
-    for points, blur in ((drawn, None), (seen, one)):
+    observed = drawn + random.multivariate_normal(np.zeros(2), one[0], len(drawn))
+    for points, blur in ((drawn, None), (observed, one)):
         density = np.exp(mixture.log_density(points, blur))
         error = density.std() / math.sqrt(len(density))
         assert abs(density.mean() - np.exp(mixture.log_overlap(blur)[0])) < 4 * error
@@ -84,17 +84,17 @@ def test_noise_is_taken_out():
     random = np.random.default_rng(3)
     truth = clumps(400, 2, random)
     variance = random.choice([0.01, 0.5], 400)
-    seen = truth + np.sqrt(variance)[:, None] * random.standard_normal((400, 2))
+    observed = truth + np.sqrt(variance)[:, None] * random.standard_normal((400, 2))
     noise = np.eye(2) * variance[:, None, None]
-    found = Population.from_embeddings(seen, settings=components(2), noise=noise)
-    blind = Population.from_embeddings(seen, settings=components(2))
+    denoised = Population.from_embeddings(observed, settings=components(2), noise=noise)
+    blind = Population.from_embeddings(observed, settings=components(2))
 
     def spread(population):
         cov = population.mixture.covariances * np.outer(population.scale, population.scale)
         return cov.diagonal(axis1=1, axis2=2).mean()
 
     assert spread(blind) > 0.36
-    assert spread(found) == pytest.approx(0.16, rel=0.15)
+    assert spread(denoised) == pytest.approx(0.16, rel=0.15)
 
 
 @pytest.mark.parametrize(("sets", "latent"), [(40, 6), (120, 2)])

@@ -17,8 +17,8 @@ def numbers(sets=30, d=1, seed=0):
 
 def explicit(sets, likelihood="gaussian", transform="auto"):
     generator = {"name": "explicit", "likelihood": likelihood}
-    made = de.GDE(generator=generator, latent=3, transform=transform)
-    return made.fit(sets, **QUICK)
+    gde = de.GDE(generator=generator, latent=3, transform=transform)
+    return gde.fit(sets, **QUICK)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "mixture"])

@@ -31,11 +31,13 @@ def weighted(sizes, seed=0):
 def test_small_sets_are_read_whole(fitted):
     batch = Gaussians.prior(5, 2, 40, size=PILOT, seed=9).batch(range(5))
     table = fitted.embed(batch)
-    wanted = covariance(fitted.network.embedder, batch)
-    np.testing.assert_allclose(table.cov, wanted.cov, rtol=1e-3, atol=1e-7)
-    np.testing.assert_allclose(table.z, wanted.z, rtol=1e-4, atol=1e-5)
+    expected = covariance(fitted.network.embedder, batch)
+    np.testing.assert_allclose(table.cov, expected.cov, rtol=1e-3, atol=1e-7)
+    np.testing.assert_allclose(table.z, expected.z, rtol=1e-4, atol=1e-5)
     assert np.isinf(table.df).all()
-    np.testing.assert_allclose(table.standard_errors, wanted.standard_errors, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        table.standard_errors, expected.standard_errors, rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("equal", [True, False])
@@ -100,11 +102,11 @@ def test_without_covariances_nothing_is_said_of_errors(fitted):
 
 def test_rows_keep_their_errors(fitted):
     table = fitted.embed(weighted([130, 140, 150]))
-    some = table.select([2, 0])
-    assert (some.cov == table.cov[[2, 0]]).all()
-    assert (some.df == table.df[[2, 0]]).all()
-    assert (some.p_unusual == table.p_unusual[[2, 0]]).all()
-    assert (some.trained == table.trained[[2, 0]]).all()
+    part = table.select([2, 0])
+    assert (part.cov == table.cov[[2, 0]]).all()
+    assert (part.df == table.df[[2, 0]]).all()
+    assert (part.p_unusual == table.p_unusual[[2, 0]]).all()
+    assert (part.trained == table.trained[[2, 0]]).all()
 
 
 def test_sets_of_the_training_are_marked(fitted, tmp_path):
@@ -162,8 +164,8 @@ def test_intervals_hold_the_distance(fitted):
     assert (
         w2.high - w2.low > fitted.calibration(latent.high) - fitted.calibration(latent.low)
     ).all()
-    some = fitted.distance_intervals(table, [[1, 0], [4, 5]], calibrated=False)
-    np.testing.assert_allclose(some.low, latent.low[[0, 14]])
+    part = fitted.distance_intervals(table, [[1, 0], [4, 5]], calibrated=False)
+    np.testing.assert_allclose(part.low, latent.low[[0, 14]])
     wide = fitted.distance_intervals(table, level=0.99, calibrated=False)
     assert (wide.high > latent.high).all()
 
@@ -204,8 +206,8 @@ def test_sets_of_another_family_are_flagged(fitted):
 
 
 def test_noise_makes_no_set_unusual(fitted):
-    few = Gaussians.prior(60, 2, 40, size=300, seed=8)
-    batch = few.batch(range(60), 12, torch.Generator().manual_seed(0))
+    family = Gaussians.prior(60, 2, 40, size=300, seed=8)
+    batch = family.batch(range(60), 12, torch.Generator().manual_seed(0))
     assert (fitted.embed(batch).p_unusual < 0.05).sum() <= 12
 
 
@@ -233,9 +235,9 @@ def test_a_large_set_is_read_in_part(fitted, monkeypatch):
     sets = Sets.from_batch(weighted([3000, 150]))
     table = fitted.embed(sets)
     monkeypatch.undo()
-    wanted = fitted.embed(sets)
-    np.testing.assert_allclose(table.z, wanted.z, atol=1e-4)
-    traces = [np.trace(t.cov, axis1=1, axis2=2) for t in (table, wanted)]
+    expected = fitted.embed(sets)
+    np.testing.assert_allclose(table.z, expected.z, atol=1e-4)
+    traces = [np.trace(t.cov, axis1=1, axis2=2) for t in (table, expected)]
     # two pilots of 256 atoms, with kappa below 16: 1/4 each
     assert traces[0][0] / traces[1][0] == pytest.approx(1, abs=3 * (2 * 16 / PILOT) ** 0.5)
 
@@ -245,14 +247,14 @@ def test_weighted_sets_are_read_a_few_at_a_time(fitted, monkeypatch):
     batch = Sets.batch
 
     def counted(self, indices, *arguments, **named):
-        found = batch(self, indices, *arguments, **named)
-        read.append(len(found.x))
-        return found
+        result = batch(self, indices, *arguments, **named)
+        read.append(len(result.x))
+        return result
 
-    wanted = fitted.embed(sets)
+    expected = fitted.embed(sets)
     monkeypatch.setattr(fitted, "inference", InferenceSettings(covariance_pass=2000))
     monkeypatch.setattr(Sets, "batch", counted)
-    np.testing.assert_allclose(fitted.embed(sets).z, wanted.z, atol=1e-5)
+    np.testing.assert_allclose(fitted.embed(sets).z, expected.z, atol=1e-5)
     *_, fingerprinted = read  # in pieces of their own, of any size
     assert fingerprinted == 12 * 900
     assert max(read[-7:-1]) <= 2 * 2000  # and not the 10,800 of a group counted by its pilots

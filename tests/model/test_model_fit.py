@@ -1,6 +1,7 @@
 """Fitting: what it takes, what it leaves, and what it must not touch."""
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -49,29 +50,37 @@ class MeanEncoder(nn.Module):
 
 
 def test_fit_returns_the_model_and_its_history(named):
-    made = de.GDE(**SMALL)
-    assert made.fit(named, **FAST) is made
-    assert made.event_shape == (3,)
-    assert made.features == ("height", "ratio", "same")
-    assert made.latent == 6
-    assert [r["step"] for r in made.history] == [0, 3, 6]
-    assert {"loss", "validation", "lr", "seconds"} <= set(made.history[-1])
-    assert made.config == TrainConfig(**{k: v for k, v in FAST.items() if k != "progress"})
+    fitted = de.GDE(**SMALL)
+    assert fitted.fit(named, **FAST) is fitted
+    assert fitted.event_shape == (3,)
+    assert fitted.features == ("height", "ratio", "same")
+    assert fitted.latent == 6
+    assert [r["step"] for r in fitted.history] == [0, 3, 6]
+    assert {"loss", "validation", "lr", "seconds"} <= set(fitted.history[-1])
+    assert fitted.config == TrainConfig(**{k: v for k, v in FAST.items() if k != "progress"})
+
+
+def test_a_fit_of_one_step_is_quick():
+    """CPU seconds, which do not count other processes: closed forms, validations, W2 of pairs."""
+    data = sets(200, 100)
+    start = time.process_time()
+    de.GDE(latent=16).fit(data, steps=1, threads=1, progress=False)
+    assert time.process_time() - start < 4
 
 
 def test_settings_go_over_a_config(unnamed):
     config = TrainConfig(steps=3, context=(2, 4), target=2, seed=5)
-    made = de.GDE(**SMALL).fit(unnamed, config, steps=2, progress=False)
-    assert made.config == config.model_copy(update={"steps": 2})
+    fitted = de.GDE(**SMALL).fit(unnamed, config, steps=2, progress=False)
+    assert fitted.config == config.model_copy(update={"steps": 2})
     assert config.steps == 3
 
 
 def test_nothing_global_is_touched(unnamed):
     before = (torch.random.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
     threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
-    made = de.GDE(**SMALL).fit(unnamed, **FAST)
-    made.sample(made.embed(unnamed), 3)
-    made.untrained()
+    fitted = de.GDE(**SMALL).fit(unnamed, **FAST)
+    fitted.sample(fitted.embed(unnamed), 3)
+    fitted.untrained()
     after = (torch.random.get_rng_state(), np.random.get_state(), random.getstate())  # noqa: NPY002
     assert before[0].equal(after[0])
     assert str(before[1:]) == str(after[1:])
@@ -118,23 +127,23 @@ def test_a_killed_fit_resumes_exactly(tmp_path):
 
 
 def test_a_failed_refit_leaves_the_model_as_it_was(unnamed):
-    made = de.GDE(**SMALL).fit(unnamed, **FAST)
-    before, shape = {k: v.clone() for k, v in state(made).items()}, made.event_shape
+    fitted = de.GDE(**SMALL).fit(unnamed, **FAST)
+    before, shape = {k: v.clone() for k, v in state(fitted).items()}, fitted.event_shape
 
     def dies(network, step, z):
         raise Killed
 
     with pytest.raises(Killed):
-        made.fit([np.random.default_rng(0).normal(size=(9, 5))] * 4, objectives=[dies], **FAST)
-    assert made.event_shape == shape
-    assert_same(state(made), before)
+        fitted.fit([np.random.default_rng(0).normal(size=(9, 5))] * 4, objectives=[dies], **FAST)
+    assert fitted.event_shape == shape
+    assert_same(state(fitted), before)
 
 
 def test_it_can_be_fitted_again_to_other_atoms(named, unnamed):
-    made = de.GDE(**SMALL).fit(unnamed, **FAST).fit(named, **FAST)
+    fitted = de.GDE(**SMALL).fit(unnamed, **FAST).fit(named, **FAST)
     fresh = de.GDE(**SMALL).fit(named, **FAST)
-    assert_same(state(made), state(fresh))
-    assert made.event_shape == (3,)
+    assert_same(state(fitted), state(fresh))
+    assert fitted.event_shape == (3,)
 
 
 def test_untrained_is_where_training_began(unnamed):
@@ -145,12 +154,12 @@ def test_untrained_is_where_training_began(unnamed):
             first.update({k: v.clone() for k, v in network.state_dict().items()})
         return torch.zeros(len(z))
 
-    made = de.GDE(**SMALL).fit(unnamed, objectives=[look], lr=0.1, warmup=0, ema=0, **FAST)
-    before = made.untrained()
+    fitted = de.GDE(**SMALL).fit(unnamed, objectives=[look], lr=0.1, warmup=0, ema=0, **FAST)
+    before = fitted.untrained()
     assert_same(state(before), first)
-    assert any((a != b).any() for a, b in zip(state(made).values(), first.values(), strict=True))
-    assert before.embed(unnamed).z.shape == made.embed(unnamed).z.shape
-    assert_same(state(made.untrained()), first)
+    assert any((a != b).any() for a, b in zip(state(fitted).values(), first.values(), strict=True))
+    assert before.embed(unnamed).z.shape == fitted.embed(unnamed).z.shape
+    assert_same(state(fitted.untrained()), first)
 
 
 def test_an_objective_supervises(unnamed):
@@ -186,43 +195,43 @@ def test_weighted_sets_and_mixtures_train():
     assert weighted.weighted
     assert mixed.weighted
     for data in (weighted, mixed):
-        made = de.GDE(**SMALL).fit(data, **FAST)
-        found = made.embed(data)
-        assert np.isfinite(found.z).all()
-        assert (found.effective_sizes < found.sizes + 1e-6).all()
-        assert np.isfinite(made.sample(found, 3)).all()
+        fitted = de.GDE(**SMALL).fit(data, **FAST)
+        embeddings = fitted.embed(data)
+        assert np.isfinite(embeddings.z).all()
+        assert (embeddings.effective_sizes < embeddings.sizes + 1e-6).all()
+        assert np.isfinite(fitted.sample(embeddings, 3)).all()
 
 
 def test_images_train():
     rng = np.random.default_rng(0)
     images = [rng.normal(i, 1, (20, 1, 6, 6)) for i in range(6)]
-    made = de.GDE(**SMALL).fit(images, **FAST)
-    assert made.event_shape == (1, 6, 6)
-    assert made.reconstruct(images, 4).shape == (6, 4, 1, 6, 6)
+    fitted = de.GDE(**SMALL).fit(images, **FAST)
+    assert fitted.event_shape == (1, 6, 6)
+    assert fitted.reconstruct(images, 4).shape == (6, 4, 1, 6, 6)
 
 
 def test_the_diffusion_trains(unnamed):
-    made = de.GDE(**SMALL | {"generator": "diffusion"}).fit(unnamed, **FAST)
-    assert np.isfinite(made.reconstruct(unnamed, 4)).all()
+    fitted = de.GDE(**SMALL | {"generator": "diffusion"}).fit(unnamed, **FAST)
+    assert np.isfinite(fitted.reconstruct(unnamed, 4)).all()
 
 
 def test_reduced_precision_trains(unnamed):
-    made = de.GDE(**SMALL).fit(unnamed, precision="bfloat16", **FAST)
+    fitted = de.GDE(**SMALL).fit(unnamed, precision="bfloat16", **FAST)
     plain = de.GDE(**SMALL).fit(unnamed, **FAST)
-    z, wanted = made.embed(unnamed).z, plain.embed(unnamed).z
+    z, expected = fitted.embed(unnamed).z, plain.embed(unnamed).z
     # layers are rounded to 8 bits, moments are not
-    np.testing.assert_allclose(z[:, :4], wanted[:, :4], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(z, wanted, rtol=0, atol=0.1 * abs(wanted).max())
-    assert (z[:, 4:] != wanted[:, 4:]).any()
+    np.testing.assert_allclose(z[:, :4], expected[:, :4], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(z, expected, rtol=0, atol=0.1 * abs(expected).max())
+    assert (z[:, 4:] != expected[:, 4:]).any()
 
 
 def test_a_users_encoder_is_copied_and_trained(unnamed):
     encoder = MeanEncoder()
     before = encoder.outer.weight.detach().clone()
-    made = de.GDE(**SMALL | {"encoder": encoder})
-    made.fit(unnamed, lr=0.1, warmup=0, **FAST)
+    fitted = de.GDE(**SMALL | {"encoder": encoder})
+    fitted.fit(unnamed, lr=0.1, warmup=0, **FAST)
     assert encoder.outer.weight.equal(before)
-    assert not made.network.encoder.outer.weight.equal(before)
+    assert not fitted.network.encoder.outer.weight.equal(before)
     with pytest.raises(ValueError, match="latent = 6, and the encoder MeanEncoder has latent = 5"):
         de.GDE(encoder=MeanEncoder(latent=5), latent=6)
     assert de.GDE(encoder=MeanEncoder(latent=5)).latent == 5
@@ -253,15 +262,15 @@ def test_fingerprints_are_those_of_the_sets(named):
 @pytest.mark.parametrize("count", [2, 3, 19])
 def test_few_sets_are_enough(count):
     rng = np.random.default_rng(0)
-    few = [rng.normal(i, 1, (2 + i, 2)) for i in range(count)]
-    made = de.GDE(**SMALL).fit(few, **FAST)
-    assert "validation" not in made.history[-1]
-    assert np.isfinite(made.reconstruct(few, 3)).all()
+    arrays = [rng.normal(i, 1, (2 + i, 2)) for i in range(count)]
+    fitted = de.GDE(**SMALL).fit(arrays, **FAST)
+    assert "validation" not in fitted.history[-1]
+    assert np.isfinite(fitted.reconstruct(arrays, 3)).all()
 
 
 def test_sets_of_constants():
-    made = de.GDE(**SMALL).fit([np.full((9, 2), 3.5)] * 5, **FAST)
-    x = made.reconstruct([np.full((9, 2), 3.5)], 20)
+    fitted = de.GDE(**SMALL).fit([np.full((9, 2), 3.5)] * 5, **FAST)
+    x = fitted.reconstruct([np.full((9, 2), 3.5)], 20)
     assert (x == np.float32(3.5)).all()
 
 

@@ -39,10 +39,10 @@ def rewritten(folder, change):
 
 def test_nothing_is_lost(model, named, folder):
     again = de.load(folder)
-    found, wanted = again.embed(named), model.embed(named)
-    assert (found.z == wanted.z).all()
-    assert (again.sample(found, 9, rng=4) == model.sample(wanted, 9, rng=4)).all()
-    assert (again.distances(found) == model.distances(wanted)).all()
+    embeddings, expected = again.embed(named), model.embed(named)
+    assert (embeddings.z == expected.z).all()
+    assert (again.sample(embeddings, 9, rng=4) == model.sample(expected, 9, rng=4)).all()
+    assert (again.distances(embeddings) == model.distances(expected)).all()
     assert (again.untrained().embed(named).z == model.untrained().embed(named).z).all()
     for name in ("features", "event_shape", "latent", "calibration", "fingerprints", "notes"):
         assert getattr(again, name) == getattr(model, name), name
@@ -64,9 +64,9 @@ def test_columns_are_matched_after_loading(model, named, folder):
 
 
 def test_notes_are_kept(tmp_path, unnamed):
-    made = de.GDE(**SMALL).fit(unnamed, **FAST)
-    made.notes["origin"] = {"file": "a.csv", "rows": [1, 2]}
-    assert de.load(made.save(tmp_path / "m")).notes == made.notes
+    fitted = de.GDE(**SMALL).fit(unnamed, **FAST)
+    fitted.notes["origin"] = {"file": "a.csv", "rows": [1, 2]}
+    assert de.load(fitted.save(tmp_path / "m")).notes == fitted.notes
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_notes_are_kept(tmp_path, unnamed):
 )
 def test_other_members_come_back_too(tmp_path, unnamed, options):
     data = [np.concatenate([x, x**2], 1) for x in unnamed]
-    made = de.GDE(**SMALL | options).fit(data, **FAST)
-    again = de.load(made.save(tmp_path / "m"))
-    assert (again.embed(data).z == made.embed(data).z).all()
-    assert (again.reconstruct(data, 3) == made.reconstruct(data, 3)).all()
+    fitted = de.GDE(**SMALL | options).fit(data, **FAST)
+    again = de.load(fitted.save(tmp_path / "m"))
+    assert (again.embed(data).z == fitted.embed(data).z).all()
+    assert (again.reconstruct(data, 3) == fitted.reconstruct(data, 3)).all()
 
 
 def test_loading_leaves_the_global_generator_alone(folder):
@@ -109,9 +109,9 @@ def test_what_is_in_a_folder(folder, model):
 def test_its_text_is_strict_json(tmp_path):
     # NaN is not JSON, and a model that could not be calibrated has an error that is not known
     small = [np.random.default_rng(i).normal(i, 1, (10, 2)) for i in range(5)]
-    made = de.GDE(**SMALL).fit(small, **FAST)
-    assert made.calibration.pairs == 0
-    path = made.save(tmp_path / "m")
+    fitted = de.GDE(**SMALL).fit(small, **FAST)
+    assert fitted.calibration.pairs == 0
+    path = fitted.save(tmp_path / "m")
 
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
@@ -119,7 +119,7 @@ def test_its_text_is_strict_json(tmp_path):
     json.loads((path / CONFIG).read_text(), parse_constant=refuse)
     for line in (path / HISTORY).read_text().splitlines():
         json.loads(line, parse_constant=refuse)
-    assert repr(de.load(path).calibration) == repr(made.calibration)
+    assert repr(de.load(path).calibration) == repr(fitted.calibration)
 
 
 # -- a user's own parts ------------------------------------------------------------------------
@@ -138,13 +138,13 @@ class Mean(nn.Module):
 
 
 def test_an_object_has_to_be_given_back(tmp_path, unnamed):
-    made = de.GDE(Mean(), {"name": "flow", "width": 8}, latent=6).fit(unnamed, **FAST)
-    path = made.save(tmp_path / "m")
+    fitted = de.GDE(Mean(), {"name": "flow", "width": 8}, latent=6).fit(unnamed, **FAST)
+    path = fitted.save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"load\(path, encoder=\.\.\.\)"):
         de.load(path)
     again = de.load(path, encoder=Mean())
-    assert (again.embed(unnamed).z == made.embed(unnamed).z).all()
-    one, other = (m.untrained().network.state_dict() for m in (made, again))
+    assert (again.embed(unnamed).z == fitted.embed(unnamed).z).all()
+    one, other = (m.untrained().network.state_dict() for m in (fitted, again))
     assert all(one[name].equal(other[name]) for name in one)
     with pytest.raises(
         ValueError, match=r"encoder\.outer\.weight has shape \(6, 2\), expected \(5, 2\)"
@@ -298,7 +298,9 @@ def test_a_tensor_of_another_shape(folder):
         tensors["model.conditioning.linear"] = torch.ones(7)
 
     rewritten(folder, change)
-    with pytest.raises(ValueError, match=r"conditioning\.linear has shape \(7,\), expected \(14, 6\)"):
+    with pytest.raises(
+        ValueError, match=r"conditioning\.linear has shape \(7,\), expected \(14, 6\)"
+    ):
         de.load(folder)
 
 

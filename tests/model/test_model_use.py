@@ -15,15 +15,15 @@ from distembed.rng import stream
 
 
 def test_embed_returns_a_row_a_set(model, named):
-    found = model.embed(named)
-    assert found.z.shape == (24, 6)
-    assert found.z.dtype == np.float32
-    assert np.isfinite(found.z).all()
-    assert (found.ids == named.ids).all()
-    assert (found.sizes == 60).all()
-    assert found.effective_sizes == pytest.approx(np.full(24, 60.0))
-    assert (found.meta["group"] == np.arange(24) % 3).all()
-    assert len(found) == 24
+    embeddings = model.embed(named)
+    assert embeddings.z.shape == (24, 6)
+    assert embeddings.z.dtype == np.float32
+    assert np.isfinite(embeddings.z).all()
+    assert (embeddings.ids == named.ids).all()
+    assert (embeddings.sizes == 60).all()
+    assert embeddings.effective_sizes == pytest.approx(np.full(24, 60.0))
+    assert (embeddings.meta["group"] == np.arange(24) % 3).all()
+    assert len(embeddings) == 24
 
 
 def test_an_embedding_does_not_depend_on_other_sets(model, named):
@@ -39,27 +39,27 @@ def test_sets_of_all_sizes_come_back_in_their_order(model):
     rng = np.random.default_rng(0)
     sizes = [3, 9000, 1, 50, 20_000, 2]  # more than are encoded at once, and fewer
     sets = [rng.normal([5000, 0.5, 7.25], [900, 0.1, 0], (m, 3)) for m in sizes]
-    found = model.embed(sets)
-    assert found.sizes.tolist() == sizes
+    embeddings = model.embed(sets)
+    assert embeddings.sizes.tolist() == sizes
     for b, x in enumerate(sets):
-        np.testing.assert_allclose(found.z[b], model.embed([x]).z[0], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(embeddings.z[b], model.embed([x]).z[0], rtol=0, atol=1e-4)
 
 
 def test_one_atom_and_copies_of_it(model):
     atom = np.array([[5000.0, 0.5, 7.25]])
-    found = model.embed([atom, np.repeat(atom, 9, 0)])
-    assert np.isfinite(found.z).all()
-    np.testing.assert_allclose(found.z[0], found.z[1], rtol=0, atol=1e-5)
-    assert np.isfinite(model.sample(found, 4)).all()
+    embeddings = model.embed([atom, np.repeat(atom, 9, 0)])
+    assert np.isfinite(embeddings.z).all()
+    np.testing.assert_allclose(embeddings.z[0], embeddings.z[1], rtol=0, atol=1e-5)
+    assert np.isfinite(model.sample(embeddings, 4)).all()
 
 
 def test_columns_are_matched_by_name(model, named):
     columns, features = table()
-    wanted = model.embed(named).z
+    expected = model.embed(named).z
     reordered = read(columns, features, ["same", "height", "ratio"])
-    assert (model.embed(reordered).z == wanted).all()
+    assert (model.embed(reordered).z == expected).all()
     more = read(columns, features | {"other": np.ones(24 * 60)}, ["other", *features])
-    assert (model.embed(more).z == wanted).all()
+    assert (model.embed(more).z == expected).all()
     with pytest.raises(ValueError, match="ratio"):
         model.embed(read(columns, features, ["same", "height"]))
     renamed = {("size" if k == "height" else k): v for k, v in features.items()}
@@ -69,10 +69,10 @@ def test_columns_are_matched_by_name(model, named):
 
 def test_arrays_have_no_names_and_are_taken_as_they_are(model, named):
     batch = named.batch(range(3))
-    wanted = model.embed(named).z[:3]
+    expected = model.embed(named).z[:3]
     arrays = [batch[b].x.numpy() for b in range(3)]
     for sets in (batch, arrays, [a.tolist() for a in arrays]):
-        np.testing.assert_allclose(model.embed(sets).z, wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(model.embed(sets).z, expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match=r"shape \(2,\).*\(3,\)"):
         model.embed([np.zeros((5, 2))])
 
@@ -81,18 +81,21 @@ def test_weights_count(model, named):
     x = named.batch([0]).x.numpy()
     w = np.random.default_rng(0).random(60)
     weighted = SetBatch.from_list([x], [w])
-    plain, found = model.embed([x]), model.embed(weighted)
-    assert abs(found.z - plain.z).max() > 1e-3
-    assert found.effective_sizes == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-5)
+    plain, embeddings = model.embed([x]), model.embed(weighted)
+    assert abs(embeddings.z - plain.z).max() > 1e-3
+    assert embeddings.effective_sizes == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-5)
     twice = SetBatch.from_list([np.concatenate([x, x])], [np.concatenate([w, w])])
-    np.testing.assert_allclose(model.embed(twice).z, found.z, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(model.embed(twice).z, embeddings.z, rtol=0, atol=1e-5)
 
 
 def test_embeddings_can_be_selected(model, named):
-    found = model.embed(named)
-    for part in (found.select(found.meta["group"] == 1), found.select(np.arange(1, 24, 3))):
-        assert (part.z == found.z[1::3]).all()
-        assert (part.ids == found.ids[1::3]).all()
+    embeddings = model.embed(named)
+    for part in (
+        embeddings.select(embeddings.meta["group"] == 1),
+        embeddings.select(np.arange(1, 24, 3)),
+    ):
+        assert (part.z == embeddings.z[1::3]).all()
+        assert (part.ids == embeddings.ids[1::3]).all()
         assert set(part.meta["group"]) == {1}
         assert len(part) == len(part.sizes) == len(part.effective_sizes) == 8
 
@@ -130,8 +133,8 @@ def test_samples_come_back_in_the_users_units(model, named):
 def test_the_ground_space_is_that_of_the_transform(model, named):
     z = model.embed(named).z[:2]
     ground = model.sample(z, 50, ground="model")
-    wanted = model.atom_transform.inverse(torch.from_numpy(ground)).numpy()
-    assert (model.sample(z, 50) == wanted).all()
+    expected = model.atom_transform.inverse(torch.from_numpy(ground)).numpy()
+    assert (model.sample(z, 50) == expected).all()
     assert abs(ground[:, :, :2]).max() < 20
     with pytest.raises(ValueError, match="ground is 'w2'"):
         model.sample(z, 50, ground="w2")
@@ -166,22 +169,24 @@ def test_a_z_of_another_dimension(model, shape):
 
 def test_a_table_knows_how_many_atoms_are_behind_it(model):
     rng = np.random.default_rng(0)
-    few = model.embed([rng.normal([9000, 0.9, 7.25], [500, 0.1, 0], (4, 3))])
-    drawn = model.sample(few, 500)
-    assert (drawn == model.sample(few.z, 500, effective_sizes=[4])).all()
-    assert (drawn == model.sample(few.z, 500, effective_sizes=4)).all()
-    assert (drawn != model.sample(few.z, 500)).any(), "an array is taken for the distribution"
-    endless = model.sample(few.z, 500, effective_sizes=np.inf)
-    assert (endless == model.sample(few.z, 500)).all()
+    small_set = model.embed([rng.normal([9000, 0.9, 7.25], [500, 0.1, 0], (4, 3))])
+    drawn = model.sample(small_set, 500)
+    assert (drawn == model.sample(small_set.z, 500, effective_sizes=[4])).all()
+    assert (drawn == model.sample(small_set.z, 500, effective_sizes=4)).all()
+    assert (drawn != model.sample(small_set.z, 500)).any(), (
+        "an array is taken for the distribution"
+    )
+    endless = model.sample(small_set.z, 500, effective_sizes=np.inf)
+    assert (endless == model.sample(small_set.z, 500)).all()
     assert (model.reconstruct([rng.normal(size=(4, 3))], 3, rng=1)).shape == (1, 3, 3)
     for bad in (0, -3):
         with pytest.raises(ValueError, match="numbers of atoms"):
-            model.sample(few.z, 5, effective_sizes=bad)
+            model.sample(small_set.z, 5, effective_sizes=bad)
 
 
 def test_reconstruct_is_sample_of_embed(model, named):
-    wanted = model.sample(model.embed(named), 7, rng=2)
-    assert (model.reconstruct(named, 7, rng=2) == wanted).all()
+    expected = model.sample(model.embed(named), 7, rng=2)
+    assert (model.reconstruct(named, 7, rng=2) == expected).all()
 
 
 # -- distances and paths -----------------------------------------------------------------------
@@ -206,17 +211,17 @@ def test_noise_is_taken_off_squared_distances(model, named):
     table = model.embed(named)
     noise = np.trace(table.cov, axis1=1, axis2=2)
     raw = model.distances(table.z, calibrated=False)
-    wanted = np.sqrt(np.maximum(raw**2 - noise[:, None] - noise, 0))
+    expected = np.sqrt(np.maximum(raw**2 - noise[:, None] - noise, 0))
     np.testing.assert_allclose(
-        model.distances(table, calibrated=False), wanted, rtol=1e-5, atol=1e-6
+        model.distances(table, calibrated=False), expected, rtol=1e-5, atol=1e-6
     )
     np.testing.assert_allclose(
         model.distances(table, table.select([3]), calibrated=False),
-        wanted[:, 3:4],
+        expected[:, 3:4],
         rtol=1e-5,
         atol=1e-6,
     )
-    assert (raw > 0).sum() > (wanted > 0).sum() > 0  # the sets are small, so noise covers some
+    assert (raw > 0).sum() > (expected > 0).sum() > 0  # the sets are small, so noise covers some
 
 
 def test_distances_are_of_tables(model):
@@ -228,12 +233,12 @@ def test_distances_are_of_tables(model):
 
 def test_distances_without_a_calibration_must_be_asked_for():
     small = [np.random.default_rng(i).normal(i, 1, (10, 2)) for i in range(5)]
-    made = de.GDE(**SMALL).fit(small, **FAST)
-    assert made.calibration.pairs == 0
-    table = made.embed(small)
+    uncalibrated = de.GDE(**SMALL).fit(small, **FAST)
+    assert uncalibrated.calibration.pairs == 0
+    table = uncalibrated.embed(small)
     with pytest.raises(ValueError, match="calibrated=False"):
-        made.distances(table)
-    assert made.distances(table, calibrated=False).shape == (5, 5)
+        uncalibrated.distances(table)
+    assert uncalibrated.distances(table, calibrated=False).shape == (5, 5)
 
 
 def test_a_path(model, named):
@@ -274,8 +279,8 @@ def test_repr(model):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_large_set_is_embedded_from_pieces(monkeypatch, weighted):
-    known = Gaussians.prior(30, 3, 10, size=40)
-    model = de.GDE(latent=6).fit(known, steps=1, progress=False)
+    training = Gaussians.prior(30, 3, 10, size=40)
+    model = de.GDE(latent=6).fit(training, steps=1, progress=False)
     rng = np.random.default_rng(0)
     x = {"large": rng.normal(2, 3, (1000, 3)), "small": rng.normal(0, 1, (20, 3))}
     w = [rng.random(1000), rng.random(20)] if weighted else None

@@ -35,9 +35,9 @@ def sets(count=400, size=256, seed=0):
 
 @pytest.fixture(scope="module")
 def prepared():
-    made = network()
-    made.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
-    return made
+    net = network()
+    net.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
+    return net
 
 
 @torch.no_grad()
@@ -105,9 +105,9 @@ def test_shrinkage_does_no_harm_to_large_samples(prepared):
 def test_coordinates_that_training_moves_are_not_shrunk_at_the_start():
     torch.manual_seed(0)
     encoder = Joined((2,), 15, ["closed_form", {"name": "deepsets", "width": 8}])
-    made = Network(encoder, Shrinkage(15), Flow((2,), 16, width=16, depth=1), Chain.build(()))
-    made.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
-    untrained, linear = encoder.traits.untrained, made.conditioning.linear
+    net = Network(encoder, Shrinkage(15), Flow((2,), 16, width=16, depth=1), Chain.build(()))
+    net.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
+    untrained, linear = encoder.traits.untrained, net.conditioning.linear
     assert untrained == 13
     assert linear[:, :untrained].any()
     assert not linear[:, untrained:].any()
@@ -174,21 +174,21 @@ class Ball(nn.Module):
 
 
 def prepare(encoder, conditioning, generator):
-    made = Network(encoder, conditioning, generator, Chain.build(()))
-    made.prepare(sets(20, 32).batch(range(20)), SIZES, stream("prepare"))
-    return made
+    net = Network(encoder, conditioning, generator, Chain.build(()))
+    net.prepare(sets(20, 32).batch(range(20)), SIZES, stream("prepare"))
+    return net
 
 
 def test_nothing_is_added_to_the_modules_of_a_user():
-    made = prepare(Mean(), Direct(2), Ball())
-    assert sum(p.numel() for p in made.parameters()) == 1 + 2
-    assert not list(made.buffers())
+    net = prepare(Mean(), Direct(2), Ball())
+    assert sum(p.numel() for p in net.parameters()) == 1 + 2
+    assert not list(net.buffers())
     batch = sets(4, 32).batch(range(4))
-    z = made.encode(batch)
+    z = net.encode(batch)
     assert z.equal(batch.mean(batch.x))
     one = step()
-    expected = made.generator.loss(one.target, made.encode(one.context), one.rng)
-    assert made(one).equal(expected)
+    expected = net.generator.loss(one.target, net.encode(one.context), one.rng)
+    assert net(one).equal(expected)
 
 
 def test_parts_that_do_not_fit_are_named_before_training():
@@ -218,27 +218,27 @@ def test_the_loss_is_one_number_a_set(prepared):
 
 
 def test_gradient_reaches_what_is_trained():
-    made = network()
-    made.loss(step()).sum().backward()
-    silent = [n for n, p in made.named_parameters() if p.grad is None or not p.grad.any()]
+    net = network()
+    net.loss(step()).sum().backward()
+    silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
 
 def test_objectives_are_added():
     seen = []
 
-    def objective(model, given, z):
-        seen.append((model, given, z))
+    def objective(model, context, z):
+        seen.append((model, context, z))
         return torch.arange(4.0)
 
     plain, more = network(), network(objectives=[objective, objective])
-    given = step()
-    wanted = plain.loss(step()) + 2 * torch.arange(4.0)
-    torch.testing.assert_close(more.loss(given), wanted)
+    context = step()
+    expected = plain.loss(step()) + 2 * torch.arange(4.0)
+    torch.testing.assert_close(more.loss(context), expected)
     model, asked, z = seen[0]
     assert model is more
-    assert asked is given
-    assert z.equal(more.encode(given.context))
+    assert asked is context
+    assert z.equal(more.encode(context.context))
 
 
 def test_an_objective_with_weights_is_refused():
@@ -248,25 +248,25 @@ def test_an_objective_with_weights_is_refused():
 
 def test_atoms_are_transformed_before_they_are_embedded():
     scale = [{"name": "arcsinh", "cofactor": 2.0}]
-    plain, made = network(), network(transform=scale)
+    plain, net = network(), network(transform=scale)
     batch = sets().batch(range(4))
     ground = batch.replace(x=torch.asinh(batch.x / 2))
-    assert made.to_ground(batch).x.equal(ground.x)
-    assert made.encode(batch).equal(plain.encode(ground))
+    assert net.to_ground(batch).x.equal(ground.x)
+    assert net.encode(batch).equal(plain.encode(ground))
 
 
 def test_float64_data_are_welcome():
-    made = network()
+    net = network()
     batch = sets().batch(range(4)).to(dtype=torch.float64)
-    z = made.encode(batch)
+    z = net.encode(batch)
     assert z.dtype == torch.float32
-    assert made.to_ground(batch).x.dtype == torch.float32
+    assert net.to_ground(batch).x.dtype == torch.float32
 
 
 def test_sets_that_are_all_alike_can_be_prepared_on():
-    made = network()
+    net = network()
     one = torch.randn(1, 30, 2, generator=stream("one"))
-    made.prepare(SetBatch.from_dense(one.expand(20, 30, 2)), SIZES, stream("prepare"))
-    z = made.encode(SetBatch.from_dense(one))
-    assert made.condition(z).isfinite().all()
-    assert np.isfinite(made.sample(z, 5, stream("draw")).numpy()).all()
+    net.prepare(SetBatch.from_dense(one.expand(20, 30, 2)), SIZES, stream("prepare"))
+    z = net.encode(SetBatch.from_dense(one))
+    assert net.condition(z).isfinite().all()
+    assert np.isfinite(net.sample(z, 5, stream("draw")).numpy()).all()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -24,7 +24,7 @@ from distembed.data.transforms import TRANSFORMS
 from distembed.encoders import ENCODERS
 from distembed.files import claim_folder, write_atomically
 from distembed.generators import GENERATORS
-from distembed.model import CONDITIONINGS
+from distembed.model import ATTACHMENTS, CONDITIONINGS
 from distembed.registry import build, check_options
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ def fit(
         write_atomically(partial / RUN, to_yaml(run))
         write_atomically(partial / HELD_OUT, "".join(f"{name}\n" for name in test))
         model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
+        for name in ATTACHMENTS:  # saved with the model: no later command has to fit them
+            with contextlib.suppress(ValueError):
+                model.attachment(name)
         model.save(folder)
         for name in (RUN, HELD_OUT):
             (partial / name).replace(folder / name)
@@ -201,7 +204,7 @@ def _model(run: RunConfig) -> GDE:
     return model
 
 
-@contextmanager
+@contextlib.contextmanager
 def _working(partial: Path) -> Iterator[None]:
     """Keep the folder of a run that stops if it can go on from a checkpoint."""
     partial.mkdir(parents=True, exist_ok=True)

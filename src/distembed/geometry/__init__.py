@@ -1,1 +1,1 @@
-"""Geometry of embeddings: judges arrays of embeddings, whoever made them."""
+"""Geometry of embeddings: distances, their calibration to W2, and paths, on plain arrays."""

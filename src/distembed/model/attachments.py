@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from distembed.model import ATTACHMENTS
 from distembed.registry import lookup
 
 __all__ = ["Attachments"]
+
+logger = logging.getLogger(__name__)
 
 
 class Attachments:
@@ -32,6 +35,7 @@ class Attachments:
             ValueError: If there is no such member, or the training sets do not suffice.
         """
         if name not in self._fitted:
+            logger.info("fitting the %s to %d training sets", name, len(self.context))
             self._fitted[name] = _member(name).fit(self.context)
         return self._fitted[name]
 

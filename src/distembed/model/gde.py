@@ -368,6 +368,14 @@ class GDE:
         """The map of atoms to the model's ground space, and its inverse."""
         return self.network.transform
 
+    def attachment(self, name: str) -> Any:
+        """Return a member of `ATTACHMENTS`, fitted on first use and saved with the model.
+
+        Raises:
+            ValueError: If there is no such member, or the training sets do not suffice for it.
+        """
+        return self._state.attachments.get(name)
+
     @property
     def calibration(self) -> Calibration:
         """The map from latent distances to W2; the identity, of no pairs, if there is none."""
@@ -380,7 +388,7 @@ class GDE:
     def population(self) -> Population | None:
         """The density of the embeddings of sets; None if there were too few sets."""
         try:
-            population: Population = self._state.attachments.get("population")
+            population: Population = self.attachment("population")
         except ValueError:
             return None
         return population
@@ -457,9 +465,8 @@ class GDE:
         return collection, self._engine(columns)
 
     def _required_calibration(self) -> Calibration:
-        attachments = self._state.attachments
         try:
-            calibration: Calibration = attachments.get("calibration")
+            calibration: Calibration = self.attachment("calibration")
         except ValueError as error:
             raise ValueError(
                 f"The distances of this model are not calibrated to W2. {error} Use latent "
