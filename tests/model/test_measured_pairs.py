@@ -1,7 +1,6 @@
 """W2 measured on pairs of training sets, on sets whose W2 is known, and its calibration."""
 
 import logging
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +49,7 @@ def shifts(sets=40, size=400, spread=5.0):
 def tokens(sets=40, size=60):
     x = torch.randint(1, 5, (sets, size, 6), generator=stream("tokens"))
     batch = SetBatch.from_list(list(x))
-    return replace(Sets.from_batch(batch), atoms=Tokens("ACGT"), dtype=torch.int64)
+    return Sets.from_batch(batch, Tokens("ACGT"))
 
 
 def measured(model, data, seed=0, held_out=()):

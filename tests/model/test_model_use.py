@@ -272,9 +272,11 @@ def test_a_model_that_was_not_fitted_says_so(use):
 
 def test_repr(model):
     assert repr(de.GDE(latent=3)) == (
-        "GDE(encoder='deepsets', generator='flow', latent=3; not fitted)"
+        "GDE(encoder='auto', generator='auto', latent=3; not fitted)"
     )
-    assert "fitted to atoms of shape (3,)" in repr(model)
+    assert repr(model) == (
+        "GDE(encoder='joined', generator='flow', latent=6; fitted to atoms of shape (3,))"
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])

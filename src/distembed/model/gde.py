@@ -99,7 +99,7 @@ class GDE:
         self._fitted: FittedModel | None = None
 
     def __repr__(self) -> str:
-        parts = self.spec.describe()
+        parts = (self._fitted.spec if self._fitted else self.spec).describe()
         names = {k: (parts[k] or {}).get("name") for k in ("encoder", "generator")}
         members = ", ".join(f"{part}={name or 'a module'!r}" for part, name in names.items())
         state = f"fitted to atoms of shape {self.event_shape}" if self._fitted else "not fitted"
