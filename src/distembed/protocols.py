@@ -25,17 +25,22 @@ __all__ = [
     "Conditioning",
     "Density",
     "DescribedEncoder",
+    "DescribedGenerator",
     "Divergence",
     "Encoder",
     "EncoderTraits",
     "Generator",
+    "GeneratorTraits",
     "Halves",
+    "NamedGenerator",
     "Objective",
     "PreparedEncoder",
     "PreparedGenerator",
+    "RandomDivergence",
     "Step",
     "as_encoder",
     "encoder_traits",
+    "generator_traits",
 ]
 
 
@@ -247,11 +252,26 @@ class Conditioning(Protocol):
         """Map `(B, L)` and effective sizes `(B,)`, infinite where left out, to `(B, outputs)`."""
 
 
+@dataclass(frozen=True)
+class GeneratorTraits:
+    """What a generator states about itself; the defaults hold for one that states nothing.
+
+    Attributes:
+        raw_atoms: Whether it is defined for atoms as they are read only, such as counts or
+            classes. The default transform of a model is then none.
+        fixed_size: The only number of atoms that it can draw; None if it draws any number.
+    """
+
+    raw_atoms: bool = False
+    fixed_size: int | None = None
+
+
 @runtime_checkable
 class Generator(Protocol):
     """A map from a vector to a distribution: it can score a set and draw from it.
 
-    Built as `(event_shape, latent, **options)`.
+    Built as `(event_shape, latent, **options)`. An attribute `traits` (`GeneratorTraits`) and a
+    method `prepare` (`PreparedGenerator`) are optional.
     """
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
@@ -262,8 +282,43 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class DescribedGenerator(Protocol):
+    """A generator that states its traits."""
+
+    @property
+    def traits(self) -> GeneratorTraits:
+        """What holds for this generator."""
+
+
+@runtime_checkable
+class NamedGenerator(Protocol):
+    """A class of generators whose traits follow from the options of its constructor.
+
+    The default transform of a model depends on them before the generator is built.
+    """
+
+    @staticmethod
+    def traits_of(**options: Any) -> GeneratorTraits:
+        """Return the traits of a generator that is built with these options."""
+
+
+def generator_traits(generator: object, **options: Any) -> GeneratorTraits:
+    """Return the traits that a generator states, or the defaults.
+
+    Args:
+        generator: A generator, or the class or function that a name of `GENERATORS` stands for.
+        options: Options of the constructor, where a class is given.
+    """
+    if isinstance(generator, DescribedGenerator) and not isinstance(generator, type):
+        return generator.traits
+    if isinstance(generator, NamedGenerator):
+        return generator.traits_of(**options)
+    return GeneratorTraits()
+
+
+@runtime_checkable
 class Density(Protocol):
-    """A generator whose density is known."""
+    """A generator with a tractable density."""
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return the log density of every atom under the distribution of its set, `(N,)`."""
@@ -275,6 +330,21 @@ class Divergence(Protocol):
 
     def __call__(self, a: SetBatch, b: SetBatch) -> Tensor:
         """Compare set by set, `(B,)`; sizes and weights may differ."""
+
+
+@runtime_checkable
+class RandomDivergence(Protocol):
+    """A divergence that is estimated with random numbers: a dataclass with a field `seed`.
+
+    A generator that minimises it replaces the seed at every step by `dataclasses.replace`.
+    """
+
+    @property
+    def seed(self) -> int:
+        """Seed of the random numbers."""
+
+    def __call__(self, a: SetBatch, b: SetBatch) -> Tensor:
+        """Compare set by set, `(B,)`."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The base of the flow: its algebra, its likelihood, and its start in closed form."""
+"""The Gaussian base of generators: algebra, likelihood, closed form, and independent training."""
 
 import math
 
@@ -8,9 +8,12 @@ import torch
 from torch.distributions import MultivariateNormal, Normal
 
 from distembed.batch import SetBatch
-from distembed.generators.base import FULL_UP_TO, ConditionalGaussian, Gaussian
+from distembed.generators import GENERATORS
+from distembed.generators.base import BaseSettings, ConditionalGaussian, Gaussian
+from distembed.registry import build
 from distembed.rng import stream
 
+FULL_UP_TO = BaseSettings().full_up_to
 DIMS = [1, 3, FULL_UP_TO, FULL_UP_TO + 1]
 
 
@@ -44,8 +47,8 @@ def test_whiten_and_colour_are_inverse(d):
 @pytest.mark.parametrize("d", DIMS)
 def test_log_volume_is_that_of_the_scale(d):
     g = gaussian(d)
-    wanted = torch.logdet(covariance(g.scale, d)) / 2 / d
-    torch.testing.assert_close(g.log_volume(), wanted)
+    expected = torch.logdet(covariance(g.scale, d)) / 2 / d
+    torch.testing.assert_close(g.log_volume(), expected)
 
 
 @pytest.mark.parametrize("d", DIMS)
@@ -63,8 +66,8 @@ def test_likelihood_is_that_of_torch(d):
         of_atoms = MultivariateNormal(g.location[:, None], scale_tril=g.scale[:, None]).log_prob(x)
     log_prob = (w * of_atoms).sum(1) / w.sum(1)
     # in nats a dimension, without the constant, in units of the training deviation
-    wanted = -log_prob / d - math.log(2 * math.pi) / 2 - math.log(3)
-    torch.testing.assert_close(base.negative_log_likelihood(batch, g), wanted)
+    expected = -log_prob / d - math.log(2 * math.pi) / 2 - math.log(3)
+    torch.testing.assert_close(base.negative_log_likelihood(batch, g), expected)
 
 
 @pytest.mark.parametrize("d", DIMS)
@@ -107,13 +110,13 @@ def exact_sets(d, sets, latent, m=200, key="linear"):
 def test_prepare_recovers_an_exact_linear_dependence(d):
     batch, z, _, _ = exact_sets(d, 60, 4)
     torch.manual_seed(0)
-    base = ConditionalGaussian(d, latent=4, floor=1e-6)
+    base = ConditionalGaussian(d, latent=4, settings=BaseSettings(floor=1e-6))
     base.prepare(batch.to(dtype=torch.float32), z.float())
     _, new, mean, cov = exact_sets(d, 30, 4, key="unseen")
-    found = base(new.float())
-    # float32 throughout, and a network that starts at 1 % of what is left over
-    torch.testing.assert_close(found.location.double(), mean, rtol=0, atol=2e-5)
-    torch.testing.assert_close(covariance(found.scale.double(), d), cov, rtol=0, atol=1e-4)
+    g = base(new.float())
+    # float32 throughout, and a network that starts at 1 % of the residual scale
+    torch.testing.assert_close(g.location.double(), mean, rtol=0, atol=2e-5)
+    torch.testing.assert_close(covariance(g.scale.double(), d), cov, rtol=0, atol=1e-4)
 
 
 def test_prepare_measures_the_unit():
@@ -126,23 +129,23 @@ def test_prepare_measures_the_unit():
     assert float(base.unit) == pytest.approx(math.sqrt(13), rel=1e-6)
 
 
-def test_prepare_ignores_z_where_it_says_nothing():
+def test_prepare_ignores_an_uninformative_z():
     # 2000 sets of N(0, 1) atoms and an unrelated z: location 0 and scale 1 for every z
     rng = stream("nothing")
     batch = SetBatch.from_dense(torch.randn(2000, 20, 1, generator=rng))
     base = ConditionalGaussian(1, latent=2)
     base.prepare(batch, torch.randn(2000, 2, generator=rng))
-    found = base(torch.randn(100, 2, generator=rng))
+    g = base(torch.randn(100, 2, generator=rng))
     # a slope of 2000 means of deviation 1 / sqrt(20) has standard error 0.005; z reaches 3
-    assert found.location.abs().max() < 5 * 0.005 * 3 * math.sqrt(2)
+    assert g.location.abs().max() < 5 * 0.005 * 3 * math.sqrt(2)
     # a root covariance of 20 atoms is 1 - 1 / (4 * 20) on average: 1.2 % low
-    assert np.abs(found.scale.detach().numpy() - 1).max() < 0.012 + 5 * 0.005 * 3
+    assert np.abs(g.scale.detach().numpy() - 1).max() < 0.012 + 5 * 0.005 * 3
 
 
-def test_sets_of_few_atoms_decide_little():
-    # 50 exact sets of many atoms beside 50 sets of 2 atoms that say something else
-    many = torch.linspace(-1, 1, 400).double()[:, None]
-    large = [many + 2 * k / 50 for k in range(50)]
+def test_small_sets_have_small_weights():
+    # 50 exact sets of 400 atoms beside 50 contradicting sets of 2 atoms
+    template = torch.linspace(-1, 1, 400).double()[:, None]
+    large = [template + 2 * k / 50 for k in range(50)]
     small = [torch.tensor([[-1.0], [1.0]]).double() + 9 for _ in range(50)]
     z = torch.arange(50).double().repeat(2)[:, None] / 50
     base = ConditionalGaussian(1, latent=1)
@@ -154,3 +157,47 @@ def test_sets_of_few_atoms_decide_little():
     share = (2 / 10) / (2 / 10 + 400 / 408)
     at_half = float(base(torch.tensor([[0.49]])).location.detach())
     assert at_half == pytest.approx((1 - share) * 0.98 + share * 9, abs=0.01)
+
+
+@pytest.mark.parametrize("d", [3, FULL_UP_TO + 1])
+def test_without_a_network_the_base_is_the_regression_alone(d):
+    batch, z, _, _ = exact_sets(d, 60, 4)
+    batch, z = batch.to(dtype=torch.float32), z.float()
+    torch.manual_seed(0)
+    plain = ConditionalGaussian(d, latent=4, settings=BaseSettings(network=False))
+    base = ConditionalGaussian(d, latent=4)
+    for model in (plain, base):
+        model.prepare(batch, z)
+    assert not list(plain.parameters())
+    torch.nn.init.zeros_(base.network.last.weight)
+    for one, other in zip(vars(plain(z)).values(), vars(base(z)).values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_generator_without_a_network_in_its_base():
+    options = {"name": "flow", "width": 16, "depth": 1}
+    model = build(GENERATORS, options | {"base_network": False}, "generator", (2,), 3)
+    assert not list(model.base.parameters())
+    assert list(model.field.parameters())
+    default = build(GENERATORS, options, "generator", (2,), 3)
+    assert list(default.base.parameters())
+
+
+@pytest.mark.parametrize("name", ["flow", "implicit", "gan", "vae"])
+def test_a_generator_does_not_change_the_training_of_its_base(name):
+    # residuals are detached: the base has the gradient of its own likelihood
+    torch.manual_seed(0)
+    model = build(GENERATORS, {"name": name, "width": 16, "depth": 1}, "generator", (2,), 3)
+    batch = SetBatch.from_dense(torch.randn(4, 9, 2, generator=stream("x")) * 2 + 1)
+    z = torch.randn(4, 3, generator=stream("z"))
+    gradients = []
+    for loss in (
+        model.loss(batch, z, stream("loss")),
+        model.base.negative_log_likelihood(batch, model.base(z)),
+    ):
+        model.zero_grad()
+        loss.sum().backward()
+        gradients.append([p.grad.clone() for p in model.base.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+    assert any(g.any() for g in gradients[0])

@@ -1,4 +1,4 @@
-"""Flows on images: what convolutions learn of digits whose classes they are told."""
+"""Flows on images: convolutions learn digits, given their class as z."""
 
 import pytest
 import torch
@@ -24,17 +24,17 @@ def test_a_unet_learns_digits_better_than_their_gaussian():
         with torch.no_grad():
             return float(flow.loss(unseen, z, stream("validation")).mean())
 
-    def strangeness():  # how far an image that is drawn is from the nearest scan of its digit
-        drawn = flow.sample(z, 32, stream("draw")).flatten(2)
-        pairs = zip(drawn, unseen.flat.split(unseen.sizes.tolist()), strict=True)
+    def nearest_distance():  # of a generated image to the scans of its digit
+        images = flow.sample(z, 32, stream("draw")).flatten(2)
+        pairs = zip(images, unseen.flat.split(unseen.sizes.tolist()), strict=True)
         return torch.cat([torch.cdist(a, b).amin(1) for a, b in pairs])
 
-    loss, strange = validation(), strangeness()
+    loss, distance = validation(), nearest_distance()
     for _ in range(STEPS):
         optimiser.zero_grad()
         flow.loss(train.batch(every, TARGET, rng), z, rng).mean().backward()
         torch.nn.utils.clip_grad_norm_(flow.parameters(), 1.0)
         optimiser.step()
     assert validation() < loss - 0.1
-    gain = strange - strangeness()  # from the same noise, so that pairs of images differ
+    gain = distance - nearest_distance()  # from the same noise, so that pairs of images differ
     assert gain.mean() > 5 * gain.std() / len(gain) ** 0.5

@@ -1,4 +1,4 @@
-"""Distributions of one atom: they sum to one, agree with scipy, and draw what they score."""
+"""Likelihoods of one atom: normalised, equal to scipy, and consistent with their draws."""
 
 import math
 
@@ -10,15 +10,20 @@ from torch.nn.functional import softplus
 
 from distembed.batch import SetBatch
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.counts import before, log_of
+from distembed.generators.likelihoods.links import (
+    CountLimits,
+    inverse_softplus_of_log,
+    log_softplus,
+)
 from distembed.registry import build
 from distembed.rng import stream
-
-COUNTS = ["poisson", "negative_binomial", "zero_inflated_negative_binomial", "multinomial"]
 
 
 def make(name, dim, **options):
     return build(LIKELIHOODS, {"name": name, **options}, "likelihood", dim)
+
+
+COUNTS = [name for name in LIKELIHOODS if make(name, 2).counts]
 
 
 def outputs(likelihood, *rows, spread=0.6):
@@ -27,7 +32,7 @@ def outputs(likelihood, *rows, spread=0.6):
 
 
 def support(name, dim):
-    """Every atom that is not beyond reach, `(A, D)`."""
+    """Enumerate the atoms of nonnegligible probability, `(A, D)`."""
     if name == "categorical":
         return torch.eye(dim, dtype=torch.float64)
     highest = 1 if name == "bernoulli" else 400 if dim == 1 else 90
@@ -44,7 +49,7 @@ def test_probabilities_sum_to_one_and_have_the_mean(name, dim):
     x = support(name, dim)
     for h in outputs(likelihood, 5):
         p = likelihood.log_prob(x, h).exp()
-        # what is beyond the enumerated counts is below 1e-7 for means and sizes of about one
+        # counts beyond the enumeration have a probability below 1e-7 for means of about one
         assert float(p.sum()) == pytest.approx(1, abs=1e-6)
         torch.testing.assert_close(p @ x, likelihood.mean(h), rtol=1e-5, atol=1e-6)
 
@@ -62,8 +67,8 @@ def test_scipy_agrees():
     x = torch.from_numpy(rng.poisson(3.0, (50, 3))).double()
     numbers = x - 2.5
 
-    def agree(found, expected):
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+    def agree(value, expected):
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-10)
 
     p = make("poisson", 3)
     h = outputs(p, 50)
@@ -123,15 +128,15 @@ def test_samples_have_the_moments_of_the_density(name):
         cross = float(p @ atoms.prod(1))
         both = x.prod(1)
         assert abs(float(both.mean()) - cross) <= 5 * float(both.std()) / math.sqrt(n) + 1e-12
-    for found, expected in ((x, mean), (x.square(), second)):
-        errors = (found.mean(0) - expected).abs() / (found.std(0) / math.sqrt(n))
+    for values, expected in ((x, mean), (x.square(), second)):
+        errors = (values.mean(0) - expected).abs() / (values.std(0) / math.sqrt(n))
         assert errors.max() < 5
     torch.testing.assert_close(x, likelihood.sample(h.expand(n, -1), stream("draw")))
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_every_number_of_a_sample_has_its_mean(name):
-    # of two categories the second takes what is left; of five, shares of what is left are taken
+    # with two categories the second takes the remainder; with five, fractions of the remainder
     likelihood, n = make(name, 5), 40_000
     h = outputs(likelihood, 1)
     x = likelihood.sample(h.expand(n, -1), stream("draw"))
@@ -154,10 +159,10 @@ def test_extremes_are_finite(name, dtype):
     atoms = torch.tensor([[0, 0], [0, 100_000], [100_000, 100_000], [1, 0]], dtype=dtype)
     for level in (-1e4, -30.0, 0.0, 11.5, 1e4):
         h = torch.full((4, likelihood.outputs), level, dtype=dtype, requires_grad=True)
-        found = likelihood.log_prob(atoms, h)
-        found.sum().backward()
-        assert found.isfinite().all()
-        assert found.dtype == dtype
+        nats = likelihood.log_prob(atoms, h)
+        nats.sum().backward()
+        assert nats.isfinite().all()
+        assert nats.dtype == dtype
         assert h.grad.isfinite().all()
         assert likelihood.mean(h).isfinite().all()
         assert likelihood.sample(h.detach(), stream("draw")).isfinite().all()
@@ -175,36 +180,37 @@ def test_a_rate_of_zero_counts_nothing(name):
 
 def test_large_counts_keep_their_digits():
     # lgamma(1e5) is a million, whose last digit in float32 is 0.06
-    found = make("poisson", 1).log_prob(torch.tensor([1e5]), torch.tensor([1e5]))
-    assert float(found) == pytest.approx(float(stats.poisson.logpmf(1e5, 1e5)), rel=1e-6)
+    nats = make("poisson", 1).log_prob(torch.tensor([1e5]), torch.tensor([1e5]))
+    assert float(nats) == pytest.approx(float(stats.poisson.logpmf(1e5, 1e5)), rel=1e-6)
 
 
 def test_the_link_and_its_inverse():
     log_mean = torch.linspace(-20, 15, 71, dtype=torch.float64)
-    torch.testing.assert_close(log_of(before(log_mean)), log_mean, rtol=0, atol=1e-9)
-    # linear for many counts, a logarithm for few
-    assert float(before(torch.tensor(1e4, dtype=torch.float64).log())) == pytest.approx(1e4)
-    assert float(before(torch.tensor(-20.0, dtype=torch.float64))) == pytest.approx(-20)
+    inverse = inverse_softplus_of_log(log_mean)
+    torch.testing.assert_close(log_softplus(inverse, CountLimits()), log_mean, rtol=0, atol=1e-9)
+    # linear for large means, logarithmic for small ones
+    ends = torch.tensor([math.log(1e4), -20.0], dtype=torch.float64)
+    torch.testing.assert_close(inverse_softplus_of_log(ends), ends.new_tensor([1e4, -20]))
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_the_start_fits_pooled_atoms(name):
+def test_the_estimate_fits_pooled_atoms(name):
     likelihood = make(name, 3)
     h = outputs(likelihood, 1)
     x = likelihood.sample(h.expand(20_000, -1), stream("x"))
-    start = likelihood.start(SetBatch.from_dense(x.reshape(2, 10_000, 3)))
-    assert start.shape == (likelihood.outputs,)
-    nats = [float(-likelihood.log_prob(x, found).mean()) for found in (h[0], start)]
-    # by moments, a size is off by a few per cent and zeros are told from small sizes badly
+    estimate = likelihood.estimate(SetBatch.from_dense(x.reshape(2, 10_000, 3)))
+    assert estimate.shape == (likelihood.outputs,)
+    nats = [float(-likelihood.log_prob(x, p).mean()) for p in (h[0], estimate)]
+    # moments estimate a size to a few per cent, and separate zeros from small sizes badly
     assert nats[1] < nats[0] + (0.1 if "inflated" in name else 0.01)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_the_start_is_finite_on_constant_atoms(name):
+def test_the_estimate_is_finite_on_constant_atoms(name):
     likelihood = make(name, 3)
     x = torch.zeros(2, 4, 3)
     x[..., 0] = 1
-    assert likelihood.start(SetBatch.from_dense(x)).isfinite().all()
+    assert likelihood.estimate(SetBatch.from_dense(x)).isfinite().all()
 
 
 def test_a_shared_deviation():
@@ -217,12 +223,12 @@ def test_a_shared_deviation():
 
 @pytest.mark.parametrize("bad", [[1.0, -1.0], [0.5, 2.0]])
 @pytest.mark.parametrize("name", COUNTS)
-def test_what_is_no_count_is_refused(name, bad):
-    with pytest.raises(ValueError, match=r"(?s)met (-1|0\.5).*raw counts.*transform=\(\)"):
+def test_atoms_that_are_no_counts_are_refused(name, bad):
+    with pytest.raises(ValueError, match=r"(?s)met (-1|0\.5).*raw counts.*transform=\[\]"):
         make(name, 2).check(torch.tensor([[0.0, 3.0], bad]))
 
 
-def test_what_is_no_class_is_refused():
+def test_atoms_that_are_no_classes_are_refused():
     with pytest.raises(ValueError, match=r"(?s)met 0\.25.*Threshold"):
         make("bernoulli", 2).check(torch.tensor([[0.0, 0.25]]))
     with pytest.raises(ValueError, match=r"(?s)atom \[1\.0, 1\.0\].*one_hot"):

@@ -11,6 +11,7 @@ from distembed.batch import SetBatch
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.encoders import ENCODERS
 from distembed.generators import GENERATORS
+from distembed.protocols import generator_traits
 from distembed.registry import build
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
@@ -70,7 +71,7 @@ def test_generators(name, event_shape):
     loss.sum().backward()
     assert z.grad is not None
     assert z.grad.isfinite().all()
-    n = getattr(generator, "fixed_size", 6)
+    n = generator_traits(generator).fixed_size or 6
     first, again = (generator.sample(z, n, stream("draw", device="cuda")) for _ in range(2))
     assert first.shape == (len(batch), n, *event_shape)
     assert first.isfinite().all()

@@ -48,7 +48,7 @@ def test_moments_of_equal_sets(b, m, d):
     assert_moments(batch)
 
 
-def test_moments_of_given_rows():
+def test_moments_of_rows():
     batch = ragged([3, 7], 4)
     projected = batch.x @ torch.randn(4, 2, generator=stream("rows"), dtype=torch.float64)
     mean, cov = moments_per_set(batch, projected)
@@ -69,9 +69,9 @@ def test_covariance_survives_a_large_mean():
 
 
 @pytest.mark.parametrize("sizes", [[4, 4, 4], [1, 5, 3]])
-def test_each_set_has_a_matrix_of_its_own(sizes):
+def test_each_atom_is_multiplied_by_the_matrix_of_its_set(sizes):
     batch = ragged(sizes, 3, weighted=False)
     matrices = torch.randn(3, 2, 3, generator=stream("matrix"), dtype=torch.float64)
-    found = apply_per_set(batch, matrices, batch.x)
-    for row, x, owner in zip(found, batch.x, batch.owner, strict=True):
+    rows = apply_per_set(batch, matrices, batch.x)
+    for row, x, owner in zip(rows, batch.x, batch.owner, strict=True):
         np.testing.assert_allclose(row, matrices[owner].numpy() @ x.numpy(), rtol=1e-12)

@@ -6,9 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distembed.nn import ridge as module
-from distembed.nn.ridge import PENALTIES, ridge
+from distembed.nn.ridge import PenaltyGrid, ridge
 from distembed.rng import stream
+
+
+def only(penalty):
+    """A grid of one penalty."""
+    return PenaltyGrid(penalty, penalty, 1)
 
 
 def problem(n=30, k=4, outputs=3, seed=0):
@@ -16,8 +20,8 @@ def problem(n=30, k=4, outputs=3, seed=0):
     x = torch.randn(n, k, generator=rng, dtype=torch.float64) + 1
     y = x @ torch.randn(k, outputs, generator=rng, dtype=torch.float64)
     y = y + 2 + 0.3 * torch.randn(n, outputs, generator=rng, dtype=torch.float64)
-    trust = 0.2 + torch.rand(n, 1, generator=rng, dtype=torch.float64)
-    return x, y, trust
+    sample_weight = 0.2 + torch.rand(n, 1, generator=rng, dtype=torch.float64)
+    return x, y, sample_weight
 
 
 def normal_equations(x, y, w, penalty, intercept):
@@ -33,11 +37,10 @@ def normal_equations(x, y, w, penalty, intercept):
 
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("penalty", [1e-6, 1e-2, 10.0])
-def test_fixed_penalty_is_the_closed_form(monkeypatch, penalty, intercept):
-    monkeypatch.setattr(module, "PENALTIES", torch.tensor([penalty], dtype=torch.float64))
-    x, y, trust = problem()
-    fit = ridge(x, y, trust, intercept)
-    w = (trust / trust.mean()).numpy()
+def test_fixed_penalty_is_the_closed_form(penalty, intercept):
+    x, y, sample_weight = problem()
+    fit = ridge(x, y, sample_weight, intercept, only(penalty))
+    w = (sample_weight / sample_weight.mean()).numpy()
     weight, bias = normal_equations(x.numpy(), y.numpy(), w, penalty * len(x), intercept)
     # float64 and a condition number below 1e3
     np.testing.assert_allclose(fit.weight, weight, atol=1e-10)
@@ -46,17 +49,16 @@ def test_fixed_penalty_is_the_closed_form(monkeypatch, penalty, intercept):
 
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("penalty", [1e-6, 0.3])
-def test_error_is_that_of_refits_without_a_row(monkeypatch, penalty, intercept):
-    monkeypatch.setattr(module, "PENALTIES", torch.tensor([penalty], dtype=torch.float64))
-    x, y, trust = problem()
-    w = (trust / trust.mean()).numpy()
+def test_error_is_that_of_refits_without_a_row(penalty, intercept):
+    x, y, sample_weight = problem()
+    w = (sample_weight / sample_weight.mean()).numpy()
     squares = []
     for i in range(len(x)):
         rest = np.arange(len(x)) != i
         part = (t.numpy()[rest] for t in (x, y))
         weight, bias = normal_equations(*part, w[rest], penalty * len(x), intercept)
         squares.append(w[i] * (y[i].numpy() - x[i].numpy() @ weight - bias) ** 2)
-    error = ridge(x, y, trust, intercept).error
+    error = ridge(x, y, sample_weight, intercept, only(penalty)).error
     np.testing.assert_allclose(error, np.mean(squares, 0) ** 0.5, rtol=1e-10)
 
 
@@ -67,47 +69,50 @@ def test_an_exact_map_is_recovered(seed, k, outputs):
     x = torch.randn(50, k, generator=rng, dtype=torch.float64)
     weight = torch.randn(k, outputs, generator=rng, dtype=torch.float64)
     fit = ridge(x, x @ weight + 3, torch.ones(50, 1))
-    # the least penalty is 1e-8, and 50 normal rows have singular values^2 / n above 0.2
+    # the smallest penalty is 1e-8, and 50 normal rows have singular values^2 / n above 0.2
     torch.testing.assert_close(fit.weight, weight, rtol=0, atol=1e-6)
     torch.testing.assert_close(fit.bias, torch.full((outputs,), 3.0).double(), rtol=0, atol=1e-6)
     assert fit.error.max() < 1e-6
 
 
-def test_every_output_chooses_its_own_penalty(monkeypatch):
-    x, y, trust = problem(n=200, outputs=1)
+def test_every_output_chooses_its_own_penalty():
+    x, y, sample_weight = problem(n=200, outputs=1)
     noise = 30 * torch.randn(len(x), 1, generator=stream("noise"), dtype=torch.float64)
     y = torch.cat([x[:, :1] * 2, y, noise], 1)
-    together = ridge(x, y, trust)
-    fixed = []
-    for penalty in PENALTIES:
-        monkeypatch.setattr(module, "PENALTIES", penalty[None])
-        fixed.append(ridge(x, y, trust))
+    together = ridge(x, y, sample_weight)
+    grid = PenaltyGrid().values().tolist()
+    fixed = [ridge(x, y, sample_weight, grid=only(penalty)) for penalty in grid]
     errors = torch.stack([fit.error for fit in fixed])
     chosen = errors.argmin(0)
     torch.testing.assert_close(together.error, errors.amin(0))
     for j, best in enumerate(chosen.tolist()):
         torch.testing.assert_close(together.weight[:, j], fixed[best].weight[:, j])
         torch.testing.assert_close(together.bias[j], fixed[best].bias[j])
-    assert chosen[0] == 0, "an exact output wants the least penalty"
+    assert chosen[0] == 0, "an exact output needs the smallest penalty"
     assert chosen[2] > chosen[1], "and noise a greater one than signal"
 
 
-def test_a_row_without_trust_is_not_there():
-    x, y, trust = problem()
-    trust[3] = 0
-    kept = trust[:, 0] > 0
-    whole, part = ridge(x, y, trust), ridge(x[kept], y[kept], trust[kept])
-    torch.testing.assert_close(whole.weight, part.weight)
-    torch.testing.assert_close(whole.bias, part.bias)
-    torch.testing.assert_close(whole.error, part.error)
+def test_a_row_of_weight_zero_changes_nothing():
+    x, y, sample_weight = problem()
+    sample_weight[3] = 0
+    positive = sample_weight[:, 0] > 0
+    complete, part = (
+        ridge(x, y, sample_weight),
+        ridge(x[positive], y[positive], sample_weight[positive]),
+    )
+    torch.testing.assert_close(complete.weight, part.weight)
+    torch.testing.assert_close(complete.bias, part.bias)
+    torch.testing.assert_close(complete.error, part.error)
 
 
-def test_the_scale_of_trust_does_not_matter():
-    x, y, trust = problem()
-    torch.testing.assert_close(ridge(x, y, 7 * trust).weight, ridge(x, y, trust).weight)
+def test_the_scale_of_the_weights_cancels():
+    x, y, sample_weight = problem()
+    torch.testing.assert_close(
+        ridge(x, y, 7 * sample_weight).weight, ridge(x, y, sample_weight).weight
+    )
 
 
 def test_more_inputs_than_rows():
-    x, y, trust = problem(n=5, k=20)
-    fit = ridge(x, y, trust)
+    x, y, sample_weight = problem(n=5, k=20)
+    fit = ridge(x, y, sample_weight)
     assert all(t.isfinite().all() for t in (fit.weight, fit.bias, fit.error))

@@ -1,4 +1,4 @@
-"""The matrix root: it squares back, and its gradient exists where eigenvalues coincide."""
+"""The matrix square root: its square, and its gradient where eigenvalues coincide."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def orthogonal(d, *keys):
 
 
 def with_spectrum(*values):
-    """A symmetric matrix of these eigenvalues in a random basis."""
+    """Return a symmetric matrix with these eigenvalues in a random basis."""
     q = orthogonal(len(values), "basis", len(values))
     return (q * torch.tensor(values, dtype=torch.float64)) @ q.T
 

@@ -1,14 +1,13 @@
-"""The field on images: a function of one atom, its set and its time, at any size it takes."""
+"""The field on images: sizes, scales and memory; `test_backbone` has the laws of every field."""
 
 import pytest
 import torch
 from safetensors.torch import load, save
 
 from distembed.batch import SetBatch
-from distembed.generators.flow import Flow
-from distembed.nn import unet
+from distembed.generators.flow import flow
 from distembed.nn.precision import reduced_to
-from distembed.nn.unet import UNet
+from distembed.nn.unet import UNet, UNetSettings
 from distembed.rng import stream
 from distembed.testing import check_generator
 
@@ -16,14 +15,14 @@ SHAPES = [(1, 8, 8), (3, 9, 9), (1, 28, 28), (5, 10, 17), (2, 70, 70), (1, 8, 12
 LATENT = 4
 
 
-def net(shape=(2, 9, 12), width=16, depth=2, moved=0.2):
+def net(shape=(2, 9, 12), width=16, depth=2, moved=0.2, **settings):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = UNet(shape, LATENT, width, depth).double()
-        with torch.no_grad():  # away from the start, where the field is almost silent
-            for p in made.parameters():
+        field = UNet(shape, LATENT, width, depth, UNetSettings(**settings)).double()
+        with torch.no_grad():  # away from the start, where the field is nearly zero
+            for p in field.parameters():
                 p.add_(moved * torch.randn_like(p))
-    return made
+    return field
 
 
 def inputs(shape=(2, 9, 12), b=3, n=4):
@@ -33,7 +32,7 @@ def inputs(shape=(2, 9, 12), b=3, n=4):
     return x, z, torch.rand(b, n, generator=rng, dtype=torch.float64)
 
 
-def wide(rows):
+def over_atoms(rows):
     return rows.unsqueeze(1)
 
 
@@ -42,65 +41,44 @@ def test_packed_and_dense_atoms_have_the_same_field(shape):
     x, z, t = inputs(shape, 2, 2)
     field, batch = net(shape), SetBatch.from_dense(x)
     packed = field(batch.x, z, t.flatten(), batch.expand)
-    dense = field(x, z, t, wide)
+    dense = field(x, z, t, over_atoms)
     torch.testing.assert_close(packed.view_as(dense), dense, rtol=0, atol=1e-12)
     assert dense.shape == x.shape
     assert dense.isfinite().all()
 
 
-def test_a_scalar_time_is_that_time_for_every_atom():
-    x, z, _ = inputs()
-    one = torch.tensor(0.3, dtype=torch.float64)
-    torch.testing.assert_close(net()(x, z, one, wide), net()(x, z, one.expand(3, 4), wide))
-
-
-def test_an_atom_sees_itself_its_set_and_its_time_alone():
-    x, z, t = inputs()
-    field = net()
-    before = field(x, z, t, wide)
-    for changed, arguments in ((x, lambda v: (v, z, t)), (t, lambda v: (x, z, v))):
-        other = changed.clone()
-        other[1, 2] += 0.5
-        difference = (field(*arguments(other), wide) - before).abs().sum(-1)
-        assert (difference > 1e-12).nonzero().tolist() == [[1, 2]]
-    other = z.clone()
-    other[1] += 0.5
-    difference = (field(x, other, t, wide) - before).abs().sum(-1)
-    assert (difference > 1e-12).any(1).tolist() == [False, True, False]
-
-
 def test_the_field_of_permuted_atoms_and_sets_is_permuted():
     x, z, t = inputs()
     field, sets, atoms = net(), torch.tensor([2, 0, 1]), torch.tensor([3, 1, 0, 2])
-    expected = field(x, z, t, wide)[sets][:, atoms]
-    found = field(x[sets][:, atoms], z[sets], t[sets][:, atoms], wide)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    expected = field(x, z, t, over_atoms)[sets][:, atoms]
+    field_of_permuted = field(x[sets][:, atoms], z[sets], t[sets][:, atoms], over_atoms)
+    torch.testing.assert_close(field_of_permuted, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_pixel_is_seen_and_answered(shape):
+def test_every_pixel_is_an_input_and_an_output(shape):
     # with the gain off, so that the levels have to carry the last row of an odd side
     x, z, t = inputs(shape, 1, 1)
     field = net(shape)
     torch.nn.init.zeros_(field.gain.weight)
     torch.nn.init.zeros_(field.gain.bias)
     x.requires_grad_()
-    out = field(x, z, t, wide)
+    out = field(x, z, t, over_atoms)
     (out * torch.randn(out.shape, generator=stream("probe"), dtype=out.dtype)).sum().backward()
     assert (x.grad != 0).all()
     assert (out != 0).all()
     assert out.unique().numel() == out.numel()
 
 
-def test_distant_pixels_meet():
+def test_the_field_depends_on_distant_pixels():
     shape = (1, 70, 70)
     x, z, t = inputs(shape, 1, 1)
     x.requires_grad_()
-    net(shape)(x, z, t, wide)[0, 0, 0].backward()
+    net(shape)(x, z, t, over_atoms)[0, 0, 0].backward()
     assert x.grad[0, 0, -1] != 0
 
 
-def test_detail_goes_around_the_coarse_levels():
+def test_fine_levels_pass_detail():
     x, z, t = inputs()
     field = net()
     for parameters in (field.gain, *field.up):
@@ -108,7 +86,7 @@ def test_detail_goes_around_the_coarse_levels():
         torch.nn.init.zeros_(parameters.bias)
     other = x.clone()
     other[..., 50] += 1
-    assert (field(other, z, t, wide) != field(x, z, t, wide)).any()
+    assert (field(other, z, t, over_atoms) != field(x, z, t, over_atoms)).any()
 
 
 def test_without_levels_the_field_is_one_gain_a_channel():
@@ -116,7 +94,7 @@ def test_without_levels_the_field_is_one_gain_a_channel():
     field = net()
     torch.nn.init.zeros_(field.outputs.weight)
     torch.nn.init.zeros_(field.outputs.bias)
-    gain = (field(x, z, t, wide) / x).view(3, 4, 2, 9 * 12)
+    gain = (field(x, z, t, over_atoms) / x).view(3, 4, 2, 9 * 12)
     torch.testing.assert_close(gain, gain[..., :1].expand_as(gain))
     assert gain[..., 0].unique().numel() == 3 * 4 * 2  # of its set, time and channel
 
@@ -124,7 +102,7 @@ def test_without_levels_the_field_is_one_gain_a_channel():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_it_starts_near_zero(shape):
     x, z, t = inputs(shape)
-    assert net(shape, width=128, moved=0)(x, z, t, wide).square().mean() < 0.02**2
+    assert net(shape, width=128, moved=0)(x, z, t, over_atoms).square().mean() < 0.02**2
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (2, 45, 70)], ids=str)
@@ -132,7 +110,7 @@ def test_a_gradient_reaches_every_parameter_and_z(shape):
     x, z, t = inputs(shape)
     field = net(shape)
     z.requires_grad_()
-    field(x, z, t, wide).square().mean().backward()
+    field(x, z, t, over_atoms).square().mean().backward()
     assert (z.grad != 0).all()
     for name, p in field.named_parameters():
         assert p.grad is not None, name
@@ -140,33 +118,31 @@ def test_a_gradient_reaches_every_parameter_and_z(shape):
         assert p.grad.any(), name
 
 
-def test_drawing_in_pieces_changes_nothing(monkeypatch):
+def test_evaluation_in_pieces_changes_nothing():
     x, z, t = inputs(b=3, n=7)
-    field, rows = net(), []
-    whole = field(x, z, t, wide)
-    field.inputs.register_forward_pre_hook(lambda module, h: rows.append(len(h[0])))
-    monkeypatch.setattr(unet, "_NUMBERS", 4 * field.largest)
-    with torch.no_grad():
-        torch.testing.assert_close(field(x, z, t, wide), whole, rtol=0, atol=1e-12)
-        assert rows == [4, 4, 4, 4, 4, 1]
-        monkeypatch.setattr(unet, "_NUMBERS", 1)
-        torch.testing.assert_close(field(x, z, t, wide), whole, rtol=0, atol=1e-12)
+    whole = net()(x, z, t, over_atoms)
+    for pieces, sizes in ((4, [4, 4, 4, 4, 4, 1]), (0, [1] * 21)):
+        field, rows = net(chunk=pieces * net().largest), []
+        field.inputs.register_forward_pre_hook(lambda module, h, rows=rows: rows.append(len(h[0])))
+        with torch.no_grad():
+            torch.testing.assert_close(field(x, z, t, over_atoms), whole, rtol=0, atol=1e-12)
+        assert rows == sizes
 
 
-def test_its_state_is_kept():
+def test_its_state_is_restored():
     x, z, t = inputs()
     field, fresh = net(), net(moved=0)
-    assert not torch.equal(fresh(x, z, t, wide), field(x, z, t, wide))
+    assert not torch.equal(fresh(x, z, t, over_atoms), field(x, z, t, over_atoms))
     fresh.load_state_dict(load(save(field.state_dict())))
-    assert torch.equal(fresh(x, z, t, wide), field(x, z, t, wide))
+    assert torch.equal(fresh(x, z, t, over_atoms), field(x, z, t, over_atoms))
 
 
 def test_reduced_precision_is_close_and_keeps_the_type():
     x, z, t = (v.float() for v in inputs())
     field = net().float()
-    exact = field(x, z, t, wide)
+    exact = field(x, z, t, over_atoms)
     with reduced_to(torch.bfloat16):
-        rough = field(x, z, t, wide)
+        rough = field(x, z, t, over_atoms)
     assert rough.dtype == torch.float32
     error = (rough - exact).square().mean().sqrt() / exact.std()
     assert 0 < error < 0.05  # bfloat16 rounds to 2^-9; some fifty roundings in a row
@@ -192,12 +168,12 @@ def test_it_stays_small(side, channels):
         ((0, 28, 28), "8 to 128"),
     ],
 )
-def test_what_it_cannot_take_is_refused(shape, message):
+def test_other_shapes_are_refused(shape, message):
     with pytest.raises(ValueError, match=message):
         UNet(shape, LATENT)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 9, 11)], ids=str)
-def test_a_flow_with_it_keeps_the_promises_of_a_generator(shape):
-    flow = Flow(shape, LATENT, width=32, depth=1, calls=4, backbone="unet")
-    check_generator(flow, shape, LATENT)
+def test_laws_of_a_flow_with_it(shape):
+    model = flow(shape, LATENT, width=32, depth=1, calls=4, backbone="unet")
+    check_generator(model, shape, LATENT)

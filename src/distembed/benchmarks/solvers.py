@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -117,7 +117,7 @@ def race_of_samplers(quick: bool, threads: int, seed: int) -> Iterator[Score]:
     for label, name, sampler in TRAINED:
         generator = cast(Any, models[name].network.generator)
         if sampler is not None:
-            generator.sampler = sampler
+            generator.sampling = replace(generator.sampling, sampler=sampler)
         table = models[name].embed(points, covariance=False)
         calls = (*tried, most) if sampler == "ancestral" else tried
         curves[label] = Curve.of(_draw(models[name], table, fresh), calls)
@@ -197,7 +197,7 @@ def _draw(model: GDE, table: Embeddings, fresh: SetBatch) -> Callable[[int], tup
     generator = cast(Any, model.network.generator)
 
     def draw(calls: int) -> tuple[float, float]:
-        generator.calls = calls
+        generator.sampling = replace(generator.sampling, calls=calls)
         began = time.perf_counter()
         x = model.sample(table, DRAWN, 0)
         spent = time.perf_counter() - began

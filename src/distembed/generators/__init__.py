@@ -6,12 +6,12 @@ __all__ = ["DEFAULT_GENERATORS", "GENERATORS"]
 
 GENERATORS = {
     "flow": Member(
-        "distembed.generators.flow:Flow",
+        "distembed.generators.flow:flow",
         "flow matching from a conditional Gaussian base (the default)",
     ),
     "diffusion": Member(
-        "distembed.generators.diffusion:Diffusion",
-        "variance-preserving diffusion with zero terminal signal, three samplers, guidance",
+        "distembed.generators.diffusion:diffusion",
+        "variance-preserving diffusion with v-prediction, a setting of flow with time reversed",
     ),
     "explicit": Member(
         "distembed.generators.explicit:Explicit",

@@ -1,18 +1,17 @@
-r"""Generators with a density, trained by exact likelihood.
+r"""Generators with a density, trained by maximum likelihood.
 
     loss_b = - sum_i w_i log p(x_i | z_b) / D
 
-The density is either one of vectors or one of counts and classes:
+The density is one of vectors, or one of counts and classes:
 
-- `gaussian`, `mixture`, `flow`: the conditional Gaussian base with location l and scale C, and
-  what it leaves over, $p(x | z) = r(C^{-1}(x - l) | z) / \det C$, where r is N(0, I), a mixture
+- `gaussian`, `mixture`, `flow`: a conditional Gaussian base with location l and scale C, and a
+  density r of its residuals, $p(x | z) = r(C^{-1}(x - l) | z) / \det C$. r is N(0, I), a mixture
   (`generators.mixture`) or a flow of splines (`generators.normalizing`);
-- the names of `LIKELIHOODS` otherwise, whose parameters are affine in z plus a small network. The
-  affine part starts as a ridge regression of what each training set says by itself, and the
-  network in units of what that leaves over.
+- the names of `LIKELIHOODS` otherwise, whose parameters are an affine function of z plus a small
+  network (`generators.heads`).
 
-Counts and classes are scored as they are: a model of them takes no transforms, as
-`takes_raw` says. Everything is in nats: a loss is the cross entropy of the data.
+Counts and classes are scored as they are: `traits.raw_atoms` then excludes transforms. Everything
+is in nats: a loss is the cross entropy of the data.
 """
 
 from __future__ import annotations
@@ -25,39 +24,37 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
+from distembed.generators.heads import LikelihoodHeads
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.base import Likelihood, regressed
-from distembed.generators.mixture import Mixture
+from distembed.generators.mixture import Mixture, MixtureSettings
 from distembed.generators.normalizing import SplineFlow
-from distembed.nn.mlp import MLP, shrink
-from distembed.nn.precision import reduced
+from distembed.protocols import GeneratorTraits
 from distembed.registry import build
 
-__all__ = ["Explicit"]
+__all__ = ["RESIDUALS", "Explicit"]
 
-VECTORS = ("gaussian", "mixture", "flow")
-LEAST_UNIT = 0.05
-"""Least unit of an output: 5 % of odds or of a size, a twentieth of a count."""
+RESIDUALS = ("gaussian", "mixture", "flow")
+"""Densities of the residuals of a conditional Gaussian."""
 
 
-class Density(Protocol):
-    """A conditional distribution of flattened atoms that can be scored and drawn from."""
+class ConditionalDensity(Protocol):
+    """A conditional distribution of flattened atoms."""
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Set buffers from training sets."""
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
-        """Return nats of every atom, `(N,)`."""
+        """Return log densities in nats of all atoms, `(N,)`."""
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms of each set, `(B, n, D)`."""
 
 
-class Residual(Protocol):
-    """A conditional distribution of what a Gaussian leaves over."""
+class ResidualDensity(Protocol):
+    """A conditional distribution of the residuals of a Gaussian."""
 
     def log_prob(self, batch: SetBatch, u: Tensor, z: Tensor) -> Tensor:
-        """Return nats of residual atoms `(N, D)`, `(N,)`."""
+        """Return log densities in nats of residual atoms `(N, D)`, `(N,)`."""
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n residual atoms of each set, `(B, n, D)`."""
@@ -73,10 +70,13 @@ class Explicit(nn.Module):
             `zero_inflated_negative_binomial`, `bernoulli`, `categorical` or `multinomial`.
         width: Width of networks.
         depth: Their hidden layers; of a flow, its transforms.
-        components: Parts of a mixture.
+        components: Components of a mixture.
+
+    Attributes:
+        traits: `raw_atoms` for likelihoods of counts and classes.
 
     Raises:
-        ValueError: If there is no such likelihood, or data are not of its kind.
+        ValueError: If there is no such likelihood, or it is not defined for the shape.
         ImportError: If the likelihood is `flow` and zuko is not installed.
 
     Example:
@@ -96,35 +96,36 @@ class Explicit(nn.Module):
         components: int = 8,
     ) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.traits = tuple(event_shape), self.traits_of(likelihood)
         dim = math.prod(event_shape)
-        if likelihood in VECTORS:
-            rest: nn.Module = _Standard(dim)
+        if likelihood in RESIDUALS:
+            residual: nn.Module = _StandardNormal(dim)
             if likelihood == "mixture":
-                rest = Mixture(dim, latent, width, depth, components)
+                residual = Mixture(dim, latent, width, depth, MixtureSettings(components))
             elif likelihood == "flow":
-                rest = SplineFlow(dim, latent, width, depth)
-            self.density: nn.Module = _Vectors(ConditionalGaussian(dim, latent, width), rest)
+                residual = SplineFlow(dim, latent, width, depth)
+            base = ConditionalGaussian(dim, latent, width)
+            self.density: nn.Module = _Composed(base, residual)
         elif likelihood in LIKELIHOODS:
-            member = cast(Likelihood, build(LIKELIHOODS, likelihood, "likelihood", dim))
-            self.density = _Heads(member, latent, width, depth)
+            member = build(LIKELIHOODS, likelihood, "likelihood", dim)
+            self.density = LikelihoodHeads(member, latent, width, depth)
         else:
-            names = dict.fromkeys([*VECTORS, *LIKELIHOODS])
+            names = dict.fromkeys([*RESIDUALS, *LIKELIHOODS])
             raise ValueError(
                 f"There is no likelihood {likelihood!r}; there are: {', '.join(names)}."
             )
 
     @staticmethod
-    def takes_raw(likelihood: str = "gaussian", **_: object) -> bool:
-        """Whether data must come without transforms, given the options of the constructor."""
-        return likelihood not in VECTORS
+    def traits_of(likelihood: str = "gaussian", **_: object) -> GeneratorTraits:
+        """Return the traits of a generator with this likelihood."""
+        return GeneratorTraits(raw_atoms=likelihood not in RESIDUALS)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Start from what training sets say."""
+        """Fit the affine parts to training sets."""
         self._density.prepare(batch, z)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
-        """Return the log density of every atom under the distribution of its set, `(N,)`.
+        """Return the log density of each atom under the distribution of its set, `(N,)`.
 
         Args:
             batch: The sets, in the space the generator was trained in.
@@ -148,35 +149,35 @@ class Explicit(nn.Module):
         return self._density.sample(z, n, rng).reshape(len(z), n, *self.event_shape)
 
     @property
-    def _density(self) -> Density:
-        return cast(Density, self.density)
+    def _density(self) -> ConditionalDensity:
+        return cast(ConditionalDensity, self.density)
 
 
-class _Vectors(nn.Module):
-    """A conditional Gaussian and the density of what it leaves over."""
+class _Composed(nn.Module):
+    """A conditional Gaussian and a density of its residuals."""
 
-    def __init__(self, base: ConditionalGaussian, rest: nn.Module) -> None:
+    def __init__(self, base: ConditionalGaussian, residual: nn.Module) -> None:
         super().__init__()
-        self.base, self.rest = base, rest
+        self.base, self.residual = base, residual
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         self.base.prepare(batch, z)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         gaussian = self.base(z)
-        left = self._residual.log_prob(batch, gaussian.whiten(batch), z)
-        return left - batch.expand(self.base.dim * gaussian.log_volume())
+        nats = self._residual.log_prob(batch, gaussian.whiten(batch), z)
+        return nats - batch.expand(self.base.dim * gaussian.log_volume())
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
-        drawn: Tensor = self.base(z).colour(self._residual.sample(z, n, rng))
-        return drawn
+        atoms: Tensor = self.base(z).colour(self._residual.sample(z, n, rng))
+        return atoms
 
     @property
-    def _residual(self) -> Residual:
-        return cast(Residual, self.rest)
+    def _residual(self) -> ResidualDensity:
+        return cast(ResidualDensity, self.residual)
 
 
-class _Standard(nn.Module):
+class _StandardNormal(nn.Module):
     """N(0, I)."""
 
     def __init__(self, dim: int) -> None:
@@ -188,42 +189,3 @@ class _Standard(nn.Module):
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         return torch.randn(len(z), n, self.dim, generator=rng, device=z.device)
-
-
-class _Heads(nn.Module):
-    """Parameters of a likelihood, affine in z plus a small network."""
-
-    weight: Tensor
-    bias: Tensor
-    left_over: Tensor
-
-    def __init__(self, likelihood: Likelihood, latent: int, width: int, depth: int) -> None:
-        super().__init__()
-        self.likelihood, outputs = likelihood, likelihood.outputs
-        self.register_buffer("weight", torch.zeros(outputs, latent))
-        self.register_buffer("bias", torch.zeros(outputs))
-        self.register_buffer("left_over", torch.ones(outputs))
-        self.network = MLP(latent, outputs, width, depth)
-        last = self.network[-1]
-        assert isinstance(last, nn.Linear)
-        shrink(last, 0.01)
-
-    def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        fit = regressed(self.likelihood, batch, z)
-        self.weight.copy_(fit.weight.T)
-        self.bias.copy_(fit.bias)
-        self.left_over.copy_(fit.error.clamp_min(LEAST_UNIT))
-
-    def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
-        self.likelihood.check(batch.flat[batch.w > 0])
-        return self.likelihood.log_prob(batch.flat, batch.expand(self._outputs(z)))
-
-    def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
-        h = self._outputs(z)
-        return self.likelihood.sample(h.unsqueeze(1).expand(-1, n, -1), rng).to(z.dtype)
-
-    def _outputs(self, z: Tensor) -> Tensor:
-        with reduced(z.device):
-            found = self.network(z)
-        h: Tensor = torch.addmm(self.bias, z, self.weight.T) + found.float() * self.left_over
-        return h

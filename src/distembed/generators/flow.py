@@ -1,49 +1,57 @@
 r"""Conditional flow matching from a conditional Gaussian base (Lipman et al., 2023).
 
-The network regresses the velocity of residual atoms on a path of `generators.residual`. The flow
-is the identity until the data ask for more, and a solver makes no error on a Gaussian, however few
-its steps. Sampling integrates the velocity from noise at t = 0 by `generators.samplers.heun`, two
-network calls a step.
+Residual atoms u of the base are joined to independent noise e by the trigonometric interpolant
+(Albergo and Vanden-Eijnden, 2023, section 3.1), and a network f regresses its velocity:
+
+    u_t = cos(theta) e + sin(theta) u,      theta = pi t / 2,
+    v   = du_t / dtheta = cos(theta) u - sin(theta) e,
+    loss = NLL of the base + E (|f(u_t, t, z) - v|^2 - |v|^2) / D.
+
+The path keeps unit variance: where the base is exact, $E[v | u_t]$ is zero, so the network has
+nothing to learn and a solver makes no error. $|v|^2$ is subtracted because the plain error falls
+where the base is too wide and u is small, and validation would prefer such a base.
+
+**Guidance** (Ho and Salimans, 2022). With probability `dropout` the network is shown a learned
+null embedding in place of the z of a set, and so learns the average set; sampling follows
+$v_\varnothing + w (v_z - v_\varnothing)$. The base always sees z: location and covariance are
+those of the set at any w, and w exaggerates the shape in which the set differs from the average.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.generators.base import ConditionalGaussian
-from distembed.generators.residual import ARC, LINE, residual_loss
-from distembed.generators.samplers import check_calls, heun
+from distembed.generators.base import BaseSettings, ConditionalGaussian
+from distembed.generators.samplers import SAMPLERS, Sampling
 from distembed.nn.backbone import backbone as build_backbone
+from distembed.registry import NamedMember
 
-__all__ = ["Flow"]
-
-_BRIDGES = {"independent": ARC, "ot": LINE}
+__all__ = ["Flow", "flow"]
 
 
 class Flow(nn.Module):
-    """Flow matching, the default generator.
+    """Flow matching of the residual atoms of a Gaussian base.
 
     Args:
         event_shape: Shape of one atom.
         latent: Dimension L of the embedding.
-        width: Width of the velocity network.
-        depth: Its number of residual blocks.
-        calls: Network calls of a draw, even.
-        coupling: `independent` noise, or noise matched to the atoms of its set by optimal
-            transport, `ot`.
-        backbone: The velocity network: `mlp`, or `unet` for images.
+        width: Width of the velocity network and of the network of the base.
+        depth: Number of residual blocks of the velocity network.
+        backbone: The velocity network, a member of `nn.backbone.BACKBONES`: `mlp`, or `unet` for
+            images.
+        sampling: Solver, network calls and guidance.
+        base: Settings of the Gaussian base.
 
     Raises:
-        ValueError: If `calls` is odd or below 2, or a name is unknown.
+        ValueError: If there is no such backbone, or it is not defined for the shape.
 
     Example:
-        >>> flow = Flow((2,), latent=4)
-        >>> flow.sample(torch.zeros(3, 4), 5, torch.Generator()).shape
+        >>> model = Flow((2,), latent=4)
+        >>> model.sample(torch.zeros(3, 4), 5, torch.Generator()).shape
         torch.Size([3, 5, 2])
     """
 
@@ -53,43 +61,105 @@ class Flow(nn.Module):
         latent: int,
         width: int = 128,
         depth: int = 3,
-        calls: int = 16,
-        coupling: Literal["independent", "ot"] = "independent",
-        backbone: str = "mlp",
+        backbone: NamedMember = "mlp",
+        sampling: Sampling | None = None,
+        base: BaseSettings | None = None,
     ) -> None:
         super().__init__()
-        check_calls(calls)
-        if coupling not in _BRIDGES:
-            raise ValueError(f"coupling is {coupling!r}; there are: 'independent', 'ot'.")
-        self.event_shape, self.calls, self.bridge = tuple(event_shape), calls, _BRIDGES[coupling]
-        self.base = ConditionalGaussian(math.prod(event_shape), latent, width)
+        self.event_shape, self.sampling = tuple(event_shape), sampling or Sampling()
+        self.base = ConditionalGaussian(math.prod(event_shape), latent, width, base)
         self.field = build_backbone(backbone, self.event_shape, latent, width, depth)
+        # as far from the embeddings of sets as they are from each other
+        self.null = nn.Parameter(torch.randn(latent)) if self.sampling.dropout else None
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Start the base from the moments of training sets."""
+        """Fit the base to the moments of training sets."""
         self.base.prepare(batch, z)
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Score each set: likelihood of the base, and what the velocity field gains, `(B,)`."""
-        return residual_loss(
-            self.base, lambda u, t: self.field(u, z, t, batch.expand), batch, z, rng, self.bridge
-        )
+        """Score each set: likelihood of the base, and the gain of the velocity field, `(B,)`."""
+        condition = self._drop(z, rng)
+        gaussian = self.base(z)
+        u = gaussian.whiten(batch).detach()
+        e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
+        t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
+        angle = (torch.pi / 2 * t).unsqueeze(1)
+        cos, sin = angle.cos(), angle.sin()
+        velocity = cos * u - sin * e
+        field = self.field(cos * e + sin * u, condition, t, batch.expand)
+        gain = batch.mean((field * (field - 2 * velocity)).mean(1))
+        return self.base.negative_log_likelihood(batch, gaussian) + gain
 
     @torch.no_grad()
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms of each set, `(B, n, *event)`."""
         gaussian = self.base(z)
-        shape = (len(z), n, math.prod(self.event_shape))
-        noise = torch.randn(shape, generator=rng, device=z.device)
+        e = torch.randn(len(z), n, math.prod(self.event_shape), generator=rng, device=z.device)
+        solver = SAMPLERS[self.sampling.sampler]
+        u = solver(lambda u, t: self._velocity(u, z, t), e, self.sampling.calls, rng)
+        atoms: Tensor = gaussian.colour(u)
+        return atoms.reshape(len(z), n, *self.event_shape)
 
-        def velocity(u: Tensor, t: Tensor) -> Tensor:
-            found: Tensor = self.field(u, z, t, _over_atoms)
-            return found
+    def _drop(self, z: Tensor, rng: torch.Generator) -> Tensor:
+        """Replace the embeddings of random sets by the null embedding, in training."""
+        # validation scores what is drawn without guidance
+        if self.null is None or not self.training:
+            return z
+        dropped = torch.rand(len(z), 1, generator=rng, device=z.device) < self.sampling.dropout
+        return torch.where(dropped, self.null.to(z), z)
 
-        u = heun(velocity, noise, self.calls, rng, self.bridge.length)
-        drawn: Tensor = gaussian.colour(u)
-        return drawn.reshape(len(z), n, *self.event_shape)
+    def _velocity(self, u: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Evaluate the guided velocity of `(B, n, D)` atoms at a scalar t."""
+        velocity: Tensor = self.field(u, z, t, _over_atoms)
+        if self.null is not None and self.sampling.guidance != 1:
+            average = self.field(u, self.null.to(z).expand_as(z), t, _over_atoms)
+            velocity = average + self.sampling.guidance * (velocity - average)
+        return velocity
 
 
-def _over_atoms(v: Tensor) -> Tensor:
-    return v.unsqueeze(1)
+def flow(
+    event_shape: tuple[int, ...],
+    latent: int,
+    width: int = 128,
+    depth: int = 3,
+    calls: int = 16,
+    sampler: str = "heun",
+    dropout: float = 0.0,
+    guidance: float = 1.0,
+    backbone: NamedMember = "mlp",
+    base_network: bool = True,
+) -> Flow:
+    """Build a `Flow` from plain options, the default generator.
+
+    Args:
+        event_shape: Shape of one atom.
+        latent: Dimension L of the embedding.
+        width: Width of the networks.
+        depth: Number of residual blocks of the velocity network.
+        calls: Network calls of a draw; guidance doubles them.
+        sampler: `heun`, `ddim` or `ancestral`.
+        dropout: Probability that a set is shown without its embedding in training.
+        guidance: Weight of classifier-free guidance; 1 is without guidance.
+        backbone: The velocity network: `mlp`, or `unet` for images.
+        base_network: Whether a network is trained beside the ridge regression of the base.
+
+    Raises:
+        ValueError: If a name is unknown or a number is out of range.
+
+    Example:
+        >>> flow((2,), latent=4, sampler="ddim", calls=20).sampling.calls
+        20
+    """
+    return Flow(
+        event_shape,
+        latent,
+        width,
+        depth,
+        backbone,
+        Sampling(sampler, calls, guidance, dropout),
+        BaseSettings(network=base_network),
+    )
+
+
+def _over_atoms(rows: Tensor) -> Tensor:
+    return rows.unsqueeze(1)

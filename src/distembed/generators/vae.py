@@ -1,26 +1,24 @@
 r"""A conditional variational autoencoder that draws its observation noise.
 
-Each atom has a latent a of its own, $p(x | z) = \int p(x | a, z) N(a; 0, I)\,da$, with a decoder
+Each atom has a latent a, $p(x | z) = \int p(x | a, z) N(a; 0, I)\,da$, with a decoder
 $p(x | a, z)$ that is a likelihood by name and an encoder $q(a | x, z) = N(m, diag\,s^2)$. The loss
 is the negative evidence bound (Kingma and Welling, 2014, eq. 3 and 10; Sohn et al., 2015),
 
     -E_q log p(x | a, z) + sum_k (m_k^2 + s_k^2 - 1 - log s_k^2) / 2,
 
-in nats over D, with no weight on either term: the noise of the decoder is learned, which is what
-sets their balance (Rybkin et al., 2021). A sample is a draw of a *and* of $p(x | a, z)$. The mean
-of the decoder in its place lacks the variance that the noise explains, all of it if a is not used.
+in nats over D, with no weight on either term: the noise of the decoder is learned, which sets
+their balance (Rybkin et al., 2021). A sample is a draw of a *and* of $p(x | a, z)$. The mean of
+the decoder alone lacks the variance that the noise explains, all of it if a is not used.
 
-With `gaussian` noise atoms are residuals u of the conditional Gaussian base, and the decoder
-starts as N(0, I) whatever a says. Other likelihoods take raw atoms, in logarithms on their way
-into the encoder if they are counts, and the decoder starts from what fits the atoms of a set: an
-affine map of z, a ridge regression on what `Likelihood.start` says of each training set.
+With `gaussian` noise, atoms are residuals u of the conditional Gaussian base, and the decoder
+starts as N(0, I) for any a. Other likelihoods score raw atoms, whose encoder sees the logarithms
+of counts. Their decoder starts from parameters that fit each set: an affine map of z, a ridge
+regression on `Likelihood.estimate` of the training sets.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +26,14 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.base import Likelihood, regressed
+from distembed.generators.likelihoods.base import Likelihood, fit_affine
 from distembed.nn.conditional import ConditionalNet
+from distembed.nn.film import Expand
 from distembed.nn.mlp import shrink
+from distembed.protocols import GeneratorTraits
 from distembed.registry import build
 
 __all__ = ["VAE"]
-
-_LARGEST = 8.0  # absolute logarithm of a deviation of q
 
 
 class VAE(nn.Module):
@@ -46,8 +44,12 @@ class VAE(nn.Module):
         latent: Dimension L of the embedding.
         width: Width of the encoder and of the decoder.
         depth: Their number of residual blocks.
-        hidden: Dimension of the latent of an atom; D up to 32 where left out.
+        hidden: Dimension of the latent of an atom; D, but at most 32, by default.
         likelihood: Distribution of an atom given its latent, a name of `LIKELIHOODS`.
+        largest_log_sd: Bound on the absolute logarithm of a deviation of q.
+
+    Attributes:
+        traits: `raw_atoms` for likelihoods of counts and classes.
 
     Raises:
         ValueError: If `hidden` is below 1 or the likelihood is unknown.
@@ -69,17 +71,20 @@ class VAE(nn.Module):
         depth: int = 3,
         hidden: int | None = None,
         likelihood: str = "gaussian",
+        largest_log_sd: float = 8.0,
     ) -> None:
         super().__init__()
         dim = math.prod(event_shape)
         hidden = min(dim, 32) if hidden is None else hidden
         if hidden < 1:
             raise ValueError(
-                f"hidden = {hidden}; an atom needs a latent of at least one number. Leave it out "
-                "for one a feature."
+                f"hidden = {hidden}; the latent of an atom has at least one number. Leave "
+                "`hidden` out for one per feature."
             )
         self.event_shape, self.hidden = tuple(event_shape), hidden
-        self.likelihood = cast(Likelihood, build(LIKELIHOODS, likelihood, "likelihood", dim))
+        self.largest_log_sd = largest_log_sd
+        self.traits = self.traits_of(likelihood)
+        self.likelihood: Likelihood = build(LIKELIHOODS, likelihood, "likelihood", dim)
         self.base = ConditionalGaussian(dim, latent, width) if likelihood == "gaussian" else None
         self.encoder = ConditionalNet(dim, 2 * hidden, latent, width, depth)
         self.decoder = ConditionalNet(hidden, self.likelihood.outputs, latent, width, depth)
@@ -89,15 +94,15 @@ class VAE(nn.Module):
         self.register_buffer("bias", torch.zeros(self.likelihood.outputs))
 
     @staticmethod
-    def takes_raw(likelihood: str = "gaussian", **_: object) -> bool:
-        """Whether data must come without transforms, given the options of the constructor."""
-        return likelihood != "gaussian"
+    def traits_of(likelihood: str = "gaussian", **_: object) -> GeneratorTraits:
+        """Return the traits of a generator with this likelihood."""
+        return GeneratorTraits(raw_atoms=likelihood != "gaussian")
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Start the base or, without one, the outputs of the decoder, from training sets."""
+        """Fit the base or, without one, the affine part of the decoder to training sets."""
         if self.base is not None:
             return self.base.prepare(batch, z)
-        fit = regressed(self.likelihood, batch, z)
+        fit = fit_affine(self.likelihood, batch, z)
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
 
@@ -112,7 +117,7 @@ class VAE(nn.Module):
             return batch.mean(self._bound(batch.flat.to(z.dtype), batch, z, rng))
         gaussian = self.base(z)
         u = gaussian.whiten(batch).detach()
-        # less what N(0, I) scores: the sum is the bound on x itself, whatever the base
+        # minus the score of N(0, I): with the base the sum is the bound on x itself
         gain = self._bound(u, batch, z, rng) - (u.square().mean(1) + math.log(2 * math.pi)) / 2
         return self.base.negative_log_likelihood(batch, gaussian) + batch.mean(gain)
 
@@ -120,20 +125,22 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n atoms of each set, `(B, n, *event)`, with their observation noise."""
         a = torch.randn(len(z), n, self.hidden, generator=rng, device=z.device)
-        x = self.likelihood.sample(self._decode(a, z, lambda v: v.unsqueeze(1)), rng)
-        drawn: Tensor = x if self.base is None else self.base(z).colour(x)
-        return drawn.reshape(len(z), n, *self.event_shape)
+        h = self._decode(a, z, lambda rows: rows.unsqueeze(1))
+        x = self.likelihood.sample(h, rng)
+        atoms: Tensor = x if self.base is None else self.base(z).colour(x)
+        return atoms.reshape(len(z), n, *self.event_shape)
 
-    def _decode(self, a: Tensor, z: Tensor, expand: Callable[[Tensor], Tensor]) -> Tensor:
+    def _decode(self, a: Tensor, z: Tensor, expand: Expand) -> Tensor:
+        """Return parameters of the likelihood for latents a of atoms."""
         outputs: Tensor = self.decoder(a, z, expand)
         return outputs + expand(torch.addmm(self.bias, z, self.weight.T))
 
     def _bound(self, x: Tensor, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Negative evidence bound of each atom, nats a dimension, `(N,)`."""
-        seen = torch.log1p(x) if self.likelihood.counts else x
-        mean, log_sd = self.encoder(seen, z, batch.expand).chunk(2, 1)
-        # a far atom would otherwise overflow the exponential
-        log_sd = _LARGEST * torch.tanh(log_sd / _LARGEST)
+        """Return the negative evidence bound of each atom in nats per dimension, `(N,)`."""
+        inputs = torch.log1p(x) if self.likelihood.counts else x
+        mean, log_sd = self.encoder(inputs, z, batch.expand).chunk(2, 1)
+        # the exponential of a distant atom would overflow
+        log_sd = self.largest_log_sd * torch.tanh(log_sd / self.largest_log_sd)
         e = torch.randn(mean.shape, generator=rng, device=x.device, dtype=x.dtype)
         a = mean + log_sd.exp() * e
         h = self._decode(a, z, batch.expand)

@@ -1,20 +1,19 @@
 r"""The decoder of the Wasserstein Wormhole, a baseline (Haviv et al., 2024, arXiv 2404.09411).
 
-    (x_1, ..., x_k) = g(z),      loss = S_eps(uniform on x_1..x_k, target)
+    (x_1, ..., x_k) = g(z),      loss = S_eps(uniform on x_1..x_k, target) / D
 
-g gives all k atoms at once; S is the debiased Sinkhorn divergence. The atoms are a function of z:
-k is part of the model, and another number cannot be drawn. The other half of the method, an
-encoder whose mean squared differences match S between sets, is
+g predicts all k atoms at once; S is the debiased Sinkhorn divergence. The atoms are a function of
+z: k is part of the model, and no other number of atoms can be drawn. The other half of the method,
+an encoder whose squared differences match S between sets, is
 `distembed.training.objectives.PairDistances`.
 
-Written from the publication. Ours differs in two places: the decoder is a multilayer perceptron
-where theirs is a transformer, and no sigmoid ties its atoms to the range of the training atoms.
+Written from the publication. It differs in two places: the decoder is a multilayer perceptron
+instead of a transformer, and no sigmoid restricts its atoms to the range of the training atoms.
 """
 
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +23,8 @@ from distembed.divergences import DIVERGENCES
 from distembed.nn.mlp import MLP
 from distembed.nn.per_set import moments_per_set
 from distembed.nn.precision import reduced
-from distembed.protocols import Divergence
-from distembed.registry import build
+from distembed.protocols import Divergence, GeneratorTraits
+from distembed.registry import NamedMember, build
 
 __all__ = ["Wormhole"]
 
@@ -39,10 +38,10 @@ class Wormhole(nn.Module):
         width: Width of the network.
         depth: Its number of hidden layers.
         atoms: Number k of atoms.
-        divergence: Name of a member of `DIVERGENCES`; the published one is `sinkhorn`.
+        divergence: A member of `DIVERGENCES`; the published one is `sinkhorn`.
 
     Attributes:
-        fixed_size: k, the only number of atoms that `sample` can draw.
+        traits: `fixed_size` is k, the only number of atoms that can be drawn.
 
     Raises:
         ValueError: If `atoms` is below 1 or there is no such divergence.
@@ -58,22 +57,28 @@ class Wormhole(nn.Module):
         width: int = 128,
         depth: int = 2,
         atoms: int = 64,
-        divergence: str = "sinkhorn",
+        divergence: NamedMember = "sinkhorn",
     ) -> None:
         super().__init__()
         if atoms < 1:
-            raise ValueError(f"atoms = {atoms}; a distribution needs at least one atom.")
-        self.event_shape, self.fixed_size = tuple(event_shape), atoms
-        self.divergence = cast(Divergence, build(DIVERGENCES, divergence, "divergence"))
+            raise ValueError(f"atoms = {atoms}; a distribution has at least one atom.")
+        self.event_shape, self.atoms = tuple(event_shape), atoms
+        self.traits = self.traits_of(atoms)
+        self.divergence: Divergence = build(DIVERGENCES, divergence, "divergence")
         dim = math.prod(event_shape)
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("unit", torch.tensor(1.0))
         self.decoder = MLP(latent, atoms * dim, width, depth)
-        # before training, a cloud as wide as the data: atoms that start together part slowly
-        nn.init.normal_(cast(nn.Linear, self.decoder[-1]).bias)
+        # a cloud as wide as the data: atoms that start at one place separate slowly
+        nn.init.normal_(self.decoder.last.bias)
+
+    @staticmethod
+    def traits_of(atoms: int = 64, **_: object) -> GeneratorTraits:
+        """Return the traits of a decoder of this many atoms."""
+        return GeneratorTraits(fixed_size=atoms)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Take location and scale of the decoded atoms from training sets."""
+        """Set location and scale of the decoded atoms from training sets."""
         mean, cov = moments_per_set(batch)
         self.centre.copy_(mean.mean(0))
         spread = cov.diagonal(dim1=1, dim2=2).mean() + mean.var(0, unbiased=False).mean()
@@ -92,20 +97,19 @@ class Wormhole(nn.Module):
         Raises:
             ValueError: If n is not k.
         """
-        k = self.fixed_size
+        k = self.atoms
         if n != k:
             raise ValueError(
-                f"The Wormhole decoder cannot draw n = {n} atoms: its network gives k = {k} atoms "
-                f"of each set all at once, and there is no distribution to draw others from. Ask "
-                f"for n = {k}, train one with atoms={n}, or use generator='flow', which draws any "
-                "number."
+                f"The Wormhole decoder cannot draw n = {n} atoms: its network predicts k = {k} "
+                f"atoms of each set at once. Draw n = {k}, train a decoder with atoms={n}, or use "
+                "generator='flow', which draws any number."
             )
         order = torch.rand(len(z), k, generator=rng, device=z.device).argsort(1)
-        drawn = (self.centre + self.unit * self._decode(z)).to(z.dtype)
-        shuffled = drawn.gather(1, order.unsqueeze(-1).expand_as(drawn))
+        atoms = (self.centre + self.unit * self._decode(z)).to(z.dtype)
+        shuffled = atoms.gather(1, order.unsqueeze(-1).expand_as(atoms))
         return shuffled.reshape(len(z), k, *self.event_shape)
 
     def _decode(self, z: Tensor) -> Tensor:
         with reduced(z.device):
             atoms: Tensor = self.decoder(z)
-        return atoms.float().view(len(z), self.fixed_size, -1)
+        return atoms.float().view(len(z), self.atoms, -1)

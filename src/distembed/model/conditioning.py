@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from distembed.nn.mlp import MLP, shrink
-from distembed.nn.ridge import ridge
+from distembed.nn.ridge import PenaltyGrid, ridge
 from distembed.protocols import Halves
 
 __all__ = ["Direct", "Shrinkage", "Size", "Standardised"]
@@ -144,7 +144,8 @@ class Shrinkage(nn.Module):
             design.append(_basis(u, s))
             weight.append(1 - _uncertainty(half.other_sizes, self.prior_atoms, u).square())
         # sizes are few, so s and s^2 nearly cancel there and do not at other sizes
-        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(weight), False, least=1e-3)
+        grid = PenaltyGrid(smallest=1e-3, count=9)
+        fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(weight), False, grid)
         rows = (torch.arange(latent + 1) < untrained).index_fill(0, torch.tensor(latent), True)
         index = rows.repeat(2).nonzero().flatten().to(z.device)
         self.linear[index, :untrained] = fit.weight.to(self.linear)

@@ -18,7 +18,13 @@ from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.generators import DEFAULT_GENERATORS, GENERATORS
 from distembed.model import CONDITIONINGS
 from distembed.model.network import Network
-from distembed.protocols import AtomSpace, Collection, Conditioning, Objective
+from distembed.protocols import (
+    AtomSpace,
+    Collection,
+    Conditioning,
+    Objective,
+    generator_traits,
+)
 from distembed.registry import Family, NamedMember, build, lookup, split_member
 
 __all__ = ["Part", "Spec"]
@@ -87,8 +93,7 @@ class Spec:
     def _default_transform(self, features: Sequence[str] | None) -> Sequence[NamedMember]:
         if not isinstance(self.generator, nn.Module):
             name, options = split_member(self.generator, "generator", GENERATORS)
-            takes_raw = getattr(lookup(GENERATORS, name, "generator"), "takes_raw", None)
-            if takes_raw is not None and takes_raw(**options):
+            if generator_traits(lookup(GENERATORS, name, "generator"), **options).raw_atoms:
                 return []
         return self.atoms.default_transform(features)
 

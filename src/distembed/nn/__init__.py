@@ -1,1 +1,1 @@
-"""Layers without science."""
+"""Network layers and linear algebra that encoders and generators share."""

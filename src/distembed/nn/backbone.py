@@ -1,7 +1,8 @@
-"""Networks that a flow or a diffusion can be made of, by name.
+"""Velocity networks of a flow, by name.
 
-All are built as `(event_shape, latent, width, depth)` and called as `nn.film.FiLMNet` is:
-`(x, z, t, expand)` with flattened atoms `(N, D)` or `(B, n, D)`, to a field of the same shape.
+All are built as `(event_shape, latent, width, depth)` and evaluated as
+`(x, z, t, expand) -> field`, with flattened atoms x `(N, D)` or `(B, n, D)` and a field of the
+same shape; see `nn.film.FiLMNet.forward`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from distembed.registry import Family, Member, lookup
+from distembed.registry import Family, Member, NamedMember, build
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,20 +19,20 @@ __all__ = ["BACKBONES", "backbone", "mlp"]
 
 BACKBONES: Family = {
     "mlp": Member("distembed.nn.backbone:mlp", "residual network of flattened atoms (default)"),
-    "unet": Member("distembed.nn.unet:UNet", "convolutions, for images"),
+    "unet": Member("distembed.nn.unet:UNet", "convolutions at several scales, for images"),
 }
 
 
 def backbone(
-    name: str, event_shape: tuple[int, ...], latent: int, width: int, depth: int
+    member: NamedMember, event_shape: tuple[int, ...], latent: int, width: int, depth: int
 ) -> nn.Module:
     """Build a network by name.
 
     Raises:
-        ValueError: If there is no such network, or it cannot take the shape.
+        ValueError: If there is no such network, or it is not defined for the shape.
     """
-    made: nn.Module = lookup(BACKBONES, name, "backbone")(event_shape, latent, width, depth)
-    return made
+    network: nn.Module = build(BACKBONES, member, "backbone", event_shape, latent, width, depth)
+    return network
 
 
 def mlp(event_shape: tuple[int, ...], latent: int, width: int, depth: int) -> nn.Module:

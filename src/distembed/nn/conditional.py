@@ -1,19 +1,19 @@
-r"""A network on atoms that is modulated by the embedding of their set, and by nothing else.
+r"""A network on atoms that is modulated by the embedding of their set.
 
     h <- h + W_2 silu((1 + a(z)) * W_1 h + b(z))
 
-FiLM (Perez et al., 2018) after the inner product and without normalisation: smooth in its input
-everywhere, so that a gradient of it may itself be penalised. The condition costs B rows and not N.
+FiLM (Perez et al., 2018) acts after the inner product, and there is no normalisation: the network
+is smooth in its input everywhere, so that its gradient may itself be penalised. The condition is
+computed for B sets and not for N atoms.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distembed.nn.film import Expand
 from distembed.nn.mlp import MLP
 from distembed.nn.precision import reduced
 
@@ -21,12 +21,14 @@ __all__ = ["ConditionalNet"]
 
 
 class _Block(nn.Module):
+    """One residual block; `expand` repeats rows of sets for their atoms."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.by_condition = nn.Linear(width, 2 * width)
         self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width)
 
-    def forward(self, h: Tensor, condition: Tensor, expand: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(self, h: Tensor, condition: Tensor, expand: Expand) -> Tensor:
         a, b = expand(self.by_condition(condition)).chunk(2, -1)
         inner = self.inner(h)
         out: Tensor = h + self.outer(functional.silu(torch.addcmul(inner + b, a, inner)))
@@ -34,7 +36,7 @@ class _Block(nn.Module):
 
 
 class ConditionalNet(nn.Module):
-    """From atoms and the embeddings of their sets to one row an atom.
+    """Map atoms and the embeddings of their sets to one row per atom.
 
     Args:
         inputs: Width of an atom.
@@ -56,13 +58,14 @@ class ConditionalNet(nn.Module):
         self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
         self.outputs = nn.Linear(width, outputs)
 
-    def forward(self, x: Tensor, z: Tensor, expand: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(self, x: Tensor, z: Tensor, expand: Expand) -> Tensor:
         """Evaluate.
 
         Args:
             x: Atoms, `(N, D)` or `(B, n, D)`.
             z: Embeddings, `(B, L)`.
-            expand: Gives every atom the row of its set, `(B, H)` to the leading shape of `x`.
+            expand: Repeats the row of each set for its atoms, `(B, H)` to the leading shape of
+                `x`.
 
         Returns:
             Rows, with the leading shape and the type of `x`.

@@ -1,8 +1,8 @@
-r"""Networks that are modulated by a set's embedding and by time (FiLM; Perez et al., 2018).
+r"""A network on atoms that is modulated by embeddings and time (FiLM; Perez et al., 2018).
 
-Each residual block computes $h + W_2\,\sigma(W_1 ((1 + a) \odot \mathrm{LN}(h) + b))$ with
-$(a, b)$ affine in the condition of the set plus affine in the features of time. The condition is
-the same for all atoms of a set, so its part costs B rows and not N.
+    h <- h + W_2 silu(W_1 ((1 + a) LN(h) + b)),     (a, b) affine in condition(z) and in time(t)
+
+All atoms of a set share its condition, which is computed for B sets and not for N atoms.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from distembed.nn.mlp import MLP, shrink
 from distembed.nn.precision import reduced
 from distembed.nn.time import TimeFeatures
 
-__all__ = ["FiLMNet"]
+__all__ = ["Expand", "FiLMNet"]
 
 Expand = Callable[[Tensor], Tensor]
+"""Repeats the row of each set for its atoms, `(B, H) -> (N, H)` or `(B, 1, H)`."""
 
 
 class _Block(nn.Module):
+    """One residual block; `expand` repeats rows of sets for their atoms."""
+
     def __init__(self, width: int, times: int) -> None:
         super().__init__()
         self.by_condition = nn.Linear(width, 2 * width)
@@ -47,6 +50,12 @@ class FiLMNet(nn.Module):
         latent: Dimension of the embedding z.
         width: Width of the residual stream.
         depth: Number of residual blocks.
+
+    Example:
+        >>> field = FiLMNet(2, latent=4, width=8, depth=1)
+        >>> x, z, t = torch.zeros(3, 5, 2), torch.zeros(3, 4), torch.tensor(0.5)
+        >>> field(x, z, t, lambda rows: rows.unsqueeze(1)).shape
+        torch.Size([3, 5, 2])
     """
 
     def __init__(self, dim: int, latent: int, width: int = 128, depth: int = 3) -> None:
@@ -64,7 +73,8 @@ class FiLMNet(nn.Module):
             x: Atoms, `(N, D)` or `(B, n, D)`.
             z: Embeddings, `(B, L)`.
             t: Time of each atom in [0, 1], with the leading shape of `x`, or a scalar.
-            expand: Gives every atom the row of its set, `(B, H)` to the leading shape of `x`.
+            expand: Repeats the row of each set for its atoms, `(B, H)` to the leading shape of
+                `x`.
 
         Returns:
             The field, with the shape of `x`.

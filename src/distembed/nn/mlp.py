@@ -1,10 +1,14 @@
-"""Multilayer perceptrons."""
+"""Multilayer perceptrons, and an initialisation near zero."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 __all__ = ["MLP", "shrink"]
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
 class MLP(nn.Sequential):
@@ -29,6 +33,13 @@ class MLP(nn.Sequential):
             inputs = width
         super().__init__(*layers, nn.Linear(inputs, outputs))
 
+    @property
+    def last(self) -> nn.Linear:
+        """The output layer."""
+        layer = self[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers."""
         for layer in self:
@@ -36,11 +47,12 @@ class MLP(nn.Sequential):
         return x
 
 
-def shrink(layer: nn.Linear, factor: float) -> nn.Linear:
-    """Scale the initial weights of a layer and zero its bias, so that it starts near silence.
+def shrink(layer: Layer, factor: float) -> Layer:
+    """Scale the initial weights of a layer and zero its bias, so that its output starts near zero.
 
-    A factor above zero still lets a gradient through to everything before the layer.
+    A factor above zero still passes a gradient to the layers before it.
     """
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     layer.weight.data.mul_(factor)
     return layer

@@ -1,7 +1,9 @@
-"""Matrices of every set: its moments, and a linear map of its own.
+r"""Moments of each set, and a linear map per set.
 
-Sets of different sizes are taken one by one: outer products or matrices of all N atoms at once
-would be N D^2 numbers.
+    mean_b = sum_i w_i x_i,      cov_b = sum_i w_i (x_i - mean_b) (x_i - mean_b)^T
+
+Sets of different sizes are processed one by one: the outer products of all N atoms at once would
+take N D^2 numbers.
 """
 
 from __future__ import annotations
@@ -17,12 +19,17 @@ __all__ = ["apply_per_set", "moments_per_set"]
 def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return mean `(B, D)` and covariance `(B, D, D)` of each set, in float64.
 
-    The covariance is that of the empirical distribution: nothing corrects for the number of
+    The covariance is that of the empirical distribution, without a correction for the number of
     atoms.
 
     Args:
         batch: The sets.
-        x: One row an atom, `(N, D)`; the flattened atoms where left out.
+        x: One row per atom, `(N, D)`; the flattened atoms by default.
+
+    Example:
+        >>> mean, cov = moments_per_set(SetBatch.from_list([[[0.0], [2.0]]]))
+        >>> mean.item(), cov.item()
+        (1.0, 1.0)
     """
     x = (batch.flat if x is None else x).double()
     mean = batch.mean(x)
@@ -39,7 +46,7 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
 
 
 def apply_per_set(batch: SetBatch, a: Tensor, x: Tensor) -> Tensor:
-    """Multiply every atom by the matrix of its set, `(B, K, D), (N, D) -> (N, K)`."""
+    """Multiply each atom by the matrix of its set, `(B, K, D), (N, D) -> (N, K)`."""
     if (m := batch.common_size) is not None:
         return (x.view(len(batch), m, -1) @ a.mT).flatten(0, 1)
     parts = zip(x.split(batch.sizes.tolist()), a, strict=True)

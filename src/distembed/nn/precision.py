@@ -1,7 +1,7 @@
-"""Reduced precision, for the matrix products of networks and for nothing else.
+"""Reduced precision for the matrix products of networks.
 
-Closed forms, pooling, moments and solvers would be wrong in bfloat16; only the layers that ask for
-`reduced` get it, while a run has switched it on.
+Closed forms, pooling, moments and solvers would be wrong in bfloat16. Only layers inside a
+`reduced` context use it, and only while a run has enabled it with `reduced_to`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _DTYPE: ContextVar[torch.dtype | None] = ContextVar("distembed_reduced", default
 
 @contextlib.contextmanager
 def reduced_to(dtype: torch.dtype | None) -> Iterator[None]:
-    """Let layers inside the context compute in a type, or in their own where it is None."""
+    """Set the type that `reduced` layers compute in; None leaves them in their own."""
     token = _DTYPE.set(dtype)
     try:
         yield
@@ -28,6 +28,6 @@ def reduced_to(dtype: torch.dtype | None) -> Iterator[None]:
 
 
 def reduced(device: torch.device) -> torch.autocast:
-    """Autocast on a device if a run has switched it on."""
+    """Return an autocast context, enabled inside `reduced_to`."""
     dtype = _DTYPE.get()
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)

@@ -1,25 +1,52 @@
-r"""Weighted ridge regression, the penalty of each output chosen by leaving one out.
+r"""Weighted ridge regression whose penalties are chosen by leave-one-out cross-validation.
+
+    min over B, c of   sum_i w_i |y_i - x_i B - c|^2 + n sum_o lambda_o |B_o|^2
 
 With centred inputs $A = U \,\mathrm{diag}(d)\, V^\top$ the fit is linear in the outputs, and the
-error at a left-out row is its residual over $1 - h_i$, $h_i$ the diagonal of the hat matrix
-(Golub, Heath and Wahba, 1979). So every penalty of a grid costs one product and no refit.
+residual at a left-out row is its residual over $1 - h_i$, with $h_i$ the diagonal of the hat
+matrix (Golub, Heath and Wahba, 1979). One decomposition therefore serves every penalty, and each
+output has a penalty of its own.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Ridge", "ridge"]
+__all__ = ["PenaltyGrid", "Ridge", "ridge"]
 
-PENALTIES = torch.logspace(-8, 1, 19, dtype=torch.float64)
+
+@dataclass(frozen=True)
+class PenaltyGrid:
+    """Candidate penalties per row, equally spaced in the logarithm.
+
+    Attributes:
+        smallest: The smallest penalty.
+        largest: The largest penalty.
+        count: Number of penalties.
+    """
+
+    smallest: float = 1e-8
+    largest: float = 10.0
+    count: int = 19
+
+    def values(self) -> Tensor:
+        """Return the penalties, `(count,)` float64.
+
+        Example:
+            >>> PenaltyGrid(0.1, 10.0, 3).values().tolist()
+            [0.1, 1.0, 10.0]
+        """
+        ends = math.log10(self.smallest), math.log10(self.largest)
+        return torch.logspace(*ends, self.count, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted affine map.
+    """An affine map that was fitted by ridge regression.
 
     Attributes:
         weight: `(K, O)`.
@@ -33,17 +60,21 @@ class Ridge:
 
 
 def ridge(
-    inputs: Tensor, outputs: Tensor, trust: Tensor, intercept: bool = True, least: float = 0.0
+    inputs: Tensor,
+    outputs: Tensor,
+    sample_weight: Tensor,
+    intercept: bool = True,
+    grid: PenaltyGrid | None = None,
 ) -> Ridge:
-    """Fit outputs from inputs.
+    """Regress outputs on inputs.
 
     Args:
         inputs: `(n, K)`, on comparable scales.
         outputs: `(n, O)`.
-        trust: Weight of each row, `(n, 1)`.
-        intercept: Whether there is a bias; without one it is zero.
-        least: Penalties below this are not considered: rows that are left out do not know what
-            inputs that nearly cancel do elsewhere.
+        sample_weight: Weight of each row, `(n, 1)`; the common scale of the weights cancels.
+        intercept: Whether to fit a bias; without one it is zero.
+        grid: Candidate penalties. Cross-validation cannot judge directions in which the inputs
+            hardly vary; a larger smallest penalty bounds the slope there.
 
     Example:
         >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
@@ -51,22 +82,22 @@ def ridge(
         >>> round(fit.weight.item(), 4), round(fit.bias.item(), 4)
         (3.0, 1.0)
     """
-    x, y, w = inputs.double(), outputs.double(), trust.double()
+    x, y, w = inputs.double(), outputs.double(), sample_weight.double()
     w = w / w.mean()
     x_mean = (w * x).mean(0) if intercept else torch.zeros_like(x[0])
     y_mean = (w * y).mean(0) if intercept else torch.zeros_like(y[0])
     root = w.sqrt()
     u, d, vt = torch.linalg.svd(root * (x - x_mean), full_matrices=False)
     target = root * (y - y_mean)
-    seen = u.T @ target
+    projected = u.T @ target
     best = y.new_zeros(y.shape[1])
     lowest = torch.full_like(best, torch.inf)
-    for penalty in PENALTIES[PENALTIES >= least].to(x.device) * len(x):
-        kept = d.square() / (d.square() + penalty)
-        hat = (u.square() * kept).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
-        left_out = (target - u @ (kept[:, None] * seen)) / (1 - hat).clamp_min(1e-3)
-        loss = left_out.square().mean(0)
+    for penalty in (grid or PenaltyGrid()).values().to(x.device) * len(x):
+        shrinkage = d.square() / (d.square() + penalty)
+        hat = (u.square() * shrinkage).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
+        residual = target - u @ (shrinkage[:, None] * projected)
+        loss = (residual / (1 - hat).clamp_min(1e-3)).square().mean(0)
         best, lowest = torch.where(loss < lowest, penalty, best), torch.minimum(loss, lowest)
-    weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * seen)
+    weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * projected)
     bias = y_mean - x_mean @ weight if intercept else torch.zeros_like(best)
     return Ridge(weight, bias, lowest.sqrt())

@@ -1,4 +1,4 @@
-r"""The symmetric square root of positive definite matrices, with a gradient that always exists.
+r"""Differentiable symmetric square root of positive semi-definite matrices.
 
 The derivative of $S = A^{1/2}$ solves the Lyapunov equation $S\,dS + dS\,S = dA$. In the
 eigenbasis of A it is a division by $s_i + s_j$, which stays finite when eigenvalues coincide,
@@ -31,12 +31,12 @@ class _Sqrtm(torch.autograd.Function):
         roots, vectors = ctx.saved_tensors
         inner = vectors.mT @ (grad + grad.mT) / 2 @ vectors
         total = roots.unsqueeze(-1) + roots.unsqueeze(-2)
-        # atoms cannot move a covariance within its null space to first order, so nothing is lost
-        # there; a division would return infinity
+        # the division would return infinity on the null space, where atoms do not change a
+        # covariance to first order
         largest = roots.amax(-1)[..., None, None]
         cut = 4 * torch.finfo(roots.dtype).eps ** 0.5 * largest
-        seen = total > cut
-        inner = torch.where(seen, inner / torch.where(seen, total, 1), 0)
+        regular = total > cut
+        inner = torch.where(regular, inner / torch.where(regular, total, 1), 0)
         derivative: Tensor = vectors @ inner @ vectors.mT
         return derivative
 
@@ -46,7 +46,7 @@ def sqrtm(a: Tensor) -> Tensor:
 
     Args:
         a: Symmetric positive semi-definite matrices, `(..., D, D)`. Add a small multiple of the
-            identity first where the gradient of a singular matrix is wanted.
+            identity first to differentiate at a singular matrix.
 
     Returns:
         The roots, `(..., D, D)`.

@@ -15,6 +15,10 @@ class TimeFeatures(nn.Module):
 
     Args:
         frequencies: The number K of octaves.
+
+    Example:
+        >>> TimeFeatures(2)(torch.zeros(7)).shape
+        torch.Size([7, 5])
     """
 
     rates: Tensor

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.protocols import Generator
+from distembed.protocols import Generator, generator_traits
 from distembed.rng import stream
 from distembed.testing.encoder import TOLERANCE, gradient
 from distembed.testing.example import Draw, example, moved, plain, restored
@@ -85,7 +85,7 @@ def _loss(subject: Any, batch: SetBatch, z: Tensor, draw: Draw) -> list[Check]:
 
 
 def _samples(subject: Any, z: Tensor, event_shape: tuple[int, ...]) -> list[Check]:
-    fixed = getattr(subject, "fixed_size", None)
+    fixed = generator_traits(subject).fixed_size
     for n in (1, 3, 17) if fixed is None else (fixed,):
         x = subject.sample(z, n, _rng())
         same_shape("The sample", x, (len(z), n, *event_shape))

@@ -1,28 +1,30 @@
-"""Distributions of one atom, given the numbers that a network has for it."""
+"""Likelihoods: distributions of one atom, given the parameters that a network predicts."""
 
 from distembed.registry import Member
 
 __all__ = ["LIKELIHOODS"]
 
+_LIKELIHOODS = "distembed.generators.likelihoods"
+_COUNTS = ("counts",)
+
 LIKELIHOODS = {
-    "gaussian": Member(
-        "distembed.generators.likelihoods.numbers:Normal", "numbers with a learned deviation"
-    ),
-    "poisson": Member("distembed.generators.likelihoods.counts:Poisson", "Poisson counts"),
+    "gaussian": Member(f"{_LIKELIHOODS}.numbers:Normal", "numbers with a learned deviation"),
+    "poisson": Member(f"{_LIKELIHOODS}.counts:Poisson", "Poisson counts", atoms=_COUNTS),
     "negative_binomial": Member(
-        "distembed.generators.likelihoods.counts:NegativeBinomial",
-        "counts that spread more than Poisson ones",
+        f"{_LIKELIHOODS}.counts:NegativeBinomial", "overdispersed counts", atoms=_COUNTS
     ),
     "zero_inflated_negative_binomial": Member(
-        "distembed.generators.likelihoods.counts:ZeroInflatedNegativeBinomial",
-        "the same with extra zeros",
+        f"{_LIKELIHOODS}.counts:ZeroInflatedNegativeBinomial",
+        "overdispersed counts with additional zeros",
+        atoms=_COUNTS,
     ),
-    "bernoulli": Member("distembed.generators.likelihoods.classes:Bernoulli", "zeros and ones"),
+    "bernoulli": Member(f"{_LIKELIHOODS}.classes:Bernoulli", "zeros and ones", atoms=_COUNTS),
     "categorical": Member(
-        "distembed.generators.likelihoods.classes:Categorical", "one-hot vectors of a class"
+        f"{_LIKELIHOODS}.classes:Categorical", "one-hot vectors of a class", atoms=_COUNTS
     ),
     "multinomial": Member(
-        "distembed.generators.likelihoods.counts:Multinomial",
+        f"{_LIKELIHOODS}.multinomial:Multinomial",
         "counts of categories, with a negative-binomial total",
+        atoms=_COUNTS,
     ),
 }

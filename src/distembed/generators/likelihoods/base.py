@@ -1,4 +1,4 @@
-"""What a likelihood promises, and what all of them need."""
+"""The protocol of a likelihood, and functions that several likelihoods share."""
 
 from __future__ import annotations
 
@@ -8,83 +8,71 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.generators.base import sample_weight
 from distembed.nn.ridge import Ridge, ridge
 
 __all__ = [
-    "LARGEST",
     "Likelihood",
-    "cut",
-    "first",
-    "log_of_mean",
-    "pooled",
-    "regressed",
+    "first_invalid",
+    "fit_affine",
+    "log_pooled_mean",
+    "pooled_mean",
     "uniform",
 ]
 
-LARGEST = 25.0
-"""Largest absolute value of the logarithm of a rate: a network may say anything, and a rate of
-10^-11 is zero for every data set that fits in a memory."""
-
 
 class Likelihood(Protocol):
-    """One distribution of an atom with D numbers, built as `(dim, **options)`."""
+    """A distribution of one atom of D numbers, built as `(dim, **options)`."""
 
     counts: ClassVar[bool]
     """Whether atoms are integers >= 0."""
 
     @property
     def outputs(self) -> int:
-        """Numbers P that a network has to give for an atom."""
+        """Number P of parameters of one atom, the outputs of a network."""
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return nats, `(..., D), (..., P) -> (...)`."""
+        """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
 
     def sample(self, h: Tensor, rng: torch.Generator) -> Tensor:
-        """Draw one atom for each row, `(..., P) -> (..., D)`."""
+        """Draw one atom for each row of parameters, `(..., P) -> (..., D)`."""
 
     def mean(self, h: Tensor) -> Tensor:
         """Return the mean of an atom, `(..., P) -> (..., D)`."""
 
     def check(self, x: Tensor) -> None:
-        """Raise a ValueError if x is not its kind of data."""
+        """Raise a ValueError if atoms `(..., D)` are outside the support."""
 
-    def start(self, batch: SetBatch) -> Tensor:
-        """Return outputs that fit all atoms of a batch, `(P,)`."""
+    def estimate(self, batch: SetBatch) -> Tensor:
+        """Estimate parameters from the moments of all atoms of a batch, `(P,)`."""
 
 
-def regressed(likelihood: Likelihood, batch: SetBatch, z: Tensor) -> Ridge:
-    """Regress what each training set says by itself on its embedding `(B, L)`.
+def fit_affine(likelihood: Likelihood, batch: SetBatch, z: Tensor) -> Ridge:
+    """Regress the parameters that fit each training set on its embedding `(B, L)`.
 
     Raises:
         ValueError: If atoms are not of the kind that the likelihood is for.
     """
     likelihood.check(batch.flat[batch.w > 0])
-    wanted = torch.stack([likelihood.start(batch[b]) for b in range(len(batch))])
-    # few atoms are noise: they count as they would beside eight atoms of all sets
-    trust = (batch.effective_sizes / (batch.effective_sizes + 8)).unsqueeze(1)
-    return ridge(z, wanted, trust)
+    estimates = torch.stack([likelihood.estimate(batch[b]) for b in range(len(batch))])
+    return ridge(z, estimates, sample_weight(batch))
 
 
-def first(x: Tensor, bad: Tensor) -> object:
-    """Return the first of what is bad, for a message."""
-    return x[bad][0].tolist()
-
-
-def cut(h: Tensor, largest: float = LARGEST) -> Tensor:
-    """Cut logarithms to a range, in float64."""
-    return h.double().clamp(-largest, largest)
+def first_invalid(x: Tensor, invalid: Tensor) -> object:
+    """Return the first entry of x under a mask, for a message."""
+    return x[invalid][0].tolist()
 
 
 def uniform(h: Tensor, rng: torch.Generator) -> Tensor:
-    """Draw as many numbers in [0, 1) as there are outputs."""
+    """Draw uniform numbers in [0, 1) of the shape of h, in float64."""
     return torch.rand(h.shape, generator=rng, device=h.device, dtype=torch.float64)
 
 
-def pooled(batch: SetBatch, h: Tensor) -> Tensor:
-    """Mean over atoms and then sets, `(N, H) -> (H,)`, in float64."""
+def pooled_mean(batch: SetBatch, h: Tensor) -> Tensor:
+    """Average over atoms and then over sets, `(N, H) -> (H,)`, in float64."""
     return batch.mean(h.double()).mean(0)
 
 
-def log_of_mean(batch: SetBatch, x: Tensor) -> Tensor:
-    """Logarithm of the pooled mean; half a count is added, so that it is finite without any."""
-    return (pooled(batch, x) + 0.5 / batch.effective_sizes.sum()).log()
+def log_pooled_mean(batch: SetBatch, x: Tensor) -> Tensor:
+    """Return the logarithm of the pooled mean plus half a count, which is finite for zeros."""
+    return (pooled_mean(batch, x) + 0.5 / batch.effective_sizes.sum()).log()

@@ -1,6 +1,6 @@
-r"""Real numbers with a deviation that is learned.
+r"""Likelihood of real numbers with a learned deviation.
 
-mean a, deviation exp(b),      h = [a, b]
+x ~ N(a, exp(b)^2),      h = [a, b]
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.generators.likelihoods.base import LARGEST, pooled
+from distembed.generators.likelihoods.base import pooled_mean
 
 __all__ = ["Normal"]
 
 
 @dataclass(frozen=True)
 class Normal:
-    """Gaussian numbers with a deviation of their own each, or one of all.
+    """Independent Gaussian numbers with a deviation each, or a common one.
 
     Args:
         dim: Numbers D of an atom.
-        shared: Predict a single deviation.
-        floor: Smallest deviation; atoms on a line would have a likelihood without bound.
+        shared: Whether all numbers share one deviation.
+        floor: Smallest deviation; without one the likelihood of atoms on a line is unbounded.
+        largest_log: Largest logarithm of a deviation.
     """
 
     dim: int
     shared: bool = False
     floor: float = 1e-3
+    largest_log: float = 25.0
     counts: ClassVar[bool] = False
 
     @property
@@ -39,15 +41,15 @@ class Normal:
         return self.dim + (1 if self.shared else self.dim)
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return nats, `(..., D), (..., P) -> (...)`."""
-        mean, log_sd = self._parts(h)
+        """Return log densities in nats, `(..., D), (..., P) -> (...)`."""
+        mean, log_sd = self._split(h)
         scaled = (x.double() - mean) * torch.exp(-log_sd)
         nats = -scaled.square() / 2 - log_sd - math.log(2 * math.pi) / 2
         return nats.sum(-1).to(h.dtype)
 
     def sample(self, h: Tensor, rng: torch.Generator) -> Tensor:
-        """Draw one atom for each row, `(..., P) -> (..., D)`."""
-        mean, log_sd = self._parts(h)
+        """Draw one atom for each row of parameters, `(..., P) -> (..., D)`."""
+        mean, log_sd = self._split(h)
         noise = torch.randn(mean.shape, generator=rng, device=h.device, dtype=mean.dtype)
         return (mean + log_sd.exp() * noise).to(h.dtype)
 
@@ -56,15 +58,16 @@ class Normal:
         return h[..., : self.dim]
 
     def check(self, x: Tensor) -> None:
-        """Accept any finite numbers, which a batch holds anyway."""
+        """Accept any numbers: a batch holds finite ones only."""
 
-    def start(self, batch: SetBatch) -> Tensor:
-        """Return moments of all atoms, `(P,)`."""
-        mean = pooled(batch, batch.flat)
-        variance = pooled(batch, (batch.flat.double() - mean).square())
+    def estimate(self, batch: SetBatch) -> Tensor:
+        """Return the mean and the logarithm of the deviation of all atoms, `(P,)`."""
+        mean = pooled_mean(batch, batch.flat)
+        variance = pooled_mean(batch, (batch.flat.double() - mean).square())
         variance = variance.mean(0, keepdim=True) if self.shared else variance
         return torch.cat([mean, variance.clamp_min(self.floor**2).log() / 2])
 
-    def _parts(self, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and logarithms of deviations."""
         mean, log_sd = h.double().tensor_split([self.dim], -1)
-        return mean, log_sd.clamp(math.log(self.floor), LARGEST)
+        return mean, log_sd.clamp(math.log(self.floor), self.largest_log)

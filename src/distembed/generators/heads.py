@@ -1,0 +1,83 @@
+r"""Parameters of a likelihood as functions of an embedding.
+
+    h(z) = A z + b + r g(z),      x | z ~ likelihood of parameters h(z)
+
+A and b are a ridge regression of the parameters that fit each training set by itself, g is a small
+network, and r the residual scale of the regression: a generalised linear model with a network for
+what is not linear.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from distembed.batch import SetBatch
+from distembed.generators.likelihoods.base import Likelihood, fit_affine
+from distembed.nn.mlp import MLP, shrink
+from distembed.nn.precision import reduced
+
+__all__ = ["LikelihoodHeads"]
+
+
+class LikelihoodHeads(nn.Module):
+    """A conditional distribution of flattened atoms with a likelihood by name.
+
+    Args:
+        likelihood: The distribution of an atom given its parameters.
+        latent: Dimension L of the embedding.
+        width: Width of the network.
+        depth: Its hidden layers.
+        smallest_scale: Smallest residual scale of a parameter: 5 % of odds or of a size, a
+            twentieth of a count.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    residual_scale: Tensor
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        latent: int,
+        width: int,
+        depth: int,
+        smallest_scale: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.likelihood, self.smallest_scale = likelihood, smallest_scale
+        outputs = likelihood.outputs
+        self.register_buffer("weight", torch.zeros(outputs, latent))
+        self.register_buffer("bias", torch.zeros(outputs))
+        self.register_buffer("residual_scale", torch.ones(outputs))
+        self.network = MLP(latent, outputs, width, depth)
+        shrink(self.network.last, 0.01)
+
+    def prepare(self, batch: SetBatch, z: Tensor) -> None:
+        """Fit the affine part to training sets and their embeddings `(B, L)`."""
+        fit = fit_affine(self.likelihood, batch, z)
+        self.weight.copy_(fit.weight.T)
+        self.bias.copy_(fit.bias)
+        self.residual_scale.copy_(fit.error.clamp_min(self.smallest_scale))
+
+    def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
+        """Return log probabilities in nats of all atoms, `(N,)`.
+
+        Raises:
+            ValueError: If atoms are not of the kind that the likelihood is for.
+        """
+        self.likelihood.check(batch.flat[batch.w > 0])
+        return self.likelihood.log_prob(batch.flat, batch.expand(self.parameters_of(z)))
+
+    def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
+        """Draw n atoms of each set, `(B, n, D)`."""
+        h = self.parameters_of(z)
+        return self.likelihood.sample(h.unsqueeze(1).expand(-1, n, -1), rng).to(z.dtype)
+
+    def parameters_of(self, z: Tensor) -> Tensor:
+        """Return the parameters of the likelihood for embeddings `(B, L)`, `(B, P)`."""
+        with reduced(z.device):
+            outputs = self.network(z)
+        affine = torch.addmm(self.bias, z, self.weight.T)
+        h: Tensor = affine + outputs.float() * self.residual_scale
+        return h
