@@ -6,9 +6,11 @@ import shutil
 
 import numpy as np
 import pytest
-from cli_table import QUICK, cells, edit_config, write_csv
+from cli_table import QUICK, cells, write_csv
 
+from distembed.geometry.distance import Calibration
 from distembed.model.gde import GDE
+from distembed.model.storage import Stored, read_folder, write_folder
 from distembed.sets.read import read
 
 
@@ -235,9 +237,18 @@ def test_samples_are_read_as_the_data_were(run, work, tmp_path):
     assert rows(tmp_path / "again.csv")[0]["id"] == "high|p03"
 
 
+def store_calibration(folder, calibration):
+    """Give a model, whose sets are too small for one, a calibration."""
+    stored = read_folder(folder)
+    config = {k: v for k, v in stored.config.items() if k != "format" and "sha256" not in k}
+    config["attachments"]["calibration"], tensors = calibration.state()
+    tensors = {f"attachments.calibration.{k}": v for k, v in tensors.items()}
+    write_folder(folder, Stored(config, dict(stored.tensors) | tensors, stored.history), "")
+
+
 def test_distance(run, work, tmp_path):
     shutil.copytree(work / "model", tmp_path / "model")
-    edit_config(tmp_path / "model", calibration={"scale": 2.0, "power": 0.5, "pairs": 10})
+    store_calibration(tmp_path / "model", Calibration(2.0, 0.5, pairs=10))
     model = GDE.load(tmp_path / "model")
     square, long = tmp_path / "square.csv", tmp_path / "long.csv"
     assert run("distance", tmp_path / "model", "-o", square).code == 0

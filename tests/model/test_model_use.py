@@ -7,9 +7,11 @@ from model_fakes import FAST, SMALL, read, table
 
 import distembed as de
 from distembed.batch import SetBatch
+from distembed.data.spaces import Counts, Tokens
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.model.engine import InferenceSettings
 from distembed.rng import stream
+from distembed.sets.collection import Sets
 
 # -- embed -----------------------------------------------------------------------------------
 
@@ -75,6 +77,24 @@ def test_arrays_have_no_names_and_are_taken_as_they_are(model, named):
         np.testing.assert_allclose(model.embed(sets).z, expected, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match=r"shape \(2,\).*\(3,\)"):
         model.embed([np.zeros((5, 2))])
+
+
+def test_sets_of_another_kind_of_atoms_are_refused(model):
+    x = torch.randint(1, 5, (2, 9, 3), generator=stream("tokens"))
+    tokens = Sets.from_batch(SetBatch.from_list(list(x)), Tokens("ACGT"))
+    with pytest.raises(ValueError, match=r"hold tokens .*ACGT.*fitted to vectors\. Read"):
+        model.embed(tokens)
+    whole = x.numpy()
+    assert de.read(list(whole)).atoms == Counts()
+    assert np.isfinite(model.embed(list(whole)).z).all()
+
+
+def test_a_model_of_whole_numbers_takes_fractions():
+    rng = np.random.default_rng(0)
+    counts = [rng.poisson(5 + i, (20, 2)) for i in range(12)]
+    fitted = de.GDE(**SMALL).fit(counts, **FAST)
+    assert de.read(counts).atoms == Counts()
+    assert np.isfinite(fitted.embed([c + 0.5 for c in counts]).z).all()
 
 
 def test_weights_count(model, named):

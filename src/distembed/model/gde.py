@@ -460,7 +460,7 @@ class GDE:
     def _engine_for(self, sets: SetsLike) -> tuple[Collection, InferenceEngine]:
         """Return sets as a collection, and an engine that reads its features in order."""
         state = self._state
-        collection = as_collection(sets)
+        collection = as_collection(sets, state.spec.atoms)
         columns = feature_columns(collection, state.features, state.event_shape)
         return collection, self._engine(columns)
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from distembed.batch import SetBatch
 from distembed.data.features import match_columns
+from distembed.data.spaces import Counts, Vectors, describe, same_kind
 from distembed.model.embeddings import Embeddings
-from distembed.protocols import Collection, as_encoder
+from distembed.protocols import AtomSpace, Collection, as_encoder
 from distembed.sets.collection import Sets
 from distembed.sets.read import read
 
@@ -31,17 +32,29 @@ SetsLike = Collection | SetBatch | Sequence[ArrayLike]
 """Sets in any form: a collection, a batch, or a list of arrays `(m, *event)`."""
 
 
-def as_collection(sets: SetsLike) -> Collection:
+def as_collection(sets: SetsLike, atoms: AtomSpace | None = None) -> Collection:
     """Return sets as a collection; those of a list are named by their position.
 
+    Args:
+        sets: A collection, a batch or a list of arrays `(m, *event)`.
+        atoms: The kind of atoms of a batch or a list; recognised if left out.
+
     Raises:
-        ValueError: If an atom is not finite, a weight is negative, or shapes differ.
+        ValueError: If an atom is not finite or of another kind, a weight is negative, or shapes
+            differ.
     """
     if isinstance(sets, Collection):
+        if atoms is not None and not same_kind(sets.atoms, atoms):
+            raise ValueError(
+                f"The sets hold {describe(sets.atoms)}, and the model was fitted to "
+                f"{describe(atoms)}. Read the sets with atoms={atoms.describe()}."
+            )
         return sets
+    # a model of whole numbers takes fractions: counts are recognised from their values alone
+    space = Vectors() if isinstance(atoms, Counts) else atoms
     if isinstance(sets, SetBatch):
-        return Sets.from_batch(sets.checked())
-    return read(sets, min_size=1)
+        return Sets.from_batch(sets.checked(), space)
+    return read(sets, min_size=1, atoms=space)
 
 
 def as_numbers(z: ArrayLike) -> NDArray[np.float32]:
