@@ -96,6 +96,15 @@ def test_a_module_of_the_user_is_stored_with_buffers_that_move():
     assert [name for name in initial if not rebuilt[name].equal(initial[name])] == []
 
 
+def test_frozen_parameters_are_neither_copied_nor_stored():
+    own = Own()
+    own.outer.weight.requires_grad_(False)
+    fitted, initial = trained(spec(own))
+    assert "encoder.outer.weight" not in initial
+    assert set(fitted.initial) == {"encoder.outer.bias", "encoder.calls"}
+    assert initial_network(fitted).encoder.outer.weight.equal(own.outer.weight)
+
+
 def test_a_training_that_gains_nothing_ends_at_its_start():
     sets = Gaussians.prior(30, 2, 10, size=40)
     model = de.GDE(latent=4).fit(sets, steps=2, lr=1e-12, progress=False)

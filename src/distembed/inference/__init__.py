@@ -1,7 +1,7 @@
-"""How sure an embedding is: covariances, intervals, tests, and a model of the population.
+"""Statistical inference on embeddings: covariances, intervals, tests, and the population.
 
-Everything here takes an encoder, or arrays of embeddings and covariances, whoever made them; of a
-GDE that is `model.embedder` and `model.embed(sets)`.
+Everything here takes an encoder, or arrays of embeddings and covariances, from any source; those
+of a GDE are `model.embedder` and `model.embed(sets)`.
 
 >>> import numpy as np
 >>> from distembed.inference import pairwise_tests
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from distembed.inference.contributions import explained
     from distembed.inference.intervals import limit_interval, unbiased_squared
     from distembed.inference.population.density import Population
-    from distembed.inference.population.flow import FlowPopulation
+    from distembed.inference.population.flow import FlowPopulation, FlowSettings
+    from distembed.inference.population.selection import PopulationSettings
     from distembed.inference.sample_size import (
         DistanceError,
         EmbeddingError,
@@ -35,7 +36,9 @@ __all__ = [
     "DistanceError",
     "EmbeddingError",
     "FlowPopulation",
+    "FlowSettings",
     "Population",
+    "PopulationSettings",
     "Power",
     "benjamini_hochberg",
     "explained",
@@ -52,7 +55,9 @@ _HOMES = {
     "DistanceError": "sample_size",
     "EmbeddingError": "sample_size",
     "FlowPopulation": "population.flow",
+    "FlowSettings": "population.flow",
     "Population": "population.density",
+    "PopulationSettings": "population.selection",
     "Power": "sample_size",
     "benjamini_hochberg": "tests.multiplicity",
     "explained": "contributions",

@@ -20,8 +20,10 @@ __all__ = ["initial_network", "snapshot", "misfits", "unrebuildable"]
 
 
 def snapshot(network: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of the state of a network, on the CPU."""
-    return {name: value.cpu().clone() for name, value in network.state_dict().items()}
+    """Return a copy, on the CPU, of all state of a network that a training may change."""
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    state = network.state_dict()
+    return {name: value.cpu().clone() for name, value in state.items() if name not in frozen}
 
 
 def unrebuildable(
