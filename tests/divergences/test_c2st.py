@@ -15,10 +15,10 @@ def cloud(sets, m, key, shift=0.0):
 
 def test_equal_distributions_score_a_half():
     sets, m = 200, 40
-    found = neighbour_accuracy(cloud(sets, m, "a"), cloud(sets, m, "b"))
+    accuracy = neighbour_accuracy(cloud(sets, m, "a"), cloud(sets, m, "b"))
     # exchangeable labels: a neighbour is of the same sample for m - 1 of the 2 m - 1 others
-    wanted = (m - 1) / (2 * m - 1)
-    assert abs(float(found.mean()) - wanted) < 5 * float(found.std()) / sets**0.5
+    expected = (m - 1) / (2 * m - 1)
+    assert abs(float(accuracy.mean()) - expected) < 5 * float(accuracy.std()) / sets**0.5
 
 
 def test_samples_apart_score_one_and_copies_score_zero():

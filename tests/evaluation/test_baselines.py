@@ -102,13 +102,13 @@ def test_kernel_is_the_maximum_mean_discrepancy(name, scale):
     encoder = KernelMean((2,), 2)
     encoder.prepare(batch)
     sigma = scale * float(encoder.fourier.median)
-    found = baseline(name)(batch, PAIRS)
+    distances = baseline(name)(batch, PAIRS)
     x = batch.x.view(6, 20, 2)
     kernel = torch.exp(-(torch.cdist(x[:, None], x[None]) ** 2) / (2 * sigma**2)).mean((2, 3))
     i, j = PAIRS.T
     truth = (kernel[i, i] + kernel[j, j] - 2 * kernel[i, j]).sqrt()
     # the square is a mean over 512 frequencies of something between zero and four
-    torch.testing.assert_close(found**2, truth**2, rtol=0, atol=5 * 0.5 / math.sqrt(512))
+    torch.testing.assert_close(distances**2, truth**2, rtol=0, atol=5 * 0.5 / math.sqrt(512))
 
 
 def test_standardised_transport_sees_shape_only():
@@ -138,8 +138,8 @@ def test_cost_is_bounded():
     sizes = [affordable_atoms(n, 10**6) for n in (10, 100, 1000, 10**4)]
     assert sizes == sorted(sizes, reverse=True)
     batch = sets(m=70)
-    few = ExactDistance(atoms=50)(batch, PAIRS)
-    assert not np.allclose(few, pairwise_w2(batch, PAIRS))
+    part = ExactDistance(atoms=50)(batch, PAIRS)
+    assert not np.allclose(part, pairwise_w2(batch, PAIRS))
 
 
 def test_baselines_are_built_from_names_and_options():

@@ -26,9 +26,9 @@ def test_spearman_is_scipys(seed, ties):
     a, b = rng.normal(size=(2, 15)).round(0 if ties else 9)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return
-    found = spearman(a, b, all_pairs(6), ONCE)
-    assert found.value == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
-    assert found.draws[0] == pytest.approx(found.value, abs=1e-12)
+    estimate = spearman(a, b, all_pairs(6), ONCE)
+    assert estimate.value == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+    assert estimate.draws[0] == pytest.approx(estimate.value, abs=1e-12)
 
 
 def test_a_resample_is_a_repetition_of_pairs():
@@ -36,37 +36,37 @@ def test_a_resample_is_a_repetition_of_pairs():
     pairs = all_pairs(6)
     a, b = rng.normal(size=(2, len(pairs)))
     counts = np.array([[2.0, 0, 1, 3, 0, 0], [1, 1, 1, 1, 1, 1]])
-    found = spearman(a, b, pairs, counts)
+    estimate = spearman(a, b, pairs, counts)
     times = (counts[0, pairs[:, 0]] * counts[0, pairs[:, 1]]).astype(int)
     oracle = spearmanr(np.repeat(a, times), np.repeat(b, times)).statistic
-    assert found.draws[0] == pytest.approx(oracle, abs=1e-12)
-    assert found.draws[1] == pytest.approx(found.value, abs=1e-12)
+    assert estimate.draws[0] == pytest.approx(oracle, abs=1e-12)
+    assert estimate.draws[1] == pytest.approx(estimate.value, abs=1e-12)
 
 
-def test_resamples_are_taken_in_parts(monkeypatch):
+def test_resamples_are_taken_in_parts():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 15))
     counts = resamples(6, 50, stream(0))
     whole = spearman(a, b, all_pairs(6), counts)
-    monkeypatch.setattr("distembed.evaluation.bootstrap._NUMBERS", 15 * 7)
-    np.testing.assert_array_equal(spearman(a, b, all_pairs(6), counts).draws, whole.draws)
+    parts = spearman(a, b, all_pairs(6), counts, at_once=15 * 7)
+    np.testing.assert_array_equal(parts.draws, whole.draws)
 
 
 def test_near_pairs_only():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 15))
     near = np.sort(b)[6]
-    found = spearman(a, b, all_pairs(6), ONCE, near)
-    assert found.value == pytest.approx(spearmanr(a[b <= near], b[b <= near]).statistic)
+    estimate = spearman(a, b, all_pairs(6), ONCE, near)
+    assert estimate.value == pytest.approx(spearmanr(a[b <= near], b[b <= near]).statistic)
 
 
 def test_what_is_not_defined_is_not_a_number():
     pairs = all_pairs(6)
     constant = spearman(np.ones(15), np.arange(15.0), pairs, ONCE)
     assert math.isnan(constant.value)
-    few = spearman(np.arange(15.0), np.arange(15.0), pairs, ONCE, near=1.0)
-    assert math.isnan(few.value)
-    assert all(map(math.isnan, few.interval()))
+    part = spearman(np.arange(15.0), np.arange(15.0), pairs, ONCE, near=1.0)
+    assert math.isnan(part.value)
+    assert all(map(math.isnan, part.interval()))
 
 
 def test_resamples():

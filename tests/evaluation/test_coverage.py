@@ -1,4 +1,4 @@
-"""What a model says of its errors is put to the test where the truth is known."""
+"""Coverage of intervals and the share of noise, against a truth."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from distembed.inference.calibrated import W2Interval
 from distembed.model.embeddings import Embeddings
 
 
-class Named:
-    """Distances with intervals that hold a known share of the truth."""
+class Intervals:
+    """Distances with intervals that contain two thirds of the truth."""
 
     def __init__(self, cov=0.5):
         self.cov = cov
@@ -34,7 +34,7 @@ def pairs():
 
 
 def test_shares_are_counted(pairs):
-    model = Named()
+    model = Intervals()
     sentences = certainty(model, model.embed(range(3)), ReferenceW2(*pairs, "given", True))
     # squared distances 4, 16, 4 and noise 1: shares 1/4, 1/16, 1/4
     assert sentences["noise"].startswith("25.0%")
@@ -44,7 +44,7 @@ def test_shares_are_counted(pairs):
 
 
 def test_pairs_without_error_bars_are_left_out(pairs):
-    model = Named()
+    model = Intervals()
     table = model.embed(range(3))
     table.cov[0] = np.nan
     assert certainty(model, table, ReferenceW2(*pairs, "measured", False)) == {
@@ -55,7 +55,7 @@ def test_pairs_without_error_bars_are_left_out(pairs):
 
 
 def test_intervals_are_not_checked_by_a_measured_w2(pairs):
-    model = Named()
+    model = Intervals()
     table = model.embed(range(3))
     assert set(certainty(model, table, ReferenceW2(*pairs, "measured", False))) == {"noise"}
 

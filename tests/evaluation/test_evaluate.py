@@ -1,4 +1,4 @@
-"""The evaluation on models whose worth is known."""
+"""Evaluation of models whose quality is known in advance."""
 
 from types import SimpleNamespace
 
@@ -27,7 +27,7 @@ SAMPLES = {"energy_unbiased", "w2_debiased", "sliced_w2_debiased"}
 GEOMETRY = {"spearman_w2", "spearman_w2_near"}
 
 
-def known(sets=30, size=120, seed=0):
+def normal_sets(sets=30, size=120, seed=0):
     """Gaussians that differ in location, on a grid fine enough to have near pairs."""
     rng = np.random.default_rng(seed)
     mean = rng.uniform(0, 4, size=(sets, 2))
@@ -76,82 +76,84 @@ class Embedder:
 
 
 @pytest.fixture(scope="module")
-def judged():
-    return evaluate(MeanModel(), known())
+def full():
+    return evaluate(MeanModel(), normal_sets())
 
 
-def test_every_number_is_beside_its_rivals(judged):
+def test_every_number_is_beside_its_rivals(full):
     methods = {}
-    for row in judged.rows:
+    for row in full.rows:
         methods.setdefault(row.metric, []).append(row.method)
     assert set(methods) == SAMPLES | GEOMETRY
     for metric in SAMPLES:
         assert methods[metric] == ["gde", "untrained", "mean_cov", "pooled", "floor"]
     for metric in GEOMETRY:
         assert methods[metric] == ["gde", "untrained", *BASELINES, "floor"]
-    assert all(row.low <= row.value <= row.high for row in judged.rows)
-    assert len(judged.pairs.w2) == len(judged.pairs.latent) == 30 * 29 // 2
+    assert all(row.low <= row.value <= row.high for row in full.rows)
+    assert len(full.pairs.w2) == len(full.pairs.latent) == 30 * 29 // 2
 
 
-def test_the_truth_is_as_good_as_the_floor(judged):
+def test_the_truth_is_as_good_as_the_floor(full):
     """Here the model is right but for the noise of the context's mean, and the floor is zero.
 
     The mean of 60 atoms has the squared error 2 * 0.2 / 60 = 0.0067, and that of the other half
     as much again is taken off.
     """
     for metric in SAMPLES:
-        own, floor = judged.row(metric), judged.row(metric, "floor")
+        own, floor = full.row(metric), full.row(metric, "floor")
         assert floor.low < 0 < floor.high
         assert -0.01 < own.value < 0.03
-        assert judged.row(metric, "pooled").value > 0.5
-        assert judged.row(metric, "untrained").value > 0.5
-    assert judged.row("spearman_w2").value > 0.99
-    assert judged.row("spearman_w2").value == judged.row("spearman_w2", "mean").value
-    assert abs(judged.row("spearman_w2", "untrained").value) < 0.3
-    assert judged.row("spearman_w2", "floor").value == judged.row("spearman_w2", "ot").value
+        assert full.row(metric, "pooled").value > 0.5
+        assert full.row(metric, "untrained").value > 0.5
+    assert full.row("spearman_w2").value > 0.99
+    assert full.row("spearman_w2").value == full.row("spearman_w2", "mean").value
+    assert abs(full.row("spearman_w2", "untrained").value) < 0.3
+    assert full.row("spearman_w2", "floor").value == full.row("spearman_w2", "ot").value
 
 
 def test_a_wrong_spread_is_seen():
-    wide = evaluate(MeanModel(spread=1.0), known(), baselines=["mean"])
+    wide = evaluate(MeanModel(spread=1.0), normal_sets(), baselines=["mean"])
     for metric in SAMPLES:
         assert "loses to mean_cov" in wide.row(metric).note
         assert wide.row(metric).p < 0.01
 
 
 def test_a_given_truth_has_no_noise():
-    sets = known()
-    found = evaluate(MeanModel(), sets, truth=truth(sets), baselines=["mean", "ot"])
-    assert "floor" not in {r.method for r in found.rows if r.metric in GEOMETRY}
-    assert found.settings["truth"] == "given"
-    i, j = found.pairs.index.T
-    assert np.array_equal(found.pairs.w2, truth(sets)[i, j])
+    sets = normal_sets()
+    evaluation = evaluate(MeanModel(), sets, truth=truth(sets), baselines=["mean", "ot"])
+    assert "floor" not in {r.method for r in evaluation.rows if r.metric in GEOMETRY}
+    assert evaluation.settings["truth"] == "given"
+    i, j = evaluation.pairs.index.T
+    assert np.array_equal(evaluation.pairs.w2, truth(sets)[i, j])
     capped = evaluate(MeanModel(), sets, truth=truth(sets), baselines=["mean", "ot"], pairs=40)
     assert len(capped.pairs.w2) == 30 * 29 // 2
-    assert capped.row("spearman_w2", "mean") == found.row("spearman_w2", "mean")
+    assert capped.row("spearman_w2", "mean") == evaluation.row("spearman_w2", "mean")
     assert capped.row("spearman_w2", "ot").note == "on 40 of the 435 pairs"
-    assert capped.row("spearman_w2", "ot").value != found.row("spearman_w2", "ot").value
+    assert capped.row("spearman_w2", "ot").value != evaluation.row("spearman_w2", "ot").value
     with pytest.raises(ValueError, match=r"expected the W2 of every pair, \(30, 30\)"):
         evaluate(MeanModel(), sets, truth=truth(sets)[:5])
     with pytest.raises(ValueError, match="symmetric"):
         evaluate(MeanModel(), sets, truth=np.triu(truth(sets)))
 
 
-def test_seeds(judged):
-    again = evaluate(MeanModel(), known(), rng=0)
-    assert again.rows == judged.rows
-    other = evaluate(MeanModel(), known(), rng=1, baselines=["mean"])
-    assert other.row("energy_unbiased").value != judged.row("energy_unbiased").value
-    drawn = [evaluate(MeanModel(), known(8), rng=torch.Generator().manual_seed(3)) for _ in "ab"]
-    assert drawn[0].rows == drawn[1].rows
+def test_seeds(full):
+    again = evaluate(MeanModel(), normal_sets(), rng=0)
+    assert again.rows == full.rows
+    other = evaluate(MeanModel(), normal_sets(), rng=1, baselines=["mean"])
+    assert other.row("energy_unbiased").value != full.row("energy_unbiased").value
+    pair = [
+        evaluate(MeanModel(), normal_sets(8), rng=torch.Generator().manual_seed(3)) for _ in "ab"
+    ]
+    assert pair[0].rows == pair[1].rows
 
 
 def test_the_halves_are_disjoint():
     arrays = [np.arange(20 * s, 20 * s + 20, dtype=float)[:, None] for s in range(5)]
     model = MeanModel()
-    judges = []
-    model.atom_transform = lambda x: judges.append(x) or x
+    batches = []
+    model.atom_transform = lambda x: batches.append(x) or x
     evaluate(model, by_label(from_arrays(arrays), "set"), baselines=[])
-    context, target = (set(x.flatten().tolist()) for x in judges[:2])
+    context, target = (set(x.flatten().tolist()) for x in batches[:2])
     assert not context & target
     assert context | target == set(range(100))
     assert set(model.batches[0].x.flatten().tolist()) == context
@@ -159,7 +161,7 @@ def test_the_halves_are_disjoint():
 
 def test_no_rival_sees_the_target_half():
     """Where the target lies far away, whoever is near has looked."""
-    context = known(6).batch(range(6))
+    context = normal_sets(6).batch(range(6))
     target = context.replace(x=context.x + 50)
     model = MeanModel()
     models = {"gde": (Subject.of(model), model.embed(context).z)}
@@ -171,7 +173,7 @@ def test_no_rival_sees_the_target_half():
 
 
 def test_distances_are_taken_in_the_ground_space():
-    sets = known(12)
+    sets = normal_sets(12)
     plain = evaluate(Embedder(), sets, baselines=["mean"])
     model = Embedder()
     model.atom_transform = lambda x: 10 * x
@@ -182,10 +184,10 @@ def test_distances_are_taken_in_the_ground_space():
 
 
 def test_a_model_that_cannot_sample_is_judged_by_its_geometry():
-    found = evaluate(Embedder(), known(8))
-    assert {r.metric for r in found.rows} == GEOMETRY
-    assert found.row("spearman_w2").value > 0.9
-    assert "samples, lower" not in found.table()
+    evaluation = evaluate(Embedder(), normal_sets(8))
+    assert {r.metric for r in evaluation.rows} == GEOMETRY
+    assert evaluation.row("spearman_w2").value > 0.9
+    assert "samples, lower" not in evaluation.table()
 
 
 def test_training_sets_are_refused():
@@ -208,18 +210,18 @@ def test_training_sets_are_recognised_in_any_order_of_columns():
     table |= dict(zip("ab", np.random.default_rng(0).normal(size=(2, 54)), strict=True))
     model = MeanModel()
     model.features = ("a", "b")
-    seen = fingerprints(read(table, by="set", columns=["a", "b"]), "salt")
-    model.fingerprints = SimpleNamespace(salt="salt", hashes=frozenset(seen))
+    hashes = fingerprints(read(table, by="set", columns=["a", "b"]), "salt")
+    model.fingerprints = SimpleNamespace(salt="salt", hashes=frozenset(hashes))
     with pytest.raises(ValueError, match="6 of the 6 sets"):
         evaluate(model, read(table, by="set", columns=["b", "a"]))
 
 
 def test_memory_is_bounded():
     small = EvaluationConfig(numbers=30 * 2 * 7)
-    found = evaluate(MeanModel(), known(), baselines=["mean"], config=small)
-    assert found.settings["most_atoms"] == "7 in a context, 7 in a target"
-    assert found.settings["context_atoms"] == found.settings["target_atoms"] == "7"
-    least = evaluate(MeanModel(), known(), baselines=[], config=EvaluationConfig(numbers=1))
+    evaluation = evaluate(MeanModel(), normal_sets(), baselines=["mean"], config=small)
+    assert evaluation.settings["most_atoms"] == "7 in a context, 7 in a target"
+    assert evaluation.settings["context_atoms"] == evaluation.settings["target_atoms"] == "7"
+    least = evaluate(MeanModel(), normal_sets(), baselines=[], config=EvaluationConfig(numbers=1))
     assert least.settings["context_atoms"] == "2"
 
 
@@ -230,7 +232,7 @@ def test_features_are_matched_by_name():
     model.features = ("a", "b")
     one = evaluate(model, read(table, by="set", columns=["a", "b"]), baselines=["mean"])
     two = evaluate(model, read(table, by="set", columns=["b", "a"]), baselines=["mean"])
-    assert repr(one.rows) == repr(two.rows)  # near pairs are too few, which is NaN
+    assert repr(one.rows) == repr(two.rows)  # too few near pairs are NaN
     with pytest.raises(ValueError, match="lack 1 of the model's 2 features: b"):
         evaluate(model, read(table, by="set", columns=["a"]))
 
@@ -239,9 +241,9 @@ def test_skewed_sizes():
     """Sets of fewer than 50 atoms in the target half judge no geometry while others can."""
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=(m, 2)) + s for s, m in enumerate([2, 3, 9] + [110] * 12)]
-    found = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
-    assert found.pairs.index.min() == 3
-    assert "12 sets, 55 atoms each" in found.settings["truth"]
+    evaluation = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
+    assert evaluation.pairs.index.min() == 3
+    assert "12 sets, 55 atoms each" in evaluation.settings["truth"]
     small = evaluate(
         MeanModel(), by_label(from_arrays([a[:20] for a in arrays]), "set"), baselines=["mean"]
     )
@@ -250,9 +252,9 @@ def test_skewed_sizes():
 
 
 def test_pairs_are_limited_and_weights_are_used():
-    few = evaluate(MeanModel(), known(), pairs=40, baselines=["mean"])
-    assert len(few.pairs.w2) == 40
-    assert len(np.unique(few.pairs.index, axis=0)) == 40
+    part = evaluate(MeanModel(), normal_sets(), pairs=40, baselines=["mean"])
+    assert len(part.pairs.w2) == 40
+    assert len(np.unique(part.pairs.index, axis=0)) == 40
     rng = np.random.default_rng(0)
     arrays = [
         np.concatenate([rng.normal(size=(30, 1)) + s, 100 + rng.random((5, 1))]) for s in range(6)
@@ -261,19 +263,19 @@ def test_pairs_are_limited_and_weights_are_used():
     obs = Observations(
         np.concatenate(arrays), {"set": np.repeat(np.arange(6), 35), "w": weights}, None
     )
-    found = evaluate(MeanModel(1.0), by_label(obs, "set", weights="w"), baselines=["mean"])
-    assert found.pairs.w2.max() < 10
+    evaluation = evaluate(MeanModel(1.0), by_label(obs, "set", weights="w"), baselines=["mean"])
+    assert evaluation.pairs.w2.max() < 10
 
 
 def test_what_cannot_be_judged():
     with pytest.raises(ValueError, match="at least four"):
-        evaluate(MeanModel(), known(3))
+        evaluate(MeanModel(), normal_sets(3))
     with pytest.raises(ValueError, match="no baseline 'nope'; there are: bures"):
-        evaluate(MeanModel(), known(5), baselines=["nope"])
+        evaluate(MeanModel(), normal_sets(5), baselines=["nope"])
     with pytest.raises(ValueError, match="pairs = 1"):
-        evaluate(MeanModel(), known(5), pairs=1)
+        evaluate(MeanModel(), normal_sets(5), pairs=1)
     with pytest.raises(TypeError, match="no method embed"):
-        evaluate(object(), known(5))
+        evaluate(object(), normal_sets(5))
     single = by_label(from_arrays([np.zeros((1, 2))] + [np.ones((5, 2))] * 4), "set", min_size=1)
     with pytest.raises(ValueError, match="1 atom of positive weight"):
         evaluate(MeanModel(), single)
@@ -281,13 +283,13 @@ def test_what_cannot_be_judged():
 
 def test_progress():
     lines = []
-    evaluate(MeanModel(), known(5, 20), baselines=["mean"], progress=lines.append)
+    evaluate(MeanModel(), normal_sets(5, 20), baselines=["mean"], progress=lines.append)
     assert any("5 sets" in line for line in lines)
     assert any("10 pairs" in line for line in lines)
 
 
 def test_progress_is_shown_on_standard_error(capsys):
-    evaluate(Embedder(), known(5, 20), baselines=["mean"], progress=True)
+    evaluate(Embedder(), normal_sets(5, 20), baselines=["mean"], progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "10 pairs" in err
@@ -295,7 +297,7 @@ def test_progress_is_shown_on_standard_error(capsys):
 
 def test_contexts_are_embedded_once():
     model = MeanModel()
-    evaluate(model, known(6), baselines=[])
+    evaluate(model, normal_sets(6), baselines=[])
     assert len(model.batches) == 1
 
 
@@ -314,7 +316,7 @@ def test_a_calibrated_model_is_embedded_once_with_its_errors():
             raise ValueError("too few pairs")
 
     model = Calibrated()
-    evaluation = evaluate(model, known(6), truth=truth(known(6)), baselines=[])
+    evaluation = evaluate(model, normal_sets(6), truth=truth(normal_sets(6)), baselines=[])
     assert model.calls == (True,)
     assert evaluation.settings["w2_intervals"] == "none: too few pairs"
 
@@ -323,13 +325,13 @@ def test_sets_of_few_atoms_are_left_out_of_the_metrics_of_samples():
     """Two atoms in each half are needed; geometry is scored on all sets."""
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=(m, 2)) + s for s, m in enumerate([2, 3, 4, 5, 40, 40])]
-    found = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
+    evaluation = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
     for name in SAMPLES:
-        score = found.row(name)
+        score = evaluation.row(name)
         assert score.defined
         assert score.note.endswith("4 sets with two atoms in each half")
-    few = [a[:3] for a in arrays]
-    none = evaluate(MeanModel(), by_label(from_arrays(few), "set"), baselines=["mean"])
+    part = [a[:3] for a in arrays]
+    none = evaluate(MeanModel(), by_label(from_arrays(part), "set"), baselines=["mean"])
     assert {score.metric for score in none.rows} == GEOMETRY
 
 
@@ -353,9 +355,9 @@ class Composition:
 
 def test_tokens_are_judged_by_a_given_truth_alone(sequences):
     gap = np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
-    found = evaluate(Composition(), sequences, truth=gap)
+    evaluation = evaluate(Composition(), sequences, truth=gap)
     # no metric of samples and no baseline compares symbols as numbers
-    assert {(s.metric, s.method) for s in found.rows} == {(m, "gde") for m in GEOMETRY}
+    assert {(s.metric, s.method) for s in evaluation.rows} == {(m, "gde") for m in GEOMETRY}
     with pytest.raises(ValueError, match="W2 of sets.*is not defined for tokens"):
         evaluate(Composition(), sequences)
     with pytest.raises(ValueError, match="baseline mean is not defined for tokens"):

@@ -38,15 +38,15 @@ def test_round_trip():
 
 
 def test_a_win_and_a_loss_are_both_said():
-    found = evaluation()
-    won, lost = found.row("w2"), found.row("spearman_w2")
+    result = evaluation()
+    won, lost = result.row("w2"), result.row("spearman_w2")
     assert "ahead of all baselines" in won.note
     assert "pooled (0.900)" in won.note
     assert "loses to ot (0.9950), mean (0.930)" in lost.note
     assert won.p < 0.05
     assert lost.p < 0.05
-    assert found.row("w2", "pooled").p is None
-    assert found.row("w2", "floor").note == "the context"
+    assert result.row("w2", "pooled").p is None
+    assert result.row("w2", "floor").note == "the context"
 
 
 def test_chance_and_ties_are_no_wins():

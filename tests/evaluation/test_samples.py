@@ -28,10 +28,10 @@ def test_gaussian_has_the_moments_of_the_context():
     sets = context()
     draws = 20_000
     mean, cov = moments(sets)
-    found, spread = moments(gaussian(sets, [draws] * 3, 0))
+    centre, spread = moments(gaussian(sets, [draws] * 3, 0))
     for b in range(3):
         deviation = cov[b].diagonal().sqrt()
-        assert ((found[b] - mean[b]).abs() <= 5 * deviation / math.sqrt(draws) + 1e-6).all()
+        assert ((centre[b] - mean[b]).abs() <= 5 * deviation / math.sqrt(draws) + 1e-6).all()
         # the variance of a sample covariance is c_ii c_jj + c_ij^2 over n
         noise = (torch.outer(deviation, deviation) ** 2 + cov[b] ** 2).sqrt() / math.sqrt(draws)
         assert ((spread[b] - cov[b]).abs() <= 5 * noise + 1e-6).all()

@@ -28,9 +28,9 @@ class Counted:
 def test_it_computes_once(folder):
     compute, x = Counted(), np.arange(3.0)
     for _ in range(3):
-        found = cached("double", [x], compute)
-        assert found.dtype == np.float64
-        assert np.array_equal(found, compute.value)
+        array = cached("double", [x], compute)
+        assert array.dtype == np.float64
+        assert np.array_equal(array, compute.value)
     assert compute.calls == 1
     (file,) = folder.iterdir()
     assert file.suffix == ".npy"

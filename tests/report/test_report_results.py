@@ -33,6 +33,11 @@ def test_right_is_better_for_every_metric(metric, values):
     assert found.beaten == any(line.kind == "better" for line in found.lines)
 
 
+def test_the_primary_metric_is_marked():
+    scores = [Score("energy_unbiased", "gde", 0.1), Score("w2_debiased", "gde", 0.2)]
+    assert [comparison.primary for comparison in metrics_of(scores)] == [True, False]
+
+
 def test_a_loss_is_called_a_loss():
     rows = [Score("spearman_w2", "gde", 0.93, 0.9, 0.95, p=0.2)]
     rows += [Score("spearman_w2", "mean", 0.9), Score("spearman_w2", "mean_cov", 0.975)]

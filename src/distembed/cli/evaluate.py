@@ -1,4 +1,4 @@
-"""`distembed evaluate`: the model's numbers on held-out sets, beside baselines and floors."""
+"""`distembed evaluate`: metrics of a model on held-out sets, beside baselines and floors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def evaluate(
     *,
     chosen: Mapping[str, Any],
 ) -> None:
-    """Print reconstruction and geometry of held-out sets, every number beside its baselines.
+    """Evaluate samples and distances on held-out sets, beside baselines and floors.
 
     Sets that the model was trained on are refused.
 

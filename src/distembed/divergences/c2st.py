@@ -1,10 +1,10 @@
-r"""A classifier two-sample test by nearest neighbours.
+r"""Classifier two-sample test by nearest neighbours.
 
     accuracy = (1 / 2n) sum_i 1[label of i = label of its nearest other point],
 
 over n points of each of two samples. Samples of one distribution score 1/2 (a little below, as a
-point is not its own neighbour), samples that a neighbour tells apart score up to 1. Copies of the
-other sample score far below 1/2: the nearest point of a copy is its original.
+point is not its own neighbour), and samples with disjoint supports score 1. Copies of the other
+sample score far below 1/2: the nearest point of a copy is its original.
 
 | Revisiting classifier two-sample tests (Lopez-Paz, Oquab, 2017), section 3
 """
@@ -36,12 +36,12 @@ def neighbour_accuracy(a: SetBatch, b: SetBatch) -> Tensor:
     aligned(a, b)
     if not a.sizes.equal(b.sizes) or a.equal is None or b.equal is None:
         raise ValueError("The sets differ in size or weights; subsample them to equal numbers.")
-    found = []
+    accuracies = []
     for x, y in zip(pieces(a, a.flat.double()), pieces(b, b.flat.double()), strict=True):
         points = torch.cat([x, y])
         # plain differences: the product form of cdist rounds copies away from each other
         d = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = d.fill_diagonal_(torch.inf).argmin(1)
         label = torch.arange(len(points)) < len(x)
-        found.append((label == label[nearest]).double().mean())
-    return torch.stack(found)
+        accuracies.append((label == label[nearest]).double().mean())
+    return torch.stack(accuracies)

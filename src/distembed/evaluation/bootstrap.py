@@ -1,8 +1,8 @@
-r"""Rank correlation of distances, and its bootstrap over sets.
+r"""Bootstrap over sets, of means and of the rank correlation of distances.
 
-Pairs of sets are not independent, because they share sets; so sets are resampled and never pairs.
-In a resample where set s comes $c_s$ times, the pair (s, t) has weight $c_s c_t$, and the
-statistic is computed with weighted ranks: no pair of a set with its own copy ever enters.
+Pairs of sets are not independent, because they share sets; so sets are resampled, and never pairs.
+If set s is drawn $c_s$ times in a resample, the pair (s, t) has weight $c_s c_t$, and the
+statistic is computed with weighted ranks: no pair of a set with its own copy enters.
 
 | Bootstrap methods for U-statistics (Arcones, Gine, 1992)
 """
@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 __all__ = ["BootstrapEstimate", "mean", "paired_p", "resamples", "spearman"]
 
 Array = NDArray[np.float64]
-_NUMBERS = 2**24  # of weights of pairs, at once
 
 
 @dataclass(frozen=True)
 class BootstrapEstimate:
-    """A statistic and its values in the resamples, `(R,)`."""
+    """A statistic, and its values in the resamples, `(R,)`."""
 
     value: float
     draws: Array
 
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
-        """Percentile interval; NaN where the statistic is not defined."""
+        """Return the percentile interval; NaN if the statistic is not defined."""
         if not np.isfinite(self.draws).any():
             return float("nan"), float("nan")
         low, high = np.nanquantile(self.draws, [(1 - coverage) / 2, (1 + coverage) / 2])
@@ -38,7 +37,7 @@ class BootstrapEstimate:
 
 
 def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
-    """Return how often each set comes in each resample, `(R, S)`."""
+    """Draw how often each set is in each resample, `(R, S)`."""
     index = torch.randint(sets, (draws, sets), generator=rng)
     counts = torch.zeros(draws, sets, dtype=torch.float64)
     result: Array = counts.scatter_add(1, index, torch.ones_like(index).double()).numpy()
@@ -46,7 +45,7 @@ def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
 
 
 def mean(values: Array, counts: Array) -> BootstrapEstimate:
-    """Mean over sets of `values (S,)`, with resamples `counts (R, S)`.
+    """Average `values (S,)` over sets, with resamples `counts (R, S)`.
 
     A resample without any of the sets is NaN.
     """
@@ -55,9 +54,14 @@ def mean(values: Array, counts: Array) -> BootstrapEstimate:
 
 
 def spearman(
-    a: Array, b: Array, pairs: NDArray[np.int64], counts: Array, near: float | None = None
+    a: Array,
+    b: Array,
+    pairs: NDArray[np.int64],
+    counts: Array,
+    near: float | None = None,
+    at_once: int = 2**24,
 ) -> BootstrapEstimate:
-    """Spearman's rank correlation over pairs of sets.
+    """Compute Spearman's rank correlation over pairs of sets.
 
     Args:
         a: A distance of each pair, `(P,)`.
@@ -65,26 +69,27 @@ def spearman(
         pairs: The two sets of each pair, `(P, 2)`.
         counts: Resamples of the sets, `(R, S)`.
         near: Keep only pairs with `b` up to this.
+        at_once: Weights of pairs that are held in memory at a time.
 
     Returns:
-        The correlation; NaN where fewer than three pairs remain or a distance is constant.
+        The correlation; NaN if fewer than three pairs remain or a distance is constant.
     """
     keep = slice(None) if near is None else b <= near
     a, b, pairs = a[keep], b[keep], pairs[keep]
     if len(a) < 3:
         return BootstrapEstimate(float("nan"), np.full(len(counts), np.nan))
     correlation = _weighted_spearman(a, b)
-    some = max(1, _NUMBERS // len(a))
+    rows = max(1, at_once // len(a))
     draws = [
         correlation(part[:, pairs[:, 0]] * part[:, pairs[:, 1]])
-        for part in np.split(counts, range(some, len(counts), some))
+        for part in np.split(counts, range(rows, len(counts), rows))
     ]
     value = correlation(np.ones((1, len(a))))[0]
     return BootstrapEstimate(float(value), np.concatenate(draws))
 
 
 def paired_p(first: BootstrapEstimate, second: BootstrapEstimate) -> float:
-    """Two-sided bootstrap p-value that two statistics of the same resamples are equal."""
+    """Test that two statistics of the same resamples are equal; the two-sided p-value."""
     gap = first.draws - second.draws
     gap = gap[np.isfinite(gap)]
     tail = min((gap <= 0).sum(), (gap >= 0).sum())
@@ -92,7 +97,7 @@ def paired_p(first: BootstrapEstimate, second: BootstrapEstimate) -> float:
 
 
 def _weighted_spearman(a: Array, b: Array) -> Callable[[Array], Array]:
-    """Return what makes one correlation of each row of weights `(R, P)`."""
+    """Return a function of weights `(R, P)` to one correlation a row."""
     ranks_a, ranks_b = _ranks(a), _ranks(b)
 
     def correlation(weights: Array) -> Array:
@@ -109,7 +114,7 @@ def _weighted_spearman(a: Array, b: Array) -> Callable[[Array], Array]:
 
 
 def _ranks(values: Array) -> Callable[[Array], Array]:
-    """Return what ranks values under weights `(R, P)`, ties at the middle of their mass."""
+    """Return a function of weights `(R, P)` to ranks, ties at the middle of their mass."""
     order = values.argsort(kind="stable")
     _, group, size = np.unique(values, return_inverse=True, return_counts=True)
     starts = size.cumsum() - size

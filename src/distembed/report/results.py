@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distembed.evaluation.metrics import Metric, metric, number
+from distembed.evaluation.metrics import PRIMARY, Metric, metric, number
 
 if TYPE_CHECKING:
     from distembed.evaluation.result import Score
@@ -48,26 +48,38 @@ class Line:
     """One method on the axis of a metric; places are percentages from left to right.
 
     Attributes:
-        method: `gde`, a baseline or `floor`.
-        label: Its name on the page.
+        score: The score of the method.
+        label: The name of the method on the page.
         kind: `gde`, `floor`, `better` than the GDE, `level` with it, `worse`, or `unknown`.
-        value: The value as text.
-        interval: Its interval as text.
         note: A remark.
         place: Place of the value.
         span: Left end and length of the interval.
         bar: Left end and length of the bar from the GDE.
     """
 
-    method: str
+    score: Score
     label: str
     kind: str
-    value: str
-    interval: str
     note: str
-    place: float | None
-    span: tuple[float, float] | None
-    bar: tuple[float, float] | None
+    place: float | None = None
+    span: tuple[float, float] | None = None
+    bar: tuple[float, float] | None = None
+
+    @property
+    def method(self) -> str:
+        """The method: `gde`, a baseline or `floor`."""
+        return self.score.method
+
+    @property
+    def value(self) -> str:
+        """The value as text."""
+        return number(self.score.value) if self.score.defined else "–"
+
+    @property
+    def interval(self) -> str:
+        """Its interval as text; empty if there is none."""
+        ends = self.score.interval if self.score.defined else None
+        return "" if ends is None else f"{number(ends[0])} to {number(ends[1])}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Comparison:
     Attributes:
         key: Name of the metric in `METRICS`.
         metric: The metric.
+        primary: Whether it is the primary metric of its group.
         scale: How values are placed; empty if they are not transformed.
         verdict: A sentence on the GDE and the baselines.
         beaten: Whether a baseline is better than the GDE.
@@ -86,6 +99,7 @@ class Comparison:
 
     key: str
     metric: Metric
+    primary: bool
     scale: str
     verdict: str
     beaten: bool
@@ -111,19 +125,19 @@ def _compared(key: str, rows: list[Score]) -> Comparison:
     def merit(x: float) -> float:
         return entry.merit(x if entry.direction == "nearest" else transform(x))
 
-    merits = [merit(x) for r in rows for x in (r.value, r.low, r.high) if _finite(x)] or [0.0]
+    merits = [merit(x) for x in _values(rows)] or [0.0]
     left, width = min(merits), (max(merits) - min(merits)) or 1.0
 
     def place(x: float) -> float:
         return 4 + 92 * (merit(x) - left) / width
 
-    gde = next((r for r in rows if r.method == "gde" and _finite(r.value)), None)
+    gde = next((r for r in rows if r.method == "gde" and r.defined), None)
     own = None if gde is None else place(gde.value)
-    best_first = sorted(rows, key=lambda r: -merit(r.value) if _finite(r.value) else math.inf)
+    best_first = sorted(rows, key=lambda r: -merit(r.value) if r.defined else math.inf)
     lines = tuple(_line(row, own, place) for row in best_first)
     verdict = "" if gde is None else _verdict(gde, lines)
     beaten = any(line.kind == "better" for line in lines)
-    return Comparison(key, entry, scale, verdict, beaten, own, lines)
+    return Comparison(key, entry, key in PRIMARY.values(), scale, verdict, beaten, own, lines)
 
 
 def _verdict(gde: Score, lines: Sequence[Line]) -> str:
@@ -152,19 +166,16 @@ def _line(row: Score, own: float | None, place: Callable[[float], float]) -> Lin
     if row.method == "gde":
         tested = row.p is not None and not math.isnan(row.p)
         note = f"{_p(row.p or 0.0)} against the best baseline" if tested else ""
-    if not _finite(row.value):
-        return Line(row.method, label, "unknown", "–", "", note, None, None, None)
-    at = place(row.value)
-    kind, interval, span, bar = row.method, "", None, None
-    if _finite(row.low) and _finite(row.high):
-        interval = f"{number(row.low)} to {number(row.high)}"
-        span = _stretch(place(row.low), place(row.high))
+    if not row.defined:
+        return Line(row, label, "unknown", note)
+    at, kind, bar = place(row.value), row.method, None
+    span = None if row.interval is None else _stretch(*map(place, row.interval))
     if row.method not in ("gde", "floor"):
         kind = "unknown"
         if own is not None:
             kind = "better" if at > own else "worse" if at < own else "level"
             bar = _stretch(at, own)
-    return Line(row.method, label, kind, number(row.value), interval, note, at, span, bar)
+    return Line(row, label, kind, note, at, span, bar)
 
 
 def _stretch(a: float, b: float) -> tuple[float, float]:
@@ -173,7 +184,7 @@ def _stretch(a: float, b: float) -> tuple[float, float]:
 
 
 def _scale(metric: Metric, rows: Iterable[Score]) -> tuple[str, Callable[[float], float]]:
-    values = [x for r in rows for x in (r.value, r.low, r.high) if _finite(x)]
+    values = _values(rows)
     if metric.direction == "higher" and all(abs(v) <= 1 for v in values):
         return "placed by artanh", lambda x: math.atanh(max(-0.99999, min(0.99999, x)))
     if values and min(values) > 0 and max(values) > 30 * min(values):
@@ -186,5 +197,5 @@ def _p(p: float) -> str:
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}"
 
 
-def _finite(x: float | None) -> bool:
-    return x is not None and math.isfinite(x)
+def _values(rows: Iterable[Score]) -> list[float]:
+    return [x for r in rows for x in (r.value, r.low, r.high) if math.isfinite(x)]
