@@ -30,6 +30,12 @@ class LikelihoodHeads(nn.Module):
         depth: Its hidden layers.
         smallest_scale: Smallest residual scale of a parameter: 5 % of odds or of a size, a
             twentieth of a count.
+
+    Example:
+        >>> from distembed.generators.likelihoods.counts import Poisson
+        >>> heads = LikelihoodHeads(Poisson(3), latent=4, width=8, depth=1)
+        >>> heads.sample(torch.zeros(2, 4), 5, torch.Generator()).shape
+        torch.Size([2, 5, 3])
     """
 
     weight: Tensor

@@ -35,6 +35,9 @@ class MixtureSettings:
         full_up_to: Largest dimension in which precisions are full matrices.
         log_scale: Bound on the logarithm of a component's scale, where the mixture has unit
             deviation.
+
+    Raises:
+        ValueError: If there is no component.
     """
 
     components: int = 8
@@ -57,6 +60,11 @@ class Mixture(nn.Module):
         width: Width of the network.
         depth: Its hidden layers.
         settings: Number and form of the components.
+
+    Example:
+        >>> mixture = Mixture(3, latent=4, width=8, depth=1)
+        >>> mixture.sample(torch.zeros(2, 4), 5, torch.Generator()).shape
+        torch.Size([2, 5, 3])
     """
 
     start: Tensor

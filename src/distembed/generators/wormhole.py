@@ -45,6 +45,11 @@ class Wormhole(nn.Module):
 
     Raises:
         ValueError: If `atoms` is below 1 or there is no such divergence.
+
+    Example:
+        >>> decoder = Wormhole((2,), latent=4, atoms=8)
+        >>> decoder.sample(torch.zeros(3, 4), 8, torch.Generator()).shape
+        torch.Size([3, 8, 2])
     """
 
     centre: Tensor

@@ -25,6 +25,10 @@ class Bernoulli:
 
     Args:
         dim: Numbers D of an atom.
+
+    Example:
+        >>> round(Bernoulli(1).log_prob(torch.ones(1), torch.zeros(1)).item(), 3)
+        -0.693
     """
 
     dim: int
@@ -71,6 +75,10 @@ class Categorical:
 
     Raises:
         ValueError: If there are fewer than two classes.
+
+    Example:
+        >>> round(Categorical(2).log_prob(torch.tensor([0.0, 1.0]), torch.zeros(2)).item(), 3)
+        -0.693
     """
 
     dim: int

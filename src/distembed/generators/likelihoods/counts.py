@@ -49,6 +49,11 @@ class Poisson:
     Args:
         dim: Numbers D of an atom.
         limits: Bounds on rates.
+
+    Example:
+        >>> x, h = torch.zeros(1), torch.tensor([0.5413])  # a rate of log(1 + exp 0.5413) = 1
+        >>> round(Poisson(1).log_prob(x, h).item(), 3)
+        -1.0
     """
 
     dim: int

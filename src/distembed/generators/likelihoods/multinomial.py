@@ -38,6 +38,10 @@ class Multinomial:
     Args:
         dim: Number D of categories.
         limits: Bounds on the mean and the size of the total.
+
+    Example:
+        >>> Multinomial(3).sample(torch.zeros(7, 5), torch.Generator()).shape
+        torch.Size([7, 3])
     """
 
     dim: int

@@ -27,6 +27,10 @@ class Normal:
         shared: Whether all numbers share one deviation.
         floor: Smallest deviation; without one the likelihood of atoms on a line is unbounded.
         largest_log: Largest logarithm of a deviation.
+
+    Example:
+        >>> round(Normal(1).log_prob(torch.zeros(1), torch.zeros(2)).item(), 3)
+        -0.919
     """
 
     dim: int
