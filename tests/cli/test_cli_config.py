@@ -126,7 +126,7 @@ def test_all_errors_at_once_with_close_names(tmp_path):
         ("model.encoder={width: 8}", "has options and no name"),
         ("model.encoder={name: auto, width: 8}", "takes no options"),
         ("model.generator={target: x.y:z, name: x.y:z}", "there is no generator"),
-        ("train.context=[9, 3]", "needs 1 <= fewest <= most"),
+        ("train.context=[9, 3]", "needs 1 <= smallest <= largest"),
         ("train.context=true", "is the boolean true"),
         ("train.threads=0", "at least one thread"),
         ("train.lr=.inf", "finite"),

@@ -281,7 +281,7 @@ def test_sets_of_constants():
     [
         ({"stepz": 3}, "stepz"),
         ({"steps": 0}, "steps"),
-        ({"context": (9, 4)}, "fewest"),
+        ({"context": (9, 4)}, "smallest"),
         ({"device": "gpu"}, "device"),
         ({"precision": "float16"}, "precision"),
     ],
@@ -355,10 +355,10 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"step": 2}, "^there is no setting 'step'; did you mean 'steps'?"),
+        ({"step": 2}, "^step is not a setting of training; did you mean 'steps'?"),
         ({"colour": 2}, "no setting 'colour'; see TrainConfig"),
         ({"steps": 0}, "^steps should be greater than or equal to 1, but is 0$"),
-        ({"context": (9, 3)}, r"^context is 9 to 3, but needs 1 <= fewest <= most$"),
+        ({"context": (9, 3)}, r"^context is 9 to 3, but needs 1 <= smallest <= largest$"),
     ],
 )
 def test_a_wrong_setting_is_one_line(unnamed, settings, message):

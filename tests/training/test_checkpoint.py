@@ -5,32 +5,29 @@ import os
 import pytest
 import torch
 from torch import nn
-from training_fakes import Killed, Scalar, config, sets
-
-from distembed.training.estimate import TRIES
-from distembed.training.trainer import train
+from training_fakes import Killed, Scalar, config, sets, train
 
 
 class Noisy(nn.Module):
-    """A small network whose loss reads the atoms, the index and the noise of a step."""
+    """A small network whose loss reads the atoms, the index, the noise and a running mean."""
 
-    def __init__(self, width=5, dies_at=None):
+    def __init__(self, width=5, dies_at=None, offset=1.0):
         super().__init__()
         torch.manual_seed(3)
         self.net = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, 2))
-        self.register_buffer("shift", torch.randn(2))
+        self.offset = nn.Parameter(torch.full((2,), offset), requires_grad=False)
+        self.register_buffer("running", torch.zeros(2))
         self.dies_at, self.trained = dies_at, []
 
-    def loss(self, step):
+    def forward(self, step):
         if torch.is_grad_enabled():
             self.trained.append(step.number)
-            # an estimate tries the first steps before a run begins: those are not the run
-            tries = int(step.number < TRIES)
-            if step.number == self.dies_at and self.trained.count(step.number) > tries:
+            if step.number == self.dies_at:
                 raise Killed
+            self.running.lerp_(step.context.x.mean(0), 0.1)
         noise = torch.randn(2, generator=step.rng)
         out = self.net(step.context.mean(step.context.x) + 0.1 * noise)
-        target = step.target.mean(step.target.x) + self.shift + step.index[:, None]
+        target = step.target.mean(step.target.x) + self.running + self.offset + step.index[:, None]
         return (out - target).square().mean(1)
 
 
@@ -69,11 +66,10 @@ def test_a_killed_run_resumes_exactly(tmp_path, at):
     kill(path, at)
     assert path.exists()
     resumed = Noisy()
-    with torch.no_grad():  # a fresh process would have fresh weights, not those of before
-        for p in resumed.parameters():
+    with torch.no_grad():  # a new process has other weights before it loads the checkpoint
+        for p in resumed.net.parameters():
             p.fill_(9)
-    found = run(resumed, path)
-    assert numbers(found) == numbers(history)
+    assert numbers(run(resumed, path)) == numbers(history)
     assert_same(resumed, straight)
     assert resumed.trained == list(range(at - at % 3, 9)), "steps before the checkpoint are kept"
 
@@ -167,6 +163,12 @@ def test_another_model_is_refused(tmp_path):
     run(Noisy(), tmp_path / "run.ckpt")
     with pytest.raises(ValueError, match="another model"):
         run(Noisy(width=6), tmp_path / "run.ckpt")
+
+
+def test_other_frozen_weights_are_refused(tmp_path):
+    run(Noisy(), tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match="another frozen weights"):
+        run(Noisy(offset=2.0), tmp_path / "run.ckpt")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a run says, on a terminal and elsewhere, and where and how it computes."""
+"""The log of a run, on a terminal and elsewhere, its time estimate and its runtime."""
 
 import io
 import json
@@ -7,12 +7,11 @@ import logging
 import pytest
 import torch
 from rich.console import Console
-from training_fakes import Scalar, config, sets
+from training_fakes import Scalar, config, sets, train
 
 from distembed.training.estimate import Estimate, estimate
 from distembed.training.log import RunLog
 from distembed.training.runtime import Runtime
-from distembed.training.trainer import train
 
 
 def run_with(log, **settings):
@@ -21,13 +20,14 @@ def run_with(log, **settings):
 
 def test_plain_lines_where_there_is_no_terminal():
     out = io.StringIO()
-    run_with(RunLog(6, console=Console(file=out, width=200)))
+    run_with(RunLog(9, console=Console(file=out, width=200)), steps=9)
     lines = out.getvalue().splitlines()
     assert lines[0] == "8 sets to train on, 2 to validate; cpu, float32, 1 thread"
-    assert lines[1].startswith("6 steps: about 0 s, ")
-    assert [line.split("  ")[0] for line in lines[2:]] == ["step 0/6", "step 3/6", "step 6/6"]
-    assert "validation" in lines[2]
-    assert "loss" in lines[3]
+    assert lines.pop(3).startswith("3 steps remain: about 0 s, ")
+    records = [line.split("  ")[0] for line in lines[1:]]
+    assert records == ["step 0/9", "step 3/9", "step 6/9", "step 9/9"]
+    assert "validation" in lines[1]
+    assert "loss" in lines[2]
     assert "\x1b" not in out.getvalue()
 
 
@@ -61,32 +61,35 @@ def test_json_lines(tmp_path):
     assert len(file.read_text().splitlines()) == 6, "another run is appended"
 
 
-def test_estimate_is_positive_and_changes_nothing():
-    module = torch.nn.Linear(4, 4)
-    before = [p.clone() for p in module.parameters()]
-    seen = []
-
-    def loss(k):
-        seen.append(k)
-        return module(torch.ones(3, 4)).square().mean()
-
-    short, long = (estimate(module, loss, steps) for steps in (10, 1_000_000))
-    assert 0 < short.seconds < long.seconds
-    assert short.megabytes > 1
-    assert all(p.grad is None for p in module.parameters())
-    assert all(a.equal(b) for a, b in zip(before, module.parameters(), strict=True))
-    assert seen[:5] == [0, 1, 2, 3, 4]
+def test_the_estimate_leaves_the_first_step_out():
+    forecast = estimate([9.0, 0.2, 0.1, 0.3], steps=1000)
+    assert forecast.seconds == pytest.approx(200)
+    with pytest.raises(ValueError, match="There are 1 durations; at least two"):
+        estimate([9.0], steps=1000)
 
 
-def test_estimate_counts_what_the_gradient_needs():
-    weight = torch.nn.Linear(1, 1)
+def test_the_estimate_has_the_peak_memory():
+    before = estimate([0, 0], 1).megabytes
+    assert before > 1
+    block = torch.ones(int(before + 200) * 2**18)  # 200 MB more than the process has ever held
+    after = estimate([0, 0], 1).megabytes
+    del block
+    assert after > before + 100
+    assert estimate([0, 0], 1).megabytes >= after
 
-    def loss_over(n):
-        return lambda k: (weight.weight * torch.ones(n)).exp().sum() * 1e-9
 
-    # exp keeps its n float32 outputs and a product its inputs: 8 to 12 bytes a number
-    small, large = (estimate(weight, loss_over(n), 1) for n in (10, 4_000_000))
-    assert large.megabytes - small.megabytes > 4 * 4_000_000 / 2**20
+@pytest.mark.parametrize(("steps", "times"), [(1, 0), (6, 0), (7, 1), (50, 1)])
+def test_the_estimate_takes_no_step_of_its_own(steps, times, caplog):
+    numbers = []
+
+    def loss(weight, step):
+        numbers.append(step.number)
+        return weight
+
+    with caplog.at_level(logging.INFO, "distembed"):
+        train(Scalar(loss), sets(), config(steps=steps, every=100))
+    assert numbers == list(range(steps))
+    assert sum("steps remain: about" in message for message in caplog.messages) == times
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(30, "30 s"), (600, "10 min"), (3 * 3600, "3.0 h")])
@@ -96,14 +99,14 @@ def test_estimate_in_words(seconds, text):
 
 def test_threads_are_used_and_given_back():
     assert torch.get_num_threads() == 1
-    seen = []
+    threads = []
 
-    def look(weight, step):
-        seen.append(torch.get_num_threads())
+    def loss(weight, step):
+        threads.append(torch.get_num_threads())
         return weight
 
-    train(Scalar(look), sets(), config(threads=2))
-    assert set(seen) == {2}
+    train(Scalar(loss), sets(), config(threads=2))
+    assert set(threads) == {2}
     assert torch.get_num_threads() == 1
 
     def fails(weight, step):

@@ -1,15 +1,18 @@
 """The loop on modules whose training is known in closed form."""
 
+import contextlib
 import logging
 import math
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
-from training_fakes import Scalar, config, sets
+from training_fakes import Scalar, config, sets, train
 
 from distembed.training.steps import held_out_sets, training_step, validation_steps
-from distembed.training.trainer import train
+from distembed.training.trainer import Trainer
+from distembed.training.weights import WeightAverage, trained_state
 
 
 def forever(weight, step):
@@ -75,13 +78,87 @@ def test_what_is_left_is_the_average(ema):
     assert (ema == 0) == (average == pytest.approx(weight))
 
 
-def test_frozen_parameters_stay():
-    module = nn.Module()
-    module.free, module.frozen = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.ones(2))
-    module.frozen.requires_grad_(False)
-    module.loss = lambda step: (module.free - module.frozen).square().sum().expand(4)
+class PartlyFrozen(nn.Module):
+    """A frozen network with running statistics, and a layer that is trained on its outputs."""
+
+    def __init__(self):
+        super().__init__()
+        frozen = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout(0.5))
+        self.frozen = frozen.requires_grad_(False)
+        self.offset = nn.Parameter(torch.ones(3), requires_grad=False)
+        self.head = nn.Linear(3, 1)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, step):
+        if torch.is_grad_enabled():
+            self.count += 1
+        out = self.head(self.frozen(step.context.mean(step.context.x)) + self.offset)
+        return (out[:, 0] - step.index).square()
+
+
+def test_frozen_parts_stay():
+    module = PartlyFrozen()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
     train(module, sets(), config(ema=0))
-    assert module.frozen.equal(torch.ones(2))
+    for name, value in module.state_dict().items():
+        assert value.equal(before[name]) == (not name.startswith(("head", "count"))), name
+    assert module.count == config().steps
+
+
+def test_frozen_parts_are_not_copied(tmp_path):
+    module = PartlyFrozen()
+    path = tmp_path / "run.ckpt"
+    trainer = Trainer(module, sets(), config(), checkpoint=path)
+    trained = {"head.weight", "head.bias"}
+    assert trainer.average.values.keys() == trained
+    assert trainer.best.keys() == trained | {"count"}
+    trainer.fit()
+    with safe_open(path, framework="pt") as file:
+        names = set(file.keys())
+    assert {name for name in names if "frozen" in name or "offset" in name} == set()
+    assert {f"{group}.head.weight" for group in ("weights", "average", "best")} <= names
+
+
+def test_buffers_are_those_of_the_best_validation():
+    held_out = [0, 1]
+
+    class Counted(Scalar):
+        def __init__(self):
+            super().__init__(drifting(held_out).f)
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, step):
+            if torch.is_grad_enabled():
+                self.count += 1
+            return super().forward(step)
+
+    module = Counted()
+    settings = config(steps=1000, every=1, lr=0.01, warmup=0, ema=0, patience=4)
+    history = train(module, sets(), settings, held_out=held_out)
+    assert history[-1]["step"] == 9
+    assert module.count == 5
+
+
+def test_a_shared_parameter_is_averaged_once():
+    module = nn.Module()
+    module.first = module.second = nn.Linear(2, 2)
+    average = WeightAverage(module, 0.5)
+    assert average.values.keys() == {"first.weight", "first.bias"} == trained_state(module).keys()
+
+
+def test_the_average_takes_the_place_of_the_parameters_for_a_while():
+    layer = nn.Linear(2, 1)
+    average = WeightAverage(layer, 0.9)
+    parameters, start = list(layer.parameters()), layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    with contextlib.suppress(KeyError), average.applied():
+        assert layer.weight.equal(start)
+        assert average.values["weight"].equal(start + 1)
+        raise KeyError
+    assert layer.weight.equal(start + 1)
+    assert average.values["weight"].equal(start)
+    assert all(a is b for a, b in zip(parameters, layer.parameters(), strict=True))
 
 
 def test_a_step_is_a_pure_function_of_seed_and_number():
@@ -167,7 +244,7 @@ def test_training_that_gained_nothing_says_so(best, gained, caplog):
     settings = config(steps=5, every=1, lr=0.01, warmup=0, ema=0, patience=0)
     with caplog.at_level(logging.INFO):
         train(drifting([0, 1], best), sets(), settings, held_out=[0, 1])
-    assert ("better than that of step 0: the model is as untrained" in caplog.text) is not gained
+    assert ("never fell below its initial value" in caplog.text) is not gained
 
 
 def test_without_patience_nothing_stops():

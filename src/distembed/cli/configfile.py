@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from distembed.cli.config import RunConfig
 from distembed.cli.members import perhaps
 from distembed.cli.yaml12 import inline, parse
+from distembed.training.config import Location, describe_errors
 
 __all__ = ["load_config", "to_yaml"]
 
@@ -101,21 +102,16 @@ def _override(document: dict[str, Any], override: str) -> None:
 
 
 def _readable(errors: Sequence[ErrorDetails], document: Mapping[str, Any]) -> list[str]:
-    """One line for each wrong key; the branches of a union are alternatives of one key."""
-    found: dict[str, dict[str, str]] = {}
-    for error in errors:
-        where = _where(error["loc"], document)
-        given = ""
-        if error["type"] == "extra_forbidden":
-            text = f"is not a key of a config{_other_key(where)}"
-        elif error["type"] == "missing":
-            text = "is missing, and has no default"
-        else:
-            text = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-            if error["type"] != "value_error":
-                given = f", but is {inline(error['input'])}"
-        found.setdefault(".".join(map(str, where)), {})[text] = given
-    return [f"  {key}: {', or '.join(t)}{[*t.values()][-1]}" for key, t in found.items()]
+    """One line for each wrong key."""
+
+    def key(loc: Location) -> str:
+        return ".".join(map(str, _where(loc, document)))
+
+    def unknown(loc: Location) -> str:
+        return f"is not a key of a config{_other_key(_where(loc, document))}"
+
+    texts = describe_errors(errors, key, unknown, inline)
+    return [f"  {name}: {text}" for name, text in texts.items()]
 
 
 def _where(loc: Sequence[int | str], document: Any) -> list[int | str]:

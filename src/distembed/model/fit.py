@@ -36,7 +36,7 @@ from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
-from distembed.training.trainer import train
+from distembed.training.trainer import Trainer
 
 __all__ = ["PreparationSettings", "fit_model"]
 
@@ -82,7 +82,7 @@ def fit_model(
     with runtime.active():
         prepare(network, collection, training, config)
     initial = snapshot(network)
-    history = train(
+    history = Trainer(
         network,
         collection,
         config,
@@ -90,7 +90,7 @@ def fit_model(
         held_out=held_out.tolist(),
         checkpoint=checkpoint,
         log=RunLog(config.steps, progress, _records(checkpoint)),
-    )
+    ).fit()
     salt = secrets.token_hex(8)
     table = training_table(InferenceEngine(network, runtime), collection, held_out, salt, config)
     return FittedModel(

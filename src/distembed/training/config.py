@@ -1,17 +1,17 @@
-r"""The settings of a training run, checked before anything expensive is imported.
+r"""Settings of a training run, checked before anything expensive is imported.
 
 A step draws `batch` sets, and of each a context that is encoded and a disjoint target of `target`
 atoms that is scored. Its learning rate is
 
     lr * min(1, (k + 1) / warmup) * (1 + cos(pi k / steps)) / 2
 
-at step k: everything counts steps and nothing counts seconds, so that a resumed run is the same
-run (Loshchilov & Hutter 2017, "SGDR", for the cosine).
+at step k (Loshchilov & Hutter, 2017, "SGDR", for the cosine). Schedules count steps, never
+seconds, so that a resumed run is the same run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, Self
 
@@ -23,8 +23,9 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic_core import ErrorDetails
 
-__all__ = ["Number", "TrainConfig", "Whole"]
+__all__ = ["Location", "Number", "TrainConfig", "Whole", "describe_errors"]
 
 
 def _not_a_boolean(value: Any) -> Any:
@@ -38,10 +39,50 @@ Number = Annotated[float, BeforeValidator(_not_a_boolean), Field(allow_inf_nan=F
 """A float; the text `1e-3` is one, a boolean is not."""
 Whole = Annotated[int, BeforeValidator(_not_a_boolean)]
 """An integer; a boolean is not."""
+Location = tuple[int | str, ...]
+"""Where an error of a config is: keys and positions, from the outermost."""
+
+
+def describe_errors(
+    errors: Sequence[ErrorDetails],
+    key: Callable[[Location], str],
+    unknown: Callable[[Location], str],
+    show: Callable[[Any], str] = repr,
+) -> dict[str, str]:
+    """Describe validation errors, one text a key: what is expected and what was given.
+
+    The branches of a union are alternatives of one key, which are joined by "or".
+
+    Args:
+        errors: The errors as pydantic lists them.
+        key: Names a location.
+        unknown: Describes a location that is no key of the config.
+        show: Writes the value that was given.
+    """
+    expected: dict[str, list[str]] = {}
+    given: dict[str, str] = {}
+    for error in errors:
+        name, suffix = key(error["loc"]), ""
+        if error["type"] == "extra_forbidden":
+            text = unknown(error["loc"])
+        elif error["type"] == "missing":
+            text = "is missing, and has no default"
+        else:
+            text = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            if error["type"] != "value_error":
+                suffix = f", but is {show(error['input'])}"
+        if text not in expected.setdefault(name, []):
+            expected[name].append(text)
+        given[name] = suffix
+    return {name: ", or ".join(texts) + given[name] for name, texts in expected.items()}
+
+
+def _key(loc: Location) -> str:
+    return str(loc[0])
 
 
 class TrainConfig(BaseModel):
-    """How a model is trained; the defaults are the recipe that the benches use.
+    """Configure the training of a model; benches use the defaults.
 
     Example:
         >>> TrainConfig(steps=100, lr="1e-3").lr
@@ -50,16 +91,17 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: Whole = Field(default=4000, ge=1, description="Most steps of the optimiser.")
-    batch: Whole = Field(default=32, ge=1, description="Sets a step.")
+    steps: Whole = Field(default=4000, ge=1, description="Largest number of optimiser steps.")
+    batch: Whole = Field(default=32, ge=1, description="Number of sets in a step.")
     context: tuple[Whole, Whole] = Field(
         default=(8, 512),
-        description="Fewest and most atoms of a set that are encoded; one number fixes it.",
+        description="Smallest and largest number of atoms of a set that are encoded; a single "
+        "number fixes it.",
     )
     target: Whole = Field(
-        default=24, ge=1, description="Atoms of a set that the generator is scored on."
+        default=24, ge=1, description="Number of atoms of a set that score the generator."
     )
-    lr: Number = Field(default=1e-3, gt=0, description="Highest learning rate.")
+    lr: Number = Field(default=1e-3, gt=0, description="Largest learning rate.")
     weight_decay: Number = Field(
         default=1e-4, ge=0, description="Decoupled weight decay of AdamW."
     )
@@ -68,34 +110,36 @@ class TrainConfig(BaseModel):
     )
     clip: Number = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
     ema: Number = Field(
-        default=0.999, ge=0, lt=1, description="Decay of the averaged weights; 0 is none."
+        default=0.999, ge=0, lt=1, description="Decay of the weight average; 0 for no average."
     )
     validation: Number = Field(
         default=0.1,
         ge=0,
         lt=1,
-        description="Share of the sets kept for early stopping; 0 is none.",
+        description="Share of the sets that is held out for early stopping; 0 for none.",
     )
     patience: Whole = Field(
         default=10,
         ge=0,
-        description="Validations without a gain before training stops; 0 is never.",
+        description="Validations without a gain before training stops; 0 for never.",
     )
     every: Whole = Field(
-        default=100, ge=1, description="Steps between validations, logs and checkpoints."
+        default=100, ge=1, description="Number of steps between validations, logs and checkpoints."
     )
     seed: Whole = Field(default=0, description="Seed of the weights, the batches and the noise.")
-    device: str = Field(default="auto", description="`auto`, `cpu`, `cuda`, `cuda:1`.")
+    device: str = Field(
+        default="auto", description="`auto`, `cpu`, `cuda`, or a device such as `cuda:1`."
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="Of the layers; `auto` is float32, and all else always is at least that.",
+        description="Precision of the layers; `auto` is float32. All else is at least float32.",
     )
     threads: Whole | Literal["auto"] = Field(
-        default="auto", description="CPU threads; `auto` leaves torch's own choice."
+        default="auto", description="Number of CPU threads; `auto` leaves the choice to torch."
     )
 
     def changed(self, settings: Mapping[str, Any]) -> Self:
-        """Return the same with some settings changed, and checked.
+        """Return a copy with other values of some settings, checked.
 
         Raises:
             ValueError: If a setting is unknown, or its value is wrong.
@@ -103,18 +147,17 @@ class TrainConfig(BaseModel):
         try:
             return self.model_validate(self.model_dump() | dict(settings))
         except ValidationError as error:
-            found = []
-            for slip in error.errors(include_url=False):
-                name = str(slip["loc"][0])
-                if slip["type"] == "extra_forbidden":
-                    near = get_close_matches(name, type(self).model_fields, n=1)
-                    other = f"did you mean {near[0]!r}?" if near else "see TrainConfig."
-                    found.append(f"there is no setting {name!r}; {other}")
-                else:
-                    given = "" if slip["type"] == "value_error" else f", but is {slip['input']!r}"
-                    text = slip["msg"].removeprefix("Value error, ")
-                    found.append(f"{name} {text.replace('Input should', 'should')}{given}")
-            raise ValueError(". ".join(found)) from error
+            errors = describe_errors(error.errors(include_url=False), _key, self._unknown)
+            text = ". ".join(f"{name} {text}" for name, text in errors.items())
+            raise ValueError(text) from error
+
+    @classmethod
+    def _unknown(cls, loc: Location) -> str:
+        near = get_close_matches(_key(loc), cls.model_fields, n=1)
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(cls.model_fields)}"
+        )
+        return f"is not a setting of training; {hint}"
 
     @field_validator("context", mode="before")
     @classmethod
@@ -126,12 +169,12 @@ class TrainConfig(BaseModel):
     def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
         low, high = value
         if not 1 <= low <= high:
-            raise ValueError(f"is {low} to {high}, but needs 1 <= fewest <= most")
+            raise ValueError(f"is {low} to {high}, but needs 1 <= smallest <= largest")
         return value
 
     @field_validator("threads")
     @classmethod
-    def _some(cls, value: int | str) -> int | str:
+    def _positive(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 1:
             raise ValueError(f"is {value}, but at least one thread is needed")
         return value

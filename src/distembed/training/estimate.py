@@ -1,38 +1,40 @@
-"""What a run will take, measured on a few of its steps before it begins."""
+"""Estimate how long a run takes, and how much memory, from the first of its own steps."""
 
 from __future__ import annotations
 
 import statistics
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 __all__ = ["Estimate", "estimate", "peak_bytes"]
-
-TRIES = 5
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds for the whole run, and megabytes at its peak."""
+    """Seconds that remain, and megabytes at the peak.
+
+    Example:
+        >>> str(Estimate(seconds=600.0, megabytes=512.0))
+        'about 10 min, 512 MB'
+    """
 
     seconds: float
     megabytes: float
 
     def __str__(self) -> str:
         minutes = self.seconds / 60
-        time_ = f"{self.seconds:.0f} s" if minutes < 1.5 else f"{minutes:.0f} min"
-        return (
-            f"about {time_ if minutes < 90 else f'{minutes / 60:.1f} h'}, {self.megabytes:.0f} MB"
-        )
+        if minutes < 1.5:
+            duration = f"{self.seconds:.0f} s"
+        else:
+            duration = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+        return f"about {duration}, {self.megabytes:.0f} MB"
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held; on CUDA, most memory of the device."""
+    """Measure the peak memory of this process, or of the device where CUDA is in use."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return int(torch.cuda.max_memory_allocated())
     try:
@@ -43,35 +45,23 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def estimate(module: nn.Module, loss: Callable[[int], Tensor], steps: int) -> Estimate:
-    """Run a few steps without learning from them, and count what they keep for the gradient.
+def estimate(durations: Sequence[float], steps: int) -> Estimate:
+    """Extrapolate the mean duration of the first steps of a run.
+
+    The first duration is left out, because the first step also allocates memory. The memory is
+    the peak so far: gradients, the optimiser's moments and the averaged weights exist by then,
+    but a context or a validation that is larger than the first ones can still exceed it.
 
     Args:
-        module: What is trained.
-        loss: The loss of step k.
-        steps: Length of the run.
+        durations: Seconds of each of the first steps; at least two.
+        steps: How many steps remain.
+
+    Raises:
+        ValueError: If there are fewer than two durations.
     """
-    kept = 0
-
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal kept
-        kept += tensor.numel() * tensor.element_size()
-        return tensor
-
-    seconds, largest = [], 0
-    for k in range(TRIES):
-        kept = 0
-        began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            value = loss(k)
-        value.backward()
-        if value.is_cuda:
-            torch.cuda.synchronize(value.device)
-        seconds.append(time.perf_counter() - began)
-        largest = max(largest, kept)
-    module.zero_grad(set_to_none=True)
-    weights = sum(p.numel() * p.element_size() for p in module.parameters())
-    now = peak_bytes()
-    # beside the weights: gradient, two moments, average and best
-    peak = now + 5 * weights + largest
-    return Estimate(statistics.fmean(seconds[1:]) * steps, peak / 2**20)
+    if len(durations) < 2:
+        raise ValueError(
+            f"There are {len(durations)} durations; at least two are needed, because the first "
+            "step is left out."
+        )
+    return Estimate(statistics.fmean(durations[1:]) * steps, peak_bytes() / 2**20)

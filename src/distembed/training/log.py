@@ -1,4 +1,4 @@
-"""What a run says: a progress bar on a terminal, plain lines elsewhere, JSON lines in a folder."""
+"""Log a run: a progress bar on a terminal, plain lines elsewhere, JSON lines in a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ logger = logging.getLogger("distembed")
 
 
 class RunLog:
-    """Shows and stores the records of a run.
+    """Show and store the records of a run.
 
     Args:
         total: Number of steps.
         progress: Whether anything is shown.
         file: JSON-lines file that every record is appended to, if any.
-        console: Where to show it; standard error by default.
+        console: Where records are shown; standard error by default.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class RunLog:
         if self.bar is not None:
             self.bar.stop()
 
-    def say(self, message: str) -> None:
+    def message(self, text: str) -> None:
         """Show one line."""
-        logger.info(message)
+        logger.info(text)
         if self.shown:
-            self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, number: int) -> None:
         """Move the bar to the end of a step."""
@@ -77,7 +77,7 @@ class RunLog:
             self.bar.update(self.task, note=note)
         else:
             done = int(values["step"])
-            self.say(f"step {done}/{self.total}  {note}  {values['seconds']:.0f} s")
+            self.message(f"step {done}/{self.total}  {note}  {values['seconds']:.0f} s")
         if self.file is not None:
             with self.file.open("a") as out:
                 out.write(json.dumps(dict(values)) + "\n")

@@ -1,17 +1,18 @@
-r"""Supervision of distances: latent differences that match a divergence between sets.
+r"""Supervise latent distances with a divergence between the sets of a batch.
 
-The encoder's half of the Wasserstein Wormhole (Haviv et al., 2024, arXiv 2404.09411) asks, of
+The encoder loss of the Wasserstein Wormhole (Haviv et al., 2024, arXiv 2404.09411) compares, for
 every pair of sets in a batch,
 
-    d_ij = |z_i - z_j|^2 / L  =  S_ij,      loss_i = mean over j != i of (d_ij - S_ij)^2,
+    d_ij = |z_i - z_j|^2 / L   with   S_ij,      loss_i = mean over j != i of (d_ij - S_ij)^2,
 
-S the Sinkhorn divergence, a squared cost: what is matched is the *mean squared* difference, so
+where S is the Sinkhorn divergence, a squared cost. It matches the *mean squared* difference, so
 that |z_i - z_j| / sqrt(L) is in the units of W2. The loss of a set depends on the other sets of
-its batch, which a generator's may not; so it is an objective beside the generator's loss.
+its batch, which a generator's loss may not; so it is an objective beside the generator's loss.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.divergences import DIVERGENCES
 from distembed.protocols import Divergence, Step
-from distembed.registry import build
+from distembed.registry import NamedMember, build
 
 __all__ = ["PairDistances"]
 
@@ -35,13 +36,14 @@ class PairDistances:
     """Match squared latent differences to a divergence between the contexts of a batch.
 
     Args:
-        divergence: Name of a member of `DIVERGENCES`, or a `Divergence`.
-        weight: Of this loss beside the generator's.
-        power: To which the divergence is raised: 2 for those in units of W2, such as `exact`.
-        mean: Whether the squared difference is divided by L, as published. Not so, |z_i - z_j|
-            itself is in units of W2, as it is for an encoder whose coordinates have them already:
-            the summary of the default encoder cannot grow by sqrt(L).
-        atoms: Atoms of a context that are compared, the first of them; they come in random order.
+        divergence: A member of `DIVERGENCES`, by name or with options, or a `Divergence`.
+        weight: Factor of this loss beside the generator's.
+        power: Exponent of the divergence: 2 for those in units of W2, such as `exact`.
+        mean: Whether the squared difference is divided by L, as published. Without it, |z_i - z_j|
+            itself is in the units of W2, as in an encoder whose coordinates start in these units:
+            the closed form of the default encoder does not grow by sqrt(L).
+        atoms: Number of atoms of a context that are compared: its first ones, which are in random
+            order.
 
     Raises:
         ValueError: If a number is not positive, or there is no such divergence.
@@ -57,7 +59,7 @@ class PairDistances:
         [25.0, 25.0]
     """
 
-    divergence: str | Divergence = "sinkhorn"
+    divergence: NamedMember | Divergence = "sinkhorn"
     weight: float = 1.0
     power: float = 1.0
     mean: bool = True
@@ -67,23 +69,23 @@ class PairDistances:
         for name in ("weight", "power", "atoms"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)}; it has to be positive.")
-        if isinstance(self.divergence, str):
-            found = build(DIVERGENCES, self.divergence, "divergence")
-            object.__setattr__(self, "divergence", found)
+        if isinstance(self.divergence, str | Mapping):
+            divergence = build(DIVERGENCES, self.divergence, "divergence")
+            object.__setattr__(self, "divergence", divergence)
 
     def __call__(self, model: nn.Module, step: Step, z: Tensor) -> Tensor:
         """Score each set by its mean over pairs, `(B,)`; a set without a partner has zero."""
         size = len(z)
-        first, second = torch.triu_indices(size, size, 1, device=z.device)
-        if not len(first):
+        i, j = torch.triu_indices(size, size, 1, device=z.device)
+        if not len(i):
             return 0 * z.sum(1)
         with torch.no_grad():
             sets = cast(_Grounded, model).to_ground(step.context)
             sets = sets.keep(sets.rank < self.atoms)
-            compare = cast(Divergence, self.divergence)
-            wanted = compare(sets.select(first), sets.select(second)).pow(self.power).to(z.dtype)
-        squared = (z[first] - z[second]).square()
-        found = squared.mean(1) if self.mean else squared.sum(1)
-        miss = (found - wanted).square()
-        total = z.new_zeros(size).index_add(0, first, miss).index_add(0, second, miss)
+            divergence = cast(Divergence, self.divergence)
+            target = divergence(sets.select(i), sets.select(j)).pow(self.power).to(z.dtype)
+        squared = (z[i] - z[j]).square()
+        latent = squared.mean(1) if self.mean else squared.sum(1)
+        error = (latent - target).square()
+        total = z.new_zeros(size).index_add(0, i, error).index_add(0, j, error)
         return self.weight * total / (size - 1)

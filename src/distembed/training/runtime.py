@@ -1,4 +1,4 @@
-"""Where and how a run computes: device, precision and threads, decided once and then stated."""
+"""Choose the device, the precision and the number of threads of a run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Runtime"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device, a precision and a number of CPU threads.
+    """Hold a device, a precision and a number of CPU threads.
 
     Attributes:
         device: Where tensors live.
         reduced: Type of the matrix products of networks, or None for float32 throughout.
-        threads: CPU threads, or None to leave torch's choice.
+        threads: Number of CPU threads, or None to leave the choice to torch.
     """
 
     device: torch.device
@@ -31,7 +31,7 @@ class Runtime:
     def choose(
         cls, device: str = "auto", precision: str = "auto", threads: int | str = "auto"
     ) -> Runtime:
-        """Resolve `auto`: CUDA where there is one, float32.
+        """Resolve `auto` to CUDA where it is available, and to float32.
 
         Raises:
             ValueError: If the device does not exist on this machine.
@@ -39,21 +39,21 @@ class Runtime:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            place = torch.device(device)
+            choice = torch.device(device)
         except RuntimeError as error:
             raise ValueError(f"device is {device!r}; use 'auto', 'cpu' or 'cuda'.") from error
-        if place.type == "cuda" and not torch.cuda.is_available():
+        if choice.type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device is {device!r}, but this torch sees no CUDA; use 'cpu'.")
-        if place.type not in ("cpu", "cuda"):
+        if choice.type not in ("cpu", "cuda"):
             raise ValueError(
                 f"device is {device!r}; moments are pooled in float64, which cpu and cuda have."
             )
         count = None if isinstance(threads, str) else threads
-        return cls(place, torch.bfloat16 if precision == "bfloat16" else None, count)
+        return cls(choice, torch.bfloat16 if precision == "bfloat16" else None, count)
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
-        """Use the threads, and the precision in networks; give back what was there before."""
+        """Use the threads, and the precision in networks, while the block runs."""
         before = torch.get_num_threads()
         if self.threads is not None:
             torch.set_num_threads(self.threads)

@@ -1,47 +1,45 @@
-r"""The training loop, for any module that has `loss(step) -> (B,)`.
+r"""The training loop, for any module with `forward(step) -> (B,)`, the losses of the sets.
 
 Step k draws its sets, its context and target, and its noise from streams named (seed, k): a run is
-a pure function of its settings, and one that was killed goes on as if it had not been. Validation
-scores the averaged weights on held-out *sets*, with the same atoms and the same noise every time;
-the best average is what training leaves behind. Everything counts steps, nothing counts seconds.
+a pure function of its settings, and a run that was killed continues exactly. Validation scores the
+averaged weights on held-out *sets*, always with the same atoms and the same noise; training leaves
+the module with the averaged weights of the best validation. Schedules and stops count steps, never
+seconds.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distembed.protocols import Collection, Step
-from distembed.rng import stream
-from distembed.sets.sampler import Sampler
-from distembed.training.checkpoint import Checkpoint
+from distembed.protocols import Collection
+from distembed.training.checkpoint import Checkpoint, run_identity
 from distembed.training.config import TrainConfig
 from distembed.training.estimate import estimate
-from distembed.training.health import Conditional, health
 from distembed.training.log import RunLog
 from distembed.training.runtime import Runtime
-from distembed.training.steps import training_step, validation_steps
+from distembed.training.steps import training_sampler, training_step, validation_steps
+from distembed.training.validation import Validation, mean_loss
+from distembed.training.weights import WeightAverage, frozen_parts, trained_state
 
-__all__ = ["Record", "train"]
+__all__ = ["Record", "Trainer"]
 
 Record = dict[str, float]
 """Step, loss, lr and seconds; where sets are held out, validation, z_signal and z_used."""
+_TIMED_STEPS = 6
 
 
 @dataclass
-class _State:
-    """What a checkpoint remembers beside tensors."""
+class _Progress:
+    """How far a run is: what a checkpoint stores beside tensors."""
 
     step: int = 0
     seconds: float = 0.0
@@ -50,159 +48,209 @@ class _State:
     history: list[Record] = field(default_factory=list)
 
 
-def train(
-    module: nn.Module,
-    collection: Collection,
-    config: TrainConfig,
-    *,
-    indices: Sequence[int] | None = None,
-    held_out: Sequence[int] = (),
-    checkpoint: str | Path | None = None,
-    log: RunLog | None = None,
-) -> list[Record]:
-    """Train a module in place and leave it with the best averaged weights.
+class Trainer:
+    """Train a module in place and leave it with its best averaged weights.
+
+    Frozen parts of the module (`frozen_parts`) are in evaluation mode throughout.
 
     Args:
-        module: Has `loss(step) -> (B,)`.
+        module: Has `forward(step) -> (B,)`.
         collection: The sets.
-        config: How to train.
-        indices: The sets to train on; all but `held_out` where left out.
+        config: Settings of the run.
+        indices: The sets to train on; all but `held_out` by default.
         held_out: The sets that validate.
         checkpoint: File to resume from and to save to.
         log: Where records go.
 
-    Returns:
-        A record of the start and of every validation.
-
-    Raises:
-        ValueError: If the loss is not finite, or the checkpoint belongs to another run.
+    Example:
+        >>> from distembed.data.synthetic.gaussians import Gaussians
+        >>> class Location(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.mean = nn.Parameter(torch.zeros(2))
+        ...     def forward(self, step):
+        ...         return step.target.mean((step.target.x - self.mean).square()).sum(1)
+        >>> sets = Gaussians.prior(20, 2, 10, size=50)
+        >>> history = Trainer(Location(), sets, TrainConfig(steps=10, warmup=0)).fit()
+        >>> history[-1]["step"]
+        10
     """
-    runtime = Runtime.choose(config.device, config.precision, config.threads)
-    log = log or RunLog(config.steps, progress=False)
-    if indices is None:
-        indices = sorted(set(range(len(collection))) - set(held_out))
-    sampler = Sampler(
-        collection,
-        batch=min(config.batch, len(indices)),
-        context=config.context,
-        target=config.target,
-        seed=config.seed,
-        indices=indices,
-    )
-    module.to(runtime.device).train()
-    parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
-    # fused AdamW is a third faster than the default, on the CPU too
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
-    average = copy.deepcopy(module).eval().requires_grad_(False)
-    averaged: list[Tensor] = [
-        a
-        for a, p in zip(average.parameters(), module.parameters(), strict=True)
-        if p.requires_grad
-    ]
-    best = {name: value.clone() for name, value in average.state_dict().items()}
-    tensors = {
-        f"{kind}.{name}": value
-        for kind, part in (
-            ("weights", module.state_dict()),
-            ("average", average.state_dict()),
-            ("best", best),
+
+    def __init__(
+        self,
+        module: nn.Module,
+        collection: Collection,
+        config: TrainConfig,
+        *,
+        indices: Sequence[int] | None = None,
+        held_out: Sequence[int] = (),
+        checkpoint: str | Path | None = None,
+        log: RunLog | None = None,
+    ) -> None:
+        if indices is None:
+            indices = sorted(set(range(len(collection))) - set(held_out))
+        self.config = config
+        self.runtime = Runtime.choose(config.device, config.precision, config.threads)
+        self.log = log or RunLog(config.steps, progress=False)
+        self.module = module.to(self.runtime.device)
+        self.sampler = training_sampler(collection, config, indices)
+        held_out_steps = validation_steps(collection, config, held_out, self.runtime.device)
+        self.validation = Validation(held_out_steps)
+        self.average = WeightAverage(module, config.ema)
+        self._parameters = list(self.average.parameters.values())
+        # fused AdamW is a third faster than the default, on the CPU too
+        self.optimizer = torch.optim.AdamW(
+            self._parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True
         )
-        for name, value in part.items()
-    }
-    identity = _identity(module, collection, config, indices)
-    file = Checkpoint(checkpoint, identity) if checkpoint is not None else None
+        self.best = {name: value.detach().clone() for name, value in trained_state(module).items()}
+        self.checkpoint = None
+        if checkpoint is not None:
+            identity = run_identity(module, collection, config, indices)
+            self.checkpoint = Checkpoint(checkpoint, identity)
+        self.progress = _Progress()
+        self._sizes = len(indices), len(held_out)
+        self._began = 0.0
+        self._losses: list[Tensor] = []
+        self._durations: list[float] = []
 
-    def loss_of(k: int) -> Tensor:
-        return _loss(module, training_step(sampler, k, runtime.device))
+    def fit(self) -> list[Record]:
+        """Run the steps that remain.
 
-    with runtime.active(), log:
-        found = file.load(tensors, optimizer) if file else None
-        state = _State(**found) if found else _State()
-        log.say(f"{len(indices)} sets to train on, {len(held_out)} to validate; {runtime}")
-        if found:
-            log.say(f"resumed at step {state.step} of {config.steps}")
-        else:
-            log.say(f"{config.steps} steps: {estimate(module, loss_of, config.steps)}")
-        fixed = validation_steps(collection, config, held_out, runtime.device)
-        began = time.perf_counter() - state.seconds
-        losses: list[Tensor] = []
-        advice: list[str | None] = []
+        Returns:
+            A record of the start and of every validation.
 
-        def look(step: int, lr: float) -> None:
-            """Validate, remember the best and save."""
-            record: Record = {"step": step, "lr": lr}
-            if losses:
-                record["loss"] = float(torch.stack(losses).mean())
-            if fixed:
-                for held in fixed:  # or the second validation would draw other noise
-                    held.rng.manual_seed(held.rng.initial_seed())
-                with torch.no_grad():
-                    scores = [_loss(average, held) for held in fixed]
-                record["validation"] = float(torch.stack(scores).mean())
-                if not math.isfinite(record["validation"]):
-                    raise ValueError(
-                        f"The validation loss at step {step} is {record['validation']:.3g}. Look "
-                        "for extreme values among the atoms (a log1p or arcsinh transform helps)."
+        Raises:
+            ValueError: If the loss is not finite, or the checkpoint belongs to another run.
+        """
+        with self.runtime.active(), self.log:
+            self._start()
+            for k in range(self.progress.step, self.config.steps):
+                if self._stops_early():
+                    self.log.message(
+                        f"stopped at step {k}: no gain in {self.progress.stale} validations"
                     )
-                if isinstance(average, Conditional) and (
-                    state_of_z := health(average, fixed[::3])
-                ):
-                    record |= {"z_signal": state_of_z.z_signal, "z_used": state_of_z.z_used}
-                    advice.append(state_of_z.advice())
-            record["seconds"] = time.perf_counter() - began
-            better = not fixed or record["validation"] < state.best
-            state.best = record["validation"] if fixed and better else state.best
-            state.stale = 0 if better else state.stale + 1
-            state.step, state.seconds = step, record["seconds"]
-            state.history.append(record)
-            losses.clear()
-            log.record(record)
-            if better:
-                for name, value in average.state_dict().items():
-                    best[name].copy_(value)
-            if file and step:
-                file.save(tensors, optimizer, asdict(state))
+                    break
+                self.step(k)
+                if (k + 1) % self.config.every == 0 or k + 1 == self.config.steps:
+                    self.validate(k + 1)
+                    self.save()
+            self._finish()
+        if self.validation.advice:
+            warnings.warn(self.validation.advice, stacklevel=2)
+        return self.progress.history
 
-        if not state.history:
-            look(0, 0.0)
-        for k in range(state.step, config.steps):
-            if fixed and config.patience and state.stale >= config.patience:
-                log.say(f"stopped at step {k}: no gain in {state.stale} validations")
-                break
-            lr = _learning_rate(config, k)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            loss = loss_of(k)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            _refuse_infinite(k, loss, nn.utils.clip_grad_norm_(parameters, config.clip))
-            optimizer.step()
-            # an average that starts at once would remember the first weights for too long
-            with torch.no_grad():
-                torch._foreach_lerp_(averaged, parameters, 1 - min(config.ema, (1 + k) / (10 + k)))
-            losses.append(loss.detach())
-            log.step(k + 1)
-            if (k + 1) % config.every == 0 or k + 1 == config.steps:
-                look(k + 1, lr)
-        if fixed and min(state.history, key=lambda record: record["validation"])["step"] == 0:
-            log.say("no validation was better than that of step 0: the model is as untrained")
-    if advice and (last := advice[-1]):
-        warnings.warn(last, stacklevel=2)
-    module.load_state_dict(best)
-    module.eval()
-    return state.history
+    def step(self, k: int) -> None:
+        """Take step k: one of the optimiser, and one of the average."""
+        began = time.perf_counter()
+        loss = mean_loss(self.module, training_step(self.sampler, k, self.runtime.device))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
+        _refuse_infinite(k, loss, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = _learning_rate(self.config, k)
+        self.optimizer.step()
+        self.average.update(k)
+        self._losses.append(loss.detach())
+        self.log.step(k + 1)
+        self._time(k, time.perf_counter() - began)
 
+    def validate(self, step: int) -> None:
+        """Score the averaged weights after a number of steps, and keep them if they are best."""
+        progress = self.progress
+        record: Record = {
+            "step": step,
+            "lr": _learning_rate(self.config, step - 1) if step else 0.0,
+        }
+        if self._losses:
+            record["loss"] = float(torch.stack(self._losses).mean())
+            self._losses.clear()
+        with self._evaluation():
+            if self.validation:
+                record |= self.validation.score(self.module, step)
+            record["seconds"] = time.perf_counter() - self._began
+            improved = not self.validation or record["validation"] < progress.best
+            if improved:
+                for name, value in trained_state(self.module).items():
+                    self.best[name].copy_(value)
+        if self.validation and improved:
+            progress.best = record["validation"]
+        progress.stale = 0 if improved else progress.stale + 1
+        progress.step, progress.seconds = step, record["seconds"]
+        progress.history.append(record)
+        self.log.record(record)
 
-def _loss(module: nn.Module, step: Step) -> Tensor:
-    losses: Tensor = module.loss(step)  # type: ignore[operator]
-    return losses.float().mean()
+    def save(self) -> None:
+        """Write the checkpoint, if the run has one."""
+        if self.checkpoint is not None:
+            self.checkpoint.save(self._tensors(), self.optimizer, asdict(self.progress))
+
+    def _start(self) -> None:
+        saved = self.checkpoint.load(self._tensors(), self.optimizer) if self.checkpoint else None
+        training, held_out = self._sizes
+        self.log.message(f"{training} sets to train on, {held_out} to validate; {self.runtime}")
+        if saved is not None:
+            self.progress = _Progress(**saved)
+            self.log.message(f"resumed at step {self.progress.step} of {self.config.steps}")
+        self._began = time.perf_counter() - self.progress.seconds
+        self._set_training()
+        if not self.progress.history:
+            self.validate(0)
+
+    def _finish(self) -> None:
+        history = self.progress.history
+        if self.validation and min(history, key=lambda r: r["validation"])["step"] == 0:
+            self.log.message(
+                "the validation loss never fell below its initial value; the weights are those "
+                "before training"
+            )
+        with torch.no_grad():
+            for name, value in trained_state(self.module).items():
+                value.copy_(self.best[name])
+        self.module.eval()
+
+    def _stops_early(self) -> bool:
+        patience = self.config.patience
+        return bool(self.validation and patience and self.progress.stale >= patience)
+
+    @contextmanager
+    def _evaluation(self) -> Iterator[None]:
+        """Use the averaged weights, in evaluation mode and without gradients."""
+        self.module.eval()
+        with torch.no_grad(), self.average.applied():
+            yield
+        self._set_training()
+
+    def _set_training(self) -> None:
+        self.module.train()
+        for part in frozen_parts(self.module).values():
+            part.eval()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        groups = {
+            "weights": trained_state(self.module),
+            "average": self.average.values,
+            "best": self.best,
+        }
+        return {
+            f"{group}.{name}": value
+            for group, tensors in groups.items()
+            for name, value in tensors.items()
+        }
+
+    def _time(self, k: int, seconds: float) -> None:
+        """Log an estimate of the remaining time once the first steps have been timed."""
+        if len(self._durations) < _TIMED_STEPS:
+            self._durations.append(seconds)
+            remaining = self.config.steps - (k + 1)
+            if len(self._durations) == _TIMED_STEPS and remaining:
+                forecast = estimate(self._durations, remaining)
+                self.log.message(f"{remaining} steps remain: {forecast}")
 
 
 def _learning_rate(config: TrainConfig, k: int) -> float:
-    warm = min(1.0, (k + 1) / max(config.warmup, 1))
-    return config.lr * warm * (1 + math.cos(math.pi * k / config.steps)) / 2
+    warmup = min(1.0, (k + 1) / max(config.warmup, 1))
+    return config.lr * warmup * (1 + math.cos(math.pi * k / config.steps)) / 2
 
 
 def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
@@ -213,19 +261,3 @@ def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
             "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or "
             "lower the learning rate."
         )
-
-
-def _identity(
-    module: nn.Module, collection: Collection, config: TrainConfig, indices: Sequence[int]
-) -> dict[str, Any]:
-    """What decides the numbers of a run: settings, parts and data."""
-    few = collection.batch(list(indices[:8]), 64, stream("identity"))
-    shapes = sorted((name, tuple(p.shape)) for name, p in module.state_dict().items())
-    data = few.x.double().numpy().tobytes() + few.w.double().numpy().tobytes()
-    return {
-        **config.model_dump(mode="json", exclude={"device", "threads"}),
-        "model": hashlib.blake2b(repr(shapes).encode(), digest_size=8).hexdigest(),
-        "number of sets": len(collection),
-        "number of atoms": int(np.sum(collection.sizes)),
-        "data": hashlib.blake2b(data, digest_size=8).hexdigest(),
-    }
