@@ -39,7 +39,7 @@ def test_fit_leaves_a_whole_folder(work, model):
     log = (work / "fit.log").read_text()
     assert "16 sets to learn from, 4 held out" in log
     assert "features: height, mass (choose with data.columns)" in log
-    assert "6 steps: about" in log
+    assert "step 6/6" in log
     assert "\x1b" not in log
 
 

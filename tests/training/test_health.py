@@ -1,4 +1,6 @@
-"""What z says of the sets, and the alarm for a generator that does not listen."""
+"""Health of z, and the warning for a generator that ignores it."""
+
+import re
 
 import pytest
 import torch
@@ -15,19 +17,19 @@ SETS, M = 4000, 10
 
 
 class Means(nn.Module):
-    """z is the mean; the loss is squared error, or ignores z."""
+    """The embedding is the mean; the loss is the squared error, or ignores z."""
 
-    def __init__(self, listens=True):
+    def __init__(self, uses_z=True):
         super().__init__()
-        self.listens = listens
+        self.uses_z = uses_z
 
     def encode(self, batch):
         return batch.mean(batch.x)
 
     def score(self, step, z):
         noise = torch.randn(len(z), generator=step.rng)
-        at = z if self.listens else torch.zeros_like(z)
-        return (step.target.mean(step.target.x) - at).square().sum(1) + noise
+        centre = z if self.uses_z else torch.zeros_like(z)
+        return (step.target.mean(step.target.x) - centre).square().sum(1) + noise
 
 
 def steps(between):
@@ -40,42 +42,41 @@ def steps(between):
 
 @pytest.mark.parametrize("between", [0.0, 0.5, 2.0])
 def test_closed_forms(between):
-    found = health(Means(), steps(between))
+    result = health(Means(), steps(between))
     # halves of five atoms: variance b^2 between sets, 1 / 5 within
     share = between**2 / (between**2 + 2 / M)
     # a correlation of 4000 pairs has a standard error of at most 1 / sqrt(4000)
-    assert found.z_signal == pytest.approx(share, abs=4 / SETS**0.5)
+    assert result.z_signal == pytest.approx(share, abs=4 / SETS**0.5)
     # E (y - z')^2 - E (y - z)^2 = 2 Cov(y, z) = 2 b^2
-    assert found.z_used == pytest.approx(2 * between**2, abs=4 * found.error + 1e-6)
+    assert result.z_used == pytest.approx(2 * between**2, abs=4 * result.error + 1e-6)
 
 
 def test_the_same_noise_on_both_sides():
-    found = health(Means(listens=False), steps(1.0))
-    assert found.z_used == 0
-    assert found.error == 0
-    assert found.z_signal > 0.8
+    result = health(Means(uses_z=False), steps(1.0))
+    assert result.z_used == 0
+    assert result.error == 0
+    assert result.z_signal > 0.8
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("result", "message"),
     [
         (Health(0.9, 0.0, 0.0, 1.0), "ignores z .*posterior collapse.*Usual fixes: train longer"),
         (Health(0.02, 0.01, 0.01, 1.0), "hardly differ between sets .*raise the context"),
         (Health(0.9, 0.5, 0.1, 1.0), None),
-        (Health(0.9, 0.0, 0.5, 1.0), None),  # too few sets to know
+        (Health(0.9, 0.0, 0.5, 1.0), None),  # few sets, a large standard error
     ],
 )
-def test_advice(found, message):
-    advice = found.advice()
+def test_advice(result, message):
+    advice = result.advice()
     if message is None:
         assert advice is None
     else:
-        with pytest.raises(ValueError, match=message):
-            raise ValueError(advice)
+        assert re.search(message, advice)
 
 
-class Deaf(nn.Module):
-    """A generator that learns what all sets share and nothing else."""
+class Unconditional(nn.Module):
+    """A generator that ignores z."""
 
     def __init__(self, latent):
         super().__init__()
@@ -90,18 +91,18 @@ class Deaf(nn.Module):
         return noise * self.log_scale.exp()
 
 
-def test_a_generator_that_ignores_z_is_named_in_a_real_run():
+def test_training_warns_of_a_generator_that_ignores_z():
     sets = Gaussians.prior(60, 2, 10, size=40)
-    assert isinstance(GDE(latent=4).fit(sets, steps=1, progress=False).network, Conditional)
     with pytest.warns(UserWarning, match="The generator ignores z"):
-        deaf = GDE(latent=4, generator=Deaf(5)).fit(
+        model = GDE(latent=4, generator=Unconditional(5)).fit(
             sets, steps=4, every=2, batch=8, context=(8, 16), progress=False
         )
-    assert deaf.history[-1]["z_used"] == pytest.approx(0, abs=1e-6)
-    assert deaf.history[-1]["z_signal"] > 0.8
+    assert model.history[-1]["z_used"] == pytest.approx(0, abs=1e-6)
+    assert model.history[-1]["z_signal"] > 0.8
 
 
-def test_a_generator_that_listens_is_left_alone():
+def test_no_warning_for_a_generator_that_uses_z():
     sets = Gaussians.prior(60, 2, 10, size=40)
     model = GDE(latent=4).fit(sets, steps=2, batch=8, context=(8, 16), progress=False)
+    assert isinstance(model.network, Conditional)
     assert model.history[-1]["z_used"] > 0.5

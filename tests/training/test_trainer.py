@@ -1,4 +1,4 @@
-"""The loop on modules whose training is known in closed form."""
+"""The training loop on modules whose training has a closed form."""
 
 import contextlib
 import logging
@@ -164,31 +164,27 @@ def test_the_average_takes_the_place_of_the_parameters_for_a_while():
 def test_a_step_is_a_pure_function_of_seed_and_number():
     from distembed.sets.sampler import Sampler
 
-    def made(seed, k):
+    def draw(seed, k):
         sampler = Sampler(sets(), batch=4, context=(2, 9), target=3, seed=seed)
         step = training_step(sampler, k, torch.device("cpu"))
         noise = torch.rand(5, generator=step.rng)
         return step.context.x, step.context.offsets, step.target.x, step.index, noise
 
-    first = made(0, 7)
-    made(0, 3)  # whatever happened before
+    first = draw(0, 7)
+    draw(0, 3)  # whatever happened before
     torch.manual_seed(99)
-    assert all(a.equal(b) for a, b in zip(first, made(0, 7), strict=True))
-    for other in (made(0, 8), made(1, 7)):
+    assert all(a.equal(b) for a, b in zip(first, draw(0, 7), strict=True))
+    for other in (draw(0, 8), draw(1, 7)):
         assert not first[-1].equal(other[-1])
         assert not first[2].equal(other[2])
 
 
 def test_validation_has_the_same_atoms_and_noise_every_time():
-    seen = []
-
-    def look(weight, step):
-        value = noise_of(step) + step.context.x.mean() + step.target.x.mean() + 0 * weight
-        seen.append(value.detach())
-        return value
+    def loss(weight, step):
+        return noise_of(step) + step.context.x.mean() + step.target.x.mean() + 0 * weight
 
     settings = config(steps=6, every=1, weight_decay=0, patience=0)
-    history = train(Scalar(look), sets(), settings, held_out=[0, 1, 2])
+    history = train(Scalar(loss), sets(), settings, held_out=[0, 1, 2])
     scores = [r["validation"] for r in history]
     assert len(scores) == 7
     assert len(set(scores)) == 1, "the weights did not move"
@@ -208,12 +204,12 @@ def test_validation_spans_the_contexts():
 def test_training_never_reads_held_out_sets():
     read = set()
 
-    def look(weight, step):
+    def loss(weight, step):
         if torch.is_grad_enabled():
             read.update(step.index.tolist())
         return 0 * weight
 
-    train(Scalar(look), sets(), config(steps=20), held_out=[2, 5])
+    train(Scalar(loss), sets(), config(steps=20), held_out=[2, 5])
     assert read == set(range(10)) - {2, 5}
 
 
@@ -304,12 +300,12 @@ def test_an_infinite_validation_is_refused():
 def test_a_gradient_is_clipped():
     # Adam forgets the scale of all gradients but not their ratio: a single huge one would
     # stand in the second moment for long and stop the weight
-    moved = []
+    weights = []
     for huge in (1.0, 1e4):
         module = Scalar(lambda w, step, huge=huge: -w * (huge if step.number == 0 else 1.0))
         train(module, sets(), config(steps=6, lr=0.1, ema=0, weight_decay=0, clip=1.0))
-        moved.append(weight_of(module))
-    assert moved[0] == pytest.approx(moved[1], rel=1e-5)
+        weights.append(weight_of(module))
+    assert weights[0] == pytest.approx(weights[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("count", [2, 19, 20, 100, 10_000])
