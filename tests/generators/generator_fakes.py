@@ -60,7 +60,7 @@ class Supervised(nn.Module):
     def standardise(self, parameters):
         return ((parameters - self.centre) / self.scale).float()
 
-    def loss(self, step):
+    def forward(self, step):
         return self.generator.loss(step.target, self.z[step.index], step.rng)
 
 

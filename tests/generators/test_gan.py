@@ -14,7 +14,7 @@ from distembed.divergences.energy import Energy
 from distembed.generators.gan import GAN
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
-from distembed.training.trainer import train
+from distembed.training.trainer import Trainer
 
 LATENT = 3
 
@@ -195,7 +195,7 @@ def ring(steps, seed=0, lr=5e-3, draws=1000, **options):
     generator.prepare(sets.batch(range(200), 64, stream("look")), supervised.z)
     settings = {"context": (1, 1), "validation": 0, "ema": 0.99, "every": steps, "warmup": 20}
     more = {"steps": steps, "seed": seed, "batch": 16, "target": 32, "lr": lr}
-    train(supervised, sets, TrainConfig(**settings, **more))
+    Trainer(supervised, sets, TrainConfig(**settings, **more)).fit()
     unseen, parameters, modes = rings(20, 1)
     x = generator.sample(supervised.standardise(parameters), draws, stream("draw")).double()
     # within three deviations of a mode: nearest modes would have equal shares of any round cloud

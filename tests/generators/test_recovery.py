@@ -13,7 +13,7 @@ from distembed.protocols import generator_traits
 from distembed.registry import build, lookup
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
-from distembed.training.trainer import train
+from distembed.training.trainer import Trainer
 
 
 def trained(name, sets, parameters, options, **settings):
@@ -25,7 +25,7 @@ def trained(name, sets, parameters, options, **settings):
     generator.prepare(sets.batch(range(len(sets)), 64, stream("prepare")), model.z)
     # contexts are not used, and the average of the weights forgets the start within the run
     fixed = {"context": (1, 1), "validation": 0, "ema": 0.99, "every": settings["steps"]}
-    train(model, sets, TrainConfig(**fixed, **settings))
+    Trainer(model, sets, TrainConfig(**fixed, **settings)).fit()
     return model
 
 
