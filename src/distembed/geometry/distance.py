@@ -135,42 +135,21 @@ class Calibration:
             >>> round(Calibration.from_pairs(d, 9 * d**2).scale, 6)
             3.0
         """
-        from scipy.optimize import curve_fit
-
         x, y = np.asarray(latent, dtype=np.float64), np.asarray(w2_squared, dtype=np.float64)
         if len(x) < settings.fewest_pairs or x.min() <= 0:
             raise ValueError(f"{len(x)} pairs of distinct sets are too few to calibrate on.")
         every = min(settings.validation, max(2, len(x) // settings.ratios))
         validation = np.arange(len(x)) % every == every - 1
-        unit = np.median(x)
-        size = y[~validation].mean()
-        if size <= 0:
-            raise ValueError("The sets are no further apart than samples of one of them.")
-
-        def power_law(d: NDArray[np.float64], a: float, p: float) -> NDArray[np.float64]:
-            value: NDArray[np.float64] = a * (d / unit) ** (2 * p)
-            return value
-
-        # in units of their mean, because the solver measures its steps against one
-        low, high = settings.powers
-        (level, power), _ = curve_fit(
-            power_law,
-            x[~validation],
-            y[~validation] / size,
-            (1.0, 1.0),
-            bounds=((0.0, low), (np.inf, high)),
-        )
-        level *= size
-        predicted = np.sqrt(power_law(x[validation], level, power))
+        scale, power = _power_law(x[~validation], y[~validation], settings.powers)
+        predicted = scale * x[validation] ** power
 
         def ratios(squared: ArrayLike) -> NDArray[np.float64]:
             measured = np.sqrt(np.asarray(squared, dtype=np.float64)[validation].clip(0))
             return np.sort(measured / predicted).round(6)
 
         error = float(np.median(np.abs(ratios(y) - 1)))
-        scale = float(np.sqrt(level) / unit**power)
         low_ratios, high_ratios = (tuple(ratios(b).tolist()) for b in bounds or (y, y))
-        return cls(scale, float(power), error, len(x), ground, low_ratios, high_ratios)
+        return cls(scale, power, error, len(x), ground, low_ratios, high_ratios)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return JSON, in which an unknown error is null, and the ratios."""
@@ -202,3 +181,32 @@ class Calibration:
         """Return W2 at latent distances, of the same shape."""
         distances: NDArray[np.float64] = np.asarray(latent, dtype=np.float64)
         return self.scale * distances**self.power
+
+
+def _power_law(
+    x: NDArray[np.float64], y: NDArray[np.float64], powers: tuple[float, float]
+) -> tuple[float, float]:
+    """Return a and p of the least-squares fit of (a x^p)^2 to y.
+
+    Raises:
+        ValueError: If y is not positive on average, or the fit does not converge.
+    """
+    from scipy.optimize import curve_fit
+
+    unit, size = np.median(x), y.mean()
+    if size <= 0:
+        raise ValueError("The sets are no further apart than samples of one of them.")
+
+    def squared(d: NDArray[np.float64], a: float, p: float) -> NDArray[np.float64]:
+        value: NDArray[np.float64] = a * (d / unit) ** (2 * p)
+        return value
+
+    low, high = powers
+    # in units of their mean, because the solver measures its steps against one
+    try:
+        (level, power), _ = curve_fit(
+            squared, x, y / size, (1.0, 1.0), bounds=((0.0, low), (np.inf, high))
+        )
+    except RuntimeError as error:
+        raise ValueError(f"W2 is not a power of the latent distance: {error}") from error
+    return float(np.sqrt(level * size) / unit**power), float(power)

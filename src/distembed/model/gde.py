@@ -1,8 +1,9 @@
 """Generative Distribution Embeddings: a vector for every set, and samples for every vector.
 
-`GDE` is the facade: it builds the members that its settings name once the data's shape is known,
-trains them together, and keeps what is needed to use and to judge them later: transforms, the
-calibration of distances to W2, and the fingerprints of the sets it was trained on.
+`GDE` is the facade of the package: each method checks its arguments and calls one module. The
+steps of a fit are in `distembed.model.fit`, batched inference in `distembed.model.engine`, what is
+fitted afterwards in `distembed.model.attachments`, and the format of a saved model in
+`distembed.model.state` and `distembed.model.storage`.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class GDE:
         progress: bool = True,
         **settings: Any,
     ) -> Self:
-        """Train on sets; a share of them is kept for early stopping.
+        """Train on sets, a share of which is held out for early stopping.
 
         A run that is interrupted leaves the model as it was.
 
