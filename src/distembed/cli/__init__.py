@@ -1,1 +1,1 @@
-"""The command line: one verb a file, and no verb imports torch before it has work to do."""
+"""The command line: one verb a file. A verb imports torch only when it computes."""

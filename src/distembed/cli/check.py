@@ -1,8 +1,8 @@
-"""`distembed check`: what an encoder promises, measured: the laws, its limit, its passes."""
+"""`distembed check`: exact laws, normal limit, error bars and streaming of an encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -22,7 +22,7 @@ _CONTROLS = "sum, count, batchnorm, padded_mean, max"
 
 def check(
     part: Annotated[
-        Literal["encoder"], typer.Argument(metavar="PART", help="What is checked: `encoder`.")
+        Literal["encoder"], typer.Argument(metavar="PART", help="The kind of member: `encoder`.")
     ],
     name: Annotated[
         str,
@@ -33,46 +33,37 @@ def check(
     ],
     options: Annotated[
         list[str] | None,
-        typer.Option("--option", help="key=value for its constructor; repeatable."),
+        typer.Option("--option", help="key=value for the constructor; repeatable."),
     ] = None,
     event: Annotated[
         str, typer.Option("--event", metavar="SHAPE", help="Shape of an atom: 3, or 1,28,28.")
     ] = "3",
-    latent: Annotated[int, typer.Option("--latent", min=1, help="Length of the vector.")] = 8,
+    latent: Annotated[
+        int, typer.Option("--latent", min=1, help="Dimension of the embedding.")
+    ] = 8,
     largest: Annotated[
         int | None,
         typer.Option(
-            "--largest", min=60, help="Atoms of the largest sets; default 100, or 10000 if full."
+            "--largest", min=60, help="Atoms of the largest sets; default 100, with --full 10000."
         ),
     ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Ten times the sets: narrow errors, in minutes.")
+        bool,
+        typer.Option("--full", help="Ten times the sets: smaller standard errors, in minutes."),
     ] = False,
 ) -> None:
-    """Measure the exact laws of an untrained encoder, and what sampling does to its vector.
+    """Measure whether an untrained encoder keeps the exact laws, and how sampling changes its z.
 
-    Exits with 1 where a promise is broken, and says which.
+    The exit code is 1 if it breaks a promise; the message says which, by how much, and the usual
+    cause.
 
     Example: distembed check encoder deepsets --option pooling=huber
     """
-    chosen = dict(map(_option, options or ()))
-    shape = _shape(event)
-    from distembed.testing.controls import CONTROLS
+    shape, settings = _shape(event), dict(map(_option, options or ()))
     from distembed.testing.promises import Effort, promises
     from distembed.testing.report import Report
 
-    if name not in {*ENCODERS, *CONTROLS}:
-        raise ValueError(
-            f"There is no encoder {name!r}; there are: {', '.join(ENCODERS)}; and as negative "
-            f"controls: {', '.join(CONTROLS)}."
-        )
-    if name in CONTROLS and chosen:
-        raise ValueError(f"{name} is a negative control and takes no option.")
-    encoder = (
-        CONTROLS[name](shape, latent)
-        if name in CONTROLS
-        else build(ENCODERS, {"name": name, **chosen}, "encoder", shape, latent)
-    )
+    encoder = _build(name, settings, shape, latent)
     effort = Effort(1000, 10_000, largest or 10_000) if full else Effort(300, 2000, largest or 100)
     with stage(f"checking {name}"):
         rows = list(promises(encoder, shape, effort))
@@ -83,29 +74,49 @@ def check(
         raise typer.Exit(1)
 
 
+def _build(name: str, options: Mapping[str, Any], shape: tuple[int, ...], latent: int) -> Any:
+    """Build an encoder or a negative control.
+
+    Raises:
+        ValueError: If there is no such encoder, or it does not take the options.
+    """
+    from distembed.testing.controls import CONTROLS
+
+    if name not in {*ENCODERS, *CONTROLS}:
+        raise ValueError(
+            f"There is no encoder {name!r}; there are: {', '.join(ENCODERS)}; and as negative "
+            f"controls: {', '.join(CONTROLS)}."
+        )
+    if name not in CONTROLS:
+        return build(ENCODERS, {"name": name, **options}, "encoder", shape, latent)
+    if options:
+        raise ValueError(f"{name} is a negative control and takes no option.")
+    return CONTROLS[name](shape, latent)
+
+
 _MEANING = {
     "finite": "z is finite",
-    "repeat": "the same twice",
-    "reads": "sets differ",
-    "permute": "law: order",
+    "repeat": "z is reproducible",
+    "reads": "z depends on the set",
+    "permute": "law: order of atoms",
     "replicate": "law: replicated atoms",
     "split": "law: split atoms",
     "zero": "law: weight zero",
     "independence": "law: other sets",
-    "state": "state is restored",
-    "gradient": "gradient everywhere",
+    "state": "state dict is restored",
+    "gradient": "gradient of every parameter",
     "root m": "slope of deviation",
     "normal": "Kolmogorov distance",
     "smooth": "derivative by weights",
     "bias": "slope of bias",
-    "variance": "predicted / seen variance",
-    "variances": "its worst coordinate",
-    "stream": "chunks equal the whole",
+    "variance": "predicted / empirical variance",
+    "variances": "of the worst coordinate",
+    "stream": "streaming equals one batch",
 }
 
 
 def _table(rows: Sequence[Outcome]) -> str:
-    lines = [("", "found", "promised", "")] + [
+    lines = [("", "measured", "promised", "")] + [
         (_MEANING[r.check.law], r.found, r.wanted, "ok" if r.check.ok else "BROKEN") for r in rows
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -38,14 +38,16 @@ __all__ = [
 
 
 class SplitConfig(BaseModel):
-    """Which whole sets are held out."""
+    """The split into training and held-out sets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     test: Number = Field(default=0.2, ge=0, lt=1, description="Share of the sets held out.")
-    stratify: str | None = Field(default=None, description="Metadata to keep in equal shares.")
+    stratify: str | None = Field(
+        default=None, description="Metadata column with equal shares on both sides."
+    )
     group: str | None = Field(
-        default=None, description="Metadata whose values are never on both sides."
+        default=None, description="Metadata column whose values are never on both sides."
     )
     seed: Whole = Field(default=0, description="Seed of the split.")
 
@@ -57,7 +59,7 @@ Transform = Annotated[
 
 
 class ModelConfig(BaseModel):
-    """The encoder, the generator, the vector between them and the transforms before them."""
+    """The model: encoder, conditioning, generator, dimension of the embedding, transforms."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,13 +71,14 @@ class ModelConfig(BaseModel):
         default=MemberConfig(name="auto"),
         description=f"One of {', '.join(GENERATORS)}, with its options; auto: by kind of atoms.",
     )
-    latent: Whole = Field(default=32, ge=1, description="Length of the vector.")
+    latent: Whole = Field(default=32, ge=1, description="Dimension of the embedding.")
     conditioning: MemberConfig = Field(
         default=MemberConfig(name="auto"),
-        description=f"What the generator sees of z: one of {', '.join(CONDITIONINGS)}.",
+        description=f"Input of the generator, a function of z: one of {', '.join(CONDITIONINGS)}.",
     )
     transform: Transform = Field(
-        default="auto", description=f"`auto` (standardise), or a list of {', '.join(TRANSFORMS)}."
+        default="auto",
+        description=f"`auto`, by kind of atoms, or a list of {', '.join(TRANSFORMS)}.",
     )
 
     @field_validator("encoder", "generator", "conditioning", mode="before")
@@ -116,7 +119,7 @@ class ModelConfig(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything `distembed fit` does, in one record."""
+    """The config of `distembed fit`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""Reading a config: a YAML file, `key.sub=value` overrides over it, and every error at once."""
+"""Configs from YAML files and `key.sub=value` overrides; all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _DATA = {".csv", ".tsv", ".parquet", ".h5ad", ".npz", ".npy", ".gz", ".zip", ".x
 
 
 def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a config and put `key.sub=value` overrides over it; values are read as YAML.
+    """Read a config and apply `key.sub=value` overrides, whose values are parsed as YAML.
 
     Args:
-        path: The file, or None where the overrides say everything.
-        overrides: Applied in order, so that the last one holds.
+        path: The file; None if all settings are overrides.
+        overrides: Applied in order, so that the last one counts.
 
     Raises:
-        ValueError: With every error of the config in one list, or if the file looks like data.
+        ValueError: If a key or a value is wrong, with all errors in one list, or if the file has
+            the suffix of a data file.
         FileNotFoundError: If there is no such file.
     """
     source = "the config" if path is None else str(path)
@@ -36,19 +37,19 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
     if path is not None:
         if path.suffix.lower() in _DATA:
             raise ValueError(
-                f"{source} looks like data, and a config is expected here: a YAML file, or "
-                f"settings. Write data.path={source} data.by=COLUMN instead, where COLUMN says "
-                "whose each row is."
+                f"{source} is a data file, and a config is expected here: a YAML file, or "
+                f"settings. Write data.path={source} data.by=COLUMN instead, where COLUMN names "
+                "the set of each row."
             )
         try:
             document = parse(path.read_text(encoding="utf-8"))
-        except ValueError as error:  # bytes that are not text are one too
+        except ValueError as error:  # a UnicodeDecodeError included
             raise ValueError(f"{source}: {error}") from error
     if document is None:
         document = {}
     if not isinstance(document, dict):
         raise ValueError(
-            f"{source} holds a {type(document).__name__}; a config is a mapping with the keys "
+            f"{source} contains a {type(document).__name__}; a config is a mapping with the keys "
             f"{', '.join(RunConfig.model_fields)}."
         )
     for override in overrides:
@@ -62,7 +63,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
 
 
 def to_yaml(config: RunConfig) -> str:
-    """Write every value of a config, defaults too, each with what it means."""
+    """Write all values of a config, including defaults, each with its description."""
     values = config.model_dump(mode="json")
     lines = []
     for name, field in RunConfig.model_fields.items():
@@ -80,17 +81,17 @@ def to_yaml(config: RunConfig) -> str:
 
 def _override(document: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
-    *above, last = dotted.strip().split(".")
-    if not equals or not all([*above, last]):
+    *sections, last = dotted.strip().split(".")
+    if not equals or not all([*sections, last]):
         raise ValueError(
-            f"{override!r} is not an override; write key.sub=value, as train.lr=1e-3."
+            f"{override!r} is not an override; write key.sub=value, such as train.lr=1e-3."
         )
     try:
         value = parse(text)
     except ValueError as error:
         raise ValueError(f'{override!r}: {error}\nPut text in quotes, as key="*".') from error
     section = document
-    for key in above:
+    for key in sections:
         inner = section.get(key) or {}
         if isinstance(inner, str) and key in ("encoder", "generator", "conditioning", "atoms"):
             inner = {"name": inner}

@@ -1,4 +1,4 @@
-"""`distembed demo`: real scanned digits, from sets of images to a report."""
+"""`distembed demo`: the whole pipeline on scanned digits, from sets of images to a report."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ def demo(
         "demo_output"
     ),
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer steps: a look, not a result.")
+        bool, typer.Option("--quick", help="Fewer steps and sets, for a test of the installation.")
     ] = False,
     force: Force = False,
 ) -> None:
     """Train on mixtures of real scanned digits, evaluate on held-out ones, and write a report.
 
-    Needs no data of yours and no network, and takes under three minutes on two cores.
+    The data are part of scikit-learn, so that no network is needed. It takes under three minutes
+    on two cores.
 
     Example: distembed demo --out demo_output
     """
-    # the model is the first thing that a demo leaves, also one that is stopped
+    # the model is the first file that is written, so that it marks the folder of a demo
     claim_folder(out, "model", force)
     from distembed.apps.digits import demo as run
 

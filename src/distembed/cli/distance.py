@@ -1,4 +1,4 @@
-"""`distembed distance`: how far apart the sets are, in units of the Wasserstein distance."""
+"""`distembed distance`: distances of all pairs of sets, in units of the Wasserstein distance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import say, stage
+from distembed.cli.console import listed, say, stage
 from distembed.cli.options import Data, Force, Ids, Model, takes_data
 from distembed.files import claim
 
@@ -28,11 +28,11 @@ def distance(
         Path, typer.Option("--output", "-o", help="A .csv, .tsv or .parquet file.")
     ] = Path("distances.csv"),
     long: Annotated[
-        bool, typer.Option("--long", help="One row a pair, rather than a square matrix.")
+        bool, typer.Option("--long", help="One row a pair instead of a square matrix.")
     ] = False,
     latent: Annotated[
         bool,
-        typer.Option("--latent", help="Plain latent distance, without the calibration to W2."),
+        typer.Option("--latent", help="Latent distance, not calibrated to W2."),
     ] = False,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals of --long.")
@@ -40,68 +40,87 @@ def distance(
     ids: Ids = None,
     force: Force = False,
     *,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
 ) -> None:
     """Write the distance of every pair of sets, calibrated to W2 in the model's ground space.
 
-    What sampling adds to distances is taken off. With --long there are intervals, `low` to `high`:
-    for the true W2, or with --latent for the latent distance that more and more atoms would give.
-    They are left empty for sets that the model was trained on.
+    Distances are corrected for sampling noise. With --long the table has confidence intervals
+    `low` to `high`: of the true W2, or with --latent of the latent distance at infinitely many
+    atoms. They are empty for sets that the model was trained on.
 
-    DATA may also be a table that `distembed embed` wrote; noise and intervals need the columns of
-    --covariances, and training sets are known by the column `trained`.
+    DATA may also be a table that `distembed embed` wrote. The correction and the intervals need
+    its columns of --covariances, and its column `trained` marks the training sets.
 
     Example: distembed distance run z.parquet --long -o pairs.csv
     """
     claim(output, (".csv", ".tsv", ".parquet"), force)
-    from distembed.cli.loading import embeddings, say_unmarked
+    from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_table
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
-    table = embeddings(gde, data, chosen, ids, covariance=True)
+    table = embeddings(gde, data, data_options, ids, covariance=True)
     with stage(f"comparing {len(table)} sets"):
         distances = gde.distances(table, calibrated=not latent)
     if long:
-        first, second = np.triu_indices(len(table), k=1)
-        columns: dict[str, np.ndarray] = {"a": table.ids[first], "b": table.ids[second]}
-        columns["distance"] = distances[first, second]
-        with stage(f"intervals of {len(first)} pairs"):
-            columns |= _intervals(gde, table, level, calibrated=not latent)
-        if table.trained is None and "low" in columns:
-            say_unmarked(data)
-        write_table(output, columns)
+        write_table(output, _pairs(gde, table, distances, level, not latent, data))
     else:
         write_table(output, {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True)))
-    units = f"W2 in {gde.calibration.ground} space" if gde.calibration.pairs else "latent units"
-    say(f"{output}: distances of {len(table)} sets, {'latent units' if latent else units}")
+    calibrated = gde.calibration.pairs and not latent
+    units = f"W2 in {gde.calibration.ground} space" if calibrated else "latent units"
+    say(f"{output}: distances of {len(table)} sets, {units}")
     if table.cov is None:
         say(
-            f"sampling noise is not taken off: {data} holds no covariances (distembed embed "
-            "--covariances)"
+            f"distances are not corrected for sampling noise, because {data} has no covariances; "
+            "distembed embed --covariances writes them"
         )
+
+
+def _pairs(
+    model: GDE,
+    table: Embeddings,
+    distances: np.ndarray,
+    level: float,
+    calibrated: bool,
+    data: str | None,
+) -> dict[str, np.ndarray]:
+    """Return one row a pair, with intervals if there are any."""
+    from distembed.cli.loading import say_unmarked
+
+    first, second = np.triu_indices(len(table), k=1)
+    columns: dict[str, np.ndarray] = {"a": table.ids[first], "b": table.ids[second]}
+    columns["distance"] = distances[first, second]
+    with stage(f"intervals of {len(first)} pairs"):
+        intervals = _intervals(model, table, level, calibrated)
+    if table.trained is None and intervals:
+        say_unmarked(data)
+    return columns | intervals
 
 
 def _intervals(
     model: GDE, table: Embeddings, level: float, calibrated: bool
 ) -> dict[str, np.ndarray]:
-    """Ends of the intervals of all pairs, NaN for training sets; no columns where there are none.
+    """Return the ends of the intervals of all pairs, NaN for training sets.
 
-    Why there are none is said, because distances are there all the same.
+    If intervals cannot be computed, there are no columns, and a message with the reason: the
+    distances are valid without them.
     """
     pairs = np.stack(np.triu_indices(len(table), k=1), 1)
     trained = np.zeros(len(table), bool) if table.trained is None else table.trained
-    fresh, seen = ~trained[pairs].any(1), table.ids[trained].tolist()
+    held_out, names = ~trained[pairs].any(1), table.ids[trained].tolist()
     try:
-        found = model.distance_intervals(table, pairs[fresh], level=level, calibrated=calibrated)
+        intervals = model.distance_intervals(
+            table, pairs[held_out], level=level, calibrated=calibrated
+        )
     except ValueError as error:
-        say(f"no intervals: {error}{' Or --latent, in its own units.' if calibrated else ''}")
+        fix = " --latent gives intervals in latent units." if calibrated else ""
+        say(f"no intervals: {error}{fix}")
         return {}
     low, high = np.full((2, len(pairs)), np.nan)
-    low[fresh], high[fresh] = found.low, found.high
-    if not fresh.all():
+    low[held_out], high[held_out] = intervals.low, intervals.high
+    if not held_out.all():
         say(
-            f"{(~fresh).sum()} of {len(pairs)} pairs have no interval, because the model was "
-            f"trained on one of their sets: {', '.join(seen[:5])}{', ...' if seen[5:] else ''}"
+            f"{(~held_out).sum()} of {len(pairs)} pairs have no interval, because the model was "
+            f"trained on one of their sets: {listed(names)}"
         )
     return {"low": low, "high": high}

@@ -29,7 +29,7 @@ def evaluate(
     seed: Seed = 0,
     force: Force = False,
     *,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
 ) -> None:
     """Evaluate samples and distances on held-out sets, beside baselines and floors.
 
@@ -43,7 +43,7 @@ def evaluate(
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
-    test = test_sets(model, gde, data, chosen, which)
+    test = test_sets(model, gde, data, data_options, which)
     evaluation = run(gde, test, rng=seed, pairs=pairs, progress=say)
     write_atomically(path, json.dumps(evaluation.to_json()) + "\n")
     typer.echo(evaluation.table())

@@ -1,4 +1,4 @@
-"""`distembed fit`: from a table of samples to a model, as a config says."""
+"""`distembed fit`: train a model on the sets of a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 
 from distembed.cli.config import RunConfig
 from distembed.cli.configfile import load_config, to_yaml
-from distembed.cli.console import say
+from distembed.cli.console import listed, say
 from distembed.cli.loading import HELD_OUT, read_sets
 from distembed.cli.options import Force
 from distembed.data import SPACES
@@ -37,58 +37,58 @@ RUN, CHECKPOINT, CONFIG = "run.yaml", "checkpoint.safetensors", "config.json"
 
 
 class FitCommand(TyperCommand):
-    """Says how settings are written where somebody writes them as options, or none at all."""
+    """Explain how settings are written if they are given as options, or not at all."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words of a command line."""
+        """Parse the words of a command line."""
         words = list(args)
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            # Typer brings its own Click or uses the one installed, so that its errors have a name
-            # and no one class
-            slip = cast(Any, error)
+            # Typer has its own copy of Click or uses the installed one, so that the classes of its
+            # errors differ, and are compared by name
+            usage = cast(Any, error)
             if type(error).__name__ == "MissingParameter":
-                slip.message = (
-                    "Give settings, such as data.path=cells.csv data.by=COLUMN, or a YAML file "
-                    "that holds them"
+                usage.message = (
+                    "Settings are missing. Write them, such as data.path=cells.csv "
+                    "data.by=COLUMN, or name a YAML file"
                 )
             elif type(error).__name__ == "NoSuchOption":
-                setting = _as_setting(slip.option_name, words)
-                slip.message = (
-                    f"No such option: {slip.option_name}. Settings are written key=value, such as "
+                setting = _as_setting(usage.option_name, words)
+                usage.message = (
+                    f"No such option: {usage.option_name}. Settings are written key=value, as "
                     f"{setting or 'train.steps=20'}"
                 )
                 if setting:
-                    slip.possibilities = None
+                    usage.possibilities = None
             raise
 
 
 def _as_setting(option: str, words: list[str]) -> str | None:
-    """The setting that somebody means by an option, with the value that they gave."""
+    """Return the setting with the name of an option and its value; None if there is none."""
     key = option.lstrip("-").replace("-", "_")
-    above = [
-        f"{name}."
+    sections = [
+        name
         for name, field in RunConfig.model_fields.items()
         if key in getattr(field.annotation, "model_fields", ())
     ]
-    if not above:
+    if not sections:
         return None
-    after = words[words.index(option) + 1 :] if option in words else []
-    joined = [w.partition("=")[2] for w in words if w.startswith(f"{option}=")]
-    return f"{above[0]}{key}={[*joined, *after, 'VALUE'][0]}"
+    next_words = words[words.index(option) + 1 :] if option in words else []
+    values = [w.partition("=")[2] for w in words if w.startswith(f"{option}=")]
+    return f"{sections[0]}.{key}={[*values, *next_words, 'VALUE'][0]}"
 
 
 def fit(
     config: Annotated[
         str,
         typer.Argument(
-            metavar="CONFIG", help="A YAML file; left out where overrides say everything."
+            metavar="CONFIG", help="A YAML file; not needed if all settings are overrides."
         ),
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY.SUB=VALUE", help="Override a key; the last one holds."),
+        typer.Argument(metavar="KEY.SUB=VALUE", help="Value of a key; the last one counts."),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder of the model; the same as out=FOLDER.")
@@ -99,10 +99,9 @@ def fit(
     ] = False,
     force: Force = False,
 ) -> None:
-    """Read sets, hold some out, train a model on the others, and save it with its config.
+    """Train a model on the sets of a table, hold a share of them out, and save the model.
 
-    A run that was killed leaves FOLDER.partial, and goes on from its last checkpoint when the same
-    command is given again.
+    An interrupted run leaves FOLDER.partial. The same command resumes it from its last checkpoint.
 
     Example: distembed fit run.yaml data.path=cells.csv train.steps=2000 --out run
 
@@ -129,18 +128,24 @@ def fit(
         model.save(folder)
         for name in (RUN, HELD_OUT):
             (partial / name).replace(folder / name)
-        for old in ("evaluation.json", "report.html"):  # of the model that was there before
+        for old in ("evaluation.json", "report.html"):  # of an earlier model in this folder
             (folder / old).unlink(missing_ok=True)
         (partial / CHECKPOINT).unlink(missing_ok=True)
     say(f"{folder}: the model, its card and its config; next: distembed report {folder}")
 
 
 def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
-    """Return the folder of an unfinished run, after refusing what would overwrite another run."""
+    """Return the folder of the unfinished run, or refuse to overwrite another run.
+
+    Raises:
+        FileExistsError: If there is a model, or an unfinished run of another config.
+    """
     claim_folder(folder, CONFIG)
     if (folder / CONFIG).exists() and not force:
         raise FileExistsError(
-            errno.EEXIST, "holds a model; --force fits it anew, --out names another", str(folder)
+            errno.EEXIST,
+            "contains a model; --force replaces it, --out names another folder",
+            str(folder),
         )
     partial = folder.with_name(f"{folder.name}.partial")
     if force:
@@ -148,14 +153,15 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
     elif (partial / CHECKPOINT).exists() and load_config(partial / RUN) != run:
         raise FileExistsError(
             errno.EEXIST,
-            "holds an unfinished run of another config; --force starts anew, --out names another",
+            "contains an unfinished run of another config; --force replaces it, --out names "
+            "another folder",
             str(partial),
         )
     return partial
 
 
 def _check_options(run: RunConfig) -> None:
-    """Refuse options that a member does not take, before anything is read."""
+    """Refuse options that a member does not take, before data are read."""
     model = run.model
     families = (
         (SPACES, run.data.atoms, "kind of atom", 0),
@@ -163,11 +169,11 @@ def _check_options(run: RunConfig) -> None:
         (GENERATORS, model.generator, "generator", 2),
         (CONDITIONINGS, model.conditioning, "conditioning", 1),
     )
-    for family, chosen, kind, positional in families:
-        if chosen.name != "auto":
-            check_options(family, chosen.member, kind, positional)
-    for step in () if model.transform == "auto" else model.transform:
-        build(TRANSFORMS, step.model_dump(), "transform")
+    for family, config, kind, positional in families:
+        if config.name != "auto":
+            check_options(family, config.member, kind, positional)
+    for transform in () if model.transform == "auto" else model.transform:
+        build(TRANSFORMS, transform.model_dump(), "transform")
 
 
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
@@ -176,29 +182,29 @@ def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
 
     say(repr(sets))
     if sets.features is not None:
-        more = f" and {len(sets.features) - 8} more" if len(sets.features) > 8 else ""
+        count, names = len(sets.features), listed(sets.features, 8)
         selection = choose_reader(run.data.path).selection
-        say(f"features: {', '.join(sets.features[:8])}{more} (choose with data.{selection})")
-    say(f"atoms: {describe(sets.atoms)} (state another kind with data.atoms)")
+        say(f"{count} features: {names} (select others with data.{selection})")
+    say(f"atoms: {describe(sets.atoms)} (set another kind with data.atoms)")
     if not run.split.test:
         return sets, []
     train, test = sets.split(
         run.split.test, rng=run.split.seed, stratify=run.split.stratify, group=run.split.group
     )
-    say(f"{len(train)} sets to learn from, {len(test)} held out")
+    say(f"{len(train)} training sets, {len(test)} held out")
     return train, test.ids.tolist()
 
 
 def _model(run: RunConfig) -> GDE:
     from distembed.model.gde import GDE
 
-    chosen, steps = run.model, run.model.transform
+    config, transform = run.model, run.model.transform
     model = GDE(
-        chosen.encoder.member,
-        chosen.generator.member,
-        chosen.latent,
-        conditioning=chosen.conditioning.member,
-        transform=steps if steps == "auto" else [step.model_dump() for step in steps],
+        config.encoder.member,
+        config.generator.member,
+        config.latent,
+        conditioning=config.conditioning.member,
+        transform=transform if transform == "auto" else [t.model_dump() for t in transform],
     )
     model.notes["data"] = run.data.model_dump(mode="json", exclude_none=True)
     return model
@@ -206,14 +212,14 @@ def _model(run: RunConfig) -> GDE:
 
 @contextlib.contextmanager
 def _working(partial: Path) -> Iterator[None]:
-    """Keep the folder of a run that stops if it can go on from a checkpoint."""
+    """Remove the folder of a run that stops, unless it can resume from a checkpoint."""
     partial.mkdir(parents=True, exist_ok=True)
-    hopeless = False
+    resumable = True
     try:
         yield
-    except ValueError:  # the same data and settings would meet it again
-        hopeless = True
+    except ValueError:  # the same data and settings would raise it again
+        resumable = False
         raise
     finally:
-        if hopeless or not (partial / CHECKPOINT).exists():
+        if not resumable or not (partial / CHECKPOINT).exists():
             shutil.rmtree(partial)

@@ -1,4 +1,4 @@
-"""`distembed interpolate`: distributions on the way from one set to another."""
+"""`distembed interpolate`: samples along a path from one set to another."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ def interpolate(
     *,
     start: Annotated[str, typer.Option("--from", help="Id of the first set.")],
     end: Annotated[str, typer.Option("--to", help="Id of the last set.")],
-    steps: Annotated[int, typer.Option(min=2, help="Points of the path, both ends counted.")] = 11,
+    steps: Annotated[
+        int, typer.Option(min=2, help="Points of the path, both ends included.")
+    ] = 11,
     n: Count = 500,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .npz file.")
     ] = Path("path.csv"),
     seed: Seed = 0,
     force: Force = False,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
 ) -> None:
     """Draw atoms along the path from one set to another; `t` runs from 0 to 1.
 
@@ -41,15 +43,15 @@ def interpolate(
     claim(output, (".csv", ".tsv", ".parquet", ".npz"), force)
     if start == end:
         raise ValueError(
-            f"--from and --to both name {start!r}; a path leads from one set to another. Atoms of "
-            "one set are drawn by `distembed sample`."
+            f"--from and --to are both {start!r}, and a path needs two sets. `distembed sample` "
+            "draws atoms of one set."
         )
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_samples
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
-    z = embeddings(gde, data, chosen, [start, end]).z
+    z = embeddings(gde, data, data_options, [start, end]).z
     with stage(f"drawing {n} atoms at {steps} points"):
         x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed)
     write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)

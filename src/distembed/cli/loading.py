@@ -1,4 +1,4 @@
-"""What the verbs after `fit` begin with: a model, and sets read as the model's own were."""
+"""Reading of sets and of embeddings for a fitted model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 HELD_OUT = "test_ids.txt"
-"""File beside a model that names the sets that `fit` kept away from it."""
+"""File in the folder of a model with the ids of the held-out sets."""
 
 
 def read_sets(config: DataConfig) -> Sets:
@@ -53,8 +53,8 @@ def read_sets(config: DataConfig) -> Sets:
         return read(path, metadata=metadata, atoms=atoms, **options)
 
 
-def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets:
-    """Read sets for a model, with the options of the data it was fitted on where none are chosen.
+def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -> Sets:
+    """Read sets for a model, by default with the options of the data that it was fitted on.
 
     Features are selected by the model's names, so that their order in the file does not matter and
     other columns are ignored. In another file than the model's own, its metadata and the options
@@ -67,10 +67,10 @@ def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets
         other = reader_options().keys() - vars(choose_reader(source)).keys()
         fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
         fitted["path"] = source
-    config = DataConfig.model_validate(fitted | dict(chosen))
+    config = DataConfig.model_validate(fitted | dict(data_options))
     values = config.model_dump(include=set(reader_options()))
     selection = choose_reader(config.path, values=values).selection
-    if model.features is not None and selection is not None and selection not in chosen:
+    if model.features is not None and selection is not None and selection not in data_options:
         config = config.model_copy(update={selection: model.features})
     return read_sets(config)
 
@@ -78,35 +78,34 @@ def open_sets(model: GDE, source: str | None, chosen: Mapping[str, Any]) -> Sets
 def embeddings(
     model: GDE,
     source: str | None,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
     ids: Sequence[str] | None = None,
     covariance: bool = False,
     marked: bool = False,
 ) -> Embeddings:
-    """Embed the sets of a file, or read the file where it holds embeddings already.
+    """Embed the sets of a file, or read embeddings that are stored in it.
 
     Args:
-        model: What embeds.
+        model: The model.
         source: The file.
-        chosen: Of the data section.
-        ids: The sets; all where left out.
-        covariance: Whether their covariances are wanted, which a stored table has or not.
-        marked: Whether sets that the model was trained on are to be marked without covariances
-            too, for which their atoms are read once more.
+        data_options: Options of the data section.
+        ids: The sets; all by default.
+        covariance: Whether to compute covariances.
+        marked: Whether to mark training sets even without covariances, which reads all atoms a
+            second time.
 
     Returns:
-        The table. `p_unusual` is NaN for sets that the model was trained on, because they are
-        what is usual.
+        The table. `p_unusual` is NaN for sets that the model was trained on.
 
     Raises:
-        ValueError: If stored embeddings are of another length than the model's.
+        ValueError: If stored embeddings have another dimension than those of the model.
     """
     from distembed.evaluation.subject import training_sets
 
     stored = stored_embeddings(model, source, ids)
     if stored is not None:
         return stored
-    sets = open_sets(model, source, chosen)
+    sets = open_sets(model, source, data_options)
     if ids:
         sets = sets.select(choose(sets.ids, ids))
     with stage(f"embedding {len(sets)} sets"):
@@ -121,71 +120,71 @@ def embeddings(
 def stored_embeddings(
     model: GDE, source: str | None, ids: Sequence[str] | None = None
 ) -> Embeddings | None:
-    """Read a file where it holds embeddings; None where it holds data, or there is none.
+    """Read stored embeddings; None if the file has data, or there is no file.
 
     Raises:
-        ValueError: If the embeddings are of another length than the model's.
+        ValueError: If the embeddings have another dimension than those of the model.
     """
     if source is None or not Path(source).exists() or not holds_embeddings(Path(source)):
         return None
     table = read_embeddings(Path(source))
     if table.z.shape[1] != model.latent:
         raise ValueError(
-            f"{source} holds embeddings of length {table.z.shape[1]}, but the model's have "
-            f"length {model.latent}; they were made by another model."
+            f"{source} has embeddings of dimension {table.z.shape[1]}, but those of the model "
+            f"have dimension {model.latent}: they are from another model. Embed the data again."
         )
     return table if not ids else table.select(choose(table.ids, ids))
 
 
 def say_unmarked(source: str | None) -> None:
-    """Say that a stored table does not tell which sets the model was trained on."""
+    """Warn that a stored table has no marks of training sets."""
     say(
-        f"Sets that the model was trained on could not be recognised, because {source} has no "
-        "column 'trained'; embed the data again for one."
+        f"Training sets could not be recognised, because {source} has no column 'trained'. Embed "
+        "the data again to add it."
     )
 
 
 def test_sets(
-    folder: Path, model: GDE, source: str | None, chosen: Mapping[str, Any], which: str
+    folder: Path, model: GDE, source: str | None, data_options: Mapping[str, Any], which: str
 ) -> Sets:
-    """Read the sets that judge a model: those named in its folder, or all that DATA holds.
+    """Read held-out sets: those listed in the folder of the model, or all sets of DATA.
 
     Raises:
-        ValueError: If none were held out, or one that was is not in the data.
+        ValueError: If no set was held out, or one of them is not in the data.
     """
-    sets = open_sets(model, source, chosen)
+    sets = open_sets(model, source, data_options)
     if which == "all":
         return sets
     file = folder / HELD_OUT
     names = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     if not names:
         raise ValueError(
-            f"{folder} names no held-out sets in {HELD_OUT}. Give DATA that the model has not "
-            "seen, with --sets all; or fit again with split.test above 0."
+            f"{folder} has no held-out sets in {HELD_OUT}. Name DATA that the model was not "
+            "trained on, with --sets all, or fit again with split.test above 0."
         )
     test = sets.select(choose(sets.ids, names))
     say(f"{len(test)} held-out sets of {len(sets)}")
     return test
 
 
-def choose(ids: np.ndarray, wanted: Sequence[str]) -> np.ndarray:
-    """Positions of the wanted ids, in the order in which they are wanted.
+def choose(ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the positions of names among ids, in the order of the names.
 
     Raises:
-        ValueError: If one is not there, where the message lists close ones; or is named twice.
+        ValueError: If a name is not among the ids (the message lists close ones), or occurs twice.
     """
     from distembed.data.observations import refuse_unknown
 
-    refuse_unknown(wanted, ids.tolist(), "set")
-    if len(set(wanted)) < len(wanted):
-        twice = next(name for name in wanted if list(wanted).count(name) > 1)
-        raise ValueError(f"The set {twice!r} is asked for twice; name it once.")
+    refuse_unknown(names, ids.tolist(), "set")
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if list(names).count(name) > 1)
+        raise ValueError(f"The set {repeated!r} is named twice; name it once.")
     position = {name: i for i, name in enumerate(ids.tolist())}
-    return np.array([position[name] for name in wanted])
+    return np.array([position[name] for name in names])
 
 
 def expand_path(path: str) -> Path:
-    """Fill in variables of the environment and `~`.
+    """Expand variables of the environment and `~` in a path.
 
     Raises:
         FileNotFoundError: If a variable is not set, or there is no such file.

@@ -1,4 +1,4 @@
-"""The app: every verb under one name, and the one place where our errors become a line of text."""
+"""Application of the command line: all verbs, and the conversion of errors to messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from distembed.cli.fit import FitCommand, fit
 from distembed.cli.interpolate import interpolate
 from distembed.cli.report import report
 from distembed.cli.sample import sample
-from distembed.cli.test import tell_apart
+from distembed.cli.two_sample import two_sample
 from distembed.version import __version__
 
 __all__ = ["app", "main"]
@@ -34,13 +34,13 @@ app = typer.Typer(
 )
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
-app.command("test")(tell_apart)
+app.command("test")(two_sample)
 for verb in (evaluate, report, check, bench):
     app.command()(verb)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -59,17 +59,18 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 one of our errors, 2 wrong usage.
+    """Run the command line and exit with 0 for success, 1 for an error, 2 for wrong usage.
 
-    An error of ours is one line on stderr that says what to do. Anything else is a defect of this
-    package and keeps its traceback, as everything does after `--debug`, which may stand anywhere.
+    Errors in the input become one message on stderr with the usual fix. Other exceptions are
+    defects of this package and keep their traceback. With `--debug`, anywhere on the command line,
+    all exceptions do.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
         app([word for word in words if word != "--debug"], prog_name="distembed")
     except (ValueError, ImportError, OSError) as error:
-        # an ImportError that names a module is not one of ours, which name the extra to install
+        # an ImportError with the name of a module is not from `need`, which names the extra
         if debug or (isinstance(error, ImportError) and error.name):
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
@@ -77,11 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(f"error: {where}{text}")
         sys.exit(1)
     except RuntimeError as error:
-        # torch's error of a decomposition, known by its name so that torch is not imported here
+        # the error of a matrix decomposition in torch, compared by name because torch is not
+        # imported here
         if debug or type(error).__name__ != "_LinAlgError":
             raise
         say(
-            f"error: {error}\nThe numbers are too large or too unlike for this step; standardise "
-            "the features first, or leave the extreme ones out."
+            f"error: {error}\nThe features are too large or of too different scales for this "
+            "computation. Standardise them first, or leave extreme values out."
         )
         sys.exit(1)

@@ -37,7 +37,7 @@ def by_name(value: Any, key: str) -> Any:
     if isinstance(value, dict) and "name" not in value:
         kind = key.rpartition(".")[2]
         raise ValueError(
-            f"has options and no name. Name the {kind} that they belong to: {key}.name=NAME"
+            f"has options without a name. Add the name of the {kind}: {key}.name=NAME"
         )
     return value
 
@@ -50,7 +50,7 @@ def checked(member: MemberConfig, family: Family, kind: str) -> MemberConfig:
     """
     if member.name == "auto":
         if member.model_extra:
-            raise ValueError(f"is auto, which takes no options; name the {kind} they belong to")
+            raise ValueError(f"is auto, which takes no options; add the name of the {kind}")
         return member
     if member.name not in family:
         raise ValueError(
@@ -61,7 +61,7 @@ def checked(member: MemberConfig, family: Family, kind: str) -> MemberConfig:
 
 
 def perhaps(names: Sequence[str]) -> str:
-    """Propose names in an error.
+    """Write a suggestion of names for an error message.
 
     Example:
         >>> perhaps(["flow"])

@@ -1,4 +1,4 @@
-"""Arguments that several verbs share, so that they have one name and one meaning."""
+"""Arguments that several verbs share, with one name and one meaning."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from distembed.cli.config import DataConfig, Names
 
 __all__ = ["Count", "Data", "Force", "Ids", "Model", "Pairs", "Seed", "Which", "takes_data"]
 
-Model = Annotated[Path, typer.Argument(help="Folder of a model that `fit` made.", metavar="MODEL")]
+Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar="MODEL")]
 Data = Annotated[
     str | None,
     typer.Argument(help="A table or .h5ad file; default the model's own data.", metavar="DATA"),
 ]
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this set; repeatable.")]
-Count = Annotated[int, typer.Option("--n", min=1, help="Atoms that are drawn.")]
-Seed = Annotated[int, typer.Option(help="Seed of every draw.")]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", help="Id of a set, to use these alone; repeatable.")
+]
+Count = Annotated[int, typer.Option("--n", min=1, help="Number of atoms to draw.")]
+Seed = Annotated[int, typer.Option(help="Seed of random numbers.")]
 Which = Annotated[
     Literal["held-out", "all"],
-    typer.Option("--sets", help="The sets that `fit` held out, or all those in DATA."),
+    typer.Option("--sets", help="Sets that `fit` held out, or all sets of DATA."),
 ]
-Pairs = Annotated[int, typer.Option(min=1, help="Most pairs of sets whose distance is judged.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the output where it exists.")]
+Pairs = Annotated[
+    int, typer.Option(min=1, help="Largest number of pairs of sets whose distances are compared.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
 
 _PANEL = "Data (default: as when the model was fitted)"
 
@@ -36,7 +40,7 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     """Add an option to a verb for each key of a config's data section.
 
     The path is an argument, and the kind of atoms is the model's. The verb receives the options
-    that are given as its keyword argument `chosen`.
+    that are given as its keyword argument `data_options`.
     """
     signature = inspect.signature(verb, eval_str=True)
     options = [
@@ -53,11 +57,11 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(verb)
     def with_options(**arguments: Any) -> None:
         values = {option.name: arguments.pop(option.name) for option in options}
-        verb(**arguments, chosen={k: v for k, v in values.items() if v not in (None, [])})
+        verb(**arguments, data_options={k: v for k, v in values.items() if v not in (None, [])})
 
-    own = [p for p in signature.parameters.values() if p.name != "chosen"]
+    parameters = [p for p in signature.parameters.values() if p.name != "data_options"]
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options
+        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters] + options
     )
     return with_options
 

@@ -1,11 +1,11 @@
-"""`distembed report`: one HTML page that shows a model and its held-out sets."""
+"""`distembed report`: one HTML page on a model and its held-out sets."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from distembed.cli.console import say, stage
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
 from distembed.files import claim
 from distembed.registry import need
+
+if TYPE_CHECKING:
+    from distembed.evaluation.result import Evaluation
 
 __all__ = ["report"]
 
@@ -25,11 +28,10 @@ def report(
     pairs: Pairs = 2000,
     color: Annotated[
         str | None,
-        typer.Option(help="Metadata that colours the map, or `size`; default the most telling."),
+        typer.Option(help="Metadata that colours the map, or `size`; default the best predicted."),
     ] = None,
-    numbers: Annotated[
-        Path | None,
-        typer.Option("--evaluation", help="JSON of `distembed evaluate` on the same sets."),
+    evaluation: Annotated[
+        Path | None, typer.Option(help="JSON of `distembed evaluate` on the same sets.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -38,11 +40,11 @@ def report(
     seed: Seed = 0,
     force: Force = False,
     *,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
 ) -> None:
-    """Write a page with the map, real beside generated atoms, distances, curves and numbers.
+    """Write an HTML page: map, real and generated atoms, distances, scores, training curves.
 
-    The numbers are those of `distembed evaluate`, measured here unless `--evaluation` has them.
+    The scores are those of `distembed evaluate`, computed here unless --evaluation is given.
 
     Example: distembed report run --color egfr_class -o report.html
     """
@@ -51,32 +53,37 @@ def report(
     need("jinja2", "report")
     from distembed.cli.loading import test_sets
     from distembed.evaluation.evaluate import evaluate
-    from distembed.evaluation.result import Evaluation
     from distembed.model.gde import GDE
     from distembed.report import write_report
-    from distembed.report.colour import choose_column
+    from distembed.report.content import read_map
 
     gde = GDE.load(model)
-    test = test_sets(model, gde, data, chosen, which)
+    test = test_sets(model, gde, data, data_options, which)
     embeddings = gde.embed(test)
-    if color is not None:  # a misspelt name is said before the work
-        choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
-    if numbers is None:
-        evaluation = evaluate(gde, test, rng=seed, pairs=pairs, progress=say)
+    read_map(embeddings, color)  # raises for an unknown column, before the evaluation
+    if evaluation is None:
+        scores = evaluate(gde, test, rng=seed, pairs=pairs, progress=say)
     else:
-        evaluation = Evaluation.from_json(json.loads(numbers.read_text(encoding="utf-8")))
-        if evaluation.settings.get("sets") != len(test):
-            raise ValueError(
-                f"{numbers} judges {evaluation.settings.get('sets')} sets, but these are "
-                f"{len(test)}; it belongs to other sets."
-            )
+        scores = _stored_scores(evaluation, len(test))
     with stage("drawing"):
         write_report(
-            path,
-            model=gde,
-            test=test,
-            evaluation=evaluation,
-            embeddings=embeddings,
-            color=color,
+            path, model=gde, test=test, evaluation=scores, embeddings=embeddings, color=color
         )
     say(f"Open {path} in a browser.")
+
+
+def _stored_scores(path: Path, sets: int) -> Evaluation:
+    """Read an evaluation.
+
+    Raises:
+        ValueError: If it is of another number of sets.
+    """
+    from distembed.evaluation.result import Evaluation
+
+    scores = Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
+    if scores.settings.get("sets") != sets:
+        raise ValueError(
+            f"{path} is an evaluation of {scores.settings.get('sets')} sets, but there are {sets} "
+            "sets here. Evaluate these sets, or leave --evaluation out."
+        )
+    return scores

@@ -1,4 +1,4 @@
-"""`distembed sample`: new atoms from the distribution of every set."""
+"""`distembed sample`: new atoms of every set."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def sample(
     ] = Path("samples.csv"),
     ids: Ids = None,
     new: Annotated[
-        int, typer.Option(min=0, help="Distributions to invent, rather than those of DATA.")
+        int, typer.Option(min=0, help="Number of new sets, from the population of the model.")
     ] = 0,
     seed: Seed = 0,
     force: Force = False,
     *,
-    chosen: Mapping[str, Any],
+    data_options: Mapping[str, Any],
 ) -> None:
     """Draw new atoms of every set, in the units and with the column names of the data.
 
     That of the sets is the data's too, so that other verbs read the table as DATA; in an .npz file
     it is `set`.
 
-    DATA may also be a table that `distembed embed` wrote. With --new the distributions are drawn
-    too, from the model's population of sets; they are called new0, new1, ....
+    DATA may also be a table that `distembed embed` wrote. With --new the embeddings are drawn as
+    well, from the population of training sets; these sets are called new0, new1, ....
 
     Example: distembed sample run z.parquet --id P017 --n 500 -o samples.csv
     """
@@ -51,22 +51,22 @@ def sample(
     gde = GDE.load(model)
     if new:
         if data is not None or ids:
-            raise ValueError("--new draws distributions of its own; leave DATA and --id out.")
+            raise ValueError("--new draws sets from the population; leave DATA and --id out.")
         if gde.population is None:
             raise ValueError(
-                "This model knows no population of sets to draw from: it was fitted to fewer than "
-                "twenty, or they were all alike."
+                "This model has no population of sets to draw from, because it was fitted to "
+                "fewer than twenty sets or their embeddings do not vary."
             )
         names = np.array([f"new{i}" for i in range(new)])
         z: Any = gde.population.sample(new, seed)
     else:
-        z = embeddings(gde, data, chosen, ids)
+        z = embeddings(gde, data, data_options, ids)
         names = z.ids
     with stage(f"drawing {n} atoms of {len(names)} sets"):
         x = gde.sample(z, n, rng=seed)
     labels = {"set": names}
     if output.suffix != ".npz":
-        labels = _labels(gde.notes.get("data", {}) | chosen, names, {} if new else z.meta)
+        labels = _labels(gde.notes.get("data", {}) | data_options, names, {} if new else z.meta)
     write_samples(output, labels, x, gde.features)
     say(f"{output}: {len(names)} sets, {n} atoms each")
 

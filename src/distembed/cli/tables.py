@@ -1,11 +1,11 @@
-"""Tables on disk: CSV in the core, Parquet and .h5ad through their extras; and embeddings as one.
+"""Tables on disk: CSV, Parquet and .h5ad, and the columns of embeddings in them.
 
-A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (fewer, where weights differ),
-`trained` (whether the model was trained on the set), the metadata, and `z0`, `z1`, ... of the
-vector. Where errors are known, there are standard errors
-`se0`, `se1`, ..., `df` where these are from a jackknife, `p_unusual`, and on request the upper
-triangle of each covariance, `cov0_0`, `cov0_1`, .... A metadata column of one of these names is
-written as `meta.NAME`.
+A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (the effective size),
+`trained` (whether the model was trained on the set), the metadata, and the coordinates `z0`, ....
+If there are covariances, it also has the standard errors `se0`, `se1`, ..., the degrees of freedom
+`df` if they are from a jackknife, `p_unusual`, and on request the upper triangle of each
+covariance, `cov0_0`, `cov0_1`, .... A metadata column of one of these names is written as
+`meta.NAME`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|df|z\d+|se\d+|cov\
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write columns of equal length as .csv, .tsv or .parquet, whole or not at all."""
+    """Write columns of equal length atomically as .csv, .tsv or .parquet."""
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
             arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
@@ -96,12 +96,12 @@ def write_samples(
 
     Args:
         path: The file; .npz keeps `x` of shape (B, n, *event) as it is.
-        labels: Columns that say where the atoms of each b come from, each `(B,)`.
+        labels: Columns that name the origin of the atoms of each b, each `(B,)`.
         x: The atoms, `(B, n, *event)`.
-        features: Names of the features, where atoms are vectors with names.
+        features: Names of the features; `x0`, `x1`, ... if None.
 
     Raises:
-        ValueError: If atoms are no vectors and the file is a table.
+        ValueError: If atoms are not vectors and the file is a table.
     """
     if path.suffix == ".npz":
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -114,19 +114,19 @@ def write_samples(
         return
     if x.ndim != 3:
         raise ValueError(
-            f"An atom has shape {x.shape[2:]} and is no row of a table; write an .npz file."
+            f"An atom has shape {x.shape[2:]} and cannot be a row of a table; write an .npz file."
         )
     names = features or [f"x{i}" for i in range(x.shape[2])]
-    if twice := labels.keys() & set(names):
+    if shared := labels.keys() & set(names):
         raise ValueError(
-            f"A feature is called {twice.pop()!r}, as is the label; write an .npz file."
+            f"A feature and a label have the same name {shared.pop()!r}; write an .npz file."
         )
     rows = {name: np.repeat(label, x.shape[1]) for name, label in labels.items()}
     write_table(path, rows | dict(zip(names, x.reshape(-1, x.shape[2]).T, strict=True)))
 
 
 def holds_embeddings(path: Path) -> bool:
-    """Tell a table of embeddings from data, by its header alone."""
+    """Return whether a file is a table of embeddings, from the names of its columns."""
     if path.suffix == ".parquet":
         names = need("pyarrow.parquet", "parquet").read_schema(path).names
     elif path.suffix in (".csv", ".tsv"):
@@ -138,11 +138,10 @@ def holds_embeddings(path: Path) -> bool:
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read a table that `write_embeddings` wrote.
+    """Read a table of `write_embeddings`.
 
     Raises:
-        ValueError: If the columns of the vector are not numbers, or `trained` is not true or
-            false.
+        ValueError: If coordinates are not numbers, or `trained` is not true or false.
     """
     from distembed.data.readers.columns import read_columns
     from distembed.model.embeddings import Embeddings
@@ -177,21 +176,21 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def _rounded(effective: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Effective sizes in 6 digits, as float32 weights give no more; whole where weights agree."""
+    """Round effective sizes to the 6 digits of float32 weights, and to m for equal weights."""
     rounded = np.array([float(f"{value:.6g}") for value in effective])
     whole = np.isclose(effective, sizes, rtol=5e-6, atol=0)
-    found: np.ndarray = np.where(whole, sizes, rounded)
-    return found
+    effective_sizes: np.ndarray = np.where(whole, sizes, rounded)
+    return effective_sizes
 
 
 def _flags(path: Path, column: np.ndarray) -> np.ndarray:
-    """A column of true and false, however a program spells them."""
+    """Convert a column of true and false, in any capitalisation, to booleans."""
     words = np.char.lower(column.astype(str))
-    if strange := set(words.tolist()) - {"true", "false"}:
+    if others := set(words.tolist()) - {"true", "false"}:
         raise ValueError(
-            f"Column 'trained' of {path} holds {min(strange)!r}; it is True for the sets that the "
-            "model was trained on and False for others. If it is metadata of an older table, call "
-            "it 'meta.trained'."
+            f"Column 'trained' of {path} contains {min(others)!r}, and True (the model was "
+            "trained on the set) or False are expected. Rename a metadata column of this name to "
+            "'meta.trained'."
         )
     flags: np.ndarray = words == "true"
     return flags

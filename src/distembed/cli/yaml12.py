@@ -1,7 +1,7 @@
-"""YAML as people write it: the core schema of YAML 1.2, in which `no` is a word and 1e-3 a number.
+"""The core schema of YAML 1.2, in which `no` is a string and `1e-3` a number.
 
-PyYAML follows YAML 1.1, where a column called `on` becomes true, `1e-3` stays text, a date becomes
-an object and the second of two equal keys wins in silence. See https://yaml.org/spec/1.2.2/#103-core-schema.
+PyYAML follows YAML 1.1, in which a column called `on` is true, `1e-3` is text, a date is an
+object, and the second of two equal keys silently replaces the first. See https://yaml.org/spec/1.2.2/#103-core-schema.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what a reader of either version would take for something else than text."""
+    """Write YAML, with quotes around text that either version would parse as another type."""
 
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
@@ -42,7 +42,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
         key = str(loader.construct_scalar(key_node))
         if key in mapping:
             line = key_node.start_mark.line + 1
-            raise ValueError(f"line {line} gives the key {key!r} a second time")
+            raise ValueError(f"line {line} has the key {key!r} a second time")
         mapping[key] = loader.construct_object(value_node, deep=True)
     return mapping
 
@@ -60,7 +60,7 @@ def parse(text: str) -> Any:
     """Read a YAML document.
 
     Raises:
-        ValueError: If the text is not YAML, or gives a key twice.
+        ValueError: If the text is not YAML, or has a key twice.
 
     Example:
         >>> parse("{lr: 1e-3, by: no, day: 2020-01-01}")
@@ -73,7 +73,7 @@ def parse(text: str) -> Any:
 
 
 def inline(value: Any) -> str:
-    """Write a value on one line so that readers of both versions read the same value back.
+    """Write a value on one line that parses to the same value in both versions.
 
     Example:
         >>> inline({"by": "no", "context": [8, 256]})
