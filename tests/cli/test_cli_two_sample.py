@@ -36,7 +36,7 @@ def fitted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("permutations", [0, 99])
-def test_a_far_set_is_told_apart_from_all_others(run, fitted, tmp_path, permutations):
+def test_a_distant_set_differs_from_all_others(run, fitted, tmp_path, permutations):
     out = tmp_path / "tests.csv"
     words = ["--sets", "all", "--permutations", permutations, "-o", out]
     done = run("test", fitted / "model", fitted / "new.csv", *words)
@@ -64,7 +64,7 @@ def test_a_table_with_covariances_gives_the_same(run, fitted, tmp_path):
     np.testing.assert_allclose(one, two, rtol=1e-3)
 
 
-def test_atoms_and_covariances_are_asked_for(run, fitted, tmp_path):
+def test_atoms_and_covariances_are_required(run, fitted, tmp_path):
     model, z = fitted / "model", tmp_path / "z.csv"
     assert run("embed", model, fitted / "new.csv", "-o", z).code == 0
     done = run("test", model, z, "-o", tmp_path / "t.csv")
@@ -73,7 +73,7 @@ def test_atoms_and_covariances_are_asked_for(run, fitted, tmp_path):
     assert run("embed", model, fitted / "new.csv", "--covariances", "--force", "-o", z).code == 0
     done = run("test", model, z, "--permutations", 9, "-o", tmp_path / "t.csv")
     assert done.code == 1
-    assert "need atoms" in done.err
+    assert "--permutations needs the atoms" in done.err
     assert not (tmp_path / "t.csv").exists()
 
 
@@ -104,7 +104,7 @@ def test_training_sets_of_a_table_are_left_out_or_refused(run, fitted, tmp_path,
         assert "were used to train this model" in done.err
 
 
-def test_an_older_table_is_tested_whole_and_this_is_said(run, fitted, tmp_path):
+def test_a_table_without_marks_is_tested_with_a_warning(run, fitted, tmp_path):
     z, out = tmp_path / "z.csv", tmp_path / "t.csv"
     assert run("embed", fitted / "model", "--covariances", "-o", z).code == 0
     found = rows(z)
@@ -130,7 +130,7 @@ def test_a_set_of_one_atom_is_refused(run, fitted, tmp_path):
     assert "atom" in done.err
 
 
-def test_small_sets_are_warned_of(run, fitted, tmp_path):
+def test_small_sets_give_a_warning(run, fitted, tmp_path):
     few = table(tmp_path / "few.csv", ["x", "y"], [0.0, 1.0], 3, atoms=30)
     done = run("test", fitted / "model", few, "--sets", "all", "-o", tmp_path / "t.csv")
     assert done.code == 0, done.err
