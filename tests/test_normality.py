@@ -14,7 +14,7 @@ from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 from distembed.testing.controls import CONTROLS
-from distembed.testing.normality import agreement, bias, spread, uniform
+from distembed.testing.normality import agreement, bias, spread, uniform_atoms
 
 
 class Functional:
@@ -131,7 +131,7 @@ SIZES = (30, 100, 300)
 
 
 def test_spread_of_a_mean_is_known():
-    draw = uniform((2,))
+    draw = uniform_atoms((2,))
     found = spread(Functional(mean), draw, SIZES, 1000)
     for m, deviation in zip(SIZES, found.deviation, strict=True):
         # two coordinates of variance 1 / 12; a log deviation over S sets errs by 1 / sqrt(4 S)
@@ -154,7 +154,7 @@ def test_a_skewed_functional_becomes_normal():
 
 def test_the_maximum_has_an_extreme_value_limit():
     encoder = Functional(lambda b: b.dense(b.x)[0].amax(1))
-    found = spread(encoder, uniform((1,)), SIZES, 1000)
+    found = spread(encoder, uniform_atoms((1,)), SIZES, 1000)
     assert abs(found.slope.value + 1) < 0.03 + 4 * found.slope.error
     for m, deviation in zip(SIZES, found.deviation, strict=True):
         exact = math.sqrt(m / ((m + 1) ** 2 * (m + 2)))  # of a Beta(m, 1)
@@ -165,7 +165,7 @@ def test_the_maximum_has_an_extreme_value_limit():
 
 
 def test_bias_of_a_variance_is_exact():
-    reference = SetBatch.from_dense(uniform((1,))(200, stream("reference")).unsqueeze(0))
+    reference = SetBatch.from_dense(uniform_atoms((1,))(200, stream("reference")).unsqueeze(0))
     found = bias(Functional(variance), reference, (10, 30, 100, 300), 2000)
     true = float(variance(reference))
     for m, size, error in zip(found.sizes, found.bias, found.error, strict=True):
@@ -174,12 +174,12 @@ def test_bias_of_a_variance_is_exact():
 
 
 def test_a_linear_functional_has_no_bias():
-    reference = SetBatch.from_dense(uniform((1,))(200, stream("reference")).unsqueeze(0))
+    reference = SetBatch.from_dense(uniform_atoms((1,))(200, stream("reference")).unsqueeze(0))
     assert bias(Functional(mean), reference, SIZES, 100).slope is None
 
 
 def test_predicted_variance_agrees():
-    found = agreement(Functional(variance), uniform((3,)), 200, 2000, predicted=50)
+    found = agreement(Functional(variance), uniform_atoms((3,)), 200, 2000, predictions=50)
     # kurtosis makes each of 50 predictions err by about 6 %, and 2000 sets by 3.2 %
     assert abs(found.trace - 1) < 0.06
     assert len(found.diagonal) == 3
@@ -187,7 +187,7 @@ def test_predicted_variance_agrees():
 
 
 def test_seeds_repeat_and_differ():
-    encoder, draw = Functional(mean), uniform((1,))
+    encoder, draw = Functional(mean), uniform_atoms((1,))
     assert spread(encoder, draw, (5, 9), 20) == spread(encoder, draw, (5, 9), 20)
     assert spread(encoder, draw, (5, 9), 20) != spread(encoder, draw, (5, 9), 20, seed=1)
 
@@ -208,7 +208,7 @@ def test_controls_break_their_laws(name, laws):
 
 
 def test_a_sum_grows_with_its_set():
-    found = spread(CONTROLS["sum"]((3,), 8), uniform((3,)), SIZES, 300)
+    found = spread(CONTROLS["sum"]((3,), 8), uniform_atoms((3,)), SIZES, 300)
     assert found.slope.value > 0.4
 
 

@@ -12,8 +12,8 @@ from distembed.encoders import ENCODERS, POOLINGS
 from distembed.inference.influence import is_smooth
 from distembed.registry import build
 from distembed.rng import stream
-from distembed.testing.example import moved
-from distembed.testing.normality import agreement, bias, spread, uniform
+from distembed.testing.example import perturbed
+from distembed.testing.normality import agreement, bias, spread, uniform_atoms
 
 EVENT, LATENT = (3,), 8
 SIZES = (30, 100, 300, 1000, 3000, 10_000)
@@ -41,14 +41,14 @@ def skewed(m, rng):
 
 def draw_for(options):
     # exponentials of features with chi-square tails are far from normal even at 10^4 atoms
-    return uniform(EVENT) if options.get("pooling") == "logmeanexp" else skewed
+    return uniform_atoms(EVENT) if options.get("pooling") == "logmeanexp" else skewed
 
 
 def make(name, options, dtype=torch.float32):
     torch.manual_seed(0)
     encoder = build(ENCODERS, {"name": name, **options}, "encoder", EVENT, LATENT)
     assert encoder.traits.normal, "the family says which members are normal"
-    return moved(encoder, skewed, dtype, train=False)
+    return perturbed(encoder, skewed, dtype, train=False)
 
 
 def sizes_for(name, options):
@@ -98,6 +98,6 @@ def test_the_predicted_variance_is_the_one_that_is_seen(name, options):
     m = 300 if name == "attention" else 1000
     # costly members get fewer sets, and their standard errors on top: 2 sqrt(2 / 2,500)
     sets, noise = (10_000, 0.0) if options in ({}, SMALL) else (2500, 0.057)
-    seen = agreement(encoder, draw_for(options), m, sets, predicted=400)
+    seen = agreement(encoder, draw_for(options), m, sets, predictions=400)
     assert abs(seen.trace - 1) < 0.03 + noise
     assert all(abs(ratio - 1) < 0.10 + noise for ratio in seen.diagonal)

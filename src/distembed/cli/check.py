@@ -10,10 +10,11 @@ import typer
 from distembed.cli.console import say, stage
 from distembed.cli.yaml12 import parse
 from distembed.encoders import ENCODERS
+from distembed.protocols import as_encoder
 from distembed.registry import build
 
 if TYPE_CHECKING:
-    from distembed.testing.promises import Outcome
+    from distembed.testing.encoder_checks import CheckRow
 
 __all__ = ["check"]
 
@@ -60,13 +61,13 @@ def check(
     Example: distembed check encoder deepsets --option pooling=huber
     """
     shape, settings = _shape(event), dict(map(_option, options or ()))
-    from distembed.testing.promises import Effort, promises
+    from distembed.testing.encoder_checks import Effort, encoder_checks
     from distembed.testing.report import Report
 
     encoder = _build(name, settings, shape, latent)
     effort = Effort(1000, 10_000, largest or 10_000) if full else Effort(300, 2000, largest or 100)
     with stage(f"checking {name}"):
-        rows = list(promises(encoder, shape, effort))
+        rows = list(encoder_checks(as_encoder(encoder), shape, effort))
     typer.echo(_table(rows))
     report = Report(name, tuple(row.check for row in rows))
     say(str(report))
@@ -115,9 +116,10 @@ _MEANING = {
 }
 
 
-def _table(rows: Sequence[Outcome]) -> str:
-    lines = [("", "measured", "promised", "")] + [
-        (_MEANING[r.check.law], r.found, r.wanted, "ok" if r.check.ok else "BROKEN") for r in rows
+def _table(rows: Sequence[CheckRow]) -> str:
+    lines = [("", "measured", "expected", "")] + [
+        (_MEANING[r.check.law], r.value, r.expected, "ok" if r.check.ok else "BROKEN")
+        for r in rows
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

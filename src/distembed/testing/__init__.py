@@ -1,7 +1,7 @@
-r"""Checks of what a signature cannot say, for our own tests and for a user's own parts.
+r"""Check encoders, generators, divergences and collections, ours and a user's.
 
-Each returns a `Report` of what it measured, or raises `LawError`, whose message says which
-promise is broken, by how much, and what usually breaks it.
+Each check returns a `Report` of its measurements, or raises `LawError`, whose message names the
+broken law, the size of the error and its usual cause.
 
 >>> from distembed.testing import check_encoder
 >>> class Mean:
@@ -38,5 +38,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = name.removeprefix("check_") if name.startswith("check_") else "report"
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    module = name.removeprefix("check_") if name.startswith("check_") else "report"
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -1,96 +1,114 @@
-"""Whether a collection describes its sets rightly, and reads the same ones in any process."""
+"""Check that a collection describes its sets correctly, and reads the same sets in any process."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 
 import torch
 
 from distembed.batch import SetBatch
 from distembed.protocols import Collection
 from distembed.rng import stream
-from distembed.testing.report import Report, fact, verdict
+from distembed.testing.report import Check, Report, requirement, verdict
 
 __all__ = ["check_collection"]
 
-_SETS = 8
 
+def check_collection(collection: Collection, *, rows: int = 7, sets: int = 8) -> Report:
+    """Check lengths, ids, sizes and shapes, and that draws depend on rng alone.
 
-def check_collection(collection: Collection, *, rows: int = 7) -> Report:
-    """Check lengths, ids, sizes, shapes, and that draws depend on rng alone, even when unpickled.
-
-    What survives pickling is what a spawned worker gets.
+    The draws of a pickled copy are compared too, because a spawned worker receives one.
 
     Args:
-        collection: The collection; up to eight of its sets are read.
+        collection: The collection.
         rows: Size of the chunks that sets are read in.
+        sets: Number of sets that are read, at most.
 
     Raises:
-        LawError: If a promise is broken.
+        LawError: If a law is broken.
     """
-    s = len(collection)
-    index = list(range(0, s, -(-s // _SETS)))[::-1]
-    columns = {"ids": collection.ids, "sizes": collection.sizes, **collection.meta}
-    short = [name for name, column in columns.items() if len(column) != s]
+    index = list(range(0, len(collection), -(-len(collection) // sets)))[::-1]
     whole = collection.batch(index)
-    sets = [whole[b] for b in range(len(index))]
+    checks = [
+        *_columns(collection),
+        *_description(collection, index, whole),
+        *_draws(collection, index, whole),
+        *_chunks(collection, index, whole, rows),
+    ]
+    return verdict(collection, checks)
+
+
+def _columns(collection: Collection) -> Iterator[Check]:
+    s = len(collection)
+    columns = {"ids": collection.ids, "sizes": collection.sizes, **collection.meta}
+    other = [name for name, column in columns.items() if len(column) != s]
+    yield requirement("lengths", not other, f"there are {s} sets, but not as many {other}")
+    yield requirement("ids", len(set(map(str, collection.ids))) == s, "ids repeat")
+
+
+def _description(collection: Collection, index: list[int], whole: SetBatch) -> Iterator[Check]:
     sizes = [int(collection.sizes[i]) for i in index]
-    names = collection.features
-    twin: Collection = pickle.loads(pickle.dumps(collection))
-    m = max(1, min(sizes) // 2)
-    draw, again, elsewhere = (
-        c.batch(index, m, stream(0, "draw")) for c in (collection, collection, twin)
+    shape, names = tuple(collection.event_shape), collection.features
+    yield requirement(
+        "sizes", whole.sizes.tolist() == sizes, "a set has another size than `sizes`"
     )
+    yield requirement(
+        "event_shape",
+        whole.event_shape == shape,
+        f"atoms have shape {whole.event_shape}, not {collection.event_shape}",
+    )
+    yield requirement(
+        "dtype",
+        whole.x.dtype == collection.dtype,
+        f"atoms are {whole.x.dtype}, not {collection.dtype}",
+    )
+    yield requirement(
+        "features",
+        names is None or (len(names),) == shape,
+        "there is not one name for each feature",
+    )
+    yield requirement(
+        "weighted",
+        collection.weighted or all(whole[b].equal is not None for b in range(len(whole))),
+        "weights differ, but `weighted` is False",
+    )
+
+
+def _draws(collection: Collection, index: list[int], whole: SetBatch) -> Iterator[Check]:
+    alone = [collection.batch([i]) for i in index]
+    yield requirement(
+        "order",
+        all(_same(one, whole[b]) for b, one in enumerate(alone)),
+        "a batch has other sets than its indices, or another order",
+    )
+    copy: Collection = pickle.loads(pickle.dumps(collection))
+    m = max(1, int(collection.sizes[index].min()) // 2)
+    draw, repeated, copied = (
+        c.batch(index, m, stream(0, "draw")) for c in (collection, collection, copy)
+    )
+    yield requirement("m", bool((draw.sizes <= m).all()), f"a draw of m = {m} has more atoms")
+    yield requirement("seed", _same(draw, repeated), "the same rng draws other atoms")
+    yield requirement(
+        "pickle",
+        _same(draw, copied) and _same(whole, copy.batch(index)),
+        "a pickled copy reads other atoms",
+    )
+
+
+def _chunks(
+    collection: Collection, index: list[int], whole: SetBatch, rows: int
+) -> Iterator[Check]:
     chunks = [list(collection.chunks(i, rows)) for i in index]
-    return verdict(
-        collection,
-        [
-            fact("lengths", not short, f"there are {s} sets, but not as many {short}"),
-            fact("ids", len(set(map(str, collection.ids))) == s, "ids repeat"),
-            fact("sizes", whole.sizes.tolist() == sizes, "a set has another size than `sizes`"),
-            fact(
-                "event_shape",
-                whole.event_shape == tuple(collection.event_shape),
-                f"atoms have shape {whole.event_shape}, not {collection.event_shape}",
-            ),
-            fact(
-                "dtype",
-                whole.x.dtype == collection.dtype,
-                f"atoms are {whole.x.dtype}, not {collection.dtype}",
-            ),
-            fact(
-                "features",
-                names is None or (len(names),) == tuple(collection.event_shape),
-                "there is not one name for each feature",
-            ),
-            fact(
-                "weighted",
-                collection.weighted or all(b.equal is not None for b in sets),
-                "weights differ, but `weighted` is False",
-            ),
-            fact(
-                "order",
-                all(_same(collection.batch([i]), b) for i, b in zip(index, sets, strict=True)),
-                "a batch holds other sets, or in another order, than it was asked for",
-            ),
-            fact("m", bool((draw.sizes <= m).all()), f"m = {m} atoms were asked for, more came"),
-            fact("seed", _same(draw, again), "the same rng draws other atoms"),
-            fact(
-                "pickle",
-                _same(draw, elsewhere) and _same(whole, twin.batch(index)),
-                "a pickled copy reads other atoms",
-            ),
-            fact(
-                "chunk size",
-                all(len(c.x) <= rows for set_chunks in chunks for c in set_chunks),
-                f"a chunk has more than {rows} rows",
-            ),
-            fact(
-                "chunks",
-                all(_joined(c, b) for c, b in zip(chunks, sets, strict=True)),
-                "the chunks of a set do not make the set",
-            ),
-        ],
+    yield requirement(
+        "chunk size",
+        all(len(chunk.x) <= rows for parts in chunks for chunk in parts),
+        f"a chunk has more than {rows} rows",
+    )
+    yield requirement(
+        "chunks",
+        all(_joined(parts, whole[b]) for b, parts in enumerate(chunks)),
+        "the chunks of a set do not make the set",
     )
 
 

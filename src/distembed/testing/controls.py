@@ -1,14 +1,14 @@
-r"""Encoders that are wrong on purpose: a check that does not refuse them checks nothing.
+r"""Negative controls: encoders that break a law on purpose, which a check must refuse.
 
     sum         z = g(sum_i h(x_i))                       grows with the number of atoms
-    count       z = g([mean h, log m])                    is told the number of atoms
-    batchnorm   z = g(mean BN(h))                         sees the other sets in train mode
+    count       z = g([mean h, log m])                    depends on the number of atoms
+    batchnorm   z = g(mean BN(h))                         depends on the other sets in train mode
     padded_mean z = g(sum_i h(x_i) / max_b m_b)           divides by the length of the padding
     max         z = g(max_i x_i)                          has an extreme-value limit
 
-The first four are no functions of the distribution. The maximum is one of the support, but an
-atom of weight zero moves it, and for atoms uniform on [0, 1] the gap 1 - max is m^-1 times an
-exponential variable (Fisher and Tippett, 1928): no root-m rate, and never normal.
+The first four do not depend on the distribution alone. The maximum depends on its support alone,
+but for atoms uniform on [0, 1] the gap 1 - max is asymptotically m^-1 times an exponential
+variable (Fisher and Tippett, 1928): it has no root-m rate, and no normal limit.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ from distembed.protocols import EncoderTraits
 
 __all__ = ["CONTROLS", "BatchNormed", "Counting", "Maximum", "PaddedMean", "Summed"]
 
-_WIDTH = 16
-
 
 class Summed(nn.Module):
-    """Sum pooling: breaks replicate, split and zero; its deviation grows as the root of m."""
+    """Pool by a sum, which breaks replicate, split and zero; its deviation grows as sqrt(m)."""
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()
         self.latent = latent
-        self.inner, self.outer = _layers(event_shape, _WIDTH, latent)
+        self.inner, self.outer = _layers(event_shape, latent)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
@@ -42,12 +40,12 @@ class Summed(nn.Module):
 
 
 class Counting(nn.Module):
-    """A mean that is told log m: breaks replicate, split and zero."""
+    """Append log m to a mean, which breaks replicate, split and zero."""
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()
         self.latent = latent
-        self.inner, self.outer = _layers(event_shape, _WIDTH + 1, latent)
+        self.inner, self.outer = _layers(event_shape, latent, extra=1)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
@@ -57,13 +55,13 @@ class Counting(nn.Module):
 
 
 class BatchNormed(nn.Module):
-    """BatchNorm over all atoms: breaks independence, and replicate, split and zero with it."""
+    """Apply BatchNorm over all atoms, which breaks independence, replicate, split and zero."""
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()
         self.latent = latent
-        self.inner, self.outer = _layers(event_shape, _WIDTH, latent)
-        self.norm = nn.BatchNorm1d(_WIDTH)
+        self.inner, self.outer = _layers(event_shape, latent)
+        self.norm = nn.BatchNorm1d(self.inner.out_features)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
@@ -73,12 +71,12 @@ class BatchNormed(nn.Module):
 
 
 class PaddedMean(nn.Module):
-    """A mean over padded rows: breaks independence, replicate, split and zero."""
+    """Average over padded rows, which breaks independence, replicate, split and zero."""
 
     def __init__(self, event_shape: tuple[int, ...], latent: int) -> None:
         super().__init__()
         self.latent = latent
-        self.inner, self.outer = _layers(event_shape, _WIDTH, latent)
+        self.inner, self.outer = _layers(event_shape, latent)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
@@ -88,7 +86,7 @@ class PaddedMean(nn.Module):
 
 
 class Maximum(nn.Module):
-    """The largest value of each feature, which obeys the laws and is not asymptotically normal."""
+    """Pool by a maximum, which obeys the laws and is not asymptotically normal."""
 
     traits = EncoderTraits(smooth=False)
 
@@ -100,8 +98,8 @@ class Maximum(nn.Module):
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         x, log_w = batch.dense(batch.flat)
-        there = log_w.isneginf().logical_not().unsqueeze(2)
-        z: Tensor = self.outer(x.where(there, -torch.inf).amax(1))
+        present = log_w.isneginf().logical_not().unsqueeze(2)
+        z: Tensor = self.outer(x.where(present, -torch.inf).amax(1))
         return z
 
 
@@ -115,8 +113,10 @@ CONTROLS: dict[str, type[nn.Module]] = {
 """Negative controls by name, each built as `(event_shape, latent)`."""
 
 
-def _layers(event_shape: tuple[int, ...], pooled: int, latent: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Linear(math.prod(event_shape), _WIDTH), nn.Linear(pooled, latent)
+def _layers(
+    event_shape: tuple[int, ...], latent: int, width: int = 16, extra: int = 0
+) -> tuple[nn.Linear, nn.Linear]:
+    return nn.Linear(math.prod(event_shape), width), nn.Linear(width + extra, latent)
 
 
 def _sum(batch: SetBatch, h: Tensor) -> Tensor:

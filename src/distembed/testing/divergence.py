@@ -1,4 +1,4 @@
-"""Whether a divergence compares distributions and nothing else."""
+"""Check that a divergence depends on distributions alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.protocols import Divergence
-from distembed.testing.example import Draw, example, plain, twins
-from distembed.testing.report import Check, Report, change, fact, same_shape, verdict
+from distembed.testing.example import Draw, equivalents, example_batch, normal_atoms
+from distembed.testing.report import (
+    Check,
+    Report,
+    check_shape,
+    relative_change,
+    requirement,
+    verdict,
+)
 
 __all__ = ["check_divergence"]
-
-_ALLOWED = 1e-6  # a distance is the root of a number that is good to 1e-16
 
 
 @torch.no_grad()
@@ -21,46 +26,52 @@ def check_divergence(
     *,
     symmetric: bool = True,
     atoms: Draw | None = None,
+    tolerance: float = 1e-6,
 ) -> Report:
     """Check that a divergence is positive, zero on itself, symmetric, and obeys the five laws.
 
-    In float64, between sets of different sizes with duplicates and zero weights.
+    The checks are in float64, between sets of different sizes with duplicates and zero weights.
 
     Args:
         divergence: Any callable `(SetBatch, SetBatch) -> (B,)`.
         event_shape: Shape of one atom.
-        symmetric: Whether it should be; if not, the laws are asked of the first argument only.
-        atoms: How to draw the atoms of a set, where they are not plain numbers.
+        symmetric: Whether it should be symmetric; if not, the laws are checked in the first
+            argument alone.
+        atoms: Draws the atoms of a set; normal atoms by default.
+        tolerance: Largest relative change that a law allows. A distance is the root of a number
+            with a relative error of 1e-16, so it cannot be much below 1e-8.
 
     Raises:
-        LawError: If a promise is broken.
+        LawError: If a law is broken.
         ValueError: If the result has another shape than `(B,)`.
     """
-    draw = atoms or plain(event_shape)
-    a = example(draw, (1, 2, 7, 60)).to(dtype=torch.float64)
-    b = example(draw, (3, 1, 5, 40), "other").to(dtype=torch.float64)
+    draw = atoms or normal_atoms(event_shape)
+    a = example_batch(draw, (1, 2, 7, 60)).to(dtype=torch.float64)
+    b = example_batch(draw, (3, 1, 5, 40), "other").to(dtype=torch.float64)
     d = divergence(a, b)
-    same_shape("The divergence", d, (len(a),))
+    check_shape("The divergence", d, (len(a),))
     zero = float(divergence(a, a).abs().max() / d.max())
     checks = [
-        fact("positive", bool((d > 0).all()), f"different sets are at {d.min():.3g}"),
-        Check("itself", "", zero, _ALLOWED),
+        requirement(
+            "positive", bool((d > 0).all()), f"the divergence of different sets is {d.min():.3g}"
+        ),
+        Check("itself", "", zero, tolerance),
     ]
     if symmetric:
-        checks.append(Check("symmetric", "", change(divergence(b, a), d), _ALLOWED))
-    for law, twin, rows, of in twins(a, draw):
-        partner = _facing(b, rows, of, len(twin))
-        error = change(divergence(twin, partner)[rows], d[of])
-        checks.append(Check(law, "first argument", error, _ALLOWED))
+        checks.append(Check("symmetric", "", relative_change(divergence(b, a), d), tolerance))
+    for law, other, rows, sources in equivalents(a, draw):
+        partner = _facing(b, rows, sources, len(other))
+        error = relative_change(divergence(other, partner)[rows], d[sources])
+        checks.append(Check(law, "first argument", error, tolerance))
         if symmetric:
-            error = change(divergence(partner, twin)[rows], d[of])
-            checks.append(Check(law, "second argument", error, _ALLOWED))
+            error = relative_change(divergence(partner, other)[rows], d[sources])
+            checks.append(Check(law, "second argument", error, tolerance))
     return verdict(divergence, checks)
 
 
-def _facing(b: SetBatch, rows: list[int], of: list[int], length: int) -> SetBatch:
-    """Sets of b in the places `rows`, to face their twins; any set faces a stranger."""
+def _facing(b: SetBatch, rows: list[int], sources: list[int], length: int) -> SetBatch:
+    """Put the sets `sources` of b at the places `rows` of a batch of arbitrary sets."""
     index = [0] * length
-    for row, i in zip(rows, of, strict=True):
+    for row, i in zip(rows, sources, strict=True):
         index[row] = i
     return b.select(index)

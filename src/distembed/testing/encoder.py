@@ -1,4 +1,4 @@
-"""Whether an encoder sees distributions and nothing else."""
+"""Check that an encoder depends on distributions alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from torch import Tensor, nn
 
 from distembed.protocols import Encoder
 from distembed.rng import stream
-from distembed.testing.example import Draw, example, moved, plain, restored, twins
-from distembed.testing.report import Check, Report, change, fact, same_shape, verdict
+from distembed.testing.example import (
+    Draw,
+    equivalents,
+    example_batch,
+    normal_atoms,
+    perturbed,
+    reloaded,
+)
+from distembed.testing.report import (
+    Check,
+    Report,
+    check_shape,
+    relative_change,
+    requirement,
+    verdict,
+)
 
 __all__ = ["TOLERANCE", "check_encoder", "gradient"]
 
@@ -21,27 +35,27 @@ def check_encoder(
 ) -> Report:
     """Check the five laws of an encoder, its state, and that a gradient reaches every parameter.
 
-    It works on copies in float64 and float32, in train and in eval mode, on a batch with sets of
-    1, 2, 7 and 500 atoms, duplicates and zero weights. Where the encoder has a `prepare` it is
-    called first, and parameters are moved a little from where they start.
+    The checks are on copies in float64 and float32, in train and in eval mode, on a batch with
+    sets of 1, 2, 7 and 500 atoms, duplicates and zero weights. The copies are prepared where the
+    encoder has a `prepare`, and their parameters are perturbed a little.
 
     Args:
         encoder: A module, or any callable `SetBatch -> (B, L)` with an attribute `latent`.
         event_shape: Shape of one atom.
-        atoms: How to draw the atoms of a set, where they are not plain numbers.
+        atoms: Draws the atoms of a set; normal atoms by default.
 
     Raises:
         LawError: If a law is broken.
         ValueError: If z has another shape than `(B, latent)`.
     """
-    draw = atoms or plain(event_shape)
+    draw = atoms or normal_atoms(event_shape)
     checks: list[Check] = []
     for dtype in TOLERANCE:
         for train in (True, False):
-            checks += _laws(encoder, moved(encoder, draw, dtype, train), draw, dtype, train)
-    subject = moved(encoder, draw, torch.float64, train=True)
+            checks += _laws(encoder, perturbed(encoder, draw, dtype, train), draw, dtype, train)
+    subject = perturbed(encoder, draw, torch.float64, train=True)
     if isinstance(subject, nn.Module) and any(p.requires_grad for p in subject.parameters()):
-        z = subject(example(draw).to(dtype=torch.float64))
+        z = subject(example_batch(draw).to(dtype=torch.float64))
         (z * torch.randn(z.shape, generator=stream(0, "probe"))).sum().backward()
         checks.append(gradient(subject))
     return verdict(encoder, checks)
@@ -52,28 +66,29 @@ def _laws(
     encoder: Encoder, subject: Encoder, draw: Draw, dtype: torch.dtype, train: bool
 ) -> list[Check]:
     where = f"{dtype}, {'train' if train else 'eval'}".removeprefix("torch.")
-    batch = example(draw).to(dtype=dtype)
+    batch = example_batch(draw).to(dtype=dtype)
     z = subject(batch)
-    same_shape("z", z, (len(batch), encoder.latent))
-    bad = batch.sizes[~z.isfinite().all(1)].tolist()
-    finite = fact("finite", not bad, f"z is not finite for sets of {bad} atoms", where)
-    repeat = Check("repeat", where, change(subject(batch), z), 0.0)
-    for first in (finite, repeat):  # either would break every other law too, and hide the cause
-        if not first.ok:
-            return [first]
-    varies = change(z[:1].expand_as(z), z) > 1e-6
-    reads = fact("reads", varies, "z is the same for different sets", where)
+    check_shape("z", z, (len(batch), encoder.latent))
+    sizes = batch.sizes[~z.isfinite().all(1)].tolist()
+    finite = requirement("finite", not sizes, f"z is not finite for sets of {sizes} atoms", where)
+    repeat = Check("repeat", where, relative_change(subject(batch), z), 0.0)
+    for check in (finite, repeat):  # either would break every other law too, and hide the cause
+        if not check.ok:
+            return [check]
+    varies = relative_change(z[:1].expand_as(z), z) > 1e-6
+    reads = requirement("reads", varies, "z is the same for different sets", where)
     checks = [finite, repeat, reads]
-    for law, twin, rows, of in twins(batch, draw):
-        checks.append(Check(law, where, change(subject(twin)[rows], z[of]), TOLERANCE[dtype]))
+    for law, other, rows, sources in equivalents(batch, draw):
+        error = relative_change(subject(other)[rows], z[sources])
+        checks.append(Check(law, where, error, TOLERANCE[dtype]))
     if isinstance(encoder, nn.Module) and isinstance(subject, nn.Module):
-        again = restored(encoder, subject, dtype)(batch)
-        checks.append(Check("state", where, change(again, z), 0.0))
+        repeated = reloaded(encoder, subject, dtype)(batch)
+        checks.append(Check("state", where, relative_change(repeated, z), 0.0))
     return checks
 
 
 def gradient(module: nn.Module, z: Tensor | None = None) -> Check:
-    """Check that a finite gradient has reached every parameter, and z where it is given."""
+    """Check that every parameter has a finite gradient, and z if it is an argument."""
     tensors = dict(module.named_parameters()) | ({} if z is None else {"z": z})
     missing = [
         name
@@ -81,4 +96,4 @@ def gradient(module: nn.Module, z: Tensor | None = None) -> Check:
         if t.requires_grad
         and (t.grad is None or not bool(t.grad.isfinite().all()) or not bool(t.grad.any()))
     ]
-    return fact("gradient", not missing, f"no finite gradient reaches {', '.join(missing)}")
+    return requirement("gradient", not missing, f"no finite gradient reaches {', '.join(missing)}")

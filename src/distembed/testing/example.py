@@ -1,13 +1,13 @@
-r"""Batches that are hard on encoders, and the same distributions written in other ways.
+r"""Build batches that are hard on encoders, and other ways to write the same distributions.
 
-A set is $\sum_i w_i \delta_{x_i}$ and nothing else, so whatever sees distributions obeys five
+A set is $\sum_i w_i \delta_{x_i}$ and nothing else, so a function of distributions obeys five
 exact laws:
 
 - *permute*: the order of the atoms does not matter;
 - *replicate*: each atom k times with weight w / k is the same distribution;
-- *split*: so is one atom taken apart into two of half the weight;
-- *zero*: so is a set with one more atom of weight zero;
-- *independence*: what is said of a set does not depend on the other sets of the batch.
+- *split*: so is a set one atom of which is split into two of half the weight;
+- *zero*: so is a set with another atom of weight zero;
+- *independence*: the value of a set does not depend on the other sets of the batch.
 """
 
 from __future__ import annotations
@@ -20,25 +20,34 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.protocols import PreparedEncoder, PreparedGenerator
 from distembed.rng import stream
 
-__all__ = ["Draw", "Twin", "example", "moved", "plain", "restored", "twins"]
+__all__ = [
+    "Draw",
+    "Equivalent",
+    "equivalents",
+    "example_batch",
+    "normal_atoms",
+    "perturbed",
+    "reloaded",
+]
 
 Draw = Callable[[int, torch.Generator], Tensor]
-"""Draws so many atoms of a new set, `(m, *event)`; for events that are not plain numbers."""
+"""Draws m atoms of a new set, `(m, *event)`, with a generator."""
 
 
-class Twin(NamedTuple):
-    """A batch whose sets `rows` are the same distributions as the sets `of` of another batch."""
+class Equivalent(NamedTuple):
+    """A batch whose sets `rows` are the same distributions as the sets `sources` of another."""
 
     law: str
     batch: SetBatch
     rows: list[int]
-    of: list[int]
+    sources: list[int]
 
 
-def plain(event_shape: tuple[int, ...]) -> Draw:
-    """Normal atoms around a location and at a scale of their set."""
+def normal_atoms(event_shape: tuple[int, ...]) -> Draw:
+    """Return a draw of normal atoms, with a location and a scale of each set."""
 
     def draw(m: int, rng: torch.Generator) -> Tensor:
         shift, scale = torch.randn(2, *event_shape, generator=rng, dtype=torch.float64)
@@ -49,8 +58,10 @@ def plain(event_shape: tuple[int, ...]) -> Draw:
     return draw
 
 
-def example(draw: Draw, sizes: Sequence[int] = (1, 2, 7, 500), key: str = "example") -> SetBatch:
-    """Sets with duplicated atoms, unequal weights and zero weights, where there is room."""
+def example_batch(
+    draw: Draw, sizes: Sequence[int] = (1, 2, 7, 500), key: str = "example"
+) -> SetBatch:
+    """Draw sets with duplicated atoms, unequal weights and zero weights, in float64."""
     rng = stream(0, key)
     atoms, weights = [], []
     for m in sizes:
@@ -64,7 +75,7 @@ def example(draw: Draw, sizes: Sequence[int] = (1, 2, 7, 500), key: str = "examp
     return SetBatch.from_list(atoms, weights)
 
 
-def twins(batch: SetBatch, draw: Draw) -> Iterator[Twin]:
+def equivalents(batch: SetBatch, draw: Draw) -> Iterator[Equivalent]:
     """Write the sets of a batch in other ways, one or two for each of the five laws."""
     rng = stream(0, "twins")
     x, w, owner = batch.x, batch.w, batch.owner
@@ -72,53 +83,65 @@ def twins(batch: SetBatch, draw: Draw) -> Iterator[Twin]:
     every = sets.tolist()
 
     order = torch.randperm(len(x), generator=rng)
-    yield Twin("permute", _packed(x[order], w[order], owner[order]), every, every)
+    yield Equivalent("permute", _packed(x[order], w[order], owner[order]), every, every)
 
-    times = (sets % 3 + 2)[owner]  # another k in each set, or BatchNorm would not notice
+    times = (sets % 3 + 2)[owner]  # another k in each set, or BatchNorm would not change
     rows = torch.arange(len(x)).repeat_interleave(times)
-    yield Twin("replicate", _packed(x[rows], (w / times)[rows], owner[rows]), every, every)
+    replicated = _packed(x[rows], (w / times)[rows], owner[rows])
+    yield Equivalent("replicate", replicated, every, every)
 
     first = batch.offsets[:-1]
     rows = torch.cat([torch.arange(len(x)), first])
     halved = w.index_put((first,), w[first] / 2)
-    yield Twin("split", _packed(x[rows], halved[rows], owner[rows]), every, every)
+    yield Equivalent("split", _packed(x[rows], halved[rows], owner[rows]), every, every)
 
-    more = torch.cat([draw(1, rng) for _ in every]).to(x.dtype)
-    nothing = w.new_zeros(len(batch))
-    added = _packed(torch.cat([x, more]), torch.cat([w, nothing]), torch.cat([owner, sets]))
-    yield Twin("zero", added, every, every)
+    atoms = torch.cat([x, *(draw(1, rng).to(x.dtype) for _ in every)])
+    weights = torch.cat([w, w.new_zeros(len(batch))])
+    extended = _packed(atoms, weights, torch.cat([owner, sets]))
+    yield Equivalent("zero", extended, every, every)
 
-    strangers = example(draw, (3, 40, 700), "strangers").to(dtype=w.dtype)
-    together = SetBatch.concat([strangers, batch, strangers])
-    yield Twin("independence", together, (sets + 3).tolist(), every)
+    others = example_batch(draw, (3, 40, 700), "strangers").to(dtype=w.dtype)
+    joined = SetBatch.concat([others, batch, others])
+    yield Equivalent("independence", joined, (sets + 3).tolist(), every)
     # equal sizes and weights, which take the fast path
-    yield Twin("independence", batch.select([1, 1]), [0, 1], [1, 1])
+    yield Equivalent("independence", batch.select([1, 1]), [0, 1], [1, 1])
 
 
-def moved(subject: object, draw: Draw, dtype: torch.dtype, train: bool, latent: int = 0) -> Any:
-    """Return a prepared copy, its parameters away from where they start.
+def perturbed(
+    subject: object, draw: Draw, dtype: torch.dtype, train: bool, latent: int = 0
+) -> Any:
+    """Return a prepared copy with perturbed parameters.
 
-    A layer that starts at zero obeys any law and blocks any gradient.
+    A layer that is zero at the start obeys any law and blocks any gradient.
+
+    Args:
+        subject: An encoder or a generator.
+        draw: Draws the atoms that the copy is prepared on.
+        dtype: Type of the copy.
+        train: Whether the copy is in train mode.
+        latent: Dimension of z for a generator; 0 for an encoder.
     """
-    twin: Any = copy.deepcopy(subject)
-    if callable(getattr(twin, "prepare", None)):
-        batch = example(draw, [32] * (64 if latent else 24), "prepare").to(dtype=torch.float32)
-        rng = stream(0, "prepare z")
-        twin.prepare(batch, *([torch.randn(64, latent, generator=rng)] if latent else []))
-    if isinstance(twin, nn.Module):
+    replica: Any = copy.deepcopy(subject)
+    sets = 64 if latent else 24
+    batch = example_batch(draw, [32] * sets, "prepare").to(dtype=torch.float32)
+    if latent and isinstance(replica, PreparedGenerator):
+        replica.prepare(batch, torch.randn(sets, latent, generator=stream(0, "prepare z")))
+    elif isinstance(replica, PreparedEncoder):
+        replica.prepare(batch)
+    if isinstance(replica, nn.Module):
         rng = stream(0, "move")
         with torch.no_grad():
-            for p in twin.parameters():
+            for p in replica.parameters():
                 p.add_(0.05 * torch.randn(p.shape, generator=rng))
-        twin.to(dtype).train(train)
-    return twin
+        replica.to(dtype).train(train)
+    return replica
 
 
-def restored(original: nn.Module, subject: nn.Module, dtype: torch.dtype) -> Any:
-    """Return a copy of the original that is given the state of `subject`."""
-    twin = copy.deepcopy(original).to(dtype).train(subject.training)
-    twin.load_state_dict(subject.state_dict())
-    return twin
+def reloaded(original: nn.Module, subject: nn.Module, dtype: torch.dtype) -> Any:
+    """Return a copy of the original with the state of `subject`."""
+    replica = copy.deepcopy(original).to(dtype).train(subject.training)
+    replica.load_state_dict(subject.state_dict())
+    return replica
 
 
 def _packed(x: Tensor, w: Tensor, owner: Tensor) -> SetBatch:

@@ -1,10 +1,9 @@
-r"""Whether a generator scores distributions, and draws what it is asked for.
+r"""Check the loss and the samples of a generator.
 
-A loss may draw noise for each atom, so that two atoms of half the weight do not give the very
-number that one atom gives. With the same rng two things are exact: neither the *value* of an atom
-of weight zero nor anything in another set changes the loss of a set. That a split atom counts as
-one is a statement about the mean over the noise, and is tested as such: over 256 draws, within 5
-standard errors of the difference.
+A loss may draw noise for each atom, so that two atoms of half the weight do not have exactly the
+loss of one atom. With the same rng two laws are exact: neither the *value* of an atom of weight
+zero nor anything in another set changes the loss of a set. That a split atom counts as one is
+a law of the mean over the noise, which is tested within 5 standard errors of the difference.
 """
 
 from __future__ import annotations
@@ -18,17 +17,34 @@ from distembed.batch import SetBatch
 from distembed.protocols import Generator, generator_traits
 from distembed.rng import stream
 from distembed.testing.encoder import TOLERANCE, gradient
-from distembed.testing.example import Draw, example, moved, plain, restored
-from distembed.testing.report import Check, Report, change, fact, same_shape, verdict
+from distembed.testing.example import (
+    Draw,
+    example_batch,
+    normal_atoms,
+    perturbed,
+    reloaded,
+)
+from distembed.testing.report import (
+    Check,
+    Report,
+    check_shape,
+    relative_change,
+    requirement,
+    verdict,
+)
 
 __all__ = ["check_generator"]
 
-_ALLOWED = TOLERANCE[torch.float32]
-_DRAWS = 256
+_TOLERANCE = TOLERANCE[torch.float32]
 
 
 def check_generator(
-    generator: Generator, event_shape: tuple[int, ...], latent: int, *, atoms: Draw | None = None
+    generator: Generator,
+    event_shape: tuple[int, ...],
+    latent: int,
+    *,
+    atoms: Draw | None = None,
+    draws: int = 256,
 ) -> Report:
     """Check the loss, the gradient, the samples and the state of a generator, in float32.
 
@@ -36,25 +52,26 @@ def check_generator(
         generator: A module, or any object with `loss` and `sample`.
         event_shape: Shape of one atom.
         latent: Dimension of z.
-        atoms: How to draw the atoms of a set, where they are not plain numbers.
+        atoms: Draws the atoms of a set; normal atoms by default.
+        draws: Number of draws of the noise that the mean of the loss is taken over.
 
     Raises:
-        LawError: If a promise is broken.
-        ValueError: If the loss or a sample has another shape than promised.
+        LawError: If a law is broken.
+        ValueError: If the loss or a sample has another shape than `(B,)` or `(B, n, *event)`.
     """
-    draw = atoms or plain(event_shape)
-    batch = example(draw).to(dtype=torch.float32)
+    draw = atoms or normal_atoms(event_shape)
+    batch = example_batch(draw).to(dtype=torch.float32)
     z = torch.randn(len(batch), latent, generator=stream(0, "z"))
-    subject = moved(generator, draw, torch.float32, False, latent)
+    subject = perturbed(generator, draw, torch.float32, False, latent)
     with torch.no_grad():
         checks = _loss(subject, batch, z, draw) + _samples(subject, z, event_shape)
-        checks.append(_split_in_the_mean(subject, z[:1], draw))
+        checks.append(_split_in_the_mean(subject, z[:1], draw, draws))
         if isinstance(generator, nn.Module):
-            twin = restored(generator, subject, torch.float32)
-            error = change(twin.loss(batch, z, _rng()), subject.loss(batch, z, _rng()))
+            replica = reloaded(generator, subject, torch.float32)
+            error = relative_change(replica.loss(batch, z, _rng()), subject.loss(batch, z, _rng()))
             checks.append(Check("state", "loss", error, 0.0))
     if isinstance(generator, nn.Module):
-        subject = moved(generator, draw, torch.float32, True, latent)
+        subject = perturbed(generator, draw, torch.float32, True, latent)
         subject.loss(batch, z.requires_grad_(), _rng()).sum().backward()
         checks.append(gradient(subject, z))
     return verdict(generator, checks)
@@ -62,25 +79,24 @@ def check_generator(
 
 def _loss(subject: Any, batch: SetBatch, z: Tensor, draw: Draw) -> list[Check]:
     loss = subject.loss(batch, z, _rng())
-    same_shape("The loss", loss, (len(batch),))
+    check_shape("The loss", loss, (len(batch),))
     other = draw(len(batch.x), stream(0, "other atoms")).to(batch.x.dtype)
 
-    def moved_loss(rows: Tensor, z: Tensor) -> Tensor:
+    def changed_loss(rows: Tensor, z: Tensor) -> Tensor:
         mask = rows.reshape(-1, *[1] * len(batch.event_shape))
-        scored: Tensor = subject.loss(
-            batch.replace(x=torch.where(mask, other, batch.x)), z, _rng()
-        )
-        return scored
+        changed = batch.replace(x=torch.where(mask, other, batch.x))
+        value: Tensor = subject.loss(changed, z, _rng())
+        return value
 
     checks = [
-        fact("finite", bool(loss.isfinite().all()), "the loss is not finite"),
-        Check("seed", "loss", change(subject.loss(batch, z, _rng()), loss), 0.0),
-        Check("zero", "loss", change(moved_loss(batch.w == 0, z), loss), _ALLOWED),
+        requirement("finite", bool(loss.isfinite().all()), "the loss is not finite"),
+        Check("seed", "loss", relative_change(subject.loss(batch, z, _rng()), loss), 0.0),
+        Check("zero", "loss", relative_change(changed_loss(batch.w == 0, z), loss), _TOLERANCE),
     ]
     for b in (0, len(batch) - 1):
-        strangers = z.roll(1, 0).index_put((torch.tensor([b]),), z[b])
-        changed = moved_loss(batch.owner != b, strangers)
-        checks.append(Check("independence", "loss", change(changed[b], loss[b]), _ALLOWED))
+        others = z.roll(1, 0).index_put((torch.tensor([b]),), z[b])
+        error = relative_change(changed_loss(batch.owner != b, others)[b], loss[b])
+        checks.append(Check("independence", "loss", error, _TOLERANCE))
     return checks
 
 
@@ -88,21 +104,21 @@ def _samples(subject: Any, z: Tensor, event_shape: tuple[int, ...]) -> list[Chec
     fixed = generator_traits(subject).fixed_size
     for n in (1, 3, 17) if fixed is None else (fixed,):
         x = subject.sample(z, n, _rng())
-        same_shape("The sample", x, (len(z), n, *event_shape))
+        check_shape("The sample", x, (len(z), n, *event_shape))
     alone = subject.sample(z[:1], n, _rng())
-    same_shape("The sample", alone, (1, n, *event_shape))
+    check_shape("The sample", alone, (1, n, *event_shape))
     other = subject.sample(z, n, stream(0, "other noise"))
-    kept = x.dtype == z.dtype or not x.is_floating_point()
+    same_type = x.dtype == z.dtype or not x.is_floating_point()
     return [
-        fact("finite", bool(x.isfinite().all()), "the sample is not finite"),
-        fact("dtype", kept, f"z is {z.dtype} and the sample {x.dtype}"),
-        fact("random", bool((other != x).any()), "another rng draws the same atoms"),
-        Check("seed", "sample", change(subject.sample(z, n, _rng()), x), 0.0),
+        requirement("finite", bool(x.isfinite().all()), "the sample is not finite"),
+        requirement("dtype", same_type, f"z is {z.dtype} and the sample {x.dtype}"),
+        requirement("random", bool((other != x).any()), "another rng draws the same atoms"),
+        Check("seed", "sample", relative_change(subject.sample(z, n, _rng()), x), 0.0),
     ]
 
 
-def _split_in_the_mean(subject: Any, z: Tensor, draw: Draw) -> Check:
-    """Compare mean losses of a set before and after its first atom is taken apart."""
+def _split_in_the_mean(subject: Any, z: Tensor, draw: Draw, draws: int) -> Check:
+    """Compare mean losses of a set before and after its first atom is split."""
     x = draw(4, stream(0, "split"))
     if x.is_floating_point():
         x[0] += 5  # far from the others, so that its weight matters
@@ -110,11 +126,11 @@ def _split_in_the_mean(subject: Any, z: Tensor, draw: Draw) -> Check:
     halved = torch.tensor([0.35, 0.35, 0.1, 0.1, 0.1])
     losses = []
     for atoms, weights in ((x, w), (torch.cat([x[:1], x]), halved)):
-        sets = SetBatch.from_list([atoms] * _DRAWS, [weights] * _DRAWS).to(dtype=z.dtype)
+        sets = SetBatch.from_list([atoms] * draws, [weights] * draws).to(dtype=z.dtype)
         rng = stream(0, "draws", len(atoms))
-        losses.append(subject.loss(sets, z.expand(_DRAWS, -1), rng).double())
+        losses.append(subject.loss(sets, z.expand(draws, -1), rng).double())
     one, two = losses
-    noise = ((one.var() + two.var()) / _DRAWS).sqrt() + _ALLOWED * one.mean().abs()
+    noise = ((one.var() + two.var()) / draws).sqrt() + _TOLERANCE * one.mean().abs()
     errors = float((one.mean() - two.mean()).abs() / noise)
     detail = f"a split atom moves the mean loss by {errors:.0f} standard errors, allowed 5"
     return Check("weights", "loss", errors, 5.0, detail)

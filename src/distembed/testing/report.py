@@ -1,4 +1,4 @@
-"""What a check measured, and the error that says what is broken."""
+"""Record the measurements of a check, and raise an error that names what is broken."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Check", "LawError", "Report", "change", "fact", "same_shape", "verdict"]
+__all__ = [
+    "Check",
+    "LawError",
+    "Report",
+    "check_shape",
+    "relative_change",
+    "requirement",
+    "verdict",
+]
 
 _CAUSES = {
     "repeat": "dropout, or other noise that does not come from rng",
     "reads": "an output that is constant, such as a head that is multiplied by zero",
-    "permute": "something that sees the order of the atoms: positions, recurrence, a reshape",
+    "permute": "dependence on the order of the atoms: positions, recurrence, a reshape",
     "replicate": "sum pooling, a count feature such as log(n), or a mean over padded rows",
     "split": "weights that are not used, sum pooling, or a count feature such as log(n)",
     "zero": "weights that are not used, or a division by the size instead of batch.mean",
@@ -31,7 +39,7 @@ _CAUSES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One measurement: `error` should not exceed `allowed`."""
+    """One measurement, whose `error` must not exceed `allowed`."""
 
     law: str
     where: str
@@ -41,7 +49,7 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether it holds; an error that is not a number is a failure."""
+        """Whether the check passes; an error that is not a number fails."""
         return self.error <= self.allowed
 
     def __str__(self) -> str:
@@ -53,14 +61,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """All measurements of one subject."""
+    """All checks of one subject."""
 
     subject: str
     checks: tuple[Check, ...]
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """Names of what is broken, each once."""
+        """Names of the laws that are broken, each once."""
         return tuple(dict.fromkeys(c.law for c in self.checks if not c.ok))
 
     def __str__(self) -> str:
@@ -71,7 +79,7 @@ class Report:
 
 
 class LawError(AssertionError):
-    """A promise is broken; `report` has the numbers."""
+    """Raised where a law is broken; `report` has the numbers."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
@@ -79,29 +87,33 @@ class LawError(AssertionError):
 
 
 def verdict(subject: object, checks: Iterable[Check]) -> Report:
-    """Return the report, or raise it."""
+    """Return the report of the checks.
+
+    Raises:
+        LawError: If a check fails.
+    """
     report = Report(type(subject).__name__, tuple(checks))
     if report.broken:
         raise LawError(report)
     return report
 
 
-def fact(law: str, holds: bool, detail: str, where: str = "") -> Check:
-    """Record something that is either so or not; `detail` says what is wrong if it is not."""
+def requirement(law: str, holds: bool, detail: str, where: str = "") -> Check:
+    """Record a condition that holds or not; `detail` describes its failure."""
     return Check(law, where, float(not holds), 0.0, detail)
 
 
-def change(new: Tensor, old: Tensor) -> float:
-    """Largest difference relative to the largest number; NaN where there is a NaN."""
+def relative_change(new: Tensor, old: Tensor) -> float:
+    """Return the largest difference relative to the largest number; NaN where there is a NaN."""
     scale = old.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     return float((new - old).abs().max() / scale)
 
 
-def same_shape(what: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    """Refuse another shape, because no law can be looked at then.
+def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse another shape, in which no law can be measured.
 
     Raises:
         ValueError: If the shapes differ.
     """
     if tensor.shape != shape:
-        raise ValueError(f"{what} has shape {tuple(tensor.shape)}; expected {shape}.")
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; expected {shape}.")
