@@ -54,15 +54,15 @@ class Arm:
 
     Attributes:
         label: The name.
-        encoder: A member of `ENCODERS`.
-        generator: A member of `GENERATORS`.
+        encoder: A member of `ENCODERS`; `auto` is the package's default.
+        generator: A member of `GENERATORS`; `auto` is the package's default.
         options: Further arguments of `GDE`.
         tasks: Names of the tasks that it takes part in; all of them if there are none.
     """
 
     label: str
-    encoder: NamedMember = "joined"
-    generator: NamedMember = "flow"
+    encoder: NamedMember = "auto"
+    generator: NamedMember = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
 
@@ -183,15 +183,14 @@ class Bench(Generic[S]):
         tasks: The tasks by name.
         scales: Settings by scale: `tiny` for tests, `quick` for a look, `full` for results.
         figures: Returns figures of the scores over all seeds, panels by file name.
-        threads: CPU threads of a benchmark that measures time, whose trials must not run beside
-            each other; None of all others.
+        serial: Whether it measures time, so that trials must not run beside each other.
     """
 
     name: str
     tasks: Mapping[str, Task[S]]
     scales: Mapping[Scale, S]
     figures: Callable[[Sequence[Score], S], Mapping[str, Sequence[Draw]]] | None = None
-    threads: int | None = None
+    serial: bool = False
 
 
 def _place(score: Score, task: str) -> str:

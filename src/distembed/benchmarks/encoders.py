@@ -29,7 +29,7 @@ from distembed.benchmarks.fitting import FittedModel
 from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.ladder import ladder_a, ladder_b, ladder_c
-from distembed.encoders import ENCODERS
+from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.evaluation import BASELINES
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
@@ -61,7 +61,7 @@ class Settings:
         default_factory=lambda: TrainConfig(steps=400, warmup=80, every=100, patience=0)
     )
     arms: tuple[Arm, ...] = (
-        Arm("deepsets"),
+        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
         Arm("resnet_gnn", "resnet_gnn"),
         Arm("gnn", "gnn"),
         Arm("median_gnn", "median_gnn"),
@@ -191,7 +191,7 @@ BENCH = Bench(
         "tiny": Settings(
             TrainConfig(steps=3, every=3, warmup=0, batch=4, target=4, patience=0),
             arms=(
-                Arm("deepsets"),
+                Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
                 Arm("gnn", "gnn"),
                 Arm("kernel", "kernel"),
             ),

@@ -43,7 +43,7 @@ from distembed.report.curves import Draw, log_log
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
-__all__ = ["BENCH", "TASKS", "MaxPooling", "Settings", "SumPooling", "drift"]
+__all__ = ["BENCH", "TASKS", "HeldOutSizes", "MaxPooling", "Settings", "SumPooling", "drift"]
 
 
 class SumPooling:
@@ -141,7 +141,7 @@ def drift(z: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutSizes:
     """Sets of every size from the same distributions.
 
     Attributes:
@@ -159,7 +159,7 @@ class HeldOut:
     seed: int
 
     @classmethod
-    def of(cls, truth: Truth, settings: Settings, seed: int) -> HeldOut:
+    def of(cls, truth: Truth, settings: Settings, seed: int) -> HeldOutSizes:
         """Draw the sets."""
         every, trained_at = range(len(truth)), settings.training.context[1]
         atoms = {m: truth.batch(every, m, stream(seed, "points", m)) for m in settings.sizes}
@@ -200,7 +200,7 @@ class HeldOut:
 
 def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     train, truth = trial.data()
-    held_out = HeldOut.of(truth, trial.settings, trial.seed)
+    held_out = HeldOutSizes.of(truth, trial.settings, trial.seed)
     yield from held_out.references()
     for arm in trial.settings.arms:
         fitted = trial.fit(arm.model(trial.settings.latent), train)

@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ def run(
             to run in several processes.
         ImportError: If there are several jobs and joblib is not installed.
     """
-    if bench.threads is not None and jobs > 1:
+    if bench.serial and jobs > 1:
         raise ValueError(
             f"The bench {bench.name} measures time, which several processes would disturb. "
             "Leave --jobs out."
@@ -88,10 +88,7 @@ def run(
         for name, task in available.items()
         for seed in range(count)
     ]
-    threads: int | Literal["auto"] = "auto"
-    if bench.threads is not None:
-        threads = min(bench.threads, os.cpu_count() or 1)
-    with Runtime.choose("cpu", threads=threads).active():
+    with Runtime.choose("cpu", threads=settings.training.threads).active():
         scores = over_seeds(_measure(trials, jobs))
         place = environment(jobs)
     if plots is not None and bench.figures is not None:

@@ -101,7 +101,7 @@ class Settings:
     """
 
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=600, warmup=120, patience=0)
+        default_factory=lambda: TrainConfig(steps=600, warmup=120, patience=0, threads=2)
     )
     arms: tuple[Arm, ...] = (Arm("flow"), Arm("diffusion", generator="diffusion"))
     samplers: tuple[tuple[str, str, str | None], ...] = (
@@ -254,7 +254,7 @@ BENCH = Bench(
     TASKS,
     {
         "tiny": Settings(
-            TrainConfig(steps=2, warmup=1, every=2, batch=4, target=4, context=(8, 16)),
+            TrainConfig(steps=2, warmup=1, every=2, batch=4, target=4, context=(8, 16), threads=1),
             latent=8,
             train_sets=(20, 20),
             sets=2,
@@ -263,12 +263,12 @@ BENCH = Bench(
             ancestral_calls=16,
         ),
         "quick": Settings(
-            TrainConfig(steps=30, warmup=6, patience=0),
+            TrainConfig(steps=30, warmup=6, patience=0, threads=2),
             sets=4,
             calls=(2, 4, 8),
             ancestral_calls=16,
         ),
         "full": Settings(),
     },
-    threads=2,
+    serial=True,
 )

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import cast
 
 import torch
@@ -28,7 +27,7 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial
 from distembed.benchmarks.padded import Padded, padded
-from distembed.encoders import ENCODERS
+from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.encoders.deepsets import DeepSets
 from distembed.evaluation.result import Score
 from distembed.nn.precision import reduced_to
@@ -46,7 +45,7 @@ class Settings:
     """Sizes and arms.
 
     Attributes:
-        training: Of the model that embeds.
+        training: Of the model that embeds; its threads are those of all encoders.
         arms: Trainable encoders.
         plain: Label of the arm with the arithmetic of the padded network, which runs next to it.
         quadratic: Label of the arm that gets an eighth of the sets beyond 100 atoms.
@@ -54,14 +53,15 @@ class Settings:
         latent: Dimension of the embedding.
         sets: Sets of a batch.
         repeats: Repeats of a measurement, after one that allocates.
-        short_repeats: The same of sets of 100 atoms: short runs are noisier.
+        short_repeats: The same of the smallest sets: short runs are noisier.
+        shapes: Fewest and most atoms of a set, by task.
         growth: Atoms of a set for the cost of an atom; the largest is the total.
         embedded: Sets, and atoms of each, that a model embeds.
     """
 
-    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1))
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1, threads=2))
     arms: tuple[Arm, ...] = (
-        Arm("deepsets"),
+        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
         Arm(
             "deepsets_plain",
             {"name": "deepsets", "relative": False, "pooling": "mean"},
@@ -80,6 +80,13 @@ class Settings:
     sets: int = 64
     repeats: int = 3
     short_repeats: int = 15
+    shapes: Mapping[str, tuple[int, int]] = field(
+        default_factory=lambda: {
+            "100 atoms": (100, 100),
+            "1000 atoms": (1000, 1000),
+            "20 to 2000 atoms": (20, 2000),
+        }
+    )
     growth: tuple[int, ...] = (1_000, 10_000, 100_000)
     embedded: int = 1_000
 
@@ -158,9 +165,10 @@ def median_ratio(first: list[float], second: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
-def _race(low: int, high: int, trial: Trial[Settings]) -> Iterator[Score]:
+def _race(trial: Trial[Settings]) -> Iterator[Score]:
     """Time every encoder on the same sets."""
     settings, seed = trial.settings, trial.seed
+    low, high = settings.shapes[trial.name]
     rng = stream(seed, "sets", low, high)
     batch = normal_sets(low, high, settings.sets, settings.dimension, rng)
     eighth = batch.select(range(max(1, settings.sets // 8))) if high > 100 else batch
@@ -248,9 +256,9 @@ def _no_bfloat16() -> str | None:
 
 
 TASKS = {
-    "100 atoms": Task(partial(_race, 100, 100)),
-    "1000 atoms": Task(partial(_race, 1000, 1000)),
-    "20 to 2000 atoms": Task(partial(_race, 20, 2000)),
+    "100 atoms": Task(_race),
+    "1000 atoms": Task(_race),
+    "20 to 2000 atoms": Task(_race),
     "100000 atoms in all": Task(_growth),
     "embed 1000 x 1000": Task(_embedding),
     "bfloat16 over float32": Task(_bfloat16, missing=_no_bfloat16),
@@ -260,10 +268,17 @@ BENCH = Bench(
     TASKS,
     {
         "tiny": Settings(
-            sets=2, repeats=1, short_repeats=1, dimension=4, growth=(10, 100), embedded=10
+            TrainConfig(steps=1, threads=1),
+            sets=2,
+            repeats=1,
+            short_repeats=1,
+            dimension=4,
+            shapes={"100 atoms": (10, 10), "1000 atoms": (20, 20), "20 to 2000 atoms": (5, 30)},
+            growth=(10, 100),
+            embedded=10,
         ),
         "quick": Settings(sets=16),
         "full": Settings(),
     },
-    threads=2,
+    serial=True,
 )

@@ -19,6 +19,8 @@ from distembed.evaluation.result import Score
 
 __all__ = ["Layout", "Result", "bench_table", "tables"]
 
+Entry = tuple[Score, str]
+"""A score and the column that it stands in."""
 _CHOICES = {"columns": ("metric", "method", "size"), "intervals": ("yes", "no")}
 
 
@@ -118,29 +120,37 @@ class Layout:
             options[name] = value if choices is not None else tuple(value.split(","))
         return cls(**options)
 
-    def select(self, scores: Iterable[Score]) -> list[Score]:
-        """Return the scores of the table, with methods and metrics in the requested order.
+    def entries(self, scores: Iterable[Score]) -> list[Entry]:
+        """Return the scores of the table with their columns, in the requested order.
 
         Raises:
             ValueError: If a requested name is none of the results.
         """
-        selection = list(scores)
+        entries = [(score, self._column(score)) for score in scores]
+        if self.columns == "size":
+            sized = (_split_size(score) for score, _ in entries)
+            by_size = sorted(((m, s) for s, m in sized if m), key=lambda pair: pair[0])
+            entries = [(score, f"m = {m}") for m, score in by_size]
         for attribute in ("task", "method", "metric"):
             names: tuple[str, ...] = getattr(self, f"{attribute}s")
-            values = [str(getattr(score, attribute)) for score in selection]
+            values = [str(getattr(score, attribute)) for score, _ in entries]
             if unknown := [name for name in names if name not in values]:
                 raise ValueError(
                     f"There is no {attribute} {unknown[0]!r} in the result; there are: "
                     f"{', '.join(dict.fromkeys(values))}."
                 )
             if names:
-                chosen = [pair for pair in zip(values, selection, strict=True) if pair[0] in names]
-                selection = [s for _, s in sorted(chosen, key=lambda pair: names.index(pair[0]))]
-        return selection
+                pairs = zip(values, entries, strict=True)
+                chosen = [pair for pair in pairs if pair[0] in names]
+                entries = [e for _, e in sorted(chosen, key=lambda pair: names.index(pair[0]))]
+        return entries
 
-    def cell(self, score: Score | None) -> str:
+    def _column(self, score: Score) -> str:
+        return score.method if self.columns == "method" else metric(score.metric).label
+
+    def cell(self, score: Score) -> str:
         """Write a value, with its interval if requested."""
-        if score is None or not score.defined:
+        if not score.defined:
             return ""
         return (score if self.intervals == "yes" else replace(score, low=math.nan)).text()
 
@@ -164,65 +174,69 @@ def tables(result: Result, layout: Layout | None = None) -> str:
         | gde | 0.500 [0.400, 0.600] |
     """
     layout = layout or Layout()
+    entries = layout.entries(result.scores)
     if layout.columns == "size":
-        sized = [_split_size(score) for score in result.scores]
-        selection = layout.select(score for score, _ in sized)
-        columns = {id(score): f"m = {size}" for score, size in sized if size is not None}
-        selection = [score for score in selection if id(score) in columns]
-        body = _pivot(selection, ("metric", "task", "method"), columns, layout)
+        body = _table(entries, ("metric", "task", "method"), layout)
     elif layout.columns == "method":
-        selection = layout.select(result.scores)
-        columns = {id(score): score.method for score in selection}
-        body = _pivot(selection, ("task", "metric"), columns, layout)
+        body = _table(entries, ("task", "metric"), layout)
     else:
-        selection = layout.select(result.scores)
-        tasks = dict.fromkeys(score.task for score in selection)
-        parts = ([s for s in selection if s.task == task] for task in tasks)
-        body = "\n\n".join(_task_table(part, layout) for part in parts)
+        tasks = dict.fromkeys(score.task for score, _ in entries)
+        parts = ([entry for entry in entries if entry[0].task == task] for task in tasks)
+        body = "\n\n".join(_task_table(part, result.bench, layout) for part in parts)
     verdicts = [
         f"- {metric(s.metric).label}: {s.note} (p = {s.p:.2g})."
-        for s in selection
+        for s, _ in entries
         if s.p is not None
     ]
     return "\n\n".join(filter(None, [result.remarks, body, "\n".join(verdicts)])) + "\n"
 
 
-def _task_table(scores: Sequence[Score], layout: Layout) -> str:
-    """Write a table of one task: a row for each method, a column for each metric."""
-    cells = {(score.method, score.metric): layout.cell(score) for score in scores}
-    methods = list(dict.fromkeys(score.method for score in scores))
-    if not layout.methods:
-        methods.sort(key=lambda m: (m == "floor") - (m == "gde"))
-    metrics = list(dict.fromkeys(score.metric for score in scores))
-    seconds = [score.seconds for score in scores if score.seconds]
+def _task_table(entries: Sequence[Entry], name: str, layout: Layout) -> str:
+    """Write a table of one task: a row for each method, the floor last unless requested."""
+    seconds = [score.seconds for score, _ in entries if score.seconds]
     fit = f" ({max(seconds):.0f} s to fit)" if seconds else ""
-    rows = [[method, *(cells.get((method, name), "") for name in metrics)] for method in methods]
-    return _markdown([f"{scores[0].task}{fit}", *(metric(name).label for name in metrics)], rows)
+
+    def place(entry: Entry) -> int:
+        method = entry[0].method
+        return (
+            layout.methods.index(method)
+            if layout.methods
+            else (method == "floor") - (method == "gde")
+        )
+
+    columns = dict.fromkeys(column for _, column in entries)
+    title = f"{entries[0][0].task or name}{fit}"
+    return _table(sorted(entries, key=place), ("method",), layout, list(columns), title)
 
 
-def _pivot(
-    scores: Sequence[Score], keys: Sequence[str], columns: Mapping[int, str], layout: Layout
+def _table(
+    entries: Sequence[Entry],
+    keys: Sequence[str],
+    layout: Layout,
+    columns: Sequence[str] = (),
+    title: str | None = None,
 ) -> str:
     """Write one table.
 
     Args:
-        scores: The scores.
+        entries: Scores and their columns.
         keys: Attributes that make a row; those that are the same everywhere get no column.
-        columns: The column of each score, by identity.
         layout: How cells are written.
+        columns: Columns in their order; as they come if there are none.
+        title: Heading of the rows; the names of the attributes if left out.
     """
-    values = {key: [str(getattr(score, key)) for score in scores] for key in keys}
-    varying = [key for key in keys if len(set(values[key])) > 1] or list(keys[:1])
-    heads = list(dict.fromkeys(columns[id(score)] for score in scores))
+    varying = [key for key in keys if len({getattr(s, key) for s, _ in entries}) > 1]
+    varying = varying or list(keys[:1])
+    columns = columns or list(dict.fromkeys(column for _, column in entries))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
-    for score in scores:
+    for score, column in entries:
         row = tuple(
             metric(score.metric).label if key == "metric" else str(getattr(score, key))
             for key in varying
         )
-        cells.setdefault(row, {})[columns[id(score)]] = layout.cell(score)
-    rows = [[*row, *(cell.get(head, "") for head in heads)] for row, cell in cells.items()]
-    return _markdown([*varying, *heads], rows)
+        cells.setdefault(row, {})[column] = layout.cell(score)
+    rows = [[*row, *(cell.get(column, "") for column in columns)] for row, cell in cells.items()]
+    return _markdown([*(varying if title is None else [title]), *columns], rows)
 
 
 def _split_size(score: Score) -> tuple[Score, int | None]:
