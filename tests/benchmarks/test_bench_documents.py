@@ -29,7 +29,7 @@ Prose stays.
 EXPECTED = """# Title
 
 <!-- bench toy -->
-Value [low, high] over 1 seed.
+Value over 1 seed.
 
 | t | W2 |
 |---|---|
@@ -40,7 +40,7 @@ Value [low, high] over 1 seed.
 Prose stays.
 
 <!-- bench toy methods=floor -->
-Value [low, high] over 1 seed.
+Value over 1 seed.
 
 | t | W2 |
 |---|---|

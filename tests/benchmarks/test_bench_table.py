@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from distembed.benchmarks.table import Layout, Result, bench_table, tables
+from distembed.benchmarks.results import Result
+from distembed.benchmarks.table import Layout, bench_table, tables
 from distembed.evaluation.result import Score
 
 
@@ -70,10 +71,10 @@ def test_a_choice_of_rows_and_columns():
         "| gde | 0.9981 | 0.0500 |",
     ]
     assert lines(RESULT, "columns=method metrics=w2 intervals=no")[2:] == [
-        "| task | floor | gde | mean |",
+        "| task | gde | mean | floor |",
         "|---|---|---|---|",
-        "| 2d | 0.00600 | 0.0500 | 0.0750 |",
-        "| 5d | 123 |  |  |",
+        "| 2d | 0.0500 | 0.0750 | 0.00600 |",
+        "| 5d |  |  | 123 |",
     ]
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from distembed.benchmarks import BENCHES
 from distembed.benchmarks.bench import Arm
+from distembed.benchmarks.results import Result
 from distembed.benchmarks.runner import load
-from distembed.benchmarks.table import Result, tables
+from distembed.benchmarks.table import tables
 from distembed.evaluation.metrics import metric
 
 pytest.importorskip("sklearn")

@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from distembed.benchmarks.table import Layout, Result, tables
+from distembed.benchmarks.results import Result
+from distembed.benchmarks.table import Layout, tables
 from distembed.files import write_atomically
 
 __all__ = ["markers", "update", "update_files"]

@@ -1,77 +1,36 @@
-"""Tables of results, made from the JSON that `distembed bench` and the demo write.
-
-A result is `{"bench", "environment", "config", "rows"}`, or the `{"rows", "settings"}` of an
-evaluation. A row is a `Score`: one number with its interval.
-"""
+"""Tables of results in Markdown: which scores, and what makes a row and a column."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
+from distembed.benchmarks.results import Result
 from distembed.evaluation.metrics import metric
 from distembed.evaluation.result import Score
 
-__all__ = ["Layout", "Result", "bench_table", "tables"]
+__all__ = ["Layout", "bench_table", "tables"]
 
-Entry = tuple[Score, str]
-"""A score and the column that it stands in."""
+_ATTRIBUTES = ("task", "method", "metric")
+_ROWS = {
+    "metric": ("task", "method"),
+    "method": ("task", "metric"),
+    "size": ("metric", "task", "method"),
+}
+"""What makes a row, by what makes a column."""
 _CHOICES = {"columns": ("metric", "method", "size"), "intervals": ("yes", "no")}
 
 
-@dataclass(frozen=True)
-class Result:
-    """The scores of one file.
+class Entry(NamedTuple):
+    """A score, the column that it stands in, and the place of the column."""
 
-    Attributes:
-        bench: Name of the benchmark.
-        scores: The scores.
-        environment: Where it ran.
-    """
-
-    bench: str
-    scores: tuple[Score, ...]
-    environment: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a result.
-
-        Raises:
-            ValueError: If the file does not hold one.
-        """
-        try:
-            return cls.from_json(json.loads(file.read_text(encoding="utf-8")), file.stem)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{file} holds no result of `distembed bench NAME --json FILE`: {error}."
-            ) from error
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any], name: str = "") -> Self:
-        """Return the result of a benchmark, or the scores of an evaluation of a given name."""
-        scores = tuple(Score.from_json(row) for row in data["rows"])
-        if "settings" in data:
-            return cls(name, scores)
-        return cls(str(data["bench"]), scores, data["environment"])
-
-    @property
-    def remarks(self) -> str:
-        """What an interval is, and where the numbers were measured."""
-        seeds = sorted({score.seeds for score in self.scores if score.seeds is not None})
-        place = ", ".join(f"{k} {v}" for k, v in self.environment.items())
-        over = f"{' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
-        return " ".join(
-            [
-                f"Value [low, high] over {over if seeds else 'held-out sets'}.",
-                *([f"On: {place}."] if place else []),
-            ]
-        )
+    score: Score
+    column: str
+    place: int
 
 
 @dataclass(frozen=True)
@@ -121,32 +80,48 @@ class Layout:
         return cls(**options)
 
     def entries(self, scores: Iterable[Score]) -> list[Entry]:
-        """Return the scores of the table with their columns, in the requested order.
+        """Return the scores of the table with their columns.
 
         Raises:
             ValueError: If a requested name is none of the results.
         """
-        entries = [(score, self._column(score)) for score in scores]
+        sized = [_split_size(s) if self.columns == "size" else (s, None) for s in scores]
         if self.columns == "size":
-            sized = (_split_size(score) for score, _ in entries)
-            by_size = sorted(((m, s) for s, m in sized if m), key=lambda pair: pair[0])
-            entries = [(score, f"m = {m}") for m, score in by_size]
-        for attribute in ("task", "method", "metric"):
+            sized = [(score, size) for score, size in sized if size is not None]
+        for attribute in _ATTRIBUTES:
             names: tuple[str, ...] = getattr(self, f"{attribute}s")
-            values = [str(getattr(score, attribute)) for score, _ in entries]
-            if unknown := [name for name in names if name not in values]:
+            present = list(dict.fromkeys(str(getattr(score, attribute)) for score, _ in sized))
+            if unknown := [name for name in names if name not in present]:
                 raise ValueError(
                     f"There is no {attribute} {unknown[0]!r} in the result; there are: "
-                    f"{', '.join(dict.fromkeys(values))}."
+                    f"{', '.join(present)}."
                 )
             if names:
-                pairs = zip(values, entries, strict=True)
-                chosen = [pair for pair in pairs if pair[0] in names]
-                entries = [e for _, e in sorted(chosen, key=lambda pair: names.index(pair[0]))]
-        return entries
+                sized = [(s, size) for s, size in sized if getattr(s, attribute) in names]
+        ranks = self.ranks([score for score, _ in sized])
+        return [
+            Entry(score, f"m = {size}", size)
+            if size is not None
+            else Entry(score, score.method, ranks["method"][score.method])
+            if self.columns == "method"
+            else Entry(score, metric(score.metric).label, ranks["metric"][score.metric])
+            for score, size in sized
+        ]
 
-    def _column(self, score: Score) -> str:
-        return score.method if self.columns == "method" else metric(score.metric).label
+    def ranks(self, scores: Sequence[Score]) -> dict[str, dict[str, int]]:
+        """Return places of tasks, methods and metrics: as requested, else as they come.
+
+        Among methods that are not requested, `gde` is first and `floor` last.
+        """
+        places = {}
+        for attribute in _ATTRIBUTES:
+            names = getattr(self, f"{attribute}s") or list(
+                dict.fromkeys(str(getattr(score, attribute)) for score in scores)
+            )
+            if attribute == "method" and not self.methods:
+                names = sorted(names, key=lambda name: (name == "floor") - (name == "gde"))
+            places[attribute] = {name: place for place, name in enumerate(names)}
+        return places
 
     def cell(self, score: Score) -> str:
         """Write a value, with its interval if requested."""
@@ -175,68 +150,54 @@ def tables(result: Result, layout: Layout | None = None) -> str:
     """
     layout = layout or Layout()
     entries = layout.entries(result.scores)
-    if layout.columns == "size":
-        body = _table(entries, ("metric", "task", "method"), layout)
-    elif layout.columns == "method":
-        body = _table(entries, ("task", "metric"), layout)
-    else:
-        tasks = dict.fromkeys(score.task for score, _ in entries)
-        parts = ([entry for entry in entries if entry[0].task == task] for task in tasks)
+    ranks = layout.ranks([entry.score for entry in entries])
+    entries.sort(key=lambda e: [ranks[k][getattr(e.score, k)] for k in _ROWS[layout.columns]])
+    if layout.columns == "metric":
+        tasks = dict.fromkeys(entry.score.task for entry in entries)
+        parts = ([e for e in entries if e.score.task == task] for task in tasks)
         body = "\n\n".join(_task_table(part, result.bench, layout) for part in parts)
+    else:
+        body = _table(entries, layout)
     verdicts = [
         f"- {metric(s.metric).label}: {s.note} (p = {s.p:.2g})."
-        for s, _ in entries
+        for s in sorted((e.score for e in entries), key=lambda s: ranks["metric"][s.metric])
         if s.p is not None
     ]
-    return "\n\n".join(filter(None, [result.remarks, body, "\n".join(verdicts)])) + "\n"
+    remarks = result.remarks(layout.intervals == "yes")
+    return "\n\n".join(filter(None, [remarks, body, "\n".join(verdicts)])) + "\n"
 
 
 def _task_table(entries: Sequence[Entry], name: str, layout: Layout) -> str:
-    """Write a table of one task: a row for each method, the floor last unless requested."""
-    seconds = [score.seconds for score, _ in entries if score.seconds]
+    """Write a table of one task: a row for each method."""
+    seconds = [entry.score.seconds for entry in entries if entry.score.seconds]
     fit = f" ({max(seconds):.0f} s to fit)" if seconds else ""
-
-    def place(entry: Entry) -> int:
-        method = entry[0].method
-        return (
-            layout.methods.index(method)
-            if layout.methods
-            else (method == "floor") - (method == "gde")
-        )
-
-    columns = dict.fromkeys(column for _, column in entries)
-    title = f"{entries[0][0].task or name}{fit}"
-    return _table(sorted(entries, key=place), ("method",), layout, list(columns), title)
+    return _table(entries, layout, f"{entries[0].score.task or name}{fit}")
 
 
-def _table(
-    entries: Sequence[Entry],
-    keys: Sequence[str],
-    layout: Layout,
-    columns: Sequence[str] = (),
-    title: str | None = None,
-) -> str:
+def _table(entries: Sequence[Entry], layout: Layout, title: str | None = None) -> str:
     """Write one table.
 
     Args:
         entries: Scores and their columns.
-        keys: Attributes that make a row; those that are the same everywhere get no column.
-        layout: How cells are written.
-        columns: Columns in their order; as they come if there are none.
-        title: Heading of the rows; the names of the attributes if left out.
+        layout: Which attributes make a row; those that are the same everywhere get no column.
+        title: Heading of a table whose rows are methods.
     """
-    varying = [key for key in keys if len({getattr(s, key) for s, _ in entries}) > 1]
-    varying = varying or list(keys[:1])
-    columns = columns or list(dict.fromkeys(column for _, column in entries))
+    scores = [entry.score for entry in entries]
+    keys = [k for k in _ROWS[layout.columns] if len({getattr(s, k) for s in scores}) > 1]
+    if title is not None:
+        keys = ["method"]
+    keys = keys or list(_ROWS[layout.columns][:1])
+    columns = [e.column for e in sorted(entries, key=lambda entry: entry.place)]
+    columns = list(dict.fromkeys(columns))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
-    for score, column in entries:
+    for score, column, _ in entries:
         row = tuple(
             metric(score.metric).label if key == "metric" else str(getattr(score, key))
-            for key in varying
+            for key in keys
         )
         cells.setdefault(row, {})[column] = layout.cell(score)
     rows = [[*row, *(cell.get(column, "") for column in columns)] for row, cell in cells.items()]
-    return _markdown([*(varying if title is None else [title]), *columns], rows)
+    return _markdown([*(keys if title is None else [title]), *columns], rows)
 
 
 def _split_size(score: Score) -> tuple[Score, int | None]:

@@ -71,8 +71,9 @@ def bench(
         raise ValueError("--write rewrites tables: distembed bench table --write DOCUMENT...")
     if output is not None:
         claim(output, (".json",), force)
+    from distembed.benchmarks.results import Result
     from distembed.benchmarks.runner import load, run
-    from distembed.benchmarks.table import Result, tables
+    from distembed.benchmarks.table import tables
 
     result = run(
         load(name),
