@@ -92,13 +92,13 @@ def test_a_mean_is_covered():
 
 
 def test_a_net_has_the_moments_of_its_mixture():
-    mixtures = source("mixture_2d", 5)
-    mean, cov = moments_per_set(mixtures.points(torch.arange(5), 0))
-    true_mean, true_cov = mixtures.known.moments()
+    known = source("mixture_2d", 5)
+    mean, cov = moments_per_set(known.points(torch.arange(5), 0))
+    true_mean, true_cov = known.mixtures.moments()
     # a net of 1,024 points is off by far less than draws, 1024^(-1/2) = 3 % of a deviation
     torch.testing.assert_close(mean.double(), true_mean, rtol=0, atol=5e-3)
     torch.testing.assert_close(cov.double(), true_cov, rtol=0.02, atol=0.01)
-    x = mixtures.draw(torch.tensor([3]), 20_000, stream(0, "many"))[0].double()
+    x = known.draw(torch.tensor([3]), 20_000, stream(0, "many"))[0].double()
     error = (true_cov[3].diagonal() / 20_000).sqrt()
     assert bool(((x.mean(0) - true_mean[3]).abs() < 5 * error).all())
 
@@ -128,7 +128,7 @@ def test_a_step_of_one_reaches_the_next(task):
             torch.testing.assert_close(moved.share, distributions.share[order])
             assert torch.equal(moved.parts, distributions.parts)
         else:
-            before, after = distributions.known, moved.known
+            before, after = distributions.mixtures, moved.mixtures
             torch.testing.assert_close(after.weights, before.weights[order])
             torch.testing.assert_close(after.mean, before.mean[order])
             torch.testing.assert_close(after.cov, before.cov[order])
@@ -138,5 +138,5 @@ def test_w2_of_gaussians_is_in_units_of_the_ground():
     i, j = torch.tensor([0, 1]), torch.tensor([1, 2])
     plain = Gaussians.prior(3, 5, 10, seed=1_000_007)
     np.testing.assert_allclose(source("gaussian_5d", 3, 7).w2(i, j), plain.w2(i, j))
-    halved = SimpleNamespace(event_shape=(5,), transform=lambda x: x / 2 - 3)
+    halved = SimpleNamespace(event_shape=(5,), atom_transform=lambda x: x / 2 - 3)
     assert ground_unit(halved) == pytest.approx(0.5)

@@ -46,6 +46,10 @@ BENCHES = {
         f"{_HOME}.speed:BENCH",
         "atoms a second of every encoder, beside a padded network",
     ),
+    "ablation": Member(
+        f"{_HOME}.ablation:BENCH",
+        "every part of the default model taken away, one at a time",
+    ),
     "samplers": Member(
         f"{_HOME}.samplers:BENCH",
         "network calls of samplers, with trained networks and on an exact velocity",

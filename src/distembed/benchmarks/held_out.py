@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from distembed.batch import SetBatch
-from distembed.evaluation.floors import gaussian
 from distembed.evaluation.metrics import METRICS
 from distembed.evaluation.result import Score
+from distembed.evaluation.samples import gaussian
 from distembed.model.gde import GDE
 
 __all__ = ["HeldOut"]

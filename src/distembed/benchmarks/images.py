@@ -33,7 +33,7 @@ from distembed.benchmarks.held_out import HeldOut
 from distembed.data.observations import Observations
 from distembed.evaluation.result import Score
 from distembed.report.curves import Draw
-from distembed.report.images import as_images, tone_of
+from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream
 from distembed.sets.collection import Sets

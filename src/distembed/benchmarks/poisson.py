@@ -34,7 +34,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
-from distembed.data.synthetic.gaussians import Poissons
+from distembed.data.synthetic.counts import Poissons
 from distembed.evaluation.result import Score
 from distembed.generators.explicit import Explicit
 from distembed.model.gde import GDE

@@ -20,8 +20,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +32,7 @@ from distembed.data.synthetic.base import Known
 from distembed.data.synthetic.families import blobs
 from distembed.divergences.sliced import SlicedW2
 from distembed.evaluation.result import Score
+from distembed.generators.flow import Flow
 from distembed.generators.samplers import SAMPLERS
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
@@ -203,7 +204,8 @@ def _trained(trial: Trial[Settings]) -> Iterator[Score]:
     curves = {}
     for label, name, sampler in settings.samplers:
         if sampler is not None:
-            cast(Any, models[name].network.generator).sampler = sampler
+            flow = cast(Flow, models[name].network.generator)
+            flow.sampling = replace(flow.sampling, sampler=sampler)
         table = models[name].embed(atoms, covariance=False)
         draw = _model_draw(models[name], table, fresh, settings)
         curves[label] = Curve.of(draw, _calls(sampler, settings))
@@ -215,10 +217,10 @@ def _trained(trial: Trial[Settings]) -> Iterator[Score]:
 def _model_draw(
     model: GDE, table: Embeddings, fresh: SetBatch, settings: Settings
 ) -> Callable[[int], tuple[float, float]]:
-    generator = cast(Any, model.network.generator)
+    flow = cast(Flow, model.network.generator)
 
     def draw(calls: int) -> tuple[float, float]:
-        generator.calls = calls
+        flow.sampling = replace(flow.sampling, calls=calls)
         count = settings.drawn
         return _timed_error(lambda: torch.from_numpy(model.sample(table, count, 0)), fresh)
 

@@ -22,7 +22,7 @@ from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
 from distembed.evaluation import BASELINES
-from distembed.evaluation.baselines import latent_distances
+from distembed.evaluation.baselines import pair_distances
 from distembed.evaluation.bootstrap import spearman
 from distembed.evaluation.truth import measured_w2
 from distembed.nn.per_set import moments_per_set
@@ -97,7 +97,7 @@ class PairTruth:
             z: Embeddings.
             near: Keep only pairs with W2 up to this.
         """
-        distances = latent_distances(torch.as_tensor(z), torch.from_numpy(self.pairs))
+        distances = pair_distances(torch.as_tensor(z), torch.from_numpy(self.pairs))
         return self._spearman(distances, np.arange(len(self.pairs)), near)
 
     @cached_property

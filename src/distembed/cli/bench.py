@@ -12,6 +12,7 @@ from distembed.benchmarks import BENCHES
 from distembed.cli.console import say
 from distembed.cli.options import Force
 from distembed.files import claim, write_atomically
+from distembed.registry import lookup
 
 __all__ = ["bench"]
 
@@ -71,6 +72,8 @@ def bench(
         raise ValueError("--write rewrites tables: distembed bench table --write DOCUMENT...")
     if output is not None:
         claim(output, (".json",), force)
+    # a name that does not exist is refused before anything heavy is imported
+    lookup(BENCHES, name, "bench")
     from distembed.benchmarks.results import Result
     from distembed.benchmarks.runner import load, run
     from distembed.benchmarks.table import tables

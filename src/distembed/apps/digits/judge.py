@@ -26,5 +26,5 @@ def judge(model: GDE, digits: Digits, log: Callable[[str], None]) -> Evaluation:
         log: Takes lines of progress.
     """
     log("measuring the exact W2 between the held-out mixtures")
-    truth = mixture_w2(digits.pool, digits.test, model.transform)
+    truth = mixture_w2(digits.pool, digits.test, model.atom_transform)
     return evaluate(model, digits.test, truth=truth, progress=log)
