@@ -5,7 +5,8 @@ same sets with the same schedule, and are compared with the same held-out atoms 
 that `evaluate` uses:
 
 - `spearman_w2`: rank correlation of latent distances with W2. On `ladder_b` W2 has a formula; on
-  the other tasks it is measured between the halves of held-out sets that no embedding is made from.
+  the other tasks it is measured between the halves of held-out sets that no embedding is made
+  from.
 - `energy_unbiased`, `w2_debiased`: distance of drawn from held-out atoms, in the model's ground
   space.
 
