@@ -39,7 +39,7 @@ def offences(unit, path, source):
         other = rest[0] if rest else None
         known = other in ORDER and unit in ORDER
         late = known and ORDER.index(other) > ORDER.index(unit)
-        sibling = unit == other == "apps" and rest[1:] and path.stem not in ("__init__", rest[1])
+        sibling = unit == other == "apps" and rest[1:] and path.parent.name != rest[1]
         if own == "distembed" and (late or sibling or other in APART.get(unit, ())):
             yield f"{path}:{line} imports {name}"
         elif own == "a relative import":
@@ -78,5 +78,11 @@ def test_imports_follow_the_order():
     ],
 )
 def test_an_offender_is_named(unit, source):
-    (*_, offence) = offences(unit, Path("app.py"), source)
-    assert offence.startswith("app.py:")
+    (*_, offence) = offences(unit, Path("digits/app.py"), source)
+    assert offence.startswith("digits/app.py:")
+
+
+def test_files_of_one_app_import_each_other():
+    source = "from distembed.apps.digits.data import data"
+    assert not list(offences("apps", Path("digits/judge.py"), source))
+    assert list(offences("apps", Path("lineage/judge.py"), source))

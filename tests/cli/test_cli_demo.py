@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from distembed.apps.digits.data import Settings
+
 
 def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
-    def demo(out, *, quick, log, progress):
-        assert quick
-        assert progress
+    def demo(out, settings, *, log):
+        assert settings == Settings.quick()
         log("training")
         (out / "model").mkdir(parents=True, exist_ok=True)
         if stopped:
@@ -17,7 +18,7 @@ def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
         (out / "report.html").write_text("page")
         return out / "report.html"
 
-    monkeypatch.setitem(sys.modules, "distembed.apps.digits", SimpleNamespace(demo=demo))
+    monkeypatch.setitem(sys.modules, "distembed.apps.digits.demo", SimpleNamespace(demo=demo))
     out, stopped = tmp_path / "demo", True
     assert "stopped" in run("demo", "--quick", "--out", out).err
     stopped = False

@@ -5,7 +5,7 @@ import torch
 
 from distembed.generators.flow import Flow
 from distembed.rng import stream
-from distembed.sets.digits import digit_pools
+from distembed.sets.digit_pools import digit_pools
 
 STEPS, SETS, TARGET = 60, 10, 16
 

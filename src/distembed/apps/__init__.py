@@ -1,1 +1,1 @@
-"""Applications: data, model, judge and figure of each."""
+"""Applications. Each is a package of four files: data, model, judge and figure."""

@@ -4,45 +4,54 @@ from distembed.registry import Member
 
 __all__ = ["BENCHES"]
 
+_HOME = "distembed.benchmarks"
 BENCHES = {
     "gaussian": Member(
-        "distembed.benchmarks.gaussian:bench",
+        f"{_HOME}.gaussian:BENCH",
         "Gaussians with known parameters in 2 and 5 dimensions, after the GDE paper",
     ),
     "encoders": Member(
-        "distembed.benchmarks.encoders:bench",
-        "every encoder on distributions that differ in ever finer ways, 64 points a set",
+        f"{_HOME}.encoders:BENCH",
+        "every encoder on distributions that differ in ever finer ways, 64 atoms a set",
     ),
     "pooling": Member(
-        "distembed.benchmarks.pooling:bench",
+        f"{_HOME}.pooling:BENCH",
         "poolings away from the set size they were trained at, with sum and maximum as controls",
     ),
     "setsize": Member(
-        "distembed.benchmarks.setsize:bench",
-        "how reconstruction and the spread of z fall with the number of points",
+        f"{_HOME}.setsize:BENCH",
+        "reconstruction and spread of z against the number of atoms",
     ),
     "generators": Member(
-        "distembed.benchmarks.generators:bench",
-        "every generator on families that are known, from Gaussians to rings and counts",
+        f"{_HOME}.generators:BENCH",
+        "every generator on known families, from Gaussians to rings and counts",
     ),
     "images": Member(
-        "distembed.benchmarks.images:bench",
+        f"{_HOME}.images:BENCH",
         "generators of images, on scanned digits and on cells of a drug screen",
     ),
     "poisson": Member(
-        "distembed.benchmarks.poisson:bench",
+        f"{_HOME}.poisson:BENCH",
         "P(X = 0) of a Poisson variable from 10 to 1,000 draws, beside Rao-Blackwell and Bayes",
     ),
     "coverage": Member(
-        "distembed.benchmarks.coverage:bench",
-        "how often error bars of z and of distances hold the truth, by the number of atoms",
+        f"{_HOME}.coverage:BENCH",
+        "coverage of confidence intervals for z and for distances, by the number of atoms",
     ),
     "tests": Member(
-        "distembed.benchmarks.two_sample:bench",
-        "size and power of two-sample tests, beside MMD, energy and a classifier",
+        f"{_HOME}.two_sample:BENCH",
+        "size and power of two-sample tests, beside MMD, energy distance and a classifier",
     ),
     "speed": Member(
-        "distembed.benchmarks.speed:bench",
-        "atoms a second of encoders, and network calls of samplers, beside plain ones",
+        f"{_HOME}.speed:BENCH",
+        "atoms a second of every encoder, beside a padded network",
+    ),
+    "ablation": Member(
+        f"{_HOME}.ablation:BENCH",
+        "every part of the default model taken away, one at a time",
+    ),
+    "samplers": Member(
+        f"{_HOME}.samplers:BENCH",
+        "network calls of samplers, with trained networks and on an exact velocity",
     ),
 }

@@ -1,11 +1,11 @@
-r"""Every encoder on distributions that differ in ever finer ways, with few points a set.
+r"""Every encoder on distributions that differ in ever finer ways, with few atoms a set.
 
-Tasks: the ladder of `distembed.data.synthetic.ladder` in 5-D with 64 points, and the 2-D Gaussians
-of the bench `gaussian` with 500. A training set keeps its points for ever, as real data do.
+Tasks: the ladder of `distembed.data.synthetic.ladder` in 5-D with 64 atoms, and the 2-D Gaussians
+of the bench `gaussian` with 500. A training set keeps its atoms for ever, as real data do.
 
 - `spearman_w2`: rank correlation of the raw latent distance, plain Euclidean and not calibrated,
   with the W2 of the true distributions, over pairs of held-out sets; `spearman_w2_minus_bures` is
-  what it is above the plug-in Bures distance of the same points, where these are Gaussian.
+  its excess over the plug-in Bures distance of the same atoms, where these are Gaussian.
 - `spearman_w2_equal_seconds`: the same when training may take as long as that of `gde` did.
   Schedules count steps, so the run of equal steps is timed, and the second one takes
 
@@ -15,236 +15,199 @@ The method `gde` is the default encoder with the default generator; others are n
 `encoder+generator`, or `encoder` where it has nothing to train. On every task each encoder runs
 with a flow; with diffusion, and at equal seconds, on `ladder_c` alone, where only shape tells sets
 apart. That keeps three seeds below an hour on two cores. W2 has no formula there and is measured
-twice: `floor` is the agreement of the two, what a fresh sample of 800 points instead of 64 scores.
+twice: `floor` is the agreement of the two, the score of a fresh sample of 800 atoms instead of 64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any
+from functools import partial
 
-from distembed.benchmarks.exam import COSTLY, FEW_PAIRS, Exam
-from distembed.benchmarks.seeds import SECONDS, Score, chosen_from, environment, measured_rows
-from distembed.benchmarks.timed import Timed, fit_timed
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.fitting import FittedModel
+from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.ladder import ladder_a, ladder_b, ladder_c
+from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.evaluation import BASELINES
+from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
+from distembed.registry import build
 from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
 
-__all__ = ["GRID", "TASKS", "Arm", "Task", "bench", "score", "training_sets"]
-
-CONFIG = TrainConfig(steps=400, every=100, patience=0)
-"""The defaults but for a short schedule, a fifth of it warm-up, and contexts up to all points."""
-LATENT, TRAIN_SETS = 32, 5_000
-GENERATORS = ("flow", "diffusion")
-THOROUGH = ("ladder_c",)
-"""Tasks with every generator, and with equal seconds."""
+__all__ = ["BENCH", "TASKS", "Settings"]
 
 
 @dataclass(frozen=True)
-class Arm:
-    """An encoder and its options, under a name that stands in tables."""
-
-    label: str
-    encoder: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-GRID = (
-    Arm("deepsets", "joined"),
-    Arm("resnet_gnn", "resnet_gnn"),
-    Arm("gnn", "gnn"),
-    Arm("median_gnn", "median_gnn"),
-    Arm("attention", "joined", {"parts": ["closed_form", "attention"]}),
-    Arm("induced", "joined", {"parts": ["closed_form", "induced"]}),
-    Arm("closed_form", "closed_form"),
-    Arm("kernel", "kernel"),
-    Arm("kernel_learned", "kernel", {"learned": True}),
-    Arm("kernel_relative", "kernel", {"relative": True}),
-    Arm("moments", "moments"),
-)
-"""The package's default comes first: its training sets the seconds of the others."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One prior.
+class Settings:
+    """Sizes, schedule and arms.
 
     Attributes:
-        prior: Draws distributions, from their number, points of each and a seed.
-        sets: Held-out sets.
-        points: Points of each set, in training too.
-        left_out: Baselines that would take too long.
-        truth: Points of each set that W2 is measured on where it has no formula.
+        training: The defaults but for a short schedule; contexts go up to all atoms of a set.
+        arms: Encoders. The package's default comes first: its training sets the seconds of the
+            others.
+        generators: The first one is the default; the others run on thorough tasks only.
+        thorough: Tasks with every generator, and with equal seconds.
+        latent: Dimension of the embedding.
+        train_sets: Training sets.
+        ladder: Held-out sets of the ladder, and atoms of each set, in training too.
+        gaussian: The same of `gaussian_2d`.
+        pairs: Pairs that are compared; on `gaussian_2d` without exact OT, which takes too long.
     """
 
-    prior: Callable[[int, int, int], Gaussians | Mixtures]
-    sets: int = 100
-    points: int = 64
-    left_out: tuple[str, ...] = ()
-    truth: int = 800
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=400, warmup=80, every=100, patience=0)
+    )
+    arms: tuple[Arm, ...] = (
+        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
+        Arm("resnet_gnn", "resnet_gnn"),
+        Arm("gnn", "gnn"),
+        Arm("median_gnn", "median_gnn"),
+        Arm("attention", {"name": "joined", "parts": ["closed_form", "attention"]}),
+        Arm("induced", {"name": "joined", "parts": ["closed_form", "induced"]}),
+        Arm("closed_form", "closed_form"),
+        Arm("kernel", "kernel"),
+        Arm("kernel_learned", {"name": "kernel", "learned": True}),
+        Arm("kernel_relative", {"name": "kernel", "relative": True}),
+        Arm("moments", "moments"),
+    )
+    generators: tuple[str, ...] = ("flow", "diffusion")
+    thorough: tuple[str, ...] = ("ladder_c",)
+    latent: int = 32
+    train_sets: int = 5_000
+    ladder: tuple[int, int] = (100, 64)
+    gaussian: tuple[int, int] = (400, 500)
+    pairs: PairSettings = PairSettings()
 
-    def training_sets(self, count: int, seed: int) -> Sets:
-        """Draw sets whose points never change."""
-        return Sets.from_batch(self.prior(count, self.points, seed).batch(range(count)))
 
-    def exam(self, seed: int) -> Exam:
-        """Draw distributions and points that no model was trained on."""
-        names = [name for name in BASELINES if name not in self.left_out]
-        return Exam.of(self.prior(self.sets, self.points, 1_000_000 + seed), names, self.truth)
+Known = Gaussians | Mixtures
+Data = tuple[Sets, PairTruth]
+"""Training sets, and held-out sets with their W2."""
 
 
-def _gaussian_2d(sets: int, points: int, seed: int) -> Gaussians:
-    return Gaussians.prior(sets, 2, 10, size=points, seed=seed)
+def _draw(
+    prior: Callable[[int, int, int], Known],
+    sizes: tuple[int, int],
+    pairs: PairSettings,
+    settings: Settings,
+    seed: int,
+) -> Data:
+    sets, atoms = sizes
+    train = prior(settings.train_sets, atoms, seed).batch(range(settings.train_sets))
+    return Sets.from_batch(train), PairTruth.of(prior(sets, atoms, held_out_seed(seed)), pairs)
+
+
+def _ladder(prior: Callable[[int, int, int], Known], settings: Settings, seed: int) -> Data:
+    return _draw(prior, settings.ladder, settings.pairs, settings, seed)
+
+
+def _gaussian_2d(settings: Settings, seed: int) -> Data:
+    def prior(sets: int, atoms: int, seed: int) -> Gaussians:
+        return Gaussians.prior(sets, 2, 10, size=atoms, seed=seed)
+
+    pairs = replace(settings.pairs, baselines=tuple(n for n in BASELINES if n not in COSTLY))
+    return _draw(prior, settings.gaussian, pairs, settings, seed)
+
+
+def _spearman(model: GDE, truth: PairTruth) -> float:
+    return truth.correlation(model.embed(truth.batch, covariance=False).z)
+
+
+def _scores(method: str, model: GDE, truth: PairTruth) -> Iterator[Score]:
+    value = _spearman(model, truth)
+    yield Score("spearman_w2", method, value)
+    if truth.agreement is None:
+        yield Score("spearman_w2_minus_bures", method, value - truth.baselines()["bures"])
+
+
+def _references(model: GDE, truth: PairTruth) -> Iterator[Score]:
+    """Yield the scores of the untrained model, of the baselines, and the floor."""
+    yield Score("spearman_w2", "untrained", _spearman(model.untrained(), truth))
+    for name, value in truth.baselines().items():
+        yield Score("spearman_w2", name, value)
+    if truth.agreement is not None:
+        yield Score("spearman_w2", "floor", truth.agreement)
+
+
+def _trainable(arm: Arm, train: Sets, latent: int) -> bool:
+    """Whether an encoder has a parameter that training changes."""
+    encoder = build(ENCODERS, arm.encoder, "encoder", train.event_shape, latent)
+    return any(p.requires_grad for p in encoder.parameters())
+
+
+def _runs(trial: Trial[Settings], train: Sets) -> Iterator[tuple[str, Arm, bool]]:
+    """Yield method, arm and whether it trains, of every model; `gde` comes first."""
+    settings = trial.settings
+    for arm in settings.arms:
+        trainable = _trainable(arm, train, settings.latent)
+        every = trainable and trial.name in settings.thorough
+        for generator in settings.generators if every else settings.generators[:1]:
+            default = arm == settings.arms[0] and generator == settings.generators[0]
+            label = f"{arm.label}+{generator}" if trainable else arm.label
+            yield "gde" if default else label, replace(arm, generator=generator), trainable
+
+
+def _measure(trial: Trial[Settings]) -> Iterator[Score]:
+    """Fit every encoder and yield its scores, then those of the references."""
+    settings = trial.settings
+    train, truth = trial.data()
+    if truth.agreement is not None:
+        trial.log(f"{trial.name}: two measurements of W2 agree to {truth.agreement:.3f}")
+    context = (settings.training.context[0], int(train.sizes.max()))
+
+    def fit(arm: Arm, steps: int) -> FittedModel:
+        return trial.fit(arm.model(settings.latent), train, steps=steps, context=context)
+
+    default: FittedModel | None = None
+    for method, arm, trainable in _runs(trial, train):
+        fitted = fit(arm, settings.training.steps if trainable else 1)
+        first = default is None
+        default = default or fitted
+        scores = list(_scores(method, fitted.model, truth))
+        if trainable:
+            scores.append(Score("ms_per_step", method, fitted.ms_per_step))
+        if trial.name in settings.thorough:
+            if trainable and not first:
+                fitted = fit(arm, fitted.steps_in(default.step_seconds))
+            value = _spearman(fitted.model, truth)
+            scores.append(Score("spearman_w2_equal_seconds", method, value))
+        yield from trial.report(method, scores, default.step_seconds)
+    if default is not None:
+        yield from _references(default.model, truth)
 
 
 TASKS = {
-    "ladder_a": Task(ladder_a),
-    "ladder_b": Task(ladder_b),
-    "ladder_c": Task(ladder_c),
-    "gaussian_2d": Task(_gaussian_2d, 400, 500, COSTLY),
+    "ladder_a": Task(_measure, partial(_ladder, ladder_a)),
+    "ladder_b": Task(_measure, partial(_ladder, ladder_b)),
+    "ladder_c": Task(_measure, partial(_ladder, ladder_c)),
+    "gaussian_2d": Task(_measure, _gaussian_2d),
 }
-
-
-def training_sets(task: str, seed: int, count: int = TRAIN_SETS) -> Sets:
-    """Draw the sets that a model of this seed is trained on."""
-    return TASKS[task].training_sets(count, seed)
-
-
-def score(model: GDE, task: str, seed: int) -> dict[tuple[str, str], float]:
-    """Examine a model that was fitted to `training_sets(task, seed)`.
-
-    Args:
-        model: The model.
-        task: One of `TASKS`.
-        seed: Of the distributions and points.
-
-    Returns:
-        Values by method and metric: of the model, its untrained self and the baselines.
-    """
-    exam = _exam(TASKS[task], seed)
-    scores = [*_grades("gde", model, exam), *_beside(model, exam)]
-    return {(method, metric): value for method, metric, value in scores}
-
-
-_exam = lru_cache(maxsize=16)(Task.exam)
-
-
-def _grades(method: str, model: GDE, exam: Exam) -> Iterator[Score]:
-    value = exam.grade(model.embed(exam.batch, covariance=False).z)
-    yield method, "spearman_w2", value
-    if exam.agreement is None:
-        yield method, "spearman_w2_minus_bures", value - exam.baselines["bures"]
-
-
-def _beside(model: GDE, exam: Exam) -> Iterator[Score]:
-    """Yield what the model is to be compared with."""
-    yield (
-        "untrained",
-        "spearman_w2",
-        exam.grade(model.untrained().embed(exam.batch, covariance=False).z),
-    )
-    for name, value in exam.baselines.items():
-        yield name, "spearman_w2", value
-    if exam.agreement is not None:
-        yield "floor", "spearman_w2", exam.agreement
-
-
-def _fit(arm: Arm, generator: str, train: Sets, config: TrainConfig, steps: int) -> Timed:
-    model = GDE({"name": arm.encoder, **arm.options}, generator, LATENT)
-    return fit_timed(model, train, config, steps)
-
-
-def _learns(arm: Arm, train: Sets) -> bool:
-    """Whether there is anything in an encoder that training changes."""
-    spec = GDE({"name": arm.encoder, **arm.options}, latent=LATENT).spec.resolved(train)
-    return any(p.requires_grad for p in spec.build(train.event_shape, 0).encoder.parameters())
-
-
-def _compete(
-    exam: Exam, train: Sets, config: TrainConfig, thorough: bool, log: Callable[[str], None]
-) -> Iterator[Score]:
-    """Fit every encoder, and yield what it scores; then what stands beside `gde`."""
-    gde = _fit(GRID[0], GENERATORS[0], train, config, config.steps)
-    for arm in GRID:
-        learns = _learns(arm, train)
-        for generator in GENERATORS if thorough and learns else GENERATORS[:1]:
-            first = arm is GRID[0] and generator == GENERATORS[0]
-            method = "gde" if first else f"{arm.label}+{generator}" if learns else arm.label
-            steps = config.steps if learns else 1
-            run = gde if first else _fit(arm, generator, train, config, steps)
-            grades = list(_grades(method, run.model, exam))
-            if learns:
-                grades.append((method, "ms_per_step", 1000 * run.seconds / steps))
-            if first:
-                grades.append((*SECONDS, run.seconds))
-            if thorough:
-                if learns and not first:
-                    run = _fit(arm, generator, train, config, run.steps_in(gde.seconds))
-                value = exam.grade(run.model.embed(exam.batch, covariance=False).z)
-                grades.append((method, "spearman_w2_equal_seconds", value))
-            log(f"{method}: " + ", ".join(f"{k} {v:.4f}" for _, k, v in grades))
-            yield from grades
-    yield from _beside(gde.model, exam)
-
-
-def bench(
-    *,
-    quick: bool = False,
-    seeds: int = 3,
-    jobs: int = 1,
-    tasks: Sequence[str] | None = None,
-    log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Run the tasks; each seed changes distributions, points and weights.
-
-    Args:
-        quick: Few steps, few sets: a look, not a result.
-        seeds: Number of seeds.
-        jobs: Processes.
-        tasks: Names of tasks; all where left out.
-        log: Called with lines of progress.
-
-    Returns:
-        The record of design: bench, environment, config, rows.
-
-    Raises:
-        ValueError: If a task is unknown.
-    """
-    config = CONFIG.model_copy(update={"steps": 30, "every": 30}) if quick else CONFIG
-    train_sets = 500 if quick else TRAIN_SETS
-    judged = chosen_from(TASKS, tasks)
-    if quick:
-        judged = {name: replace(task, sets=40, truth=200) for name, task in judged.items()}
-
-    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
-        exam, train = task.exam(seed), task.training_sets(train_sets, seed)
-        if exam.agreement is not None:
-            log(f"{name}, seed {seed}: two measurements of W2 agree to {exam.agreement:.3f}")
-        own = {"seed": seed, "context": (config.context[0], task.points)}
-        yield from _compete(exam, train, config.model_copy(update=own), name in THOROUGH, log)
-
-    rows = measured_rows(judged, seeds, measure, log, jobs)
-    return {
-        "bench": "encoders",
-        "environment": environment(jobs),
-        "config": {
-            "latent": LATENT,
-            "gde": f"{GRID[0].label}+{GENERATORS[0]}",
-            "encoders": {arm.label: {"name": arm.encoder, **arm.options} for arm in GRID},
-            "generators": {n: GENERATORS[: None if n in THOROUGH else 1] for n in judged},
-            "train_sets": train_sets,
-            "held_out_sets": {name: task.sets for name, task in judged.items()},
-            "points": {name: task.points for name, task in judged.items()},
-            "left_out": {name: task.left_out for name, task in judged.items() if task.left_out},
-            "pairs": f"all; exact OT, as truth and as baseline, on {FEW_PAIRS}",
-            **config.model_dump(mode="json", exclude={"seed", "context"}),
-            "warmup": "a fifth of the steps",
-            "context": f"{config.context[0]} to the points of a set",
-        },
-        "rows": rows,
-    }
+BENCH = Bench(
+    "encoders",
+    TASKS,
+    {
+        "tiny": Settings(
+            TrainConfig(steps=3, every=3, warmup=0, batch=4, target=4, patience=0),
+            arms=(
+                Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
+                Arm("gnn", "gnn"),
+                Arm("kernel", "kernel"),
+            ),
+            latent=8,
+            train_sets=30,
+            ladder=(8, 20),
+            gaussian=(8, 20),
+            pairs=PairSettings(measured_atoms=30),
+        ),
+        "quick": Settings(
+            TrainConfig(steps=30, warmup=6, every=30, patience=0),
+            train_sets=500,
+            ladder=(40, 64),
+            gaussian=(40, 500),
+            pairs=PairSettings(measured_atoms=200),
+        ),
+        "full": Settings(),
+    },
+)

@@ -7,184 +7,161 @@ tasks, on sets that no model was trained on:
   pairs (`spearman_w2`), and over those with W2 < 1 (`spearman_w2_near`), where means do not
   decide everything.
 - `gaussian_5d_scale1`, `gaussian_5d_scale01`: W2 between the true Gaussian and one with mean and
-  covariance of the generated points (`w2`); the paper's number, which adds the mean error to the
-  *squared* covariance part and so almost ignores covariance (`paper_w2`); and the energy distance
-  of generated points to fresh ones (`energy`).
+  covariance of the generated atoms (`w2`); the number of the paper, which adds the mean error to
+  the *squared* covariance part and so nearly ignores covariance (`paper_w2`); and the energy
+  distance of generated atoms to fresh ones (`energy`).
 
 Covariances average I / (scale (df - d - 1)): 0.029 I at scale 1 and 0.29 I at scale 0.1. The
-baseline `constant_cov` takes the mean of the points and that average for every set.
+baseline `constant_cov` takes the mean of the atoms and that average for every set.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.seeds import SECONDS, Score, chosen_from, environment, measured_rows
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth, gaussian_w2
 from distembed.data.synthetic.gaussians import Gaussians
-from distembed.divergences.bures import bures_w2
 from distembed.divergences.energy import Energy
 from distembed.evaluation import BASELINES
-from distembed.evaluation.bootstrap import spearman
-from distembed.geometry.distance import latent_distances
+from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.nn.per_set import moments_per_set
-from distembed.registry import lookup
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
-__all__ = ["TASKS", "Task", "bench"]
-
-CONFIG = TrainConfig(steps=2000, context=(16, 1024), every=250, validation=0.02, patience=0)
-"""The defaults but for the context, since sets of 500 and 10,000 points are encoded."""
-LATENT, TRAIN_SETS = 32, 20_000
-COSTLY = ("ot", "ot_standardised")
-"""Baselines that would take hours over 79,800 pairs."""
+__all__ = ["BENCH", "TASKS", "Settings", "geometry_scores", "recovery_scores"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """One prior and what is measured on it.
+class Settings:
+    """Sizes and schedule.
 
     Attributes:
-        d: Dimensions.
-        df: Degrees of freedom of the Wishart distribution.
-        scale: Its scale.
-        sets: Held-out sets.
-        points: Points of each that are encoded, and drawn.
-        score: Measures a model.
+        training: The defaults but for the context, since sets of 500 and 10,000 atoms are encoded.
+        arm: The model.
+        latent: Dimension of the embedding.
+        train_sets: Training sets.
+        geometry: Held-out sets of `gaussian_2d`, and atoms of each.
+        near: Pairs up to this W2 are near.
+        pairs: Baselines: those of exact OT would take hours over 79,800 pairs.
+        recovery: Held-out sets of the other tasks, and atoms of each that are encoded and drawn.
+        energy_atoms: Atoms of each for the energy distance.
+        sets_at_once: Sets that are drawn together, which decides their random numbers.
     """
 
-    d: int
-    df: int
-    scale: float
-    sets: int
-    points: int
-    score: Callable[[GDE, Gaussians], Iterator[Score]]
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            steps=2000, context=(16, 1024), every=250, validation=0.02, patience=0
+        )
+    )
+    arm: Arm = Arm("gde")
+    latent: int = 32
+    train_sets: int = 20_000
+    geometry: tuple[int, int] = (400, 500)
+    near: float = 1.0
+    pairs: PairSettings = PairSettings(tuple(name for name in BASELINES if name not in COSTLY))
+    recovery: tuple[int, int] = (100, 10_000)
+    energy_atoms: int = 1_000
+    sets_at_once: int = 20
 
-    def prior(self, sets: int, points: int, seed: int) -> Gaussians:
-        """Draw sets of so many points from the prior."""
-        return Gaussians.prior(sets, self.d, self.df, self.scale, size=points, seed=seed)
+
+def _data(
+    d: int, df: int, scale: float, settings: Settings, seed: int
+) -> tuple[Gaussians, Gaussians]:
+    """Draw training and held-out sets in d dimensions, with df degrees of freedom and a scale."""
+    prior = partial(Gaussians.prior, d=d, df=df, scale=scale)
+    sets, atoms = settings.geometry if d == 2 else settings.recovery
+    train = prior(settings.train_sets, size=settings.training.context[1], seed=seed)
+    return train, prior(sets, size=atoms, seed=held_out_seed(seed))
 
 
-def _geometry(model: GDE, test: Gaussians) -> Iterator[Score]:
-    i, j = np.triu_indices(len(test), 1)
-    pairs = np.stack([i, j], 1)
-    truth = test.w2(i, j)
-    once = np.ones((1, len(test)))
-    batch = test.batch(range(len(test)))
-    distances = {
-        "gde": latent_distances(model.embed(batch, covariance=False).z)[i, j],
-        "untrained": latent_distances(model.untrained().embed(batch, covariance=False).z)[i, j],
+def geometry_scores(model: GDE, test: Gaussians, settings: Settings) -> Iterator[Score]:
+    """Yield rank correlations of distances with W2, over all pairs and over near ones."""
+    truth = PairTruth.of(test, settings.pairs)
+    z = {
+        "gde": model.embed(truth.batch, covariance=False).z,
+        "untrained": model.untrained().embed(truth.batch, covariance=False).z,
     }
-    for name in BASELINES:
-        if name not in COSTLY:
-            baseline = lookup(BASELINES, name, "baseline")()
-            distances[name] = baseline(batch, torch.from_numpy(pairs)).numpy()
-    for name, found in distances.items():
-        yield name, "spearman_w2", spearman(found, truth, pairs, once).value
-        yield name, "spearman_w2_near", spearman(found, truth, pairs, once, near=1.0).value
+    for metric, near in (("spearman_w2", None), ("spearman_w2_near", settings.near)):
+        for name, embeddings in z.items():
+            yield Score(metric, name, truth.correlation(embeddings, near))
+        for name, value in truth.baselines(near).items():
+            yield Score(metric, name, value)
 
 
-def _recovery(model: GDE, test: Gaussians) -> Iterator[Score]:
-    mean, cov = test.mean.double(), test.cov.double()
+def recovery_scores(model: GDE, test: Gaussians, settings: Settings) -> Iterator[Score]:
+    """Yield errors of generated atoms, beside the atoms themselves and a constant covariance."""
     scores: dict[tuple[str, str], list[Tensor]] = {}
-    energy = Energy()
 
-    def add(method: str, part: slice, found_mean: Tensor, found_cov: Tensor) -> None:
-        true_mean, true_cov = mean[part], cov[part]
-        w2 = bures_w2(found_mean, found_cov, true_mean, true_cov)
-        shift = (found_mean - true_mean).norm(dim=1)
-        scores.setdefault((method, "w2"), []).append(w2)
-        paper = shift + (w2.square() - shift.square()).clamp_min(0)
-        scores.setdefault((method, "paper_w2"), []).append(paper)
+    def add(method: str, part: slice, mean: Tensor, cov: Tensor) -> None:
+        for metric, values in zip(
+            ("w2", "paper_w2"), gaussian_w2(mean, cov, test, part), strict=True
+        ):
+            scores.setdefault((method, metric), []).append(values)
 
     models = {"gde": model, "untrained": model.untrained()}
-    average = cov.mean(0)
-    for start in range(0, len(test), 20):
-        part = slice(start, start + 20)
+    average, limit = test.cov.mean(0), settings.energy_atoms
+    for start in range(0, len(test), settings.sets_at_once):
+        part = slice(start, start + settings.sets_at_once)
         index = range(len(test))[part]
-        points = test.batch(index)
+        atoms = test.batch(index)
         fresh = test.batch(index, test.size, stream(test.seed, "fresh", start))
-        point_mean, point_cov = moments_per_set(points)
-        add("floor", part, point_mean, point_cov)
-        add("constant_cov", part, point_mean, average.expand_as(point_cov))
-        few = fresh.subsample(1000, stream(test.seed, "few", start))
-        scores.setdefault(("floor", "energy"), []).append(
-            energy(points.subsample(1000, stream(test.seed, "more", start)), few)
-        )
-        for name, judged in models.items():
-            drawn = torch.from_numpy(judged.reconstruct(points, test.size, start))
+        fresh = fresh.subsample(limit, stream(test.seed, "few", start))
+        mean, cov = moments_per_set(atoms)
+        add("floor", part, mean, cov)
+        add("constant_cov", part, mean, average.expand_as(cov))
+        subsample = atoms.subsample(limit, stream(test.seed, "more", start))
+        scores.setdefault(("floor", "energy"), []).append(Energy()(subsample, fresh))
+        for name, fitted in models.items():
+            drawn = torch.from_numpy(fitted.reconstruct(atoms, test.size, start))
             add(name, part, *moments_per_set(SetBatch.from_dense(drawn)))
-            scores.setdefault((name, "energy"), []).append(
-                energy(SetBatch.from_dense(drawn[:, :1000]), few)
-            )
+            energy = Energy()(SetBatch.from_dense(drawn[:, :limit]), fresh)
+            scores.setdefault((name, "energy"), []).append(energy)
     for (method, metric), values in scores.items():
-        yield method, metric, float(torch.cat(values).mean())
+        yield Score(metric, method, float(torch.cat(values).mean()))
 
 
+def _measure(
+    scores: Callable[[GDE, Gaussians, Settings], Iterator[Score]], trial: Trial[Settings]
+) -> Iterator[Score]:
+    train, test = trial.data()
+    fitted = trial.fit(trial.settings.arm.model(trial.settings.latent), train)
+    results = scores(fitted.model, test, trial.settings)
+    yield from trial.report("all methods", results, fitted.seconds)
+
+
+_geometry, _recovery = (partial(_measure, scores) for scores in (geometry_scores, recovery_scores))
 TASKS = {
-    "gaussian_2d": Task(2, 10, 1.0, 400, 500, _geometry),
-    "gaussian_5d_scale1": Task(5, 40, 1.0, 100, 10_000, _recovery),
-    "gaussian_5d_scale01": Task(5, 40, 0.1, 100, 10_000, _recovery),
+    "gaussian_2d": Task(_geometry, partial(_data, 2, 10, 1.0)),
+    "gaussian_5d_scale1": Task(_recovery, partial(_data, 5, 40, 1.0)),
+    "gaussian_5d_scale01": Task(_recovery, partial(_data, 5, 40, 0.1)),
 }
-
-
-def bench(
-    *,
-    quick: bool = False,
-    seeds: int = 3,
-    tasks: Sequence[str] | None = None,
-    log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Run the tasks; each seed changes training sets, weights and held-out sets.
-
-    Args:
-        quick: Few steps, few sets: a look, not a result.
-        seeds: Number of seeds.
-        tasks: Names of tasks; all where left out.
-        log: Called with lines of progress.
-
-    Returns:
-        The record of design: bench, environment, config, rows.
-
-    Raises:
-        ValueError: If a task is unknown.
-    """
-    config = CONFIG.model_copy(update={"steps": 300, "every": 100}) if quick else CONFIG
-    train_sets, few = (2000, 40) if quick else (TRAIN_SETS, 0)
-    judged = {
-        name: replace(task, sets=few or task.sets)
-        for name, task in chosen_from(TASKS, tasks).items()
-    }
-
-    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
-        began = time.perf_counter()
-        train = task.prior(train_sets, CONFIG.context[1], seed)
-        model = GDE(latent=LATENT).fit(train, config.model_copy(update={"seed": seed}))
-        yield (*SECONDS, time.perf_counter() - began)
-        log(f"{name}, seed {seed}: measuring")
-        scores = list(task.score(model, task.prior(task.sets, task.points, 1_000_000 + seed)))
-        log(f"{name}: " + " ".join(f"{k} {v:.4f}" for m, k, v in scores if m == "gde"))
-        yield from scores
-
-    rows = measured_rows(judged, seeds, measure, log)
-    return {
-        "bench": "gaussian",
-        "environment": environment(),
-        "config": {
-            "latent": LATENT,
-            "train_sets": train_sets,
-            "held_out_sets": {name: task.sets for name, task in judged.items()},
-            "left_out": {"gaussian_2d": list(COSTLY)},
-            **config.model_dump(mode="json", exclude={"seed"}),
-        },
-        "rows": rows,
-    }
+BENCH = Bench(
+    "gaussian",
+    TASKS,
+    {
+        "tiny": Settings(
+            TrainConfig(
+                steps=4, every=4, warmup=1, context=(8, 16), batch=4, target=4, patience=0
+            ),
+            latent=8,
+            train_sets=30,
+            geometry=(12, 60),
+            recovery=(12, 60),
+        ),
+        "quick": Settings(
+            TrainConfig(steps=300, context=(16, 1024), every=100, validation=0.02, patience=0),
+            train_sets=2000,
+            geometry=(40, 500),
+            recovery=(40, 10_000),
+        ),
+        "full": Settings(),
+    },
+)

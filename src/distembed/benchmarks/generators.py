@@ -1,38 +1,40 @@
 r"""Every generator on families whose distributions are known.
 
-Sets have 500 points in training and 1,000 where a model is examined. A model embeds the points of
-a held-out set and draws 1,000 new ones, which are compared with 1,000 fresh points of the truth:
+Sets have 500 atoms in training and 1,000 where a model is scored. A model embeds the atoms of a
+held-out set and draws 1,000 new ones, which are compared with 1,000 fresh atoms of the truth:
 
-- `energy`: the energy distance, on every task.
+- `energy_unbiased`: the energy distance without the bias of finite samples; `energy` is the
+  plug-in estimate. On every task.
 - `w2`: on Gaussians, between the true Gaussian and one with mean and covariance of the drawn
-  points, and `paper_w2`, the number of the GDE paper (mean error plus *squared* covariance part);
-  in the plane, exact optimal transport between 500 drawn and 500 fresh points.
+  atoms, and `paper_w2`, the number of the GDE paper (mean error plus *squared* covariance part);
+  in the plane, exact optimal transport between 500 drawn and 500 fresh atoms.
 - `bad_modes`: on rings, how many of the eight modes have, within three deviations, not between
-  half and twice their mass; `off_modes` is the share of points that are near none.
+  half and twice their mass; `off_modes` is the share of atoms that are near none.
 - `ms_per_step`.
-- On `blobs` also `draw_seconds`, of 100,000 points of one set, and `..._equal_seconds`, the same
+- On `blobs` also `draw_seconds`, of 100,000 atoms of one set, and `..._equal_seconds`, the same
   numbers when training may take as long as that of `gde` did.
 
 `gde` is the default encoder and generator; other methods name the generator. Beside them stand
-`mean_cov`, a Gaussian with mean and covariance of the encoded points, `untrained`, the default
-before its first step, and `floor`, the encoded points themselves. `wormhole` has 64 points and is
-to be compared with `floor_64`, as many of the encoded points.
+`mean_cov`, a Gaussian with mean and covariance of the encoded atoms, `untrained`, the default
+before its first step, and `floor`, the encoded atoms themselves. `wormhole` has 64 atoms and is
+to be compared with `floor_64`, as many of the encoded atoms.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import torch
-from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.seeds import SECONDS, Score, chosen_from, environment, measured_rows
-from distembed.benchmarks.timed import Timed, fit_timed
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.fitting import FittedModel
+from distembed.benchmarks.held_out import HeldOut
+from distembed.benchmarks.truth import gaussian_w2, w2_to_truth
 from distembed.data.synthetic.base import Known
 from distembed.data.synthetic.families import (
     MODES,
@@ -44,259 +46,229 @@ from distembed.data.synthetic.families import (
     rings,
 )
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
-from distembed.divergences.bures import bures_w2
-from distembed.divergences.energy import Energy
-from distembed.divergences.exact import ExactW2
+from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.nn.per_set import moments_per_set
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 from distembed.training.objectives import PairDistances
 
-__all__ = ["ARMS", "TASKS", "Arm", "Task", "bench"]
+__all__ = ["BENCH", "TASKS", "Settings", "mode_scores"]
 
-CONFIG = TrainConfig(steps=300, every=150, patience=0, context=(16, 500))
-"""The defaults but for a short schedule, a fifth of it warm-up, and contexts up to all points."""
-LATENT, TRAIN_SETS, POINTS, EXAMINED, MANY = 32, 5_000, 500, 1_000, 100_000
-FIXED = 64
-"""Points of the Wormhole, whose divergence compares all of them with each other in every step."""
-FAIR = ("blobs",)
-"""Tasks on which seconds are compared, at the price of a second training; at the usual steps."""
+_GAUSSIAN = ("gaussian_5d_scale1", "gaussian_5d_scale01")
+_VECTORS = (*_GAUSSIAN, "blobs", "rings", "moons", "low_rank_50d")
+_COUNTS = ("counts_10d",)
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A generator and its options, under a name that stands in tables.
-
-    Attributes:
-        label: The name.
-        generator: Name of the member.
-        options: Its options.
-        counts: Whether it takes counts, instead of vectors; or both, where None.
-        wormhole: Whether distances are trained beside it, and only `FIXED` points can be drawn.
-    """
-
-    label: str
-    generator: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    counts: bool | None = False
-    wormhole: bool = False
-
-    def model(self) -> GDE:
-        """Return an untrained model."""
-        return GDE(generator={"name": self.generator, **self.options}, latent=LATENT)
+def _arm(label: str, name: str, tasks: tuple[str, ...], likelihood: str | None = None) -> Arm:
+    options = {} if likelihood is None else {"likelihood": likelihood}
+    return Arm(label, generator={"name": name, **options}, tasks=tasks)
 
 
-ARMS = (
-    Arm("gde", "flow", counts=None),
-    Arm("diffusion", "diffusion"),
-    Arm("vae", "vae"),
-    Arm("gan", "gan"),
-    Arm("implicit", "implicit"),
-    Arm("explicit_gaussian", "explicit", counts=None),
-    Arm("explicit_mixture", "explicit", {"likelihood": "mixture"}),
-    Arm("explicit_flow", "explicit", {"likelihood": "flow"}),
-    Arm("wormhole", "wormhole", {"atoms": FIXED}, wormhole=True),
-    Arm("explicit_poisson", "explicit", {"likelihood": "poisson"}, counts=True),
-    Arm("explicit_nb", "explicit", {"likelihood": "negative_binomial"}, counts=True),
-    Arm("vae_nb", "vae", {"likelihood": "negative_binomial"}, counts=True),
-)
-"""The package's default comes first: its training sets the seconds of the others."""
+def _wormhole(atoms: int) -> Arm:
+    # its steps are ten times as slow as those of others
+    return Arm("wormhole", generator={"name": "wormhole", "atoms": atoms}, tasks=_GAUSSIAN)
 
 
 @dataclass(frozen=True)
-class Task:
-    """A prior, from a number of sets, of points of each, and a seed.
+class Settings:
+    """Sizes, schedule and arms.
 
     Attributes:
-        prior: Draws distributions.
-        counts: Whether atoms are counts.
-        wormhole: Whether the Wormhole takes part, whose steps are ten times as slow as others'.
+        training: The defaults but for a short schedule, and contexts up to all atoms.
+        arms: Generators. The package's default comes first: its training sets the seconds of the
+            others.
+        latent: Dimension of the embedding.
+        train_sets: Training sets.
+        train_atoms: Atoms of each.
         sets: Held-out sets.
+        atoms: Atoms of each that are embedded, drawn and compared with.
+        wormhole_atoms: Atoms that the Wormhole draws: its divergence compares all of them with
+            each other in every step.
+        timed_atoms: Atoms whose drawing is timed.
+        equal_seconds: Tasks on which seconds are compared, at the price of a second training.
+        metrics: Metrics of samples on every task.
     """
 
-    prior: Callable[[int, int, int], Known]
-    counts: bool = False
-    wormhole: bool = False
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            steps=300, warmup=60, every=150, patience=0, context=(16, 500)
+        )
+    )
+    arms: tuple[Arm, ...] = (
+        Arm("gde"),
+        _arm("diffusion", "diffusion", _VECTORS),
+        _arm("vae", "vae", _VECTORS),
+        _arm("gan", "gan", _VECTORS),
+        _arm("implicit", "implicit", _VECTORS),
+        _arm("explicit_gaussian", "explicit", ()),
+        _arm("explicit_mixture", "explicit", _VECTORS, "mixture"),
+        _arm("explicit_flow", "explicit", _VECTORS, "flow"),
+        _wormhole(64),
+        _arm("explicit_poisson", "explicit", _COUNTS, "poisson"),
+        _arm("explicit_nb", "explicit", _COUNTS, "negative_binomial"),
+        _arm("vae_nb", "vae", _COUNTS, "negative_binomial"),
+    )
+    latent: int = 32
+    train_sets: int = 5_000
+    train_atoms: int = 500
     sets: int = 40
+    atoms: int = 1_000
+    wormhole_atoms: int = 64
+    timed_atoms: int = 100_000
+    equal_seconds: tuple[str, ...] = ("blobs",)
+    metrics: tuple[str, ...] = ("energy_unbiased", "energy")
 
 
-def _gaussian(scale: float) -> Callable[[int, int, int], Known]:
-    def prior(sets: int, points: int, seed: int) -> Known:
-        return Gaussians.prior(sets, 5, 40, scale, size=points, seed=seed)
-
-    return prior
+def _gaussian(scale: float, sets: int, size: int, seed: int) -> Known:
+    return Gaussians.prior(sets, 5, 40, scale, size=size, seed=seed)
 
 
-TASKS = {
-    "gaussian_5d_scale1": Task(_gaussian(1.0), wormhole=True),
-    "gaussian_5d_scale01": Task(_gaussian(0.1), wormhole=True),
-    "blobs": Task(blobs),
-    "rings": Task(rings),
-    "moons": Task(moons),
-    "low_rank_50d": Task(low_rank),
-    "counts_10d": Task(counts, counts=True),
-}
+def _data(
+    prior: Callable[[int, int, int], Known], settings: Settings, seed: int
+) -> tuple[Known, Known]:
+    train = prior(settings.train_sets, settings.train_atoms, seed)
+    return train, prior(settings.sets, settings.atoms, held_out_seed(seed))
+
+
+def mode_scores(method: str, drawn: SetBatch, truth: Mixtures) -> Iterator[Score]:
+    """Yield the number of modes whose mass is wrong by a factor of two, and of stray atoms.
+
+    Within three deviations in the plane lies a share $1 - e^{-9/2}$ of a mode.
+    """
+    x = drawn.x.view(len(drawn), -1, 2).double()
+    near = torch.cdist(x, truth.mean) < 3 * RING_WIDTH
+    share = near.double().mean(1) * MODES / (1 - math.exp(-9 / 2))
+    bad = (share < 0.5) | (share > 2)
+    yield Score("bad_modes", method, float(bad.sum(1).double().mean()))
+    yield Score("off_modes", method, float((~near.any(2)).double().mean()))
 
 
 @dataclass(frozen=True)
-class _Exam:
-    """Held-out sets: what is embedded, and what samples are compared with."""
+class _Judge:
+    """Held-out sets of known distributions."""
 
-    sets: Known
-    points: SetBatch
-    fresh: SetBatch
+    truth: Known
+    held_out: HeldOut
 
     @classmethod
-    def of(cls, task: Task, seed: int) -> _Exam:
-        sets = task.prior(task.sets, EXAMINED, 1_000_000 + seed)
-        index = range(task.sets)
-        return cls(
-            sets, sets.batch(index), sets.batch(index, EXAMINED, stream(seed, "fresh points"))
-        )
+    def of(cls, truth: Known, trial: Trial[Settings]) -> _Judge:
+        index = range(len(truth))
+        fresh = truth.batch(index, truth.size, stream(trial.seed, "fresh points"))
+        return cls(truth, HeldOut(truth.batch(index), fresh, trial.settings.metrics))
 
-    @property
-    def dense(self) -> Tensor:
-        """The encoded points, `(S, n, D)`."""
-        return self.points.x.view(len(self.points), EXAMINED, -1)
+    def scores(self, method: str, drawn: SetBatch) -> Iterator[Score]:
+        """Compare samples with fresh atoms and with the true parameters."""
+        yield from self.held_out.scores(method, drawn)
+        if isinstance(self.truth, Gaussians):
+            moments = moments_per_set(drawn)
+            errors = gaussian_w2(*moments, self.truth, slice(None))
+            for metric, values in zip(("w2", "paper_w2"), errors, strict=True):
+                yield Score(metric, method, float(values.mean()))
+        elif drawn.event_shape == (2,):
+            half = self.truth.size // 2
+            a, b = (_first(batch, half) for batch in (drawn, self.held_out.target))
+            yield Score("w2", method, float(w2_to_truth(a, self.truth, b).mean()))
+        if isinstance(self.truth, Mixtures) and self.truth.mean.shape[1] == MODES:
+            yield from mode_scores(method, drawn, self.truth)
 
-    def grades(self, method: str, x: Tensor) -> Iterator[Score]:
-        """Compare points `(S, n, D)` with the truth."""
-        drawn = SetBatch.from_dense(x.to(self.fresh.x.dtype))
-        yield method, "energy", float(Energy()(drawn, self.fresh).mean())
-        if isinstance(self.sets, Gaussians):
-            mean, cov = moments_per_set(drawn)
-            w2 = bures_w2(mean, cov, self.sets.mean, self.sets.cov)
-            shift = (mean - self.sets.mean).norm(dim=1)
-            yield method, "w2", float(w2.mean())
-            yield method, "paper_w2", float((shift + w2.square() - shift.square()).mean())
-        elif x.shape[2] == 2:
-            few, truth = (
-                SetBatch.from_dense(b.x.view(len(b), -1, 2)[:, : EXAMINED // 2])
-                for b in (drawn, self.fresh)
-            )
-            yield method, "w2", float(ExactW2()(few, truth).mean())
-        if isinstance(self.sets, Mixtures) and self.sets.mean.shape[1] == MODES:
-            near = torch.cdist(x.double(), self.sets.mean) < 3 * RING_WIDTH
-            share = near.double().mean(1) * MODES / (1 - math.exp(-9 / 2))
-            bad = (share < 0.5) | (share > 2)
-            yield method, "bad_modes", float(bad.sum(1).double().mean())
-            yield method, "off_modes", float((~near.any(2)).double().mean())
+    def model(self, method: str, model: GDE, count: int | None = None) -> Iterator[Score]:
+        """Compare samples of a model."""
+        yield from self.scores(method, self.held_out.draw(model, count))
 
-    def model(self, method: str, model: GDE, n: int = EXAMINED) -> Iterator[Score]:
-        """Grade n points that a model draws of each set."""
-        return self.grades(method, torch.from_numpy(model.reconstruct(self.points, n, 0)))
-
-    def beside(self, untrained: GDE) -> Iterator[Score]:
-        """Grade what a model is to be compared with."""
+    def references(self, untrained: GDE) -> Iterator[Score]:
+        """Compare the untrained model, the floor, and Gaussians."""
         yield from self.model("untrained", untrained)
-        dense = self.dense
-        yield from self.grades("floor", dense)
-        mean, cov = moments_per_set(self.points)
-        factor = torch.linalg.cholesky(cov + 1e-9 * torch.eye(cov.shape[1], dtype=cov.dtype))
-        noise = torch.randn(dense.shape, generator=stream(0, "mean_cov"), dtype=cov.dtype)
-        yield from self.grades("mean_cov", mean[:, None] + noise @ factor.mT)
+        for name, drawn in self.held_out.references().items():
+            yield from self.scores(name, drawn)
 
 
-def _draw_seconds(model: GDE, points: SetBatch, n: int) -> float:
-    z = model.embed(points.select([0]), covariance=False).z
+def _first(batch: SetBatch, count: int) -> SetBatch:
+    """Return the first atoms of each set of one size."""
+    return SetBatch.from_dense(batch.x.unflatten(0, (len(batch), -1))[:, :count])
+
+
+def _draw_seconds(model: GDE, atoms: SetBatch, count: int) -> float:
+    z = model.embed(atoms.select([0]), covariance=False).z
     model.sample(z[0], 10)
     began = time.perf_counter()
-    model.sample(z[0], n)
+    model.sample(z[0], count)
     return time.perf_counter() - began
 
 
-def _fit(arm: Arm, train: Known, config: TrainConfig, steps: int) -> Timed:
-    objectives = (PairDistances(),) if arm.wormhole else ()
-    return fit_timed(arm.model(), train, config, steps, objectives)
+def _measure(trial: Trial[Settings]) -> Iterator[Score]:
+    """Fit every generator that takes part, and yield its scores."""
+    settings = trial.settings
+    train, truth = trial.data()
+    judge = _Judge.of(truth, trial)
 
+    def fit(arm: Arm, steps: int) -> FittedModel:
+        objectives = (PairDistances(),) if arm.label == "wormhole" else ()
+        return trial.fit(arm.model(settings.latent), train, steps=steps, objectives=objectives)
 
-def _compete(
-    name: str,
-    task: Task,
-    seed: int,
-    config: TrainConfig,
-    train_sets: int,
-    fair: bool,
-    log: Callable[[str], None],
-) -> Iterator[Score]:
-    """Fit every generator that takes such data, and yield what it scores."""
-    exam, train = _Exam.of(task, seed), task.prior(train_sets, POINTS, seed)
-    own = config.model_copy(update={"seed": seed})
-    gde: Timed | None = None
-    for arm in ARMS:
-        if arm.counts not in (None, task.counts) or arm.wormhole > task.wormhole:
+    default: FittedModel | None = None
+    for arm in settings.arms:
+        if not arm.enters(trial.name):
             continue
-        run = _fit(arm, train, own, config.steps)
-        n = FIXED if arm.wormhole else EXAMINED
-        scores = list(exam.model(arm.label, run.model, n))
-        scores.append((arm.label, "ms_per_step", 1000 * run.seconds / run.steps))
-        if arm.wormhole:
-            yield from exam.grades(f"floor_{FIXED}", exam.dense[:, :FIXED])
-        if gde is None:
-            gde = run
-            yield (*SECONDS, run.seconds)
-        if fair:
-            if not arm.wormhole:
-                spent = _draw_seconds(run.model, exam.points, MANY)
-                scores.append((arm.label, "draw_seconds", spent))
-            same = run if arm is ARMS[0] else _fit(arm, train, own, run.steps_in(gde.seconds))
-            for method, metric, value in exam.model(arm.label, same.model, n):
-                scores.append((method, f"{metric}_equal_seconds", value))
-        log(f"{name}, {arm.label}: " + ", ".join(f"{k} {v:.4g}" for _, k, v in scores))
-        yield from scores
-    if gde is not None:
-        yield from exam.beside(gde.model.untrained())
+        fitted = fit(arm, settings.training.steps)
+        first = default is None
+        default = default or fitted
+        count = settings.wormhole_atoms if arm.label == "wormhole" else None
+        scores = list(judge.model(arm.label, fitted.model, count))
+        scores.append(Score("ms_per_step", arm.label, fitted.ms_per_step))
+        if count is not None:
+            floor = _first(judge.held_out.context, count)
+            yield from judge.scores(f"floor_{count}", floor)
+        if trial.name in settings.equal_seconds:
+            if count is None:
+                context = judge.held_out.context
+                seconds = _draw_seconds(fitted.model, context, settings.timed_atoms)
+                scores.append(Score("draw_seconds", arm.label, seconds))
+            if not first:
+                fitted = fit(arm, fitted.steps_in(default.step_seconds))
+            for score in judge.model(arm.label, fitted.model, count):
+                scores.append(replace(score, metric=f"{score.metric}_equal_seconds"))
+        yield from trial.report(arm.label, scores, default.step_seconds)
+    if default is not None:
+        yield from judge.references(default.model.untrained())
 
 
-def bench(
-    *,
-    quick: bool = False,
-    seeds: int = 3,
-    steps: int | None = None,
-    jobs: int = 1,
-    tasks: Sequence[str] | None = None,
-    log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Run the tasks; each seed changes distributions, points and weights.
-
-    Args:
-        quick: Few steps, few sets: a look, not a result.
-        seeds: Number of seeds.
-        steps: Of training, in the place of the usual number.
-        jobs: Processes.
-        tasks: Names of tasks; all where left out.
-        log: Called with lines of progress.
-
-    Returns:
-        The record of design: bench, environment, config, rows.
-
-    Raises:
-        ValueError: If a task is unknown.
-    """
-    judged = chosen_from(TASKS, tasks)
-    config, train_sets = CONFIG.model_copy(update={"steps": steps or CONFIG.steps}), TRAIN_SETS
-    fair = FAIR if steps is None else ()
-    if quick:
-        config, train_sets = CONFIG.model_copy(update={"steps": 30, "every": 30}), 300
-        judged = {name: replace(task, sets=8) for name, task in judged.items()}
-
-    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
-        return _compete(name, task, seed, config, train_sets, name in fair, log)
-
-    rows = measured_rows(judged, seeds, measure, log, jobs)
-    return {
-        "bench": "generators",
-        "environment": environment(jobs),
-        "config": {
-            "latent": LATENT,
-            "generators": {a.label: {"name": a.generator, **a.options} for a in ARMS},
-            "train_sets": train_sets,
-            "held_out_sets": {name: task.sets for name, task in judged.items()},
-            "points": {"training": POINTS, "examined": EXAMINED},
-            "equal_seconds": fair,
-            **config.model_dump(mode="json", exclude={"seed"}),
-            "warmup": "a fifth of the steps",
-        },
-        "rows": rows,
-    }
+TASKS = {
+    "gaussian_5d_scale1": Task(_measure, partial(_data, partial(_gaussian, 1.0))),
+    "gaussian_5d_scale01": Task(_measure, partial(_data, partial(_gaussian, 0.1))),
+    "blobs": Task(_measure, partial(_data, blobs)),
+    "rings": Task(_measure, partial(_data, rings)),
+    "moons": Task(_measure, partial(_data, moons)),
+    "low_rank_50d": Task(_measure, partial(_data, low_rank)),
+    "counts_10d": Task(_measure, partial(_data, counts)),
+}
+BENCH = Bench(
+    "generators",
+    TASKS,
+    {
+        "tiny": Settings(
+            TrainConfig(
+                steps=2, every=2, warmup=0, batch=4, target=4, context=(8, 16), patience=0
+            ),
+            arms=(
+                Arm("gde"),
+                _arm("explicit_gaussian", "explicit", ()),
+                _wormhole(10),
+                _arm("explicit_nb", "explicit", _COUNTS, "negative_binomial"),
+            ),
+            latent=8,
+            train_sets=30,
+            train_atoms=20,
+            sets=3,
+            atoms=20,
+            wormhole_atoms=10,
+            timed_atoms=50,
+        ),
+        "quick": Settings(
+            TrainConfig(steps=30, warmup=6, every=30, patience=0, context=(16, 500)),
+            train_sets=300,
+            sets=8,
+        ),
+        "full": Settings(),
+    },
+)

@@ -3,10 +3,10 @@ r"""One distribution, seen through sets of growing size: the second figure of th
 The default model is trained on a prior. Then one distribution that it has not seen is sampled
 into 200 sets of each size m, and each is embedded:
 
-- `w2_m...`: W2 of generated points to the true distribution, in units of the data, beside
-  `points`, what the m points themselves are from it, and `floor`, as many true points as are
-  generated. On `gaussian_2d` by the moments of points; on `digits` exact, the truth being a
-  mixture of all held-out scans of three digits, from which sets draw with replacement.
+- `w2_m...`: W2 of generated atoms to the true distribution, in units of the data, beside `points`,
+  that of the m atoms themselves, and `floor`, that of as many true atoms as are generated. On
+  `gaussian_2d` by the moments of atoms; on `digits` exact, the truth being a mixture of all
+  held-out scans of three digits, from which sets draw with replacement.
 - `sd1_m...` and `sd2_m...`: the standard deviations of z along the two axes in which the clouds
   are widest, the same axes at every m (those of $\sum_m m\,Cov(z_m)$).
 - `slope1` and `slope2`: of log sd in log m. A central limit theorem for z makes it -1/2
@@ -15,144 +15,170 @@ into 200 sets of each size m, and each is embedded:
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.seeds import SECONDS, Score, chosen_from, environment, measured_rows
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.truth import w2_to_truth
 from distembed.data.synthetic.gaussians import Gaussians
-from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
+from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
-from distembed.nn.per_set import moments_per_set
 from distembed.protocols import Collection
-from distembed.report.curves import Draw, colours, log_log, panels
+from distembed.report.curves import Draw, colours, log_log
 from distembed.rng import stream
 from distembed.sets.construct import mixtures
-from distembed.sets.digits import digit_pools
+from distembed.sets.digit_pools import digit_pools
 from distembed.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["TASKS", "Task", "bench"]
+__all__ = ["BENCH", "TASKS", "Clouds", "Settings"]
 
-CONFIG = TrainConfig(steps=800, every=200, patience=0, validation=0.02)
-"""The defaults but for a schedule of fixed length."""
-LATENT, SIZES, AT_ONCE = 32, (10, 50, 100, 500, 5_000), 20
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and schedule.
+
+    Attributes:
+        training: The defaults but for a schedule of fixed length.
+        arm: The model.
+        latent: Dimension of the embedding.
+        train_sets: Training sets by task.
+        nominal: Atoms of a Gaussian training set on paper: fresh ones are drawn at every step.
+        sizes: Atoms of a held-out set.
+        sets: Sets of each size that are embedded.
+        reconstructed: Sets of each size that are reconstructed, by task.
+        drawn: Atoms that are generated of each of them, by task.
+        sets_at_once: Sets that are drawn together.
+    """
+
+    training: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=800, every=200, patience=0, validation=0.02)
+    )
+    arm: Arm = Arm("gde")
+    latent: int = 32
+    train_sets: Mapping[str, int] = field(
+        default_factory=lambda: {"gaussian_2d": 5_000, "digits": 1_000}
+    )
+    nominal: int = 32
+    sizes: tuple[int, ...] = (10, 50, 100, 500, 5_000)
+    sets: int = 200
+    reconstructed: Mapping[str, int] = field(
+        default_factory=lambda: {"gaussian_2d": 50, "digits": 10}
+    )
+    drawn: Mapping[str, int] = field(default_factory=lambda: {"gaussian_2d": 1_000, "digits": 500})
+    sets_at_once: int = 20
 
 
 class Truth(Protocol):
     """One distribution."""
 
     def draw(self, sets: int, m: int, rng: torch.Generator) -> Tensor:
-        """Draw m points of each set, `(B, m, *event)`."""
+        """Draw m atoms of each set, `(B, m, *event)`."""
 
     def error(self, x: Tensor) -> Tensor:
-        """W2 of each set of points `(B, n, *event)` to this distribution, `(B,)`."""
+        """Return W2 of each set of atoms `(B, n, *event)` to this distribution, `(B,)`."""
 
 
 @dataclass(frozen=True)
-class _Gaussian:
-    one: Gaussians
+class OneGaussian:
+    """A Gaussian."""
+
+    gaussian: Gaussians
 
     def draw(self, sets: int, m: int, rng: torch.Generator) -> Tensor:
-        return self.one.draw(torch.zeros(sets, dtype=torch.int64), m, rng)
+        """Draw m atoms of each set."""
+        return self.gaussian.draw(torch.zeros(sets, dtype=torch.int64), m, rng)
 
     def error(self, x: Tensor) -> Tensor:
-        mean, cov = moments_per_set(SetBatch.from_dense(x))
-        return bures_w2(mean, cov, self.one.mean, self.one.cov)
+        """Return W2 by the moments of the atoms."""
+        drawn = SetBatch.from_dense(x)
+        return w2_to_truth(drawn, self.gaussian, drawn)
 
 
 @dataclass(frozen=True)
-class _Atoms:
-    """A distribution on finitely many atoms."""
+class OneWeightedSet:
+    """A distribution on finitely many atoms, a batch of one set."""
 
-    one: SetBatch
+    atoms: SetBatch
 
     def draw(self, sets: int, m: int, rng: torch.Generator) -> Tensor:
-        rows = torch.multinomial(self.one.w, sets * m, replacement=True, generator=rng)
-        return self.one.x[rows].reshape(sets, m, *self.one.event_shape)
+        """Draw m atoms of each set with replacement."""
+        rows = torch.multinomial(self.atoms.w, sets * m, replacement=True, generator=rng)
+        return self.atoms.x[rows].reshape(sets, m, *self.atoms.event_shape)
 
     def error(self, x: Tensor) -> Tensor:
-        return torch.cat([ExactW2()(self._merged(points), self.one) for points in x])
-
-    @staticmethod
-    def _merged(x: Tensor) -> SetBatch:
-        """Equal points are one of more weight: transport is solved on few."""
-        atoms, count = x.unique(dim=0, return_counts=True)
-        return SetBatch.from_list([atoms], [count.to(x.dtype)])
-
-
-@dataclass(frozen=True)
-class Task:
-    """One prior.
-
-    Attributes:
-        prior: Draws sets to train on, and a distribution that is in none of them.
-        judged: Sets of each size that are reconstructed.
-        sets: Sets of each size that are embedded.
-        drawn: Points that are generated of each that is reconstructed.
-    """
-
-    prior: Callable[[int], tuple[Collection, Truth]]
-    judged: int
-    sets: int = 200
-    drawn: int = 1_000
+        """Return W2 by optimal transport, of equal atoms as one of more weight."""
+        parts = []
+        for points in x:
+            atoms, count = points.unique(dim=0, return_counts=True)
+            merged = SetBatch.from_list([atoms], [count.to(x.dtype)])
+            parts.append(ExactW2()(merged, self.atoms))
+        return torch.cat(parts)
 
 
-def _gaussian_2d(seed: int) -> tuple[Collection, Truth]:
-    # of few atoms no W2 is calibrated, which nothing here asks for; fresh ones are drawn
-    train = Gaussians.prior(TRAIN_SETS["gaussian_2d"], 2, 10, size=32, seed=seed)
-    return train, _Gaussian(Gaussians.prior(1, 2, 10, seed=1_000_000 + seed))
+Data = tuple[Collection, Truth]
+"""Training sets, and a distribution that is not among them."""
 
 
-def _digits(seed: int) -> tuple[Collection, Truth]:
+def _gaussian_2d(settings: Settings, seed: int) -> Data:
+    sets = settings.train_sets["gaussian_2d"]
+    train = Gaussians.prior(sets, 2, 10, size=settings.nominal, seed=seed)
+    return train, OneGaussian(Gaussians.prior(1, 2, 10, seed=held_out_seed(seed)))
+
+
+def _digits(settings: Settings, seed: int) -> Data:
     train_pool, test_pool = digit_pools()
-    train = mixtures(train_pool, TRAIN_SETS["digits"], 3, rng=seed)
+    train = mixtures(train_pool, settings.train_sets["digits"], 3, rng=seed)
     rng = stream(seed, "digits to test")
     three = test_pool.select(torch.randperm(len(test_pool), generator=rng)[:3].numpy())
     atoms = three.batch(range(3))
     share = -torch.log1p(-torch.rand(3, generator=rng))
     w = atoms.w * (share / share.sum())[atoms.owner]
-    return train, _Atoms(SetBatch(atoms.x, w, torch.tensor([0, len(w)])).checked())
-
-
-TRAIN_SETS = {"gaussian_2d": 5_000, "digits": 1_000}
-TASKS = {"gaussian_2d": Task(_gaussian_2d, 50), "digits": Task(_digits, 10, drawn=500)}
+    whole = SetBatch(atoms.x, w, torch.tensor([0, len(w)])).checked()
+    return train, OneWeightedSet(whole)
 
 
 @dataclass(frozen=True)
-class _Clouds:
-    """Embeddings of one distribution, on the two axes in which they spread most."""
+class Clouds:
+    """Embeddings of one distribution, on the two axes in which they spread most.
 
-    seen: Mapping[int, np.ndarray]
+    Attributes:
+        points: Coordinates `(S, 2)` by the size of a set.
+    """
+
+    points: Mapping[int, np.ndarray]
 
     @classmethod
-    def of(cls, z: Mapping[int, np.ndarray]) -> _Clouds:
-        # a cloud shrinks as the root of m, so that scaled by it every size has a say
+    def of(cls, z: Mapping[int, np.ndarray]) -> Clouds:
+        """Project embeddings `(S, L)` of sets of each size."""
+        # a cloud shrinks as the root of m; scaled by it, every size has the same influence
         spread = sum(m * np.cov(cloud.T) for m, cloud in z.items())
         axes = np.linalg.eigh(spread)[1][:, :-3:-1]
         centre = z[max(z)].mean(0)
         return cls({m: (cloud - centre) @ axes for m, cloud in z.items()})
 
     def scores(self) -> Iterator[Score]:
-        sizes = np.log(list(self.seen))
+        """Yield standard deviations by axis and size, and their slopes."""
+        sizes = np.log(list(self.points))
         for axis in range(2):
-            sd = [float(cloud[:, axis].std(ddof=1)) for cloud in self.seen.values()]
-            for m, value in zip(self.seen, sd, strict=True):
-                yield "gde", f"sd{axis + 1}_m{m}", value
-            yield "gde", f"slope{axis + 1}", float(np.polyfit(sizes, np.log(sd), 1)[0])
+            sd = [float(cloud[:, axis].std(ddof=1)) for cloud in self.points.values()]
+            for m, value in zip(self.points, sd, strict=True):
+                yield Score(f"sd{axis + 1}_m{m}", "gde", value)
+            yield Score(f"slope{axis + 1}", "gde", float(np.polyfit(sizes, np.log(sd), 1)[0]))
 
     def draw(self, axes: Axes) -> None:
-        for (m, cloud), colour in zip(self.seen.items(), colours(len(self.seen)), strict=True):
+        """Draw the clouds, a colour for each size."""
+        tints = colours(len(self.points))
+        for (m, cloud), colour in zip(self.points.items(), tints, strict=True):
             axes.scatter(
                 cloud[:, 0], cloud[:, 1], s=6, color=colour, label=f"m = {m}", linewidths=0
             )
@@ -160,98 +186,80 @@ class _Clouds:
         axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _examine(
-    model: GDE, task: Task, truth: Truth, seed: int, clouds: dict[int, np.ndarray]
-) -> Iterator[Score]:
-    """Yield errors at each size, and fill in the embeddings."""
-    own = truth.draw(task.judged, task.drawn, stream(seed, "own"))
-    floor = float(truth.error(own).mean())
-    for m in SIZES:
-        rng, rows, points = stream(seed, "points", m), [], []
-        for start in range(0, task.sets, AT_ONCE):
-            x = truth.draw(min(AT_ONCE, task.sets - start), m, rng)
-            table = model.embed(SetBatch.from_dense(x), covariance=False)
-            rows.append(table.z)
-            if (left := task.judged - start) > 0:
-                drawn = model.sample(table.select(range(min(left, len(x)))), task.drawn, rng)
-                points.append((x[:left], torch.from_numpy(drawn)))
-        clouds[m] = np.concatenate(rows).astype(np.float64)
-        for name, part in (("points", 0), ("gde", 1)):
-            errors = torch.cat([truth.error(pair[part]) for pair in points])
-            yield name, f"w2_m{m}", float(errors.mean())
-        yield "floor", f"w2_m{m}", floor
-    yield from _Clouds.of(clouds).scores()
+def _at_size(
+    model: GDE, truth: Truth, m: int, trial: Trial[Settings]
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Return embeddings `(S, L)` of sets of m atoms, and the errors of atoms and samples."""
+    settings = trial.settings
+    count, drawn = settings.reconstructed[trial.name], settings.drawn[trial.name]
+    rng, z = stream(trial.seed, "points", m), []
+    errors: dict[str, list[Tensor]] = {"points": [], "gde": []}
+    for start in range(0, settings.sets, settings.sets_at_once):
+        x = truth.draw(min(settings.sets_at_once, settings.sets - start), m, rng)
+        table = model.embed(SetBatch.from_dense(x), covariance=False)
+        z.append(table.z)
+        if (rest := min(count - start, len(x))) > 0:
+            sample = model.sample(table.select(range(rest)), drawn, rng)
+            errors["points"].append(truth.error(x[:rest]))
+            errors["gde"].append(truth.error(torch.from_numpy(sample)))
+    means = {name: float(torch.cat(parts).mean()) for name, parts in errors.items()}
+    return np.concatenate(z).astype(np.float64), means
 
 
-def bench(
-    *,
-    quick: bool = False,
-    seeds: int = 3,
-    tasks: Sequence[str] | None = None,
-    plots: Path | None = None,
-    log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Run the tasks; each seed changes training sets, weights and the held-out distribution.
-
-    Args:
-        quick: Few steps: a look, not a result.
-        seeds: Number of seeds.
-        tasks: Names of tasks; all where left out.
-        plots: Folder for a figure a task, of the last seed's clouds.
-        log: Called with lines of progress.
-
-    Returns:
-        The record of design: bench, environment, config, rows.
-
-    Raises:
-        ValueError: If a task is unknown.
-    """
-    chosen = chosen_from(TASKS, tasks)
-    few = {"steps": 200, "every": 200, "warmup": 40}
-    config = CONFIG.model_copy(update=few) if quick else CONFIG
-    clouds: dict[str, dict[int, np.ndarray]] = {}
-
-    def measure(name: str, task: Task, seed: int) -> Iterator[Score]:
-        train, truth = task.prior(seed)
-        began = time.perf_counter()
-        settings = config.model_copy(update={"seed": seed})
-        model = GDE(latent=LATENT).fit(train, settings, progress=False)
-        yield (*SECONDS, time.perf_counter() - began)
-        clouds[name] = {}
-        scores = list(_examine(model, task, truth, seed, clouds[name]))
-        log(f"{name}: " + ", ".join(f"{k} {v:.3g}" for m, k, v in scores if m == "gde"))
-        yield from scores
-
-    rows = measured_rows(chosen, seeds, measure, log)
-    if plots is not None:
-        for name in chosen:
-            draws = [*_lines(rows, name), _Clouds.of(clouds[name]).draw]
-            log(f"wrote {panels(plots / f'setsize_{name}.svg', draws)}")
-    return {
-        "bench": "setsize",
-        "environment": environment(),
-        "config": {
-            "latent": LATENT,
-            "train_sets": {name: TRAIN_SETS[name] for name in chosen},
-            "sets": {name: TASKS[name].sets for name in chosen},
-            "reconstructed": {name: TASKS[name].judged for name in chosen},
-            "drawn": {name: TASKS[name].drawn for name in chosen},
-            "sizes": list(SIZES),
-            **config.model_dump(mode="json", exclude={"seed"}),
-        },
-        "rows": rows,
-    }
+def _measure(trial: Trial[Settings]) -> Iterator[Score]:
+    settings = trial.settings
+    train, truth = trial.data()
+    fitted = trial.fit(settings.arm.model(settings.latent), train)
+    sets, drawn = settings.reconstructed[trial.name], settings.drawn[trial.name]
+    floor = float(truth.error(truth.draw(sets, drawn, stream(trial.seed, "own"))).mean())
+    scores, z = [], {}
+    for m in settings.sizes:
+        z[m], errors = _at_size(fitted.model, truth, m, trial)
+        scores += [Score(f"w2_m{m}", name, value) for name, value in errors.items()]
+        scores.append(Score(f"w2_m{m}", "floor", floor))
+    clouds = Clouds.of(z)
+    scores += clouds.scores()
+    trial.draw(
+        f"setsize_{trial.name}.svg",
+        [*_panels(scores, trial.name, settings.sizes), clouds.draw],
+    )
+    yield from trial.report("all methods", scores, fitted.seconds)
 
 
-def _lines(rows: Sequence[Mapping[str, Any]], task: str) -> list[Draw]:
-    cells = {(r["method"], r["metric"]): r["value"] for r in rows if r["task"] == task}
+def _panels(scores: Sequence[Score], task: str, sizes: Sequence[int]) -> list[Draw]:
+    """Return what draws errors and deviations against the size of a set."""
+    values = {(s.method, s.metric): s.value for s in scores}
 
     def line(method: str, metric: str) -> list[float]:
-        return [cells[method, f"{metric}_m{m}"] for m in SIZES]
+        return [values[method, f"{metric}_m{m}"] for m in sizes]
 
     errors = {name: line(name, "w2") for name in ("gde", "points", "floor")}
     spread = {f"axis {k}": line("gde", f"sd{k}") for k in (1, 2)}
     return [
-        log_log(task, "W2 to the truth", SIZES, errors),
-        log_log("sets of one distribution", "sd of z", SIZES, spread),
+        log_log(task, "W2 to the truth", sizes, errors),
+        log_log("sets of one distribution", "sd of z", sizes, spread),
     ]
+
+
+TASKS = {"gaussian_2d": Task(_measure, _gaussian_2d), "digits": Task(_measure, _digits)}
+BENCH = Bench(
+    "setsize",
+    TASKS,
+    {
+        "tiny": Settings(
+            TrainConfig(
+                steps=2, every=2, batch=4, target=4, context=(8, 16), warmup=1, patience=0
+            ),
+            latent=8,
+            train_sets={"gaussian_2d": 20, "digits": 10},
+            sizes=(10, 40, 160),
+            sets=30,
+            reconstructed={"gaussian_2d": 3, "digits": 3},
+            drawn={"gaussian_2d": 20, "digits": 20},
+        ),
+        "quick": Settings(
+            TrainConfig(steps=200, warmup=40, every=200, patience=0, validation=0.02)
+        ),
+        "full": Settings(),
+    },
+)

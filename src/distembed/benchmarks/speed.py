@@ -1,129 +1,119 @@
-r"""How fast the package is, as ratios within one run.
+r"""Speed of encoders, as ratios within one run.
 
-Part `encoders`: atoms a second of every trainable encoder, forward (`forward`) and with the
-gradient of every weight (`training`), on 64 sets of 100, of 1,000, and of 20 to 2,000 atoms of
-dimension 16. `padded` is the textbook form of the same network: sets in a rectangle `(B, M, D)`,
-a mask, masked means. It shares the weights of `deepsets_plain`, the setting of `deepsets` with
-the very same arithmetic, and every encoder's ratio to it (`..._over_padded`, above one is faster)
-is the median over repeats of two times measured one after the other.
+Atoms a second of every trainable encoder, forward (`forward`) and with the gradient of every
+weight (`training`), on 64 sets of 100, of 1,000, and of 20 to 2,000 atoms of dimension 16.
+`padded` is the textbook form of the same network: sets in a rectangle `(B, M, D)`, a mask, masked
+means. It shares the weights of `deepsets_plain`, the setting of `deepsets` with the very same
+arithmetic, and every encoder's ratio to it (`..._over_padded`, above one is faster) is the median
+over repeats of two times measured one after the other.
 
-Further rows: `induced` per atom from 10^3 to 10^5 atoms a set, all 10^5 atoms in total (a ratio of
-one is linear cost); 1,000 sets of 1,000 atoms through `GDE.embed`; and what bfloat16 gains, where
-the processor has it. `attention` is quadratic: beyond 100 atoms it gets an eighth of the sets, and
-its time is still counted per atom.
-
-Part `generators`: network calls and seconds until a sampler is as good as it gets
-(`distembed.benchmarks.solvers`).
+Further tasks: `induced` per atom from 10^3 to 10^5 atoms a set, all 10^5 atoms in total (a ratio
+of one is linear cost); 1,000 sets of 1,000 atoms through `GDE.embed`; and the gain of bfloat16,
+where the processor has it. `attention` is quadratic: beyond 100 atoms it gets an eighth of the
+sets, and its time is still counted per atom.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.seeds import SECONDS, Score, environment, measured_rows
-from distembed.benchmarks.solvers import race_of_samplers, race_on_a_ring
-from distembed.encoders import ENCODERS
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial
+from distembed.benchmarks.padded import Padded, padded
+from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.encoders.deepsets import DeepSets
-from distembed.model.gde import GDE
+from distembed.evaluation.result import Score
 from distembed.nn.precision import reduced_to
 from distembed.protocols import PreparedEncoder
 from distembed.registry import build
 from distembed.rng import stream
+from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
-from distembed.training.runtime import Runtime
 
-__all__ = ["ARMS", "PARTS", "Padded", "bench"]
-
-PARTS = ("encoders", "generators")
-D, LATENT, SETS, REPEATS = 16, 32, 64, 3
-SHAPES: Mapping[str, tuple[int, int, int]] = {
-    "100 atoms": (100, 100, 5 * REPEATS),
-    "1000 atoms": (1000, 1000, REPEATS),
-    "20 to 2000 atoms": (20, 2000, REPEATS),
-}
-"""Least and greatest size of a set, drawn uniformly, and repeats: short runs are noisier."""
-PLAIN = "deepsets_plain"
-ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "deepsets": ("joined", {}),
-    PLAIN: ("deepsets", {"relative": False, "pooling": "mean"}),
-    "gnn": ("gnn", {}),
-    "resnet_gnn": ("resnet_gnn", {}),
-    "median_gnn": ("median_gnn", {}),
-    "kernel_learned": ("kernel", {"learned": True}),
-    "induced": ("induced", {}),
-    "attention": ("attention", {}),
-}
-"""Encoder and options."""
-GROWTH, EMBEDDED = (1_000, 10_000, 100_000), 1_000
-"""Sizes of a set for the cost of an atom; sets, and atoms of each, that a GDE embeds."""
+__all__ = ["BENCH", "TASKS", "Settings", "make_encoder", "median_ratio", "paired_times"]
 
 
-class Padded(nn.Module):
-    """A deep-sets network on padded sets, with the layers of a plain `DeepSets`.
+@dataclass(frozen=True)
+class Settings:
+    """Sizes and arms.
 
-    Args:
-        encoder: Of mean pooling, without relative atoms and moments.
-
-    Example:
-        >>> plain = DeepSets((3,), 4, relative=False, pooling="mean")
-        >>> Padded(plain)(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)).shape
-        torch.Size([2, 4])
+    Attributes:
+        training: Of the model that embeds; its threads are those of all encoders.
+        arms: Trainable encoders.
+        plain: Label of the arm with the arithmetic of the padded network, which runs next to it.
+        quadratic: Label of the arm that gets an eighth of the sets beyond 100 atoms.
+        dimension: Of an atom.
+        latent: Dimension of the embedding.
+        sets: Sets of a batch.
+        repeats: Repeats of a measurement, after one that allocates.
+        short_repeats: The same of the smallest sets: short runs are noisier.
+        shapes: Fewest and most atoms of a set, by task.
+        growth: Atoms of a set for the cost of an atom; the largest is the total.
+        embedded: Sets, and atoms of each, that a model embeds.
     """
 
-    def __init__(self, encoder: DeepSets) -> None:
-        super().__init__()
-        self.inputs, self.layers, self.head = encoder.inputs, encoder.layers, encoder.head
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1, threads=2))
+    arms: tuple[Arm, ...] = (
+        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
+        Arm(
+            "deepsets_plain",
+            {"name": "deepsets", "relative": False, "pooling": "mean"},
+        ),
+        Arm("gnn", "gnn"),
+        Arm("resnet_gnn", "resnet_gnn"),
+        Arm("median_gnn", "median_gnn"),
+        Arm("kernel_learned", {"name": "kernel", "learned": True}),
+        Arm("induced", "induced"),
+        Arm("attention", "attention"),
+    )
+    plain: str = "deepsets_plain"
+    quadratic: str = "attention"
+    dimension: int = 16
+    latent: int = 32
+    sets: int = 64
+    repeats: int = 3
+    short_repeats: int = 15
+    shapes: Mapping[str, tuple[int, int]] = field(
+        default_factory=lambda: {
+            "100 atoms": (100, 100),
+            "1000 atoms": (1000, 1000),
+            "20 to 2000 atoms": (20, 2000),
+        }
+    )
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000)
+    embedded: int = 1_000
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Embed `x (B, M, D)`, whose atoms are where `mask (B, M)` is true, to `(B, L)`."""
-        share = (mask.to(x.dtype) / mask.sum(1, keepdim=True)).unsqueeze(1)
-        h = self.inputs(x)
-        for module in self.layers:
-            layer = cast(Any, module)
-            told = layer.by_set((share @ h).squeeze(1)).unsqueeze(1)
-            inner = layer.by_atom(functional.layer_norm(h, h.shape[-1:])) + told
-            h = h + layer.outer(functional.silu(inner))
-        z: Tensor = self.head((share @ h).squeeze(1))
-        return z
 
-
-def _sets(low: int, high: int, count: int, rng: torch.Generator) -> SetBatch:
+def normal_sets(low: int, high: int, count: int, dimension: int, rng: torch.Generator) -> SetBatch:
+    """Draw sets of `low` to `high` standard normal atoms."""
     sizes = torch.randint(low, high + 1, (count,), generator=rng).tolist()
-    return SetBatch.from_list([torch.randn(m, D, generator=rng) for m in sizes])
+    return SetBatch.from_list([torch.randn(m, dimension, generator=rng) for m in sizes])
 
 
-def _padded(batch: SetBatch) -> tuple[Tensor, Tensor]:
-    dense, log_w = SetBatch(batch.x, batch.w, batch.offsets).dense(batch.x)
-    return dense, log_w.isfinite()
-
-
-def _encoder(name: str, seed: int) -> nn.Module:
-    encoder, options = ARMS[name]
+def make_encoder(arm: Arm, settings: Settings, seed: int) -> nn.Module:
+    """Build an encoder with weights of its seed, and prepare it."""
+    event, latent = (settings.dimension,), settings.latent
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        made: nn.Module = build(ENCODERS, {"name": encoder, **options}, "encoder", (D,), LATENT)
-    if isinstance(made, PreparedEncoder):
-        made.prepare(_sets(100, 100, 64, stream(seed, "prepare")))
-    return made
+        encoder: nn.Module = build(ENCODERS, arm.encoder, "encoder", event, latent)
+    if isinstance(encoder, PreparedEncoder):
+        encoder.prepare(normal_sets(100, 100, 64, settings.dimension, stream(seed, "prepare")))
+    return encoder
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+def _unused(batch: SetBatch) -> SetBatch:
+    """Copy a batch without the properties that it has computed: in training every one is new."""
+    return SetBatch(batch.x, batch.w, batch.offsets)
 
 
-def _forward(network: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def _forward(network: Callable[[], Tensor]) -> Callable[[], object]:
     def run() -> Tensor:
         with torch.inference_mode():
             return network()
@@ -131,7 +121,7 @@ def _forward(network: Callable[[], Tensor]) -> Callable[[], Tensor]:
     return run
 
 
-def _training(network: Callable[[], Tensor], module: nn.Module) -> Callable[[], None]:
+def _training(network: Callable[[], Tensor], module: nn.Module) -> Callable[[], object]:
     def run() -> None:
         module.zero_grad(set_to_none=True)
         network().square().mean().backward()
@@ -140,146 +130,155 @@ def _training(network: Callable[[], Tensor], module: nn.Module) -> Callable[[], 
 
 
 def _on(encoder: nn.Module, batch: SetBatch) -> Callable[[], Tensor]:
-    # a batch of training is new at every step, so nothing that it remembers may be reused
-    return lambda: cast(Tensor, encoder(SetBatch(batch.x, batch.w, batch.offsets)))
+    return lambda: cast(Tensor, encoder(_unused(batch)))
 
 
-def _race(low: int, high: int, repeats: int, count: int, seed: int) -> Iterator[Score]:
-    """Time every encoder on the same sets, each in turn, several times."""
-    batch = _sets(low, high, count, stream(seed, "sets", low, high))
-    few = batch.select(range(max(1, count // 8))) if high > 100 else batch
-    encoders = {name: _encoder(name, seed) for name in ARMS}
-    atoms = {name: len(few.x if name == "attention" else batch.x) for name in ARMS}
-    networks = {
-        name: (_on(encoder, few if name == "attention" else batch), encoder)
-        for name, encoder in encoders.items()
-    }
-    padded, (x, mask) = Padded(cast(DeepSets, encoders[PLAIN])), _padded(batch)
-    # the two that are compared run one after the other
-    order = ["padded", PLAIN, *(name for name in ARMS if name != PLAIN)]
-    networks["padded"], atoms["padded"] = ((lambda: padded(x, mask)), padded), len(batch.x)
-    for metric in ("forward", "training"):
-        rates: dict[str, list[float]] = {name: [] for name in order}
-        for repeat in range(repeats + 1):
-            for name in order:
-                network, module = networks[name]
-                run = _forward(network) if metric == "forward" else _training(network, module)
-                rate = atoms[name] / _seconds(run)
-                if repeat:  # the first allocates
-                    rates[name].append(rate)
-        for name in order:
-            yield name, f"{metric}_atoms_per_s", statistics.median(rates[name])
-        for name in order[1:]:
-            pairs = zip(rates[name], rates["padded"], strict=True)
-            yield name, f"{metric}_over_padded", statistics.median(a / b for a, b in pairs)
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
 
 
-def _growth(seed: int) -> Iterator[Score]:
-    """Time an atom in sets of growing size, the total of atoms being the same."""
-    encoder, rng = _encoder("induced", seed), stream(seed, "growth")
-    batches = {m: _sets(m, m, max(GROWTH) // m, rng) for m in GROWTH}
-    times: dict[int, list[float]] = {m: [] for m in GROWTH}
-    for repeat in range(REPEATS + 1):
-        for m, batch in batches.items():
-            spent = _seconds(_forward(_on(encoder, batch))) / len(batch.x)
-            if repeat:
-                times[m].append(spent)
-    for m in GROWTH:
-        yield "induced", f"us_per_atom_m{m}", 1e6 * statistics.median(times[m])
-    pairs = zip(times[GROWTH[-1]], times[GROWTH[0]], strict=True)
-    yield "induced", "largest_over_smallest", statistics.median(a / b for a, b in pairs)
-
-
-def _embedding(threads: int, seed: int) -> Iterator[Score]:
-    """Time a GDE, untrained but for a step, on many sets."""
-    rng = stream(seed, "embedding")
-    settings = TrainConfig(steps=1, seed=seed, threads=threads)
-    model = GDE(latent=LATENT).fit(_sets(40, 40, 64, rng), settings, progress=False)
-    sets = _sets(EMBEDDED, EMBEDDED, EMBEDDED, rng)
-    yield "gde", "embed_seconds", _seconds(lambda: model.embed(sets, covariance=False))
-
-
-def _bfloat16(sets: int, seed: int) -> Iterator[Score]:
-    """Time the default encoder in float32 and in bfloat16."""
-    encoder, batch = (
-        _encoder("deepsets", seed),
-        _sets(EMBEDDED, EMBEDDED, sets, stream(seed, "bfloat16")),
-    )
-    network = _on(encoder, batch)
-    for metric, run in (("forward", _forward(network)), ("training", _training(network, encoder))):
-        gains = []
-        for repeat in range(REPEATS + 1):
-            full = _seconds(run)
-            with reduced_to(torch.bfloat16):
-                gain = full / _seconds(run)
-            if repeat:
-                gains.append(gain)
-        yield "deepsets", f"{metric}_gain", statistics.median(gains)
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16; torch emulates it where not, slowly."""
-    known = getattr(torch.cpu, "get_capabilities", None)  # younger than the oldest torch we take
-    return known is not None and any(known().get(k) for k in ("amx_bf16", "avx512_bf16"))
-
-
-def bench(
-    *,
-    quick: bool = False,
-    seeds: int = 3,
-    tasks: Sequence[str] | None = None,
-    threads: int | None = None,
-    log: Callable[[str], None],
-) -> dict[str, Any]:
-    """Time the parts; each seed draws other sets and weights.
+def paired_times(
+    runs: dict[str, Callable[[], object]],
+    repeats: int,
+    seconds: Callable[[Callable[[], object]], float] = _seconds,
+) -> dict[str, list[float]]:
+    """Time several runs, each in turn, several times, after a turn that allocates.
 
     Args:
-        quick: A quarter of the sets: a look, not a result.
-        seeds: Number of seeds.
-        tasks: Names of parts; all where left out.
-        threads: CPU threads; two, or one where there is one core, where left out.
-        log: Called with lines of progress.
-
-    Returns:
-        The record of design: bench, environment, config, rows.
-
-    Raises:
-        ValueError: If a part is unknown.
+        runs: What is timed, by name.
+        repeats: Turns.
+        seconds: Measures one run.
     """
-    if unknown := [name for name in tasks or () if name not in PARTS]:
-        raise ValueError(f"There is no part {unknown[0]!r}; there are: {', '.join(PARTS)}.")
-    count, sets = threads or min(2, os.cpu_count() or 1), SETS // 4 if quick else SETS
-    parts: dict[str, Callable[[int], Iterator[Score]]] = {}
-    bfloat16 = _has_bfloat16()
-    if "encoders" in (tasks or PARTS):
-        parts |= {name: partial(_race, *shape, sets) for name, shape in SHAPES.items()}
-        parts[f"{max(GROWTH)} atoms in all"] = _growth
-        parts[f"embed {EMBEDDED} x {EMBEDDED}"] = partial(_embedding, count)
-        if bfloat16:
-            parts["bfloat16 over float32"] = partial(_bfloat16, sets)
-    if "generators" in (tasks or PARTS):
-        parts["trained networks"] = partial(race_of_samplers, quick, count)
-        parts["exact velocity"] = partial(race_on_a_ring, quick)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            spent = seconds(run)
+            if repeat:
+                times[name].append(spent)
+    return times
 
-    def measure(name: str, part: Callable[[int], Iterator[Score]], seed: int) -> Iterator[Score]:
-        began = time.perf_counter()
-        yield from part(seed)
-        yield (*SECONDS, time.perf_counter() - began)
 
-    with Runtime.choose("cpu", threads=count).active():
-        rows = measured_rows(parts, seeds, measure, log)
-        place = environment()
-    return {
-        "bench": "speed",
-        "environment": place,
-        "config": {
-            "sets": sets,
-            "dimension": D,
-            "latent": LATENT,
-            "encoders": {name: {"name": e, **options} for name, (e, options) in ARMS.items()},
-            "attention_sets": f"{max(1, sets // 8)} beyond 100 atoms",
-            "repeats": {name: repeats for name, (_, _, repeats) in SHAPES.items()},
-            "bfloat16": bfloat16 or "this processor has none",
-        },
-        "rows": rows,
-    }
+def median_ratio(first: list[float], second: list[float]) -> float:
+    """Return the median of the ratios of paired times: a machine that slows down changes none."""
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def _race(trial: Trial[Settings]) -> Iterator[Score]:
+    """Time every encoder on the same sets."""
+    settings, seed = trial.settings, trial.seed
+    low, high = settings.shapes[trial.name]
+    rng = stream(seed, "sets", low, high)
+    batch = normal_sets(low, high, settings.sets, settings.dimension, rng)
+    eighth = batch.select(range(max(1, settings.sets // 8))) if high > 100 else batch
+    encoders = {arm.label: make_encoder(arm, settings, seed) for arm in settings.arms}
+    batches = {name: eighth if name == settings.quadratic else batch for name in encoders}
+    network, (x, mask) = Padded(cast(DeepSets, encoders[settings.plain])), padded(_unused(batch))
+    calls = {name: _on(encoders[name], batches[name]) for name in encoders}
+    # the two that are compared run one after the other
+    order = ["padded", settings.plain, *(n for n in encoders if n != settings.plain)]
+    calls["padded"], encoders["padded"] = (lambda: cast(Tensor, network(x, mask))), network
+    batches["padded"] = batch
+    repeats = settings.short_repeats if high <= 100 else settings.repeats
+    for metric in ("forward", "training"):
+        runs = {
+            name: _forward(calls[name])
+            if metric == "forward"
+            else _training(calls[name], encoders[name])
+            for name in order
+        }
+        times = paired_times(runs, repeats)
+        atoms = {name: len(batches[name].x) for name in order}
+        for name in order:
+            rate = atoms[name] / statistics.median(times[name])
+            yield Score(f"{metric}_atoms_per_s", name, rate)
+        for name in order[1:]:
+            ratio = median_ratio(times["padded"], times[name]) * atoms[name] / atoms["padded"]
+            yield Score(f"{metric}_over_padded", name, ratio)
+
+
+def _growth(trial: Trial[Settings]) -> Iterator[Score]:
+    """Time an atom in sets of growing size, the total of atoms being the same."""
+    settings, rng = trial.settings, stream(trial.seed, "growth")
+    (arm,) = (arm for arm in settings.arms if arm.label == "induced")
+    encoder, total = make_encoder(arm, settings, trial.seed), max(settings.growth)
+    batches = {m: normal_sets(m, m, total // m, settings.dimension, rng) for m in settings.growth}
+    runs = {str(m): _forward(_on(encoder, batch)) for m, batch in batches.items()}
+    times = paired_times(runs, settings.repeats)
+    for m, batch in batches.items():
+        cost = 1e6 * statistics.median(times[str(m)]) / len(batch.x)
+        yield Score(f"us_per_atom_m{m}", "induced", cost)
+    first, last = settings.growth[0], settings.growth[-1]
+    atoms = len(batches[first].x) / len(batches[last].x)
+    ratio = median_ratio(times[str(last)], times[str(first)]) * atoms
+    yield Score("largest_over_smallest", "induced", ratio)
+
+
+def _embedding(trial: Trial[Settings]) -> Iterator[Score]:
+    """Time a model, trained for one step, on many sets."""
+    settings, rng = trial.settings, stream(trial.seed, "embedding")
+    train = Sets.from_batch(normal_sets(40, 40, 64, settings.dimension, rng))
+    fitted = trial.fit(Arm("gde").model(settings.latent), train)
+    count = settings.embedded
+    sets = normal_sets(count, count, count, settings.dimension, rng)
+    seconds = _seconds(lambda: fitted.model.embed(sets, covariance=False))
+    yield Score("embed_seconds", "gde", seconds)
+
+
+def _bfloat16(trial: Trial[Settings]) -> Iterator[Score]:
+    """Time the default encoder in float32 and in bfloat16."""
+    settings, m = trial.settings, trial.settings.embedded
+    encoder = make_encoder(settings.arms[0], settings, trial.seed)
+    rng = stream(trial.seed, "bfloat16")
+    network = _on(encoder, normal_sets(m, m, settings.sets, settings.dimension, rng))
+
+    def reduced(run: Callable[[], object]) -> Callable[[], object]:
+        def run_reduced() -> None:
+            with reduced_to(torch.bfloat16):
+                run()
+
+        return run_reduced
+
+    for metric, run in (("forward", _forward(network)), ("training", _training(network, encoder))):
+        times = paired_times({"full": run, "reduced": reduced(run)}, settings.repeats)
+        gain = median_ratio(times["full"], times["reduced"])
+        yield Score(f"{metric}_gain", settings.arms[0].label, gain)
+
+
+def _no_bfloat16() -> str | None:
+    """Return why bfloat16 is not timed: torch emulates it, slowly, where there is none."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # not in the oldest torch
+    features = capabilities() if capabilities is not None else {}
+    if any(features.get(name) for name in ("amx_bf16", "avx512_bf16")):
+        return None
+    return "This processor does not multiply bfloat16."
+
+
+TASKS = {
+    "100 atoms": Task(_race),
+    "1000 atoms": Task(_race),
+    "20 to 2000 atoms": Task(_race),
+    "100000 atoms in all": Task(_growth),
+    "embed 1000 x 1000": Task(_embedding),
+    "bfloat16 over float32": Task(_bfloat16, missing=_no_bfloat16),
+}
+BENCH = Bench(
+    "speed",
+    TASKS,
+    {
+        "tiny": Settings(
+            TrainConfig(steps=1, threads=1),
+            sets=2,
+            repeats=1,
+            short_repeats=1,
+            dimension=4,
+            shapes={"100 atoms": (10, 10), "1000 atoms": (20, 20), "20 to 2000 atoms": (5, 30)},
+            growth=(10, 100),
+            embedded=10,
+        ),
+        "quick": Settings(sets=16),
+        "full": Settings(),
+    },
+    serial=True,
+)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,34 +23,36 @@ def bench(
     ],
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="FILE", help="JSON files of earlier runs, for `table`."),
+        typer.Argument(metavar="FILE", help="Of `table`: results, or documents with --write."),
     ] = None,
+    scale: Annotated[
+        Literal["tiny", "quick", "full"],
+        typer.Option(help="`full` for results, `quick` for a look, `tiny` to test the code."),
+    ] = "full",
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed in a few minutes; promises nothing.")
+        bool, typer.Option("--quick", help="Short for --scale quick: one seed in a few minutes.")
     ] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="Independent runs, for the intervals.")] = 3,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps: of generators, images.")
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Independent runs, for the intervals: 3 at full scale, else 1."),
     ] = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            help="Processes of one thread: of coverage, encoders, generators, images, tests.",
-        ),
-    ] = 1,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", "--part", help="Only this task; repeatable.")
+        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of one thread.")] = 1,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps, in place of the usual number.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--json", help="A .json file for the numbers.")
     ] = None,
     plots: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="For figures: of coverage, images, pooling, setsize, tests."
-        ),
+        Path | None, typer.Option(metavar="FOLDER", help="A folder for figures.")
     ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Of `table`: rewrite the tables of Markdown documents."),
+    ] = False,
     force: Force = False,
 ) -> None:
     """Measure the package with its defaults, beside baselines and floors; or tabulate results.
@@ -59,31 +60,48 @@ def bench(
     Example: distembed bench gaussian --quick --json gaussian.json
 
     Then: distembed bench table gaussian.json
+
+    Documents: distembed bench table --write README.md docs/benchmarks.md
     """
+    if name == "table":
+        _table(files or [], write)
+        return
+    if files:
+        raise ValueError(f"{name} reads no files; did you mean: distembed bench table {files[0]}?")
+    if write:
+        raise ValueError("--write rewrites tables: distembed bench table --write DOCUMENT...")
     if output is not None:
         claim(output, (".json",), force)
-    if name != "table" and files:
-        raise ValueError(f"{name} reads no files; did you mean: distembed bench table {files[0]}?")
-    from distembed.benchmarks.table import bench_table, tabulate
+    # a name that does not exist is refused before anything heavy is imported
+    lookup(BENCHES, name, "bench")
+    from distembed.benchmarks.results import Result
+    from distembed.benchmarks.runner import load, run
+    from distembed.benchmarks.table import tables
 
-    if name == "table":
-        if not files:
-            raise ValueError("Name the JSON files to tabulate: distembed bench table FILE...")
-        typer.echo(bench_table(files), nl=False)
-        return
-    run = lookup(BENCHES, name, "bench")
-    taken = inspect.signature(run).parameters
-    extra: dict[str, Any] = {}
-    for option, value, left_out, fix in (
-        ("plots", plots, None, "draws no figures; leave --plots out"),
-        ("steps", steps, None, "has a number of steps of its own; leave --steps out"),
-        ("jobs", jobs, 1, "runs in one process; leave --jobs out"),
-    ):
-        if option in taken:
-            extra[option] = value
-        elif value != left_out:
-            raise ValueError(f"The bench {name} {fix}.")
-    result = run(quick=quick, seeds=1 if quick else seeds, tasks=tasks, log=say, **extra)
+    result = run(
+        load(name),
+        "quick" if quick else scale,
+        seeds=seeds,
+        tasks=tasks,
+        jobs=jobs,
+        steps=steps,
+        plots=plots,
+        log=say,
+    )
     if output is not None:
         write_atomically(output, json.dumps(result, indent=2) + "\n")
-    typer.echo(tabulate([result]), nl=False)
+    typer.echo(tables(Result.from_json(result)), nl=False)
+
+
+def _table(files: list[Path], write: bool) -> None:
+    """Print results as tables, or rewrite the tables of documents."""
+    from distembed.benchmarks.document import update_files
+    from distembed.benchmarks.table import bench_table
+
+    if not files:
+        raise ValueError("Name the JSON files to tabulate: distembed bench table FILE...")
+    if not write:
+        typer.echo(bench_table(files), nl=False)
+        return
+    for file in update_files(files):
+        say(f"wrote {file}")

@@ -32,7 +32,8 @@ def demo(
     """
     # the model is the first file that is written, so that it marks the folder of a demo
     claim_folder(out, "model", force)
-    from distembed.apps.digits import demo as run
+    from distembed.apps.digits.data import Settings
+    from distembed.apps.digits.demo import demo as run
 
-    report = run(out, quick=quick, log=say, progress=True)
+    report = run(out, Settings.quick() if quick else Settings(), log=say)
     say(f"Open {report} in a browser.")

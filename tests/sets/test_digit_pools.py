@@ -1,12 +1,13 @@
-"""The demo's data and their exact truth."""
+"""Pools of scanned digits, and the exact W2 of their mixtures."""
 
 import numpy as np
 import pytest
 import torch
 
-from distembed.apps.digits import digit_pools, mixture_w2
 from distembed.data.observations import Observations
 from distembed.sets.construct import by_label, mixtures
+from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixture_w2 import mixture_w2
 
 pytest.importorskip("sklearn")
 
@@ -27,10 +28,10 @@ def test_every_scan_is_in_one_pool(pools):
     train, test = (images(p) for p in pools)
     assert train.shape[1:] == test.shape[1:] == (1, 8, 8)
     assert len(train) + len(test) == len(scans.images) == 1797
-    found = np.concatenate([train, test])[:, 0].reshape(1797, -1)
+    scanned = np.concatenate([train, test])[:, 0].reshape(1797, -1)
     # all scans differ, so that equal sorted rows are the same scans
-    assert len(np.unique(found, axis=0)) == 1797
-    assert (np.unique(found, axis=0) == np.unique(scans.data.astype(np.float32), axis=0)).all()
+    assert len(np.unique(scanned, axis=0)) == 1797
+    assert (np.unique(scanned, axis=0) == np.unique(scans.data.astype(np.float32), axis=0)).all()
 
 
 def test_pools_are_the_digits(pools):
@@ -74,9 +75,9 @@ def test_w2_of_mixtures_of_two_points():
     pool = pool_of(zero=np.zeros((4, 1)), one=np.ones((2, 1)))
     sets = mixtures(pool, 6, 2, size=(5, 9))
     p = sets.meta["weight_zero"]
-    wanted = np.sqrt(abs(p[:, None] - p[None]))
+    expected = np.sqrt(abs(p[:, None] - p[None]))
     # weights are float32, and the root of a difference keeps half of its digits
-    np.testing.assert_allclose(mixture_w2(pool, sets, same), wanted, atol=1e-3)
+    np.testing.assert_allclose(mixture_w2(pool, sets, same), expected, atol=1e-3)
 
 
 def quantile_w2(a, b):
@@ -96,7 +97,7 @@ def test_w2_is_that_of_the_pools_and_not_of_the_sets():
     pool = pool_of(a=np.array([[0.0], [1.0]]), b=np.array([[4.0], [7.0], [9.0]]),
                    c=np.array([[2.0], [-3.0]]))  # fmt: skip
     sets = mixtures(pool, 5, 2, size=(2, 3))
-    found = mixture_w2(pool, sets, same)
+    w2 = mixture_w2(pool, sets, same)
     atoms = {name: pool.batch([i]).x[:, 0].tolist() for i, name in enumerate(pool.ids)}
     laws = [
         [
@@ -109,9 +110,9 @@ def test_w2_is_that_of_the_pools_and_not_of_the_sets():
     ]
     for i in range(5):
         for j in range(5):
-            assert found[i, j] == pytest.approx(quantile_w2(laws[i], laws[j]), abs=1e-3)
-    assert (found == found.T).all()
-    assert not found.diagonal().any()
+            assert w2[i, j] == pytest.approx(quantile_w2(laws[i], laws[j]), abs=1e-3)
+    assert (w2 == w2.T).all()
+    assert not w2.diagonal().any()
 
 
 def test_w2_is_measured_after_the_transform():
@@ -124,12 +125,12 @@ def test_w2_is_measured_after_the_transform():
 
 def test_truth_of_real_mixtures(pools):
     sets = mixtures(pools[1], 6, 2, size=(20, 30), rng=0)
-    found = mixture_w2(pools[1], sets, lambda x: x / 16)
-    assert (found == found.T).all()
-    assert not found.diagonal().any()
-    off = found[~np.eye(6, dtype=bool)]
+    w2 = mixture_w2(pools[1], sets, lambda x: x / 16)
+    assert (w2 == w2.T).all()
+    assert not w2.diagonal().any()
+    off = w2[~np.eye(6, dtype=bool)]
     assert (off > 0).all()
     # a metric: no detour is shorter, up to float32
-    assert (found[:, None] <= found[:, :, None] + found[None] + 1e-4).all()
-    assert isinstance(found, np.ndarray)
+    assert (w2[:, None] <= w2[:, :, None] + w2[None] + 1e-4).all()
+    assert isinstance(w2, np.ndarray)
     assert torch.get_default_dtype() == torch.float32

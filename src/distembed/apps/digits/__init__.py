@@ -1,0 +1,1 @@
+"""Mixtures of real scanned digits: the demo."""

@@ -1,0 +1,78 @@
+"""The bench of speed: a competitor that computes the same, and ratios within a repeat."""
+
+import torch
+
+from distembed.benchmarks.padded import Padded, padded
+from distembed.benchmarks.speed import (
+    BENCH,
+    make_encoder,
+    median_ratio,
+    normal_sets,
+    paired_times,
+)
+from distembed.encoders import ENCODERS
+from distembed.registry import split_member
+
+FULL = BENCH.scales["full"]
+
+
+def test_the_rows(cells):
+    values = cells("speed")
+    assert all(value > 0 for value in values.values())
+    arms = {arm.label for arm in FULL.arms}
+    for task in FULL.shapes:
+        for metric in ("forward", "training"):
+            rates = {m for t, m, k in values if (t, k) == (task, f"{metric}_atoms_per_s")}
+            ratios = {m for t, m, k in values if (t, k) == (task, f"{metric}_over_padded")}
+            assert rates == {*arms, "padded"}
+            assert ratios == arms
+    assert {k for _, m, k in values if m == "induced"} >= {"us_per_atom_m10", "us_per_atom_m100"}
+    assert ("100000 atoms in all", "induced", "largest_over_smallest") in values
+    assert ("embed 1000 x 1000", "gde", "embed_seconds") in values
+
+
+def test_threads_are_given_back(measured):
+    before = torch.get_num_threads()
+    assert measured("speed")[0]["environment"]["threads"] == 1
+    assert torch.get_num_threads() == before
+
+
+def plain():
+    return next(arm for arm in FULL.arms if arm.label == FULL.plain)
+
+
+def test_the_padded_network_computes_the_same():
+    """A competitor that computes something else would be no competitor."""
+    encoder = make_encoder(plain(), FULL, 0).double()
+    rng = torch.Generator().manual_seed(0)
+    batch = normal_sets(2, 30, 6, FULL.dimension, rng).to(dtype=torch.float64)
+    z = Padded(encoder)(*padded(batch))
+    torch.testing.assert_close(z, encoder(batch), rtol=1e-6, atol=1e-8)
+
+
+def test_ratios_are_taken_within_a_repeat():
+    """A machine that slows down by ten between repeats changes no ratio."""
+    clock = iter([seconds for slow in (1, 1, 10) for seconds in (3 * slow, slow)])
+    calls = []
+
+    def paced(run):
+        run()
+        return next(clock)
+
+    runs = {name: lambda name=name: calls.append(name) for name in ("first", "second")}
+    times = paired_times(runs, 2, paced)
+    assert calls == ["first", "second"] * 3
+    assert times == {"first": [3, 30], "second": [1, 10]}  # the turn that allocates is left out
+    assert median_ratio(times["first"], times["second"]) == 3
+
+
+def test_every_trainable_encoder_takes_part():
+    members = {split_member(arm.encoder, "encoder")[0] for arm in FULL.arms}
+    assert members == set(ENCODERS) - {"moments", "closed_form", "composed"}
+    batch = normal_sets(3, 5, 2, FULL.dimension, torch.Generator())
+    for arm in FULL.arms:
+        encoder = make_encoder(arm, FULL, 0)
+        encoder(batch).square().mean().backward()
+        trainable = [p for p in encoder.parameters() if p.requires_grad]
+        assert trainable
+        assert all(p.grad is not None for p in trainable)
