@@ -65,7 +65,10 @@ class AtomSpace(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What networks must be told, such as `vocab`, by the names of constructor arguments."""
+        """Arguments of networks that depend on the atoms: `atom_kind`, and `vocab` of tokens.
+
+        `distembed.registry.build` passes each to a constructor that names it.
+        """
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Return the transform that `auto` stands for, as a list of members."""

@@ -23,8 +23,9 @@ __all__ = [
     "build",
     "check_options",
     "lookup",
+    "member_options",
     "need",
-    "options",
+    "refuse_undefined",
     "split_member",
 ]
 
@@ -122,8 +123,32 @@ def applicable(family: Family, atoms: str) -> list[str]:
     return [name for name, member in family.items() if atoms in member.atoms]
 
 
+def refuse_undefined(family: Family, name: str, kind: str, atoms: str | None) -> None:
+    """Refuse a member that is not defined for a kind of atoms.
+
+    Args:
+        family: The dictionary to look in.
+        name: The member's name; one that is not in the family is ignored.
+        kind: What the family holds, for the error ("encoder").
+        atoms: The kind of atoms; any where None.
+
+    Raises:
+        ValueError: If it is not; the message lists the members that are.
+    """
+    if atoms is not None and name in family and atoms not in family[name].atoms:
+        raise ValueError(
+            f"The {kind} {name!r} is not defined for {atoms}; it is for "
+            f"{', '.join(family[name].atoms)}. Defined for {atoms}: "
+            f"{', '.join(applicable(family, atoms)) or 'none'}."
+        )
+
+
 def check_options(
-    family: Family, member: NamedMember, kind: str, positional: int = 0
+    family: Family,
+    member: NamedMember,
+    kind: str,
+    positional: int = 0,
+    facts: Mapping[str, Any] | None = None,
 ) -> Callable[..., Any]:
     """Look a member up and check its options against the signature.
 
@@ -131,16 +156,21 @@ def check_options(
         family: The dictionary to look in.
         member: A name, or a mapping of `name` and options.
         kind: What the family holds, for the error ("encoder").
-        positional: How many positional arguments come before the options.
+        positional: Number of positional arguments before the options.
+        facts: Properties of the data, as of `build`.
 
     Raises:
-        ValueError: If the member does not take one of the options, or needs another.
+        ValueError: If the member does not take one of the options, or needs another, or is not
+            defined for the kind of atoms.
     """
     name, options = split_member(member, kind, family)
+    facts = facts or {}
+    refuse_undefined(family, name, kind, facts.get("atom_kind"))
     target = lookup(family, name, kind)
     parameters = dict(list(inspect.signature(target).parameters.items())[positional:])
     unknown = sorted(set(options) - set(parameters))
-    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in options]
+    stated = {*options, *facts}
+    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in stated]
     if unknown or missing:
         verb, names = ("has no", unknown) if unknown else ("needs the", missing)
         raise ValueError(
@@ -165,7 +195,7 @@ class Option:
     text: str
 
 
-def options(family: Family, name: str, kind: str) -> dict[str, Option]:
+def member_options(family: Family, name: str, kind: str) -> dict[str, Option]:
     """Return the options of a member by name, as its constructor and its docstring state them.
 
     Args:
@@ -207,14 +237,18 @@ def build(
         kind: What the family holds, for the error ("encoder").
         args: Positional arguments that come before the options.
         facts: Properties of the data, such as the size of a vocabulary: each is passed to a
-            constructor that names it, unless the member's options do.
+            constructor that names it, unless the member's options do. A member that is not
+            defined for the kind of atoms, `atom_kind`, is refused.
 
     Raises:
-        ValueError: If an option is unknown, missing or of the wrong type.
+        ValueError: If an option is unknown, missing or of the wrong type, or the member is not
+            defined for the kind of atoms.
     """
     name, options = split_member(member, kind, family)
+    refuse_undefined(family, name, kind, (facts or {}).get("atom_kind"))
     parameters = inspect.signature(lookup(family, name, kind)).parameters
-    options = {k: v for k, v in (facts or {}).items() if k in parameters} | options
+    stated = {k: v for k, v in (facts or {}).items() if v is not None and k in parameters}
+    options = stated | options
     target = check_options(family, {"name": name, **options}, kind, len(args))
     try:
         return target(*args, **options)

@@ -8,7 +8,7 @@ import yaml
 from distembed.cli.configfile import load_config, to_yaml
 from distembed.cli.yaml12 import inline, parse
 from distembed.data.readers import READERS
-from distembed.registry import options
+from distembed.registry import member_options
 from distembed.training.config import TrainConfig
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -189,7 +189,7 @@ def test_the_data_section_has_the_options_of_every_reader():
     assert load_config(None, [MINIMAL]).data.atoms.member == "auto"
     keys = type(section).model_fields
     for name in READERS:
-        for key, option in options(READERS, name, "reader").items():
+        for key, option in member_options(READERS, name, "reader").items():
             assert keys[key].description == option.text
             assert keys[key].default is None
     genes = load_config(None, [MINIMAL, "data.genes=[a, b]", "data.layer=counts"]).data

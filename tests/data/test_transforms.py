@@ -123,7 +123,7 @@ def test_a_chain_composes_and_is_restored_from_options_and_state():
     x = torch.rand(40, 5, dtype=torch.float64) * 30
     spec = [{"name": "log1p", "scale": 100.0}, "standardise", {"name": "pca", "components": 2}]
     chain = Chain.build(spec).fit(x, torch.ones(40))
-    first, second, third = chain.steps
+    first, second, third = chain.transforms
     close(chain.forward(x), third.forward(second.forward(first.forward(x))))
     assert chain.event_shape((5,)) == (2,)
     other = Chain.build(**chain.options)

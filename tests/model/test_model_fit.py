@@ -246,7 +246,7 @@ def test_automatic_transforms(named, unnamed):
     assert [s["over"] for s in as_one.options["spec"]] == ["all"]
     assert none.options["spec"] == []
     # the first look takes at most 16 atoms of each set: 24 * 16 know a mean to 1 / sqrt(384)
-    mean = by_feature.steps[0].mean.numpy()
+    mean = by_feature.transforms[0].mean.numpy()
     _, features = table()
     off = [(mean[i] - v.mean()) / max(v.std(), 1e-9) for i, v in enumerate(features.values())]
     assert np.abs(off).max() < 5 / 384**0.5
@@ -343,7 +343,7 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     counts = [rng.poisson(rng.gamma(2, 3, 4), (20, 4)) for _ in range(12)]
     member = {"name": generator, "likelihood": likelihood, "width": 8, "depth": 1}
     model = de.GDE(generator=member, latent=6).fit(counts, **FAST)
-    assert len(model.atom_transform.steps) == 0
+    assert len(model.atom_transform.transforms) == 0
     drawn = model.reconstruct(counts, 30)
     assert (drawn >= 0).all()
     assert (drawn == np.round(drawn)).all()

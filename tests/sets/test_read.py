@@ -11,7 +11,7 @@ import torch
 from distembed.data.readers import READERS
 from distembed.data.readers.arrays import from_arrays
 from distembed.data.spaces import Counts, Images, Vectors
-from distembed.registry import Member, options
+from distembed.registry import Member, member_options
 from distembed.sets.read import read
 from distembed.testing import check_collection
 
@@ -275,7 +275,7 @@ def test_a_reader_is_a_class_and_one_line(monkeypatch):
     assert read("x.range", start=3).batch([0]).x.tolist() == [[3.0], [4.0]]
     with pytest.raises(ValueError, match="'stop' is no option for x.range: no reader has it"):
         read("x.range", stop=3)
-    assert options(READERS, "ranges", "reader")["start"].text == "First number, of two."
+    assert member_options(READERS, "ranges", "reader")["start"].text == "First number, of two."
 
 
 def test_glomeruli_of_patients(data_dir):

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from distembed.cli.members import MemberConfig, by_name, checked
 from distembed.data import SPACES
 from distembed.data.readers import READERS
-from distembed.registry import Option, options
+from distembed.registry import Option, member_options
 from distembed.training.config import Whole
 
 __all__ = ["DataConfig", "DataSection", "Names", "reader_options"]
@@ -66,7 +66,7 @@ class DataSection(BaseModel):
 
 def reader_options() -> dict[str, Option]:
     """Return the options of all readers by name."""
-    return {k: o for name in READERS for k, o in options(READERS, name, "reader").items()}
+    return {k: o for name in READERS for k, o in member_options(READERS, name, "reader").items()}
 
 
 def _config_type(annotation: Any) -> Any:

@@ -161,19 +161,24 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
 
 
 def _check_options(run: RunConfig) -> None:
-    """Refuse options that a member does not take, before data are read."""
-    model = run.model
+    """Refuse options that a member does not take, before anything is read.
+
+    If the kind of atoms is stated, members that are not defined for it are refused too.
+    """
+    model, atoms, facts = run.model, run.data.atoms, dict[str, Any]()
+    if atoms.name != "auto":
+        facts = dict(build(SPACES, atoms.member, "kind of atom").facts)
     families = (
-        (SPACES, run.data.atoms, "kind of atom", 0),
         (ENCODERS, model.encoder, "encoder", 2),
         (GENERATORS, model.generator, "generator", 2),
         (CONDITIONINGS, model.conditioning, "conditioning", 1),
     )
     for family, config, kind, positional in families:
         if config.name != "auto":
-            check_options(family, config.member, kind, positional)
+            own = {} if family is CONDITIONINGS else facts
+            check_options(family, config.member, kind, positional, own)
     for transform in () if model.transform == "auto" else model.transform:
-        build(TRANSFORMS, transform.model_dump(), "transform")
+        build(TRANSFORMS, transform.model_dump(), "transform", facts=facts)
 
 
 def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:

@@ -13,6 +13,7 @@ import numpy as np
 from distembed.cli.config import DataConfig
 from distembed.cli.console import say, stage
 from distembed.cli.dataconfig import reader_options
+from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
 
@@ -68,6 +69,9 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
         fitted["path"] = source
     config = DataConfig.model_validate(fitted | dict(data_options))
+    if config.atoms.name == "auto" and model.atoms.name == "tokens":
+        own = MemberConfig.model_validate(model.atoms.describe())
+        config = config.model_copy(update={"atoms": own})
     values = config.model_dump(include=set(reader_options()))
     selection = choose_reader(config.path, values=values).selection
     if model.features is not None and selection is not None and selection not in data_options:

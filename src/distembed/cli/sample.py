@@ -30,13 +30,20 @@ def sample(
     ] = 0,
     seed: Seed = 0,
     force: Force = False,
+    as_data: Annotated[
+        bool,
+        typer.Option(
+            "--as-data", help="Counts as whole numbers, pixels in the range of the images."
+        ),
+    ] = False,
     *,
     data_options: Mapping[str, Any],
 ) -> None:
     """Draw new atoms of every set, in the units and with the column names of the data.
 
-    That of the sets is the data's too, so that other verbs read the table as DATA; in an .npz file
-    it is `set`.
+    The column of the sets has the name that it has in the data, so that other verbs read the table
+    as DATA; in an .npz file it is `set`. Tokens are written as strings. Images are written as .npz
+    files only.
 
     DATA may also be a table that `distembed embed` wrote. With --new the embeddings are drawn as
     well, from the population of training sets; these sets are called new0, new1, ....
@@ -62,21 +69,32 @@ def sample(
     else:
         z = embeddings(gde, data, data_options, ids)
         names = z.ids
+    sequences = gde.atoms.name == "tokens"
     with stage(f"drawing {n} atoms of {len(names)} sets"):
-        x = gde.sample(z, n, rng=seed)
+        x = np.array(gde.sample(z, n, rng=seed, as_data=as_data or sequences))
     labels = {"set": names}
     if output.suffix != ".npz":
         labels = _labels(gde.notes.get("data", {}) | data_options, names, {} if new else z.meta)
-    write_samples(output, labels, x, gde.features)
+    features = gde.features
+    if sequences and output.suffix != ".npz":
+        x, features = x[..., None], _sequence_column(gde.notes.get("data", {}) | data_options)
+    write_samples(output, labels, x, features)
     say(f"{output}: {len(names)} sets, {n} atoms each")
+
+
+def _sequence_column(data: Mapping[str, Any]) -> tuple[str]:
+    """Return the name of the column of sequences, as in the model's own data."""
+    columns = data.get("columns") or "sequence"
+    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    return (str(names[0]) if len(names) == 1 else "sequence",)
 
 
 def _labels(
     data: Mapping[str, Any], names: np.ndarray, meta: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Columns by which the samples are read as the model's own data were."""
-    given = data.get("by") or ()
-    by = [given] if isinstance(given, str) else list(given)
+    """Return columns by which the samples are read as the model's own data were."""
+    columns = data.get("by") or ()
+    by = [columns] if isinstance(columns, str) else list(columns)
     if len(by) > 1 and set(by) <= set(meta):
         labels = {name: meta[name] for name in by}
     else:

@@ -53,7 +53,7 @@ def as_space(space: str | Mapping[str, Any] | AtomSpace) -> AtomSpace:
 
     Example:
         >>> as_space({"name": "tokens", "alphabet": "ACGT"}).facts
-        {'vocab': 4}
+        {'atom_kind': 'tokens', 'vocab': 4}
     """
     if isinstance(space, str | Mapping):
         built: AtomSpace = build(SPACES, space, "kind of atom")
@@ -81,7 +81,7 @@ def same_kind(a: AtomSpace, b: AtomSpace) -> bool:
         >>> same_kind(Vectors(), Counts()), same_kind(Vectors(), Tokens("ACGT"))
         (True, False)
     """
-    return a.dtype == b.dtype and a.facts == b.facts and _alphabet(a) == _alphabet(b)
+    return a.dtype == b.dtype and _alphabet(a) == _alphabet(b)
 
 
 def require_ground(space: AtomSpace, purpose: str) -> None:
@@ -109,7 +109,7 @@ class Vectors:
     name: ClassVar[str] = "vectors"
     dtype: ClassVar[torch.dtype] = torch.float32
     has_ground: ClassVar[bool] = True
-    facts: ClassVar[Mapping[str, Any]] = {}
+    facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "vectors"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise: named features have units of their own, others share one scale."""
@@ -142,7 +142,7 @@ class Counts:
     name: ClassVar[str] = "counts"
     dtype: ClassVar[torch.dtype] = torch.float32
     has_ground: ClassVar[bool] = True
-    facts: ClassVar[Mapping[str, Any]] = {}
+    facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "counts"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise, as vectors are."""
@@ -195,7 +195,7 @@ class Images:
     name: ClassVar[str] = "images"
     dtype: ClassVar[torch.dtype] = torch.float32
     has_ground: ClassVar[bool] = True
-    facts: ClassVar[Mapping[str, Any]] = {}
+    facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "images"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise all pixels by one mean and one scale."""

@@ -51,8 +51,8 @@ class Tokens:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The largest token, which networks of tokens are built with."""
-        return {"vocab": len(self.alphabet)}
+        """The kind, and the largest token, which networks of tokens are built with."""
+        return {"atom_kind": self.name, "vocab": len(self.alphabet)}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """No transform: tokens are labels."""

@@ -28,8 +28,14 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
     """Check that the sets of two batches correspond, and return the type of the result.
 
     Raises:
-        ValueError: If the number of sets or the event shapes differ.
+        ValueError: If the number of sets or the event shapes differ, or atoms are integers.
     """
+    if not (a.x.is_floating_point() and b.x.is_floating_point()):
+        raise ValueError(
+            "The atoms are integers, as tokens are, and a divergence is not defined for tokens: "
+            "it compares numbers by their distance. If the atoms are numbers, convert them: "
+            "batch.replace(x=batch.x.float())."
+        )
     if len(a) != len(b):
         raise ValueError(
             f"The batches have {len(a)} and {len(b)} sets; set b of one is compared with set b "

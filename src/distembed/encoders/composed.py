@@ -47,6 +47,8 @@ class Composed(nn.Module):
         sets: A member of `distembed.encoders`.
         width: Number of features of an atom.
         vocab: Size of the alphabet, where atoms are tokens.
+        atom_kind: The kind of atoms, for which the point encoder has to be defined; any where left
+            out.
 
     Raises:
         ValueError: If a name or an option is unknown, or the point encoder can not take the shape.
@@ -68,6 +70,7 @@ class Composed(nn.Module):
         sets: NamedMember = "deepsets",
         width: int = 64,
         vocab: int | None = None,
+        atom_kind: str | None = None,
     ) -> None:
         super().__init__()
         name, _ = split_member(sets, "encoder", ENCODERS)
@@ -78,7 +81,7 @@ class Composed(nn.Module):
         # as many numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue
         # 142228).
         self.numbers_at_once, self.atoms_at_once = 2**20, 2**15
-        facts = {} if vocab is None else {"vocab": vocab}
+        facts = {"vocab": vocab, "atom_kind": atom_kind}
         self.point: nn.Module = build(
             POINT_ENCODERS, point, "point encoder", event_shape, width, facts=facts
         )

@@ -52,7 +52,7 @@ from distembed.model.spec import Part, Spec
 from distembed.model.state import describe, from_stored, to_stored
 from distembed.model.storage import read_folder, write_folder
 from distembed.model.tables import embedding_table, with_uncertainty
-from distembed.protocols import Collection, Objective
+from distembed.protocols import AtomSpace, Collection, Objective
 from distembed.registry import NamedMember
 from distembed.rng import Rng, as_generator
 from distembed.training.config import TrainConfig
@@ -184,7 +184,8 @@ class GDE:
         rng: Rng = 0,
         effective_sizes: ArrayLike | None = None,
         ground: Ground = "input",
-    ) -> NDArray[Any]:
+        as_data: bool = False,
+    ) -> Any:
         """Draw from the distribution of an embedding.
 
         Args:
@@ -196,30 +197,39 @@ class GDE:
                 over training sets. If left out for an array, z is taken for the distribution
                 itself: an infinite size, a small step beyond the largest context of the training.
             ground: `input` for the units of the data, `model` for the space after the transform.
+            as_data: Whether to restore the type of the data: counts are rounded to whole numbers
+                of at least 0, pixels are clipped to their range and rounded where they are whole
+                (uint8 to uint8), and tokens are decoded to strings.
 
         Returns:
-            `(n, *event)` or `(B, n, *event)`.
+            An array `(n, *event)` or `(B, n, *event)`; with `as_data`, of tokens, a list of n
+            strings, or B lists.
 
         Raises:
-            ValueError: If `n < 1` or the dimension of z is not the model's.
+            ValueError: If `n < 1`, the dimension of z is not the model's, or `as_data` is used in
+                the model's ground space.
         """
+        if as_data and ground == "model":
+            raise ValueError("as_data restores the units of the data; use it with ground='input'.")
         if not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n = {n}; it is a number of samples, 1 or more.")
         check_ground(ground)
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if effective_sizes is None else effective_sizes
-            return self.sample(z.z, n, rng, sizes, ground)
+            return self.sample(z.z, n, rng, sizes, ground, as_data)
         vectors = as_vectors(z, self.latent)
         rows = np.atleast_2d(vectors)
         sizes = as_effective_sizes(effective_sizes, len(rows))
         engine = self._engine()
         generator = as_generator(rng, engine.runtime.device)
         x = engine.sample(rows, int(n), generator, sizes, ground)
-        return x[0] if vectors.ndim == 1 else x
+        x = x[0] if vectors.ndim == 1 else x
+        return self.atoms.restore(x) if as_data else x
 
     def reconstruct(self, sets: SetsLike, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
-        return self.sample(self.embed(sets, covariance=False), n, rng)
+        x: NDArray[Any] = self.sample(self.embed(sets, covariance=False), n, rng)
+        return x
 
     def log_prob(
         self,
@@ -332,6 +342,11 @@ class GDE:
     def event_shape(self) -> tuple[int, ...]:
         """Shape of an atom in the units of the data."""
         return self._state.event_shape
+
+    @property
+    def atoms(self) -> AtomSpace:
+        """The kind of atoms."""
+        return self._state.spec.atoms
 
     @property
     def features(self) -> tuple[str, ...] | None:

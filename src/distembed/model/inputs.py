@@ -10,7 +10,7 @@ from torch import nn
 
 from distembed.batch import SetBatch
 from distembed.data.features import match_columns
-from distembed.data.spaces import Counts, Vectors, describe, same_kind
+from distembed.data.spaces import Images, Vectors, describe, same_kind
 from distembed.model.embeddings import Embeddings
 from distembed.protocols import AtomSpace, Collection, as_encoder
 from distembed.sets.collection import Sets
@@ -50,8 +50,9 @@ def as_collection(sets: SetsLike, atoms: AtomSpace | None = None) -> Collection:
                 f"{describe(atoms)}. Read the sets with atoms={atoms.describe()}."
             )
         return sets
-    # a model of whole numbers takes fractions: counts are recognised from their values alone
-    space = Vectors() if isinstance(atoms, Counts) else atoms
+    # values do not bind a model: one of counts takes fractions, one of images other ranges
+    values: dict[str, AtomSpace] = {"counts": Vectors(), "images": Images()}
+    space = None if atoms is None else values.get(atoms.name, atoms)
     if isinstance(sets, SetBatch):
         return Sets.from_batch(sets.checked(), space)
     return read(sets, min_size=1, atoms=space)
@@ -174,6 +175,8 @@ def feature_columns(
 ) -> list[int] | None:
     """Return the columns of the atoms in a model's order; None if they are in that order.
 
+    Sequences of tokens have any length.
+
     Args:
         collection: The sets.
         features: Names of the model's features, None if they have no names.
@@ -184,7 +187,8 @@ def feature_columns(
     """
     if features is not None and collection.features is not None:
         return match_columns(features, collection.features)
-    if collection.event_shape != event_shape:
+    sequences = not collection.atoms.dtype.is_floating_point and len(collection.event_shape) == 1
+    if collection.event_shape != event_shape and not sequences:
         raise ValueError(
             f"The atoms have shape {collection.event_shape}, and the model was fitted to "
             f"{event_shape}."

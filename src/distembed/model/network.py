@@ -118,9 +118,9 @@ class Network(nn.Module):
         self._check_generator(ground, z)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
-        """Transform atoms to the model's ground space, in float32."""
+        """Transform atoms to the model's ground space: numbers in float32, tokens as they are."""
         batch = batch.to(dtype=torch.float32)
-        return batch.replace(x=self.transform(batch.x.float()))
+        return batch.replace(x=self.transform(batch.x))
 
     def encode(self, batch: SetBatch) -> Tensor:
         """Embed sets given in the user's units, `(B, L)`."""
@@ -191,12 +191,12 @@ class Network(nn.Module):
         """
         if not isinstance(self.generator, Density):
             raise TypeError(
-                f"The generator {type(self.generator).__name__} draws and has no density that can "
-                "be written down. Fit one that has: GDE(generator={'name': 'explicit', "
-                "'likelihood': 'mixture'})."
+                f"log_prob is not defined for the generator {type(self.generator).__name__}, "
+                "which has no density (no method log_prob). One that has, for vectors, counts and "
+                "images, is {'name': 'explicit', 'likelihood': 'mixture'}."
             )
         nats = self.generator.log_prob(self.to_ground(batch), self.condition(z, sizes)).double()
-        if ground or not len(self.transform.steps):
+        if ground or not len(self.transform.transforms):
             return nats
         return nats + log_volume(self.transform, batch.x)
 
@@ -257,6 +257,6 @@ class Embedder(nn.Module):
         """Embed each set, `(B, L)`: in the encoder's type, computed and returned where x is."""
         state = (*self.encoder.parameters(), *self.encoder.buffers())
         like = next((t for t in state if t.is_floating_point()), torch.empty(0))
-        there = batch.to(like.device, like.dtype)
-        z: Tensor = self.encoder(there.replace(x=self.transform(there.x.to(like.dtype))))
+        moved = batch.to(like.device, like.dtype)
+        z: Tensor = self.encoder(moved.replace(x=self.transform(moved.x)))
         return z.to(batch.x.device)

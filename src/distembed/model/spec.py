@@ -107,7 +107,7 @@ class Spec:
                 atoms, or a transform cannot take the shape.
         """
         assert not isinstance(self.transform, str), "resolve the transform first"
-        chain = Chain.build(self.transform)
+        chain = Chain.build(self.transform, self.atoms.name)
         shape = chain.event_shape(event_shape)
         # layers draw their weights from the global generator, which is put back afterwards
         with torch.random.fork_rng(devices=[]):
@@ -158,14 +158,8 @@ class Spec:
     ) -> nn.Module:
         if isinstance(part, nn.Module):
             return copy.deepcopy(part)
-        name, _ = split_member(part, kind, family)
-        if name in family and self.atoms.name not in family[name].atoms:
-            raise ValueError(
-                f"The {kind} {name!r} is not defined for {self.atoms.name}; it is for "
-                f"{', '.join(family[name].atoms)}."
-            )
-        made: nn.Module = build(family, part, kind, shape, inputs, facts=self.atoms.facts)
-        return made
+        module: nn.Module = build(family, part, kind, shape, inputs, facts=self.atoms.facts)
+        return module
 
 
 def _described(part: Part) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from distembed.data.observations import Observations
 from distembed.data.readers import READERS
-from distembed.registry import build, lookup, options
+from distembed.registry import build, lookup, member_options
 
 __all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
 
@@ -116,9 +116,9 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
             "arrays."
         )
     name, values = accepting[0], {k: v for k, v in (values or {}).items() if v is not None}
-    own = options(READERS, name, "reader")
+    own = member_options(READERS, name, "reader")
     for option in values.keys() - own.keys():
-        owners = [n for n in READERS if option in options(READERS, n, "reader")]
+        owners = [n for n in READERS if option in member_options(READERS, n, "reader")]
         other = f"it is an option of the reader {owners[0]!r}" if owners else "no reader has it"
         raise ValueError(
             f"{option!r} is no option for {type_of(source)}: {other}. The reader {name!r} takes: "

@@ -23,7 +23,7 @@ class Chain(nn.Module):
     """Composition of transforms; the empty chain is the identity.
 
     Args:
-        steps: Transforms in the order of `forward`.
+        transforms: In the order of `forward`.
 
     Example:
         >>> import torch
@@ -34,18 +34,24 @@ class Chain(nn.Module):
         ([[-1.0, 0.0], [1.0, 0.0]], True)
     """
 
-    def __init__(self, steps: Sequence[Transform] = ()) -> None:
+    def __init__(self, transforms: Sequence[Transform] = ()) -> None:
         super().__init__()
-        self.steps = nn.ModuleList(cast("Sequence[nn.Module]", steps))
+        self.transforms = nn.ModuleList(cast("Sequence[nn.Module]", transforms))
 
     @classmethod
-    def build(cls, spec: Sequence[NamedMember]) -> Chain:
+    def build(cls, spec: Sequence[NamedMember], atoms: str | None = None) -> Chain:
         """Build a chain from members of `TRANSFORMS`.
 
+        Args:
+            spec: The members, in their order.
+            atoms: The kind of atoms; any where left out.
+
         Raises:
-            ValueError: If a name or an option is unknown, or a name is missing.
+            ValueError: If a name or an option is unknown, a name is missing, or a member is not
+                defined for the kind of atoms.
         """
-        return cls([build(TRANSFORMS, member, "transform") for member in spec])
+        facts = {"atom_kind": atoms}
+        return cls([build(TRANSFORMS, member, "transform", facts=facts) for member in spec])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -56,38 +62,38 @@ class Chain(nn.Module):
         """
         names = {member.target.partition(":")[2]: name for name, member in TRANSFORMS.items()}
         spec = []
-        for step in self._each():
-            kind = type(step).__name__
+        for transform in self._each():
+            kind = type(transform).__name__
             if kind not in names:
                 raise ValueError(
                     f"{kind} is no member of TRANSFORMS, and cannot be named in a saved model."
                 )
-            spec.append({"name": names[kind], **step.options})
+            spec.append({"name": names[kind], **transform.options})
         return {"spec": spec}
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
         """Fit each transform on the output of those before it."""
-        for step in self._each():
-            x = step.fit(x, w).forward(x)
+        for transform in self._each():
+            x = transform.fit(x, w).forward(x)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., *event)`."""
-        for step in self._each():
-            x = step.forward(x)
+        for transform in self._each():
+            x = transform.forward(x)
         return x
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map back, by the inverses in reverse order."""
-        for step in reversed(self._each()):
-            y = step.inverse(y)
+        for transform in reversed(self._each()):
+            y = transform.inverse(y)
         return y
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of a mapped atom."""
-        for step in self._each():
-            shape = step.event_shape(shape)
+        for transform in self._each():
+            shape = transform.event_shape(shape)
         return shape
 
     def _each(self) -> list[Transform]:
-        return cast("list[Transform]", list(self.steps))
+        return cast("list[Transform]", list(self.transforms))

@@ -71,14 +71,14 @@ class ConvTokens(nn.Module):
         Raises:
             ValueError: If x does not hold tokens.
         """
-        ids, there = read_tokens(x, self.vocab)
+        ids, mask = read_tokens(x, self.vocab)
         u = self.tokens(ids)
         u = u + positions(u)
         for layer in self.layers:
             inner = functional.silu(functional.layer_norm(u, u.shape[-1:]))
-            masked = inner * there.unsqueeze(2)
+            masked = inner * mask.unsqueeze(2)
             u = u + cast(nn.Conv1d, layer)(masked.mT).mT
-        h: Tensor = self.outputs(mean_and_deviation(u.to(self.tokens.weight.dtype), there))
+        h: Tensor = self.outputs(mean_and_deviation(u.to(self.tokens.weight.dtype), mask))
         return h
 
 

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Tokens", "check_tokens", "mean_and_deviation", "positions", "read_tokens"]
+__all__ = ["MaskedTokens", "check_tokens", "mean_and_deviation", "positions", "read_tokens"]
 
 
-class Tokens(NamedTuple):
-    """A start and the tokens of each sequence `(N, 1 + T)`, and which of them are there."""
+class MaskedTokens(NamedTuple):
+    """Tokens of each sequence after a start, `(N, 1 + T)`, and a mask that leaves out the pads."""
 
     ids: Tensor
-    there: Tensor
+    mask: Tensor
 
 
 def check_tokens(event_shape: tuple[int, ...], vocab: int) -> None:
@@ -42,15 +42,15 @@ def check_tokens(event_shape: tuple[int, ...], vocab: int) -> None:
         raise ValueError(f"vocab = {vocab}; tokens are 1 to vocab, and 0 is the pad.")
 
 
-def read_tokens(x: Tensor, vocab: int) -> Tokens:
+def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
     """Check sequences `(N, T)`, cut them to the longest, and put a start before each.
 
     Raises:
         ValueError: If they are not whole numbers from 0 to vocab, or a pad comes before a token.
 
     Example:
-        >>> ids, there = read_tokens(torch.tensor([[3, 1, 0, 0], [0, 0, 0, 0]]), vocab=3)
-        >>> ids.tolist(), there.int().tolist()
+        >>> ids, mask = read_tokens(torch.tensor([[3, 1, 0, 0], [0, 0, 0, 0]]), vocab=3)
+        >>> ids.tolist(), mask.int().tolist()
         ([[0, 3, 1], [0, 0, 0]], [[1, 1, 1], [1, 0, 0]])
     """
     if x.ndim != 2:
@@ -58,26 +58,26 @@ def read_tokens(x: Tensor, vocab: int) -> Tokens:
     if x.is_floating_point() and not bool((x == x.round()).all()):
         odd = x[x != x.round()][0]
         raise ValueError(
-            f"Tokens are whole numbers, and one is {odd:.4g}: a transform changed them before "
-            "they came here. Make the model with transform=[], or choose an encoder of numbers."
+            f"Tokens are whole numbers, and one is {odd:.4g}. Read the sets as tokens, "
+            "atoms={'name': 'tokens', 'alphabet': ...}, or choose an encoder of numbers."
         )
     wrong = x[(x < 0) | (x > vocab)]
     if len(wrong):
         raise ValueError(
             f"A token is {wrong[0]:.0f}; tokens are 1 to vocab = {vocab}, and 0 is the pad. Raise "
-            "vocab, or number the tokens from 1 (transform=[] leaves them as they are)."
+            "vocab, or number the tokens from 1."
         )
-    there = x > 0
-    inside = there[:, 1:] & ~there[:, :-1]
+    mask = x > 0
+    inside = mask[:, 1:] & ~mask[:, :-1]
     if bool(inside.any()):
         row, place = (int(i) for i in inside.nonzero()[0])
         raise ValueError(
             f"Sequence {row} has a pad before a token, at position {place}. Pads 0 come at the "
             "end only; move them there, or give a gap a token of its own."
         )
-    longest = int(there.sum(1).max()) if len(x) else 0
-    ids, there = x[:, :longest].long(), there[:, :longest]
-    return Tokens(functional.pad(ids, (1, 0)), functional.pad(there, (1, 0), value=True))
+    longest = int(mask.sum(1).max()) if len(x) else 0
+    ids, mask = x[:, :longest].long(), mask[:, :longest]
+    return MaskedTokens(functional.pad(ids, (1, 0)), functional.pad(mask, (1, 0), value=True))
 
 
 def positions(u: Tensor) -> Tensor:
@@ -89,9 +89,9 @@ def positions(u: Tensor) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], 1)[:, :channels]
 
 
-def mean_and_deviation(h: Tensor, there: Tensor) -> Tensor:
-    """Pool the positions of a sequence that are there, `(N, T, C) -> (N, 2 C)`."""
-    share = (there.to(h.dtype) / there.sum(1, keepdim=True)).unsqueeze(2)
+def mean_and_deviation(h: Tensor, mask: Tensor) -> Tensor:
+    """Pool the positions of a sequence that the mask `(N, T)` keeps, `(N, T, C) -> (N, 2 C)`."""
+    share = (mask.to(h.dtype) / mask.sum(1, keepdim=True)).unsqueeze(2)
     # sums and no products of matrices, which a run may have put into reduced precision
     mean = (share * h).sum(1)
     variance = (share * (h - mean.unsqueeze(1)).square()).sum(1)

@@ -73,12 +73,12 @@ class TokenTransformer(nn.Module):
         Raises:
             ValueError: If x does not hold tokens.
         """
-        ids, there = read_tokens(x, self.vocab)
+        ids, mask = read_tokens(x, self.vocab)
         u = self.tokens(ids)
         u = u + positions(u)
         for layer in self.layers:
-            u = layer(u, there)
-        h: Tensor = self.outputs(mean_and_deviation(u.to(self.tokens.weight.dtype), there))
+            u = layer(u, mask)
+        h: Tensor = self.outputs(mean_and_deviation(u.to(self.tokens.weight.dtype), mask))
         return h
 
 
@@ -90,10 +90,10 @@ class _Layer(nn.Module):
         self.mixed = nn.Linear(channels, channels)
         self.network = MLP(channels, channels, 2 * channels)
 
-    def forward(self, u: Tensor, there: Tensor) -> Tensor:
+    def forward(self, u: Tensor, mask: Tensor) -> Tensor:
         projected = self.projections(_normalised(u)).unflatten(-1, (3, self.heads, -1))
         q, k, v = projected.permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None])
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
         u = u + self.mixed(attended.transpose(1, 2).flatten(2))
         out: Tensor = u + self.network(_normalised(u))
         return out
