@@ -326,10 +326,8 @@ def test_sets_of_few_atoms_are_left_out_of_the_metrics_of_samples():
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=(m, 2)) + s for s, m in enumerate([2, 3, 4, 5, 40, 40])]
     evaluation = evaluate(MeanModel(), by_label(from_arrays(arrays), "set"), baselines=["mean"])
-    for name in SAMPLES:
-        score = evaluation.row(name)
-        assert score.defined
-        assert score.note.endswith("4 sets with two atoms in each half")
+    assert all(evaluation.row(name).defined for name in SAMPLES)
+    assert evaluation.settings["sample_sets"] == "4, those with two atoms in each half"
     part = [a[:3] for a in arrays]
     none = evaluate(MeanModel(), by_label(from_arrays(part), "set"), baselines=["mean"])
     assert {score.metric for score in none.rows} == GEOMETRY

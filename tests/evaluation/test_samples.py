@@ -1,11 +1,17 @@
-"""Samples without a model."""
+"""Scores of samples, and samples without a model."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
 import torch
 
 from distembed.batch import SetBatch
-from distembed.evaluation.samples import context_half, gaussian, pooled
+from distembed.divergences.energy import unbiased_energy
+from distembed.evaluation.halves import EvaluationConfig, HeldOutHalves
+from distembed.evaluation.samples import context_half, draw, gaussian, pooled, score_samples
+from distembed.evaluation.subject import Subject
 from distembed.nn.per_set import moments_per_set as moments
 from distembed.rng import stream
 
@@ -56,7 +62,63 @@ def test_pooled_atoms_are_those_of_others():
 
 
 def test_draws_are_reproducible():
-    for draw in (context_half, gaussian, pooled):
-        one, same, other = (draw(context(), [1, 3, 9], seed).x for seed in (0, 0, 1))
+    for function in (context_half, gaussian, pooled):
+        one, same, other = (function(context(), [1, 3, 9], seed).x for seed in (0, 0, 1))
         assert torch.equal(one, same)
         assert not torch.equal(one, other)
+
+
+class Ladder:
+    """Draws the numbers 0 to n - 1 for every set."""
+
+    def embed(self, sets):
+        return SimpleNamespace(z=np.zeros((len(sets), 2)))
+
+    def sample(self, z, n, rng):
+        return np.tile(np.arange(n, dtype=np.float32)[None, :, None], (len(z), 1, 1))
+
+
+ENERGY = EvaluationConfig(metrics=("energy_unbiased",))
+
+
+def unequal_halves():
+    """Three sets, of which the first has a context of a single atom."""
+    rng = stream(0, "halves")
+    target = SetBatch.from_list(
+        [torch.randn(m, 1, generator=rng) for m in (3, 4, 5)],
+        [torch.rand(m, generator=rng) + 0.1 for m in (3, 4, 5)],
+    )
+    context = SetBatch.from_list([torch.randn(m, 1, generator=rng) for m in (1, 4, 5)])
+    return HeldOutHalves(context, context, target, (5, 5))
+
+
+def score(sets, counts):
+    model = Subject.of(Ladder())
+    models = {"gde": (model, np.zeros((3, 2)))}
+    scores = score_samples(models, sets, "vectors", np.asarray(counts, float), ENERGY, 0)
+    return next(s for s in scores if s.method == "gde")
+
+
+def test_drawn_atoms_have_the_weights_of_the_target():
+    sets = unequal_halves()
+    atoms = torch.cat([torch.arange(float(m)) for m in (3, 4, 5)])[:, None]
+    values = unbiased_energy(sets.target.replace(x=atoms), sets.target)
+    assert score(sets, [[1, 1, 1]]).value == pytest.approx(float(values[1:].mean()), rel=1e-6)
+    # a resample of the last set alone has its value
+    last = score(sets, [[0, 0, 3]])
+    assert last.low == last.high == pytest.approx(float(values[2]), rel=1e-6)
+
+
+def test_a_model_with_a_ground_space_draws_in_it():
+    class Ground(Ladder):
+        atom_transform = staticmethod(lambda x: 10 * x)
+
+        def sample(self, z, n, rng, effective_sizes, ground):
+            assert ground == "model"
+            self.sizes = effective_sizes.tolist()
+            return super().sample(z, n, rng)
+
+    model, sets = Ground(), unequal_halves()
+    drawn = draw(Subject.of(model), np.zeros((3, 2)), sets, 0)
+    assert drawn.sizes.tolist() == [3, 4, 5]
+    assert model.sizes == pytest.approx([1, 4, 5])

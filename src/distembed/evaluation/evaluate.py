@@ -127,6 +127,7 @@ def _described(
     dimension = sets.context.x.shape[1]
     return {
         "sets": len(sets.target),
+        "sample_sets": f"{len(sets.with_pairs)}, those with two atoms in each half",
         "context_atoms": _span(sets.context.sizes),
         "target_atoms": _span(sets.target.sizes),
         "most_atoms": f"{sets.limits[0]} in a context, {sets.limits[1]} in a target",

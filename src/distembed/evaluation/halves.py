@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.evaluation.subject import Subject, columns_of
@@ -68,6 +69,11 @@ class HeldOutHalves:
     context: SetBatch
     target: SetBatch
     limits: tuple[int, int]
+
+    @property
+    def with_pairs(self) -> Tensor:
+        """Indices of the sets with two atoms in each half, which metrics of samples need."""
+        return ((self.context.sizes > 1) & (self.target.sizes > 1)).nonzero().flatten()
 
 
 def halves(

@@ -43,8 +43,8 @@ def score_samples(
 ) -> list[Score]:
     """Score samples of models, beside those of baselines, against the target halves.
 
-    The metrics compare pairs of atoms within a sample, so the means are over sets with two atoms
-    in each half.
+    The metrics compare pairs of atoms within a sample, so the means are over the sets
+    `HeldOutHalves.with_pairs`.
 
     Args:
         models: Models and their embeddings of the contexts, `(S, L)`, by method; `gde` among them.
@@ -59,7 +59,7 @@ def score_samples(
         metric is defined for the kind of atoms.
     """
     metrics = [name for name in config.metrics if atoms in metric(name).atoms]
-    large = ((sets.context.sizes > 1) & (sets.target.sizes > 1)).nonzero().flatten()
+    large = sets.with_pairs
     if models["gde"][0].sampling is None or not len(large) or not metrics:
         return []
     sizes = sets.target.sizes.tolist()
@@ -70,8 +70,6 @@ def score_samples(
     draws = {k: d if k == "floor" else d.replace(w=sets.target.w) for k, d in draws.items()}
     target, draws = sets.target.select(large), {k: d.select(large) for k, d in draws.items()}
     notes = {"floor": "the context half itself"}
-    if len(large) < len(sizes):
-        notes = dict.fromkeys(draws, f"{len(large)} sets with two atoms in each half") | notes
     exact = 2 * affordable_atoms(4 * len(large) * len(draws), config.transport_atoms)
     scores = []
     for name in metrics:
