@@ -99,9 +99,7 @@ def test_volume_is_none_where_rounding_alone_makes_some():
 def test_misuse_is_refused():
     sets = numbers(6)
     flow, model = de.GDE(latent=3).fit(sets, **QUICK), explicit(sets)
-    with pytest.raises(
-        TypeError, match="the generator Flow, which has no density"
-    ):
+    with pytest.raises(TypeError, match="the generator Flow, which has no density"):
         flow.log_prob(sets)
     with pytest.raises(ValueError, match="2 embeddings for 6 sets"):
         model.log_prob(sets, model.embed(sets[:2]))
