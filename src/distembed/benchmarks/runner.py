@@ -228,6 +228,8 @@ def _plain(value: Any) -> Any:
         return value.model_dump(mode="json", exclude={"seed"})
     if isinstance(value, Arm):
         return _plain(value.to_json())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, tuple | list) and value and all(isinstance(v, Arm) for v in value):
