@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from distembed.batch import SetBatch
-from distembed.encoders.deepsets import DeepSets
+from distembed.encoders.joined import Joined
 from distembed.inference import derivative
 from distembed.inference.contributions import contributions, explained
 from distembed.inference.covariance import covariance
@@ -49,7 +49,7 @@ def ragged(key, sizes=(1, 6, 9), shift=0.0):
 
 def small_deepsets(dtype=torch.float64):
     torch.manual_seed(0)
-    encoder = DeepSets((2,), 12, width=16, depth=1)
+    encoder = Joined((2,), 12, ["closed_form", {"name": "deepsets", "width": 16, "depth": 1}])
     encoder.prepare(SetBatch.from_dense(torch.randn(20, 30, 2)))
     return encoder.to(dtype).requires_grad_(False)
 
