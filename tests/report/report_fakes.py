@@ -64,7 +64,7 @@ def mean_of(batch):
 class FakeModel:
     """Shares what does not depend on the data."""
 
-    spec = Spec("deepsets", "flow", 4)
+    fitted_spec = Spec({"name": "joined", "parts": ["closed_form", "deepsets"]}, "flow", 4)
     features = population = None
     embedder = staticmethod(mean_of)
 

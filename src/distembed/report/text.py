@@ -56,7 +56,7 @@ def facts(model: GDE, test: Collection, embeddings: Embeddings) -> list[Fact]:
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
     kind = test.atoms.name
     shape = " × ".join(map(str, model.event_shape)) or "1"
-    parts = (model.spec.encoder, model.spec.generator)
+    parts = (model.fitted_spec.encoder, model.fitted_spec.generator)
     rows = [
         Fact("sets", f"{len(sizes):,}"),
         Fact("atoms in a set", low if low == high else f"{low} to {high} (median {middle})"),
@@ -177,7 +177,8 @@ def _percent(share: float) -> str:
 
 def _name(part: Any) -> str:
     if isinstance(part, Mapping):
-        return str(part["name"])
+        joined = ", ".join(map(_name, part.get("parts", ())))
+        return f"{part['name']} ({joined})" if joined else str(part["name"])
     return part if isinstance(part, str) else type(part).__name__
 
 
