@@ -10,7 +10,7 @@ from scipy import stats
 
 from distembed.geometry.distance import Calibration
 from distembed.inference.calibrated import conformal_ratios, w2_interval
-from distembed.inference.intervals import limit_interval, unbiased_squared
+from distembed.inference.intervals import IntervalSettings, limit_interval, unbiased_squared
 
 SPECTRA = {
     "one": np.ones(1),
@@ -90,7 +90,7 @@ def test_one_dimension_in_closed_form():
     """One coordinate of known sign: the tails are normal, and the exact integral agrees."""
     v = np.full((3, 1, 1), 0.5)
     d = np.array([[0.2], [1.0], [4.0]])
-    found = limit_interval(d, 0 * d, v, v, exact=True)
+    found = limit_interval(d, 0 * d, v, v, settings=IntervalSettings(exact=True))
 
     def misses(delta, d, upper):
         below = stats.ncx2(1, delta**2).cdf(d**2) if delta else stats.chi2(1).cdf(d**2)

@@ -49,7 +49,7 @@ def test_false_discoveries_stay_below_the_level():
 
 @pytest.mark.parametrize("p", [[0.1, np.nan], [1.1], [-0.1], [[0.1]]])
 def test_refuses_what_is_no_p_value(p):
-    with pytest.raises(ValueError, match="leave it out"):
+    with pytest.raises(ValueError, match="Leave out tests"):
         benjamini_hochberg(p)
 
 

@@ -1,4 +1,4 @@
-"""Tests of distributions: exact size, invariance, closed forms, power."""
+"""Two-sample tests: exact size, invariance, closed forms, power."""
 
 import math
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from distembed.inference.tests.pairwise import pairwise_tests
 from distembed.inference.tests.two_sample import k_sample_test, two_sample_test
+from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
 
@@ -22,20 +23,20 @@ def moments(batch):
 
 
 def rough(batch):
-    """Moments that say they have no influence function: no time is spent on asymptotics."""
+    """Moments without the trait `smooth`, which skips the asymptotic p-value."""
     return moments(batch)
 
 
-rough.smooth = False
+rough.traits = EncoderTraits(smooth=False)
 
 
 def normal(*shape, key=0):
     return torch.randn(*shape, generator=stream("two sample", key), dtype=torch.float64)
 
 
-def close(found, expected, count):
-    """A share of `count` trials, within four binomial standard errors."""
-    return abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) / count)
+def close(share, expected, count):
+    """Compare a share of `count` trials, within four binomial standard errors."""
+    return abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / count)
 
 
 @pytest.mark.parametrize("sizes", [(3, 8), (6, 6, 9)])
@@ -65,11 +66,11 @@ def test_ties_count_as_extreme():
 @pytest.mark.parametrize("sizes", [(12, 12), (7, 15)])
 def test_order_of_sets_and_of_atoms_changes_nothing(sizes):
     a, b = normal(sizes[0], 2, key=1), normal(sizes[1], 2, key=2) + 0.4
-    turned = two_sample_test(moments, b.flip(0), a[torch.randperm(sizes[0])])
+    reversed_ = two_sample_test(moments, b.flip(0), a[torch.randperm(sizes[0])])
     result = two_sample_test(moments, a, b)
-    assert turned.p_permutation == result.p_permutation
-    assert turned.statistic == pytest.approx(result.statistic, rel=1e-12)
-    assert turned.p_asymptotic == pytest.approx(result.p_asymptotic, rel=1e-9)
+    assert reversed_.p_permutation == result.p_permutation
+    assert reversed_.statistic == pytest.approx(result.statistic, rel=1e-12)
+    assert reversed_.p_asymptotic == pytest.approx(result.p_asymptotic, rel=1e-9)
     again = two_sample_test(moments, a.numpy(), b.tolist(), rng=torch.Generator().manual_seed(0))
     assert again.statistic == result.statistic
 
@@ -112,7 +113,7 @@ def test_asymptotic_p_is_uniform_for_a_nonlinear_encoder():
     assert kstest(p, "uniform").pvalue > 1e-3
 
 
-def test_a_module_is_used_in_double_and_left_alone():
+def test_a_module_is_copied_in_double():
     class Learned(nn.Module):
         latent = 3
 
@@ -198,7 +199,7 @@ def test_refusals():
         two_sample_test(mean, x, x, permutations=-1)
 
 
-def test_result_says_what_was_found():
+def test_the_result_as_text():
     result = two_sample_test(mean, [[0.0], [1.0], [2.0]], [[5.0], [6.0]], permutations=9)
     text = repr(result)
     assert "3 and 2 atoms" in text
@@ -233,7 +234,7 @@ def test_pairs_in_closed_form_and_without_noise():
 def test_pairs_refuse():
     z, cov = np.zeros((3, 2)), np.full((3, 2, 2), np.nan)
     cov[:2] = np.eye(2)
-    assert pairwise_tests(z, cov, [[0, 1]]).p[0] == 1  # the set without covariance is not asked
+    assert pairwise_tests(z, cov, [[0, 1]]).p[0] == 1  # the set without covariance is in no pair
     with pytest.raises(ValueError, match="Set 2 has no covariance"):
         pairwise_tests(z, cov, [[0, 2]])
     with pytest.raises(ValueError, match="twice"):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distembed.inference.calibrated import w2_interval
-    from distembed.inference.contributions import explained
+    from distembed.inference.contributions import attribute_change
     from distembed.inference.intervals import limit_interval, unbiased_squared
     from distembed.inference.population.density import Population
     from distembed.inference.population.flow import FlowPopulation, FlowSettings
@@ -40,8 +40,8 @@ __all__ = [
     "Population",
     "PopulationSettings",
     "Power",
+    "attribute_change",
     "benjamini_hochberg",
-    "explained",
     "k_sample_test",
     "limit_interval",
     "needed_atoms",
@@ -51,7 +51,7 @@ __all__ = [
     "w2_interval",
 ]
 
-_HOMES = {
+_MODULES = {
     "DistanceError": "sample_size",
     "EmbeddingError": "sample_size",
     "FlowPopulation": "population.flow",
@@ -59,8 +59,8 @@ _HOMES = {
     "Population": "population.density",
     "PopulationSettings": "population.selection",
     "Power": "sample_size",
+    "attribute_change": "contributions",
     "benjamini_hochberg": "tests.multiplicity",
-    "explained": "contributions",
     "k_sample_test": "tests.two_sample",
     "limit_interval": "intervals",
     "needed_atoms": "sample_size",
@@ -72,6 +72,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,7 +1,7 @@
-r"""The influence of every atom on z, and the covariance of z that it predicts.
+r"""Compute the influence of every atom on z, and the covariance of z that it predicts.
 
 An encoder is a functional of a distribution, $z = T(P)$. Its influence function (Hampel, 1974) is
-the derivative towards one atom, and weights have it for nothing:
+the derivative towards one atom, which automatic differentiation by the weights provides:
 
     psi_i = d/de T((1 - e) P + e delta_{x_i}) = dz/dw_i - sum_j w_j dz/dw_j.
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.protocols import encoder_traits
 
-__all__ = ["Embed", "in_double", "influence", "is_smooth", "predicted_covariance"]
+__all__ = ["Embed", "double_copy", "influence", "predicted_covariance"]
 
 
 Embed = Callable[[SetBatch], Tensor]
@@ -33,15 +33,15 @@ Embed = Callable[[SetBatch], Tensor]
 def influence(encoder: Embed, batch: SetBatch) -> list[Tensor]:
     r"""Return $\psi$ of each set, `(m_b, L)` in float64, of weighted mean zero.
 
-    It is meant for atoms of positive weight, and for an encoder that obeys the five laws; one
-    backward pass for each coordinate of z.
+    Atoms have positive weights, and the encoder obeys the five laws. It takes one backward pass
+    for each coordinate of z.
 
     Args:
         encoder: A module, or any callable `SetBatch -> (B, L)`.
         batch: B sets.
 
     Raises:
-        ValueError: If z is no smooth function of the weights, as with a median.
+        ValueError: If z is not a smooth function of the weights, as with a median.
 
     Example:
         >>> batch = SetBatch.from_list([[[0.0], [2.0], [2.0], [4.0]]])
@@ -55,11 +55,12 @@ def influence(encoder: Embed, batch: SetBatch) -> list[Tensor]:
     batch = batch.to(dtype=torch.float64)
     w = batch.w.detach().clone().requires_grad_()
     with torch.enable_grad():
-        z = in_double(encoder)(batch.replace(w=w)) if is_smooth(encoder) else w.detach()
+        smooth = encoder_traits(encoder).smooth
+        z = double_copy(encoder)(batch.replace(w=w)) if smooth else w.detach()
         if not z.requires_grad:
             raise ValueError(
                 f"{type(encoder).__name__} has no derivative by the weights: a median moves in "
-                "jumps, and a plain mean does not see weights at all. Use batch.mean, or a "
+                "jumps, and a plain mean does not use weights at all. Use batch.mean, or a "
                 "jackknife over blocks of atoms for the covariance."
             )
         columns = [
@@ -71,25 +72,20 @@ def influence(encoder: Embed, batch: SetBatch) -> list[Tensor]:
 
 
 def predicted_covariance(encoder: Embed, batch: SetBatch) -> Tensor:
-    r"""Return the covariance of z over sets like each of these, `(B, L, L)` in float64.
+    r"""Predict the covariance of z over sets like each of these, `(B, L, L)` in float64.
 
-    $V = \sum_i w_i^2 \psi_i \psi_i^\top$, for atoms that were drawn independently.
+    $V = \sum_i w_i^2 \psi_i \psi_i^\top$, for independent atoms.
 
     Raises:
-        ValueError: If z is no smooth function of the weights.
+        ValueError: If z is not a smooth function of the weights.
     """
     weights = batch.w.double().split(batch.sizes.tolist())
     scaled = [w[:, None] * psi for w, psi in zip(weights, influence(encoder, batch), strict=True)]
     return torch.stack([s.mT @ s for s in scaled])
 
 
-def is_smooth(encoder: Embed) -> bool:
-    """Whether z can be differentiated by the weights: so, unless its traits deny it."""
-    return encoder_traits(encoder).smooth
-
-
-def in_double(encoder: Embed) -> Any:
-    """Return a copy in float64 and eval mode that keeps no gradients for its parameters."""
+def double_copy(encoder: Embed) -> Any:
+    """Return a copy in float64 and eval mode, without gradients for its parameters."""
     if not isinstance(encoder, nn.Module):
         return encoder
     return copy.deepcopy(encoder).double().eval().requires_grad_(False)

@@ -1,8 +1,8 @@
 r"""Attribution of the difference between two embeddings to the atoms of both sets.
 
-`distembed.inference.contributions.explained` distributes $|z_b - z_a|^2$ over the atoms of both
-sets, to first order along the path of mixtures. Shares are relative to that sum: those of both
-sets together add up to one, and an atom with a negative share makes the two sets more alike.
+`distembed.inference.contributions.attribute_change` distributes $|z_b - z_a|^2$ over the atoms of
+both sets, to first order along the path of mixtures. Shares are relative to that sum: those of
+both sets together add up to one, and an atom with a negative share makes the two sets more alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distembed.data.features import match_columns
-from distembed.inference.contributions import explained
+from distembed.inference.contributions import attribute_change
 from distembed.report.samples import Between, set_rows
 from distembed.rng import stream
 
@@ -85,7 +85,7 @@ def change_between(
     rows = set_rows(embeddings, between)
     first, second = batches = [_read(model, test, i, m) for i in rows]
     try:
-        result = explained(model.embedder, first, second)
+        result = attribute_change(model.embedder, first, second)
     except ValueError:  # a median is not differentiable in the weights
         return None
     squared = float(result.change[0])

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.inference.derivative import ATOMS
-from distembed.inference.influence import in_double, influence, predicted_covariance
+from distembed.inference.influence import double_copy, influence, predicted_covariance
 from distembed.protocols import Encoder
 from distembed.rng import stream
 from distembed.testing.example import Draw
@@ -147,7 +147,7 @@ def bias(
     Raises:
         ValueError: If z is not a smooth function of the weights.
     """
-    exact, reference = in_double(encoder), reference.to(dtype=torch.float64)
+    exact, reference = double_copy(encoder), reference.to(dtype=torch.float64)
     (psi,), z = influence(encoder, reference), exact(reference)
     floor = 1e-12 * float(z.abs().max())  # the rounding error
     size, error = [], []

@@ -1,8 +1,8 @@
-r"""The cumulant function of weighted chi-squares, its saddlepoint, and what that tells alone.
+r"""Approximate the distribution of weighted chi-squares by its saddlepoint.
 
     K(s) = sum_k [ -log(1 - 2 s lambda_k) / 2 + a_k^2 s / (1 - 2 s lambda_k) ],    K'(s_0) = q
 
-See `distembed.inference.chi_square.weighted_sum`, of which this is the approximate half.
+This is the approximate half of `distembed.inference.chi_square.weighted_sum`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 def cumulant_slopes(lam: Array, square: Array, s: Array, order: int) -> Array:
-    """Derivatives of K at s, `(P,)`."""
+    """Return a derivative of K at s, `(P,)`."""
     u = 1 / (1 - 2 * s[:, None] * lam)
     factor = {1: 1.0, 2: 2.0, 3: 8.0, 4: 48.0}[order]
     tilted = lam * u
@@ -26,7 +26,7 @@ def cumulant_slopes(lam: Array, square: Array, s: Array, order: int) -> Array:
 
 
 def cumulant_value(lam: Array, square: Array, s: Array) -> Array:
-    """K at s, `(P,)`."""
+    """Return K at s, `(P,)`."""
     p = 2 * s[:, None] * lam
     total: Array = (-0.5 * np.log1p(-p) + square * s[:, None] / (1 - p)).sum(1)
     return total
@@ -42,20 +42,20 @@ def saddlepoint(lam: Array, square: Array, q: Array) -> Array:
     low = np.where(right, 0.0, -np.inf)
     s, rows = high.copy(), np.arange(len(q))
     for _ in range(100):
-        at, wanted = s[rows], q[rows]
-        u = 1 / (1 - 2 * at[:, None] * lam[rows])
-        tilted, moved = lam[rows] * u, square[rows] * u**2
-        first = (tilted + moved).sum(1)
-        second = 2 * (tilted * (tilted + 2 * moved)).sum(1)
-        high[rows] = np.where(first > wanted, at, high[rows])
-        low[rows] = np.where(first < wanted, at, low[rows])
+        point, target = s[rows], q[rows]
+        u = 1 / (1 - 2 * point[:, None] * lam[rows])
+        tilted, shifted = lam[rows] * u, square[rows] * u**2
+        first = (tilted + shifted).sum(1)
+        second = 2 * (tilted * (tilted + 2 * shifted)).sum(1)
+        high[rows] = np.where(first > target, point, high[rows])
+        low[rows] = np.where(first < target, point, low[rows])
         below, above = low[rows], high[rows]
-        new = at - (first / wanted - 1) * first / second
-        middle = np.where(np.isinf(below), 2 * at - 1 / wanted, 0.5 * (below + above))
-        new = np.where((new > below) & (new < above) | (first == wanted), new, middle)
+        new = point - (first / target - 1) * first / second
+        middle = np.where(np.isinf(below), 2 * point - 1 / target, 0.5 * (below + above))
+        new = np.where((new > below) & (new < above) | (first == target), new, middle)
         s[rows] = new
-        # quadratic: the error that is left is the square of this step
-        moves = np.abs(new - at) > 1e-7 * np.abs(new) + 1e-8 / np.sqrt(second)
+        # convergence is quadratic: the next error is the square of this step
+        moves = np.abs(new - point) > 1e-7 * np.abs(new) + 1e-8 / np.sqrt(second)
         rows = rows[moves]
         if not len(rows):
             break
@@ -63,7 +63,7 @@ def saddlepoint(lam: Array, square: Array, q: Array) -> Array:
 
 
 def normal_score(lam: Array, square: Array, q: Array) -> Array:
-    """The normal score of q, infinite where nothing lies below and NaN where a number is."""
+    """Return the normal score of q, infinite where a tail is empty, NaN where an input is NaN."""
     top = lam.max(1)
     usable = (top > 0) & (q > 0) & np.isfinite(q)
     with np.errstate(invalid="ignore"):
@@ -80,6 +80,6 @@ def normal_score(lam: Array, square: Array, q: Array) -> Array:
     u = s * np.sqrt(second)
     near = np.abs(r) < 1e-3  # where log(u / r) / r tends to a third of the half skewness
     safe_r, safe_u = np.where(near, 1.0, r), np.where(near, 1.0, u)
-    bend = cumulant_slopes(lam, square, s, 3) / (6 * second**1.5)
-    out[usable] = r + np.where(near, bend, np.log(safe_u / safe_r) / safe_r)
+    skew = cumulant_slopes(lam, square, s, 3) / (6 * second**1.5)
+    out[usable] = r + np.where(near, skew, np.log(safe_u / safe_r) / safe_r)
     return out

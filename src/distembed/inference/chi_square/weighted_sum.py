@@ -1,4 +1,4 @@
-r"""Weighted sums of chi-squares: what squared distances of normal vectors are distributed as.
+r"""Compute the distribution of weighted sums of chi-squares, of squared norms of normal vectors.
 
 With independent standard normal $x_k$, weights $\lambda_k \ge 0$ and shifts $a_k$,
 
@@ -6,21 +6,21 @@ With independent standard normal $x_k$, weights $\lambda_k \ge 0$ and shifts $a_
     a_k = sqrt(lambda_k) b_k.
 
 It is $|d|^2$ for $d \sim N(\mu, V)$, where $\lambda$ are the eigenvalues of V and a is $\mu$ in
-its eigenvectors; a coordinate without noise keeps its shift. Its cumulant function, to
+its eigenvectors; a coordinate without variance has a shift only. Its cumulant function is, for
 $s < 1/(2 \max \lambda)$,
 
     K(s) = sum_k [ -log(1 - 2 s lambda_k) / 2 + a_k^2 s / (1 - 2 s lambda_k) ],
 
-gives everything. **Exact**: $P(Q > q) = \frac{1}{2 \pi i} \int e^{K(s) - s q} ds / s$, and the
+**Exact**: $P(Q > q) = \frac{1}{2 \pi i} \int e^{K(s) - s q} ds / s$, and the
 same to the left of zero for $P(Q < q)$. Imhof (1961) and Davies (1980) integrate along the
-imaginary axis, where a small tail is what is left of large oscillations. Here the path runs
+imaginary axis, where a small tail is a difference of large oscillations. Here the path leads
 through the saddlepoint, $K'(s_0) = q$ (Rice, 1980; Helstrom, 1996), on a hyperbola that follows
 the steepest descent and ends at 45 degrees. There, with $p = 2 \mu_k (s - s_0)$ for the tilted
 weights $\mu_k = \lambda_k / (1 - 2 s_0 \lambda_k)$, every factor is at most one:
 
     Re [ -log(1 - p) - p ] <= 0,   Re [ p^2 / (1 - p) ] <= 0    for |arg p| in [45, 90] degrees,
 
-so that nothing cancels and a tail of 1e-12, or 1e-200, has as many digits as one of 1/2. The sum
+so that no terms cancel, and a tail of 1e-12, or 1e-200, has as many digits as one of 1/2. The sum
 over points converges geometrically; their number doubles until two sums agree.
 **Approximate**: the saddlepoint alone (Lugannani and Rice, 1980; Kuonen, 1999),
 
@@ -44,19 +44,18 @@ __all__ = ["ChiSquareSum", "Tails"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
-_NUMBERS = 2**15  # of terms at once, which stay in the cache
 
 
 @dataclass(frozen=True)
 class Tails:
-    r"""The distribution at one point each.
+    r"""Tails and density at one point each.
 
     Attributes:
         below: $P(Q \le q)$, `(P,)`.
         above: $P(Q > q)$, `(P,)`.
-        density: Of Q at q, `(P,)`.
-        error: Relative to the tail on q's side of the mean, which is the one integrated: what
-            halving the step has changed. Of either tail, absolute, it is no more than that. A
+        density: Density of Q at q, `(P,)`.
+        error: Change by the last halving of the step, relative to the integrated tail, which is
+            the one on q's side of the mean; it also bounds the absolute error of either tail. A
             tail of zero is below 1e-300.
     """
 
@@ -71,7 +70,7 @@ class ChiSquareSum:
 
     Args:
         weights: $\lambda$, `(P, K)` or `(K,)`, not negative. NaN gives NaN.
-        shifts: a, of a shape that fits; zero where left out.
+        shifts: a, of a shape that broadcasts; zero by default.
 
     Raises:
         ValueError: If a weight is negative or the shapes do not fit.
@@ -90,14 +89,14 @@ class ChiSquareSum:
         if bool((lam < 0).any()):
             raise ValueError(
                 f"A weight is {np.nanmin(lam):.3g}; weights are variances, at least zero. Clip "
-                "the eigenvalues of a covariance at zero, where rounding has left them below."
+                "the eigenvalues of a covariance at zero, which rounding can make negative."
             )
         square = shift**2
-        # a term without noise moves the whole distribution and nothing else
-        still = lam <= 1e-14 * lam.max(1, keepdims=True)
-        self.floor: Array = np.where(still, square, 0.0).sum(1)
-        self.weights: Array = np.where(still, 0.0, lam)
-        self.squares: Array = np.where(still, 0.0, square)
+        # a term without variance shifts the distribution
+        constant = lam <= 1e-14 * lam.max(1, keepdims=True)
+        self.floor: Array = np.where(constant, square, 0.0).sum(1)
+        self.weights: Array = np.where(constant, 0.0, lam)
+        self.squares: Array = np.where(constant, 0.0, square)
 
     @classmethod
     def of_normal(cls, mean: ArrayLike, cov: ArrayLike) -> ChiSquareSum:
@@ -109,16 +108,16 @@ class ChiSquareSum:
         return len(self.weights)
 
     def __getitem__(self, rows: Rows) -> ChiSquareSum:
-        """Return some of the problems."""
-        some = object.__new__(ChiSquareSum)
-        some.floor = self.floor[rows]
-        some.weights, some.squares = self.weights[rows], self.squares[rows]
-        return some
+        """Select problems."""
+        selection = object.__new__(ChiSquareSum)
+        selection.floor = self.floor[rows]
+        selection.weights, selection.squares = self.weights[rows], self.squares[rows]
+        return selection
 
     # -- moments --------------------------------------------------------------------------------
 
     def cumulant(self, order: int) -> Array:
-        r"""Cumulants, $2^{k-1} (k-1)! \sum \lambda^k + 2^{k-1} k! \sum \lambda^{k-1} a^2$."""
+        r"""Compute $2^{k-1} (k-1)! \sum \lambda^k + 2^{k-1} k! \sum \lambda^{k-1} a^2$."""
         slopes = cumulant_slopes(self.weights, self.squares, np.zeros(len(self)), order)
         return slopes + (self.floor if order == 1 else 0.0)
 
@@ -135,35 +134,35 @@ class ChiSquareSum:
     # -- exact ----------------------------------------------------------------------------------
 
     def below(self, q: ArrayLike) -> Array:
-        r"""$P(Q \le q)$, `(P,)`; `tails` tells its error."""
+        r"""Return $P(Q \le q)$, `(P,)`; `tails` also returns its error."""
         return self.tails(q).below
 
     def above(self, q: ArrayLike) -> Array:
-        """$P(Q > q)$, `(P,)`; `tails` tells its error."""
+        """Return $P(Q > q)$, `(P,)`; `tails` also returns its error."""
         return self.tails(q).above
 
     def tails(self, q: ArrayLike, error: float = 1e-8) -> Tails:
-        """Return both tails and the density by integration, at one q each, `(P,)`.
+        """Integrate both tails and the density, at one q each, `(P,)`.
 
         Args:
-            q: Where, `(P,)` or one number for all.
-            error: Wanted bound of `Tails.error`; what is left of it is about its square.
+            q: Points, `(P,)`, or one for all problems.
+            error: Bound of `Tails.error`; the actual error is about its square.
         """
-        at = self._above_floor(q)
-        top, known = self.weights.max(1), ~np.isnan(at + self.weights.sum(1) + self.squares.sum(1))
-        smooth = known & (top > 0) & (at > 0) & np.isfinite(at)
-        # without noise Q is its floor; with noise nothing lies there
-        below = np.where(top > 0, at > 0, at >= 0).astype(np.float64)
-        out = np.where(known, np.stack([below, 1 - below, 0 * below, 0 * below]), np.nan)
-        for some in _pieces(np.flatnonzero(smooth), self.weights.shape[1]):
-            out[:, some] = integrate(self.weights[some], self.squares[some], at[some], error)
+        point, top = self._above_floor(q), self.weights.max(1)
+        valid = ~np.isnan(point + self.weights.sum(1) + self.squares.sum(1))
+        smooth = valid & (top > 0) & (point > 0) & np.isfinite(point)
+        # without variance Q is its floor; with variance it exceeds the floor
+        below = np.where(top > 0, point > 0, point >= 0).astype(np.float64)
+        out = np.where(valid, np.stack([below, 1 - below, 0 * below, 0 * below]), np.nan)
+        for rows in _pieces(np.flatnonzero(smooth), self.weights.shape[1]):
+            out[:, rows] = integrate(self.weights[rows], self.squares[rows], point[rows], error)
         return Tails(*out)
 
     def quantile(self, p: ArrayLike, upper: bool = False) -> Array:
-        """Return q with `p` of the distribution below it, or above it where `upper`, `(P,)`.
+        """Return the quantile of p, `(P,)`; p is the mass above it where `upper`.
 
-        Give a small p of the tail it lies in: `1 - 1e-20` cannot be told from one. It starts at
-        the saddlepoint's answer and takes Newton's steps on the logarithm of the smaller tail.
+        Give the small mass of a tail, because `1 - 1e-20` rounds to one. Newton's steps on the
+        logarithm of the smaller tail start from the saddlepoint approximation.
 
         Raises:
             ValueError: If p is not strictly between zero and one.
@@ -172,14 +171,14 @@ class ChiSquareSum:
         if bool(((mass <= 0) | (mass >= 1)).any()):
             raise ValueError("p lies strictly between zero and one.")
         top, scale = self.weights.max(1), self.mean - self.floor
-        some = top > 0
+        varies = top > 0
         depth = -np.log(np.minimum(mass, 1 - mass))
         goal = -ndtri(mass) if upper else ndtri(mass)
         with np.errstate(divide="ignore"):
             # P(Q <= q) of one term falls as the root of q; a norm is concentrated above
-            low = np.where(some, np.log(np.where(some, top, 1)) - 2 * depth - 9, 0.0)
+            low = np.where(varies, np.log(np.where(varies, top, 1)) - 2 * depth - 9, 0.0)
             high = 2 * np.log(np.sqrt(scale) + np.sqrt(2 * top * (depth + 1)))
-            high = np.where(some, high, 0.0)
+            high = np.where(varies, high, 0.0)
             t = falling_root(
                 lambda t, rows: goal[rows] - self[rows].score(self.floor[rows] + np.exp(t)),
                 low,
@@ -187,18 +186,18 @@ class ChiSquareSum:
                 tolerance=1e-4,
             )
             small = mass <= 0.5
-            wanted = np.log(np.where(small, mass, 1 - mass))
+            target = np.log(np.where(small, mass, 1 - mass))
             for _ in range(30):
                 tails = self.tails(self.floor + np.exp(t))
                 lower = small != upper  # is the smaller tail below?
                 tail = np.where(lower, tails.below, tails.above)
                 slope = np.where(lower, 1, -1) * tails.density * np.exp(t) / tail
-                step = np.clip((wanted - np.log(tail)) / slope, -1, 1)
-                step = np.where(some & np.isfinite(step), step, 0.0)
+                step = np.clip((target - np.log(tail)) / slope, -1, 1)
+                step = np.where(varies & np.isfinite(step), step, 0.0)
                 t = t + step
                 if bool((np.abs(step) < 1e-12).all()):
                     break
-        return self.floor + np.where(some, np.exp(t), 0 * top)
+        return self.floor + np.where(varies, np.exp(t), 0 * top)
 
     # -- approximate ----------------------------------------------------------------------------
 
@@ -206,29 +205,29 @@ class ChiSquareSum:
         r"""Return the normal score of q, $\Phi^{-1} P(Q \le q)$, `(P,)`, by the saddlepoint.
 
         In probability its error is 0.008 for a single term, below 0.002 for five equal ones and
-        below 1e-4 for thirty; the worst seen is 0.03, where weights lie decades apart. Relative
-        to the tail it is at most 12 % for one term, and no more however far out. `exact` takes
-        the integral instead, which is some thirty times slower.
+        below 1e-4 for thirty; the largest observed is 0.03, where weights differ by decades.
+        Relative to the tail it is at most 12 % for one term, at any distance. `exact` integrates
+        instead, which is some thirty times slower.
         """
         if exact:
             tails = self.tails(q)
             lower = tails.below < tails.above
             score: Array = np.where(lower, ndtri(tails.below), -ndtri(tails.above))
             return score
-        at, out = self._above_floor(q), np.empty(len(self))
-        for some in _pieces(np.arange(len(self)), self.weights.shape[1]):
-            out[some] = normal_score(self.weights[some], self.squares[some], at[some])
+        point, out = self._above_floor(q), np.empty(len(self))
+        for rows in _pieces(np.arange(len(self)), self.weights.shape[1]):
+            out[rows] = normal_score(self.weights[rows], self.squares[rows], point[rows])
         return out
 
     def _above_floor(self, q: ArrayLike) -> Array:
-        at: Array = np.broadcast_to(np.asarray(q, dtype=np.float64), (len(self),)) - self.floor
-        return at
+        point: Array = np.broadcast_to(np.asarray(q, dtype=np.float64), (len(self),)) - self.floor
+        return point
 
 
 def eigen(cov: Array) -> tuple[Array, Array]:
-    """Return ascending eigenvalues and eigenvectors of covariances; a missing one has NaN.
+    """Return ascending eigenvalues and eigenvectors of covariances; NaN where one is NaN.
 
-    Eigenvalues that rounding cannot tell from zero are zero.
+    Eigenvalues below the rounding error are zero.
     """
     missing: NDArray[np.bool_] = np.isnan(cov.sum((1, 2)) * 0)
     values, vectors = np.linalg.eigh(np.where(missing[:, None, None], 0.0, cov))
@@ -236,5 +235,6 @@ def eigen(cov: Array) -> tuple[Array, Array]:
     return np.where(missing[:, None], np.nan, np.where(values > floor, values, 0.0)), vectors
 
 
-def _pieces(rows: Rows, terms: int) -> list[Rows]:
-    return np.array_split(rows, max(1, -(-len(rows) * terms // _NUMBERS)))
+def _pieces(rows: Rows, terms: int, numbers: int = 2**15) -> list[Rows]:
+    """Divide problems into pieces of so many terms that they stay in the cache."""
+    return np.array_split(rows, max(1, -(-len(rows) * terms // numbers)))

@@ -1,13 +1,13 @@
-r"""P-values of many tests, adjusted so that a threshold bounds the false discovery rate.
+r"""Adjust p-values of many tests to control the false discovery rate.
 
 Of P p-values in increasing order, the k-th is adjusted to
 
     q_(k) = min(1, min_{j >= k} P p_(j) / j),
 
-and the tests with $q \le \alpha$ hold in expectation at most a share $\alpha$ of true nulls. It is
-proved for independent tests and for positive dependence (Benjamini and Yekutieli, 2001). Pairs
-that share sets are dependent in ways that nobody has proved positive; q times
-$\sum_{j \le P} 1 / j$ holds under any dependence, at the price of power.
+and among the tests with $q \le \alpha$ the expected share of true nulls is at most $\alpha$. This
+is proved for independent tests and for positive dependence (Benjamini and Yekutieli, 2001). Pairs
+that share sets are dependent, and the dependence is not proved to be positive; q times
+$\sum_{j \le P} 1 / j$ is valid under any dependence, with less power.
 
 | Controlling the false discovery rate (Benjamini, Hochberg, 1995)
 """
@@ -34,7 +34,7 @@ def benjamini_hochberg(p: ArrayLike) -> NDArray[np.float64]:
     if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(
             f"p has shape {values.shape} or holds values outside [0, 1]; give one p-value a test. "
-            "A test without a p-value (NaN) was not made: leave it out."
+            "Leave out tests without a p-value (NaN)."
         )
     order = values.argsort()[::-1]
     rank = np.arange(len(values), 0, -1)

@@ -1,8 +1,8 @@
-r"""Do sets come from one distribution? Many pairs at once, from embeddings alone.
+r"""Test many pairs of sets for one distribution, by their embeddings alone.
 
 If sets a and b come from one distribution, $z_a - z_b$ is nearly normal around zero with
 covariance $V_a + V_b$, so $|z_a - z_b|^2$ is a sum of chi-squares weighted by its eigenvalues.
-Atoms are not needed again, and the p-values of all pairs are adjusted for their number.
+The p-values of all pairs are adjusted for their number.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from distembed.inference.tests.multiplicity import benjamini_hochberg
 
 __all__ = ["PairwiseResult", "pairwise_tests", "tail"]
 
-_NUMBERS = 2**22  # of covariances of pairs, at once
-
 
 @dataclass(frozen=True)
 class PairwiseResult:
-    """What tests of many pairs found, one value a pair.
+    """Results of the tests of P pairs.
 
     Attributes:
         pairs: The two sets of each pair, `(P, 2)`.
         statistic: `|z_a - z_b|^2`, `(P,)`.
         p: Asymptotic p-values, `(P,)`.
-        q: The same after Benjamini and Hochberg, `(P,)`.
+        q: P-values adjusted after Benjamini and Hochberg, `(P,)`.
     """
 
     pairs: NDArray[np.int64]
@@ -37,21 +35,24 @@ class PairwiseResult:
     q: NDArray[np.float64]
 
 
-def pairwise_tests(z: ArrayLike, cov: ArrayLike, pairs: ArrayLike) -> PairwiseResult:
+def pairwise_tests(
+    z: ArrayLike, cov: ArrayLike, pairs: ArrayLike, *, numbers: int = 2**22
+) -> PairwiseResult:
     r"""Test many pairs of sets by their embeddings, without their atoms.
 
-    Under the null $|z_a - z_b|^2$ is a sum of chi-squares that the eigenvalues of $V_a + V_b$
-    weigh. It is asymptotic only: where sets are small the covariances are too small, and so are
-    the p-values. Test single pairs of small sets by permutation.
+    Under the null $|z_a - z_b|^2$ is a sum of chi-squares weighted by the eigenvalues of
+    $V_a + V_b$. The p-values are asymptotic: for small sets the covariances are too small, and so
+    are the p-values. Test single pairs of small sets by permutation.
 
     Args:
         z: Embeddings, `(S, L)`.
         cov: Their covariances, `(S, L, L)`.
         pairs: The two sets of each pair, `(P, 2)`.
+        numbers: Size of the covariances of pairs that are in memory at once.
 
     Raises:
-        ValueError: If shapes do not fit, a pair names a set that does not exist, or one set twice,
-            or one without a covariance, as of a single atom.
+        ValueError: If shapes do not fit, or a pair has a set that does not exist, one set twice,
+            or a set without a covariance, such as a single atom.
 
     Example:
         >>> z, cov = [[0.0], [0.0], [5.0]], [[[0.5]]] * 3
@@ -69,19 +70,19 @@ def pairwise_tests(z: ArrayLike, cov: ArrayLike, pairs: ArrayLike) -> PairwiseRe
             f"pairs has shape {index.shape} and dtype {index.dtype}; expected (P, 2) integers."
         )
     if index.size and (index.min() < 0 or index.max() >= len(points)):
-        raise ValueError(f"pairs names sets beyond 0 to {len(points) - 1}.")
+        raise ValueError(f"pairs has numbers of sets beyond 0 to {len(points) - 1}.")
     if (index[:, 0] == index[:, 1]).any():
-        raise ValueError("A pair names one set twice; a set is no evidence against itself.")
-    used = np.unique(index)
-    known = np.isfinite(spread[used]).all((1, 2)) & np.isfinite(points[used]).all(1)
-    if not known.all():
+        raise ValueError("A pair has one set twice; a test compares two sets.")
+    sets = np.unique(index)
+    finite = np.isfinite(spread[sets]).all((1, 2)) & np.isfinite(points[sets]).all(1)
+    if not finite.all():
         raise ValueError(
-            f"Set {used[~known][0]} has no covariance, as a set of a single atom has none; leave "
+            f"Set {sets[~finite][0]} has no covariance, such as a set of a single atom; leave "
             "its pairs out."
         )
     statistic = np.square(points[index[:, 0]] - points[index[:, 1]]).sum(1)
-    some = max(1, _NUMBERS // points.shape[1] ** 2)
-    parts = np.split(index, range(some, len(index), some))
+    size = max(1, numbers // points.shape[1] ** 2)
+    parts = np.split(index, range(size, len(index), size))
     weights = np.concatenate([
         np.linalg.eigvalsh(spread[part[:, 0]] + spread[part[:, 1]]) for part in parts
     ])  # fmt: skip
@@ -90,6 +91,6 @@ def pairwise_tests(z: ArrayLike, cov: ArrayLike, pairs: ArrayLike) -> PairwiseRe
 
 
 def tail(x: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Tail of weighted chi-squares; one at zero, also where nothing varies."""
+    """Return the upper tail of weighted chi-squares; one at zero, even if all weights are zero."""
     above = ChiSquareSum(weights.clip(min=0)).above(x)
     return np.where(x > 0, above, 1.0).clip(0, 1)

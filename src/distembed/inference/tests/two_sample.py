@@ -1,27 +1,27 @@
-r"""Do sets come from one distribution? Tests on embeddings.
+r"""Test whether sets come from one distribution, by their embeddings.
 
-The statistic is a distance between embeddings, without an inverse covariance, which nobody can
-estimate when atoms are few and coordinates many. For sets k of $m_k$ atoms,
+The statistic is a distance between embeddings, without an inverse covariance, which cannot be
+estimated from few atoms in many coordinates. For sets k of $m_k$ atoms,
 
     T = sum_k m_k |z_k - z_bar|^2,   z_bar = sum_k m_k z_k / sum_k m_k,
 
-and for two sets $|z_a - z_b|^2$, the same up to a factor. It sees what the encoder sees:
-distributions that the encoder maps to one z are never told apart. There are two p-values.
+and for two sets $|z_a - z_b|^2$, the same up to a factor. The test has no power against
+distributions that the encoder maps to one z. There are two p-values.
 
 *Permutation.* If all atoms come from one distribution, any reassignment of them is as likely as
-the one at hand, so $p = (1 + \#\{T^* \ge T\}) / (1 + B)$ is valid at any size, whatever the
-encoder (Hemerik and Goeman, 2018). The encoder must not have been chosen by looking at which atom
-is in which set; one that was trained on these very sets was.
+the observed one, so $p = (1 + \#\{T^* \ge T\}) / (1 + B)$ is valid at any size, for any
+encoder (Hemerik and Goeman, 2018). The encoder must not depend on which atom is in which set; one
+that was trained on the same sets does.
 
 *Asymptotic.* For a smooth encoder $\sqrt{m_k} (z_k - z) \to N(0, \Sigma)$, where $\Sigma$ is the
 covariance of the influence of an atom, so T tends to a weighted sum of chi-squares: each
-eigenvalue of $\Sigma$ weighs $K - 1$ of them. $\Sigma$ is taken over pooled atoms, whose influence
-is centred within each set, so that a difference between the sets does not hide itself.
+eigenvalue of $\Sigma$ weighs $K - 1$ of them. $\Sigma$ is estimated on pooled atoms, whose
+influence is centred within each set, so that a difference between the sets does not inflate it.
 
 Weights. Atoms are reassigned together with their weights, relative to the mean weight of their
 set, and $m_k$ is Kish's effective number. This is valid where (atom, weight) pairs are
-exchangeable under the null: the two sets were weighted by one rule. Sets that were sampled by
-different rules and weighted back to one distribution do not qualify, and no check can tell.
+exchangeable under the null: both sets are weighted by one rule. It is not valid for sets that are
+sampled by different rules and weighted back to one distribution, which cannot be checked.
 
 | Permutation p-values should never be zero (Phipson, Smyth, 2010)
 """
@@ -30,15 +30,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.inference.influence import Embed, in_double, influence, is_smooth
+from distembed.inference.influence import Embed, double_copy, influence
 from distembed.inference.tests.pairwise import tail
+from distembed.protocols import encoder_traits
 from distembed.rng import Rng, as_generator
 
 __all__ = [
@@ -50,24 +52,23 @@ __all__ = [
 
 Atoms = Tensor | np.ndarray | Sequence[Any]
 """The atoms of one set, `(m, *event)`."""
-_ATOMS = 2**14  # embedded at once, which bounds memory
 
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a test found.
+    """Result of a test.
 
     Attributes:
         statistic: `|z_a - z_b|^2` of two sets, `sum_k m_k |z_k - z_bar|^2` of more.
-        p_permutation: None where no permutation was asked for.
-        p_asymptotic: For large sets; None where z is no smooth function of the weights.
-        permutations: How many were drawn.
-        sizes: Atoms of each set.
-        weighted: Whether atoms differed in weight; the permutation is then only as good as the
-            exchangeability of weights.
+        p_permutation: Permutation p-value; None without permutations.
+        p_asymptotic: P-value for large sets; None where z is not a smooth function of the weights.
+        permutations: Number of permutations.
+        sizes: Number of atoms of each set.
+        weighted: Whether atoms differ in weight; the permutation then assumes that weights are
+            exchangeable.
     """
 
-    __test__ = False  # pytest takes its name for a class of tests
+    __test__ = False  # pytest would collect it by its name
 
     statistic: float
     p_permutation: float | None
@@ -78,14 +79,14 @@ class TestResult:
 
     def __repr__(self) -> str:
         sizes = " and ".join(map(str, self.sizes)) if len(self.sizes) < 4 else len(self.sizes)
-        what = "atoms" if len(self.sizes) < 4 else "sets"
-        found = [f"TestResult({sizes} {'weighted ' * self.weighted}{what}"]
-        found += [f"statistic {self.statistic:.4g}"]
+        unit = "atoms" if len(self.sizes) < 4 else "sets"
+        parts = [f"TestResult({sizes} {'weighted ' * self.weighted}{unit}"]
+        parts += [f"statistic {self.statistic:.4g}"]
         if self.p_permutation is not None:
-            found += [f"p = {self.p_permutation:.4g} by {self.permutations} permutations"]
+            parts += [f"p = {self.p_permutation:.4g} by {self.permutations} permutations"]
         if self.p_asymptotic is not None:
-            found += [f"p = {self.p_asymptotic:.4g} asymptotically"]
-        return ", ".join(found) + ")"
+            parts += [f"p = {self.p_asymptotic:.4g} asymptotically"]
+        return ", ".join(parts) + ")"
 
 
 def two_sample_test(
@@ -96,16 +97,18 @@ def two_sample_test(
     weights: Sequence[Any] | None = None,
     permutations: int = 999,
     rng: Rng = 0,
+    atoms: int = 2**14,
 ) -> TestResult:
     """Test whether two sets come from one distribution.
 
     Args:
-        embed: An encoder, which is used in float64, or any callable `SetBatch -> (B, L)`.
+        embed: An encoder, which is copied in float64, or any callable `SetBatch -> (B, L)`.
         a: Atoms, `(m_a, *event)`.
         b: Atoms, `(m_b, *event)`.
-        weights: Relative weights of both, `(m_a,)` and `(m_b,)`; equal ones where left out.
-        permutations: How often atoms are reassigned; no p-value is below one over this plus one.
-        rng: Source of the permutations. The order of atoms and of the sets changes nothing.
+        weights: Relative weights of both, `(m_a,)` and `(m_b,)`; equal by default.
+        permutations: Number of permutations B; no p-value is below 1 / (1 + B).
+        rng: Source of the permutations. The order of atoms and of sets changes nothing.
+        atoms: Number of atoms that are embedded at once.
 
     Raises:
         ValueError: If a set has a single atom, the events differ in shape, or z depends on the
@@ -117,7 +120,9 @@ def two_sample_test(
         TestResult(20 and 20 atoms, statistic 225, p = 0.01 by 99 permutations, \
 p = 1.076e-15 asymptotically)
     """
-    return k_sample_test(embed, [a, b], weights=weights, permutations=permutations, rng=rng)
+    return k_sample_test(
+        embed, [a, b], weights=weights, permutations=permutations, rng=rng, atoms=atoms
+    )
 
 
 def k_sample_test(
@@ -127,6 +132,7 @@ def k_sample_test(
     weights: Sequence[Any] | None = None,
     permutations: int = 999,
     rng: Rng = 0,
+    atoms: int = 2**14,
 ) -> TestResult:
     """Test whether two or more sets come from one distribution.
 
@@ -134,8 +140,9 @@ def k_sample_test(
         embed: As in `two_sample_test`.
         groups: The atoms of each set, `(m_k, *event)`.
         weights: Relative weights of each set, `(m_k,)`.
-        permutations: How often atoms are reassigned.
+        permutations: Number of permutations.
         rng: Source of the permutations.
+        atoms: Number of atoms that are embedded at once.
 
     Raises:
         ValueError: As `two_sample_test`; if there are fewer than two sets.
@@ -147,15 +154,14 @@ def k_sample_test(
     z, n = run(sets), sets.effective_sizes.cpu()
     run.check(sets, z)
     observed = _statistic(z[:, None], n[:, None])
-    two = len(sets) == 2
-    factor = float(n.prod() / n.sum()) if two else 1.0
+    factor = float(n.prod() / n.sum()) if len(sets) == 2 else 1.0
     p_permutation = None
     if permutations:
         rounding = 8 * torch.finfo(run.dtype).eps * float(z.abs().max() * n.sum().sqrt())
-        drawn = _permuted(run, sets, permutations, as_generator(rng))
-        # a copy of the observed assignment must count, however the sum was rounded
-        beyond = drawn.sqrt() + rounding >= observed.sqrt()
-        p_permutation = (1 + int(beyond.sum())) / (1 + permutations)
+        drawn = _permuted(run, sets, permutations, as_generator(rng), atoms)
+        # a copy of the observed assignment counts as extreme in spite of rounding
+        extreme = drawn.sqrt() + rounding >= observed.sqrt()
+        p_permutation = (1 + int(extreme.sum())) / (1 + permutations)
     return TestResult(
         float(observed) / factor,
         p_permutation,
@@ -168,7 +174,7 @@ def k_sample_test(
 
 @dataclass(frozen=True)
 class _Runner:
-    """An embedding in the type and on the device that it works in."""
+    """Embed in the type and on the device of the encoder."""
 
     embed: Embed
     dtype: torch.dtype
@@ -176,12 +182,13 @@ class _Runner:
 
     @classmethod
     def of(cls, embed: Embed, sets: SetBatch) -> _Runner:
-        exact: Embed = in_double(embed)
-        owner = getattr(exact, "__self__", exact)
-        parameter = next(iter(getattr(owner, "parameters", list)()), sets.w)
+        replica: Embed = double_copy(embed)
+        owner = _owner(replica)
+        parameters = owner.parameters() if isinstance(owner, nn.Module) else iter(())
+        parameter = next(parameters, sets.w)
         with torch.no_grad():
-            dtype = exact(sets[0].to(parameter.device, parameter.dtype)).dtype
-        return cls(exact, dtype, parameter.device)
+            dtype = replica(sets[0].to(parameter.device, parameter.dtype)).dtype
+        return cls(replica, dtype, parameter.device)
 
     @torch.no_grad()
     def __call__(self, batch: SetBatch) -> Tensor:
@@ -195,24 +202,26 @@ class _Runner:
         return z.double().cpu()
 
     def check(self, sets: SetBatch, z: Tensor) -> None:
-        """Refuse an embedding for which reassigned atoms are not like the ones at hand."""
-        backwards = sets.offsets[:-1][sets.owner] + sets.offsets[1:][sets.owner] - 1
-        backwards -= torch.arange(len(sets.x))
-        turned = self(sets.replace(sets.x[backwards], sets.w[backwards]))
-        if not torch.allclose(z, turned, rtol=1e-4, atol=1e-4 * float(z.abs().max())):
+        """Refuse an embedding that depends on the order of the atoms, or that is random."""
+        reverse = sets.offsets[:-1][sets.owner] + sets.offsets[1:][sets.owner] - 1
+        reverse -= torch.arange(len(sets.x))
+        reversed_z = self(sets.replace(sets.x[reverse], sets.w[reverse]))
+        if not torch.allclose(z, reversed_z, rtol=1e-4, atol=1e-4 * float(z.abs().max())):
             raise ValueError(
                 "z changes with the order of the atoms, or from call to call, so permutations "
-                "prove nothing. Use an encoder of sets, in eval mode."
+                "are not valid. Use an encoder of sets, in eval mode."
             )
 
 
+def _owner(embed: Embed) -> object:
+    """Return the object of a bound method, or the callable itself."""
+    return embed.__self__ if isinstance(embed, MethodType) else embed
+
+
 def _checked(groups: Sequence[Atoms], weights: Sequence[Any] | None) -> SetBatch:
-    """Pack sets in float64, the weights of each relative to one another."""
+    """Pack sets in float64, with the weights of each normalised."""
     if len(groups) < 2:
-        raise ValueError(
-            f"{len(groups)} set was given; a test compares two or more. One set is a sample of "
-            "its own distribution, whatever that is."
-        )
+        raise ValueError(f"The number of sets is {len(groups)}; a test compares two or more.")
     atoms = [
         g.cpu() if isinstance(g, Tensor) else torch.as_tensor(np.asarray(g, order="C"))
         for g in groups
@@ -223,8 +232,8 @@ def _checked(groups: Sequence[Atoms], weights: Sequence[Any] | None) -> SetBatch
     if bool((sets.sizes < 2).any()) or bool((sets.effective_sizes < 1 + 1e-9).any()):
         small = int(sets.effective_sizes.argmin())
         raise ValueError(
-            f"Set {small} has a single atom of positive weight, which says nothing of the spread "
-            "of its distribution; a test needs at least two, and useful ones twenty."
+            f"Set {small} has a single atom of positive weight, which has no variance; a test "
+            "needs at least two, and about twenty to have power."
         )
     return sets
 
@@ -234,33 +243,35 @@ def _weighted(sets: SetBatch) -> bool:
 
 
 def _statistic(z: Tensor, n: Tensor) -> Tensor:
-    """Spread of K embeddings, `(K, P, L)` and sizes `(K, P)` to `(P,)`."""
+    """Return the weighted variance of K embeddings, `(K, P, L)` and sizes `(K, P)`, `(P,)`."""
     centre = (n.unsqueeze(2) * z).sum(0) / n.sum(0).unsqueeze(1)
     return (n * (z - centre).square().sum(2)).sum(0)
 
 
-def _permuted(run: _Runner, sets: SetBatch, permutations: int, rng: torch.Generator) -> Tensor:
+def _permuted(
+    run: _Runner, sets: SetBatch, permutations: int, rng: torch.Generator, atoms: int
+) -> Tensor:
     """Return the statistic of reassigned atoms, `(permutations,)`."""
     pool = torch.arange(len(sets.x))[_canonical(sets)]
     x, w = sets.x[pool], (sets.w * sets.sizes[sets.owner])[pool]
-    cuts = sets.sizes.sort().values.tolist()
+    sizes = sets.sizes.sort().values.tolist()
     weighted = _weighted(sets)
-    most = max(1, _ATOMS // len(x))
-    found = []
-    for start in range(0, permutations, most):
-        count = min(most, permutations - start)
+    size = max(1, atoms // len(x))
+    statistics = []
+    for start in range(0, permutations, size):
+        count = min(size, permutations - start)
         order = torch.rand(count, len(x), generator=rng, dtype=torch.float64).argsort(1)
         batches = [
             SetBatch.from_dense(x[rows], w[rows] if weighted else None)
-            for rows in order.split(cuts, 1)
+            for rows in order.split(sizes, 1)
         ]
         n = torch.stack([batch.effective_sizes for batch in batches])
-        found.append(_statistic(torch.stack([run(batch) for batch in batches]), n))
-    return torch.cat(found)
+        statistics.append(_statistic(torch.stack([run(batch) for batch in batches]), n))
+    return torch.cat(statistics)
 
 
 def _canonical(sets: SetBatch) -> Tensor:
-    """An order of pooled atoms that depends on neither their order nor that of the sets."""
+    """Return an order of pooled atoms that depends on neither their order nor that of the sets."""
     rows = torch.cat([sets.flat.double(), (sets.w * sets.sizes[sets.owner])[:, None]], 1)
     raw = np.ascontiguousarray(rows.numpy() + 0.0)  # one zero, not two
     return torch.from_numpy(raw.view(f"V{raw.shape[1] * 8}").ravel().argsort(kind="stable"))
@@ -268,8 +279,7 @@ def _canonical(sets: SetBatch) -> Tensor:
 
 def _asymptotic(embed: Embed, run: _Runner, sets: SetBatch, statistic: float) -> float | None:
     """Return the p-value of the limit, or None where the encoder has no influence function."""
-    owner: Any = getattr(embed, "__self__", embed)
-    if not (is_smooth(owner) and is_smooth(getattr(owner, "encoder", owner))):
+    if not encoder_traits(_owner(embed)).smooth:
         return None
     pooled = SetBatch.from_list([sets.x], [sets.w * sets.sizes[sets.owner]])
 
