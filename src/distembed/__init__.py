@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
     from distembed.sets.collection import Sets
-    from distembed.sets.construct import mixtures
+    from distembed.sets.mixtures import mixtures
     from distembed.sets.read import read
     from distembed.testing import (
         check_collection,
@@ -65,7 +65,7 @@ _HOMES = {
     "check_generator": "distembed.testing:check_generator",
     "evaluate": "distembed.evaluation.evaluate:evaluate",
     "load": "distembed.model.gde:GDE.load",
-    "mixtures": "distembed.sets.construct:mixtures",
+    "mixtures": "distembed.sets.mixtures:mixtures",
     "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",
     "write_report": "distembed.report.page:write_report",

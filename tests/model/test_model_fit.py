@@ -13,8 +13,9 @@ import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.observations import Observations
 from distembed.data.synthetic.gaussians import Gaussians
-from distembed.sets.construct import by_label, mixtures
+from distembed.sets.construct import by_label
 from distembed.sets.fingerprint import fingerprints
+from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
 
 

@@ -13,6 +13,7 @@ from distembed.encoders.points import POINT_ENCODERS
 from distembed.evaluation import BASELINES
 from distembed.generators import GENERATORS
 from distembed.inference.contributions import contributions
+from distembed.inference.tests.two_sample import two_sample_test
 from distembed.registry import applicable, build
 from distembed.training.objectives import PairDistances
 from token_fakes import DNA, Autoregressive, WithoutDensity, sequences
@@ -113,6 +114,9 @@ def test_what_needs_embeddings_alone_is_defined(model, sets):
     for part in contributions(model.embedder, batch, np.ones(8)):
         assert abs(part.sum()) < 1e-6 < np.abs(part).max()
     assert (model.log_prob(sets)[0] < 0).all()
+    first, another, alike = (sets.batch([i]).x for i in (0, 1, 4))
+    assert two_sample_test(model.embedder, first, another).p_permutation < 0.05
+    assert two_sample_test(model.embedder, first, alike).p_permutation > 0.001
     other = de.read(sequences(seed=1), atoms=DNA)
     rows = de.evaluate(model, other, truth=TRUTH).rows
     assert {row.metric for row in rows} == {"spearman_w2", "spearman_w2_near"}

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
-from distembed.sets.construct import as_text, by_label, mixtures
+from distembed.sets.construct import as_text, by_label
+from distembed.sets.mixtures import mixtures
 
 
 def observed(labels, **columns):

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from distembed.data.observations import Observations
-from distembed.sets.construct import by_label, mixtures
+from distembed.sets.construct import by_label
 from distembed.sets.digit_pools import digit_pools
 from distembed.sets.mixture_w2 import mixture_w2
+from distembed.sets.mixtures import mixtures
 
 pytest.importorskip("sklearn")
 

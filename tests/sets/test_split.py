@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
 from distembed.sets.collection import Sets
-from distembed.sets.construct import by_label, mixtures
+from distembed.sets.construct import by_label
+from distembed.sets.mixtures import mixtures
 from distembed.sets.split import refuse_overlap
 
 

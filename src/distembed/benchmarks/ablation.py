@@ -42,8 +42,8 @@ from distembed.evaluation.subject import Subject
 from distembed.evaluation.truth import reference_w2
 from distembed.model.gde import GDE
 from distembed.sets.collection import Sets
-from distembed.sets.construct import mixtures
 from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixtures import mixtures
 from distembed.sets.read import read
 from distembed.training.config import TrainConfig
 

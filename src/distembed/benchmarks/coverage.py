@@ -54,8 +54,8 @@ from distembed.protocols import Collection
 from distembed.report.curves import Draw, colours
 from distembed.report.style import REAL
 from distembed.rng import stream
-from distembed.sets.construct import mixtures
 from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
 
 if TYPE_CHECKING:

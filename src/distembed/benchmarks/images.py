@@ -37,8 +37,9 @@ from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream
 from distembed.sets.collection import Sets
-from distembed.sets.construct import by_label, mixtures
+from distembed.sets.construct import by_label
 from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from distembed.model.gde import GDE
 from distembed.protocols import Collection
 from distembed.report.curves import Draw, colours, log_log
 from distembed.rng import stream
-from distembed.sets.construct import mixtures
 from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -41,9 +41,8 @@ def sample(
 ) -> None:
     """Draw new atoms of every set, in the units and with the column names of the data.
 
-    The column of the sets has the name that it has in the data, so that other verbs read the table
-    as DATA; in an .npz file it is `set`. Tokens are written as strings. Images are written as .npz
-    files only.
+    The column of the sets has its name in the data, so that other verbs read the table as DATA; in
+    an .npz file it is `set`. Tokens are written as strings, images as .npz files only.
 
     DATA may also be a table that `distembed embed` wrote. With --new the embeddings are drawn as
     well, from the population of training sets; these sets are called new0, new1, ....
@@ -69,15 +68,13 @@ def sample(
     else:
         z = embeddings(gde, data, data_options, ids)
         names = z.ids
-    sequences = gde.atoms.name == "tokens"
+    sequences, section = gde.atoms.name == "tokens", gde.notes.get("data", {}) | data_options
     with stage(f"drawing {n} atoms of {len(names)} sets"):
         x = np.array(gde.sample(z, n, rng=seed, as_data=as_data or sequences))
     labels = {"set": names}
     if output.suffix != ".npz":
-        labels = _labels(gde.notes.get("data", {}) | data_options, names, {} if new else z.meta)
-    features = gde.features
-    if sequences and output.suffix != ".npz":
-        x, features = x[..., None], _sequence_column(gde.notes.get("data", {}) | data_options)
+        labels = _labels(section, names, {} if new else z.meta)
+    features = _sequence_column(section) if sequences else gde.features
     write_samples(output, labels, x, features)
     say(f"{output}: {len(names)} sets, {n} atoms each")
 

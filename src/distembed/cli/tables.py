@@ -97,11 +97,11 @@ def write_samples(
     Args:
         path: The file; .npz keeps `x` of shape (B, n, *event) as it is.
         labels: Columns that name the origin of the atoms of each b, each `(B,)`.
-        x: The atoms, `(B, n, *event)`.
-        features: Names of the features; `x0`, `x1`, ... if None.
+        x: The atoms, `(B, n, *event)`, or strings `(B, n)`.
+        features: Names of the features; `x0`, `x1`, ... if None. Of strings, that of the column.
 
     Raises:
-        ValueError: If atoms are not vectors and the file is a table.
+        ValueError: If atoms are neither vectors nor strings and the file is a table.
     """
     if path.suffix == ".npz":
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -112,6 +112,7 @@ def write_samples(
             }
             np.savez_compressed(file, **arrays)
         return
+    x = x[..., None] if x.dtype.kind == "U" else x
     if x.ndim != 3:
         raise ValueError(
             f"An atom has shape {x.shape[2:]} and cannot be a row of a table; write an .npz file."

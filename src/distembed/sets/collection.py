@@ -19,6 +19,12 @@ from distembed.data.recognise import recognise
 from distembed.data.spaces import Vectors, as_space
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
+from distembed.sets.checks import (
+    check_layout,
+    check_metadata,
+    check_weights,
+    missing_value,
+)
 from distembed.sets.draw import ranks, without_replacement
 from distembed.sets.positions import Choice, positions
 from distembed.sets.split import split
@@ -62,30 +68,10 @@ class Sets:
     double: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.ids) + 1 or self.offsets[-1] != len(self.rows):
-            raise ValueError(
-                f"There are {len(self.ids)} ids, {len(self.offsets)} offsets and "
-                f"{len(self.rows)} rows; offsets run from 0 to the number of rows, one more than "
-                "there are sets."
-            )
-        if not len(self.ids):
-            raise ValueError("There is no set; a collection needs at least one.")
-        if (self.sizes <= 0).any():
-            raise ValueError(
-                f"Set '{self.ids[np.argmax(self.sizes <= 0)]}' is empty; drop it, or raise "
-                "min_size where the sets are made."
-            )
-        names, counts = np.unique(self.ids, return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(f"The id '{names[np.argmax(counts)]}' names more than one set.")
+        check_layout(self.ids, self.rows, self.offsets)
         if self.w is not None:
-            self._check_weights(self.w)
-        for name, column in self.meta.items():
-            if column.shape != self.ids.shape:
-                raise ValueError(
-                    f"Metadata {name!r} has shape {column.shape}; there are {len(self)} sets, and "
-                    "a column holds one value a set."
-                )
+            check_weights(self.w, self.ids, self.offsets)
+        check_metadata(self.meta, len(self.ids))
         if self.double and not self.atoms.dtype.is_floating_point:
             raise ValueError(
                 f"Atoms are {self.atoms.name}, which are {self.atoms.dtype}; only numbers are "
@@ -239,7 +225,8 @@ class Sets:
         # take is four times as fast as indexing here, and reads no more of a map
         x = table[rows].toarray() if self.observations.sparse else np.asarray(table.take(rows, 0))
         if x.dtype.kind == "f" and not np.isfinite(x).all():
-            self._refuse_missing(x, where)
+            owners = self.ids[np.searchsorted(self.offsets, where, side="right") - 1]
+            raise missing_value(x, rows, owners, self.features)
         if w is None:
             w = np.repeat(1 / sizes, sizes)
         return SetBatch(
@@ -302,29 +289,6 @@ class Sets:
             ValueError: If a column has another length.
         """
         return replace(self, meta={**self.meta, **{k: np.asarray(v) for k, v in columns.items()}})
-
-    # -- private --------------------------------------------------------------------------------
-
-    def _check_weights(self, w: np.ndarray) -> None:
-        if w.shape != self.rows.shape or not np.isfinite(w).all() or (w < 0).any():
-            raise ValueError(
-                f"Weights have shape {w.shape} for {len(self.rows)} atoms; they are finite "
-                "numbers of at least zero, one an atom."
-            )
-        total = np.add.reduceat(w, self.offsets[:-1])
-        if not np.allclose(total, 1, rtol=1e-6):
-            s = int(np.argmax(np.abs(total - 1)))
-            raise ValueError(f"Weights of set '{self.ids[s]}' sum to {total[s]:.6g}, not one.")
-
-    def _refuse_missing(self, x: np.ndarray, where: np.ndarray) -> None:
-        atom, *place = np.argwhere(~np.isfinite(x))[0]
-        name = self.ids[np.searchsorted(self.offsets, where[atom], side="right") - 1]
-        feature = repr(self.features[place[0]]) if self.features else f"{tuple(map(int, place))}"
-        raise ValueError(
-            f"Set '{name}' holds {x[(atom, *place)]} in feature {feature}, row "
-            f"{self.rows[where[atom]]} of the observations. Drop or impute it first: a missing "
-            "value is not a sample."
-        )
 
 
 def _spans(start: np.ndarray, sizes: np.ndarray) -> np.ndarray:

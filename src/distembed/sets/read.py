@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,6 @@ def read(
 ) -> Sets:
     """Read sets.
 
-    The source chooses a member of `distembed.data.readers.READERS`, whose options are further
-    arguments: `columns` of tables; `layer`, `obsm` and `genes` of AnnData.
-
     Args:
         source: A `.csv`, `.tsv`, `.parquet` or `.h5ad` file; an AnnData object; a data frame or a
             dict of columns; a list, or a dict by name, of arrays `(m, *event)` or of lists of
@@ -55,14 +53,12 @@ def read(
         min_size: Fewest atoms of a set; smaller ones are dropped, and their number is logged.
         max_size: Most atoms of a set; larger ones are thinned.
         rng: Source of that draw.
-        options: Options of the reader.
+        options: Options of the reader (`distembed.data.readers`): `layer`, `obsm` and `genes` of
+            AnnData.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If a format needs an extra that is not installed.
-        TypeError: If the source is none of these.
-        ValueError: If an argument does not fit the source, a column is unknown, atoms are not of
-            their kind, or the data cannot be divided into sets.
+        FileNotFoundError, ImportError, TypeError, ValueError: If the source cannot be read, an
+            argument does not fit it, or the data cannot be divided into sets of the kind.
 
     Example:
         >>> table = {"who": ["a", "a", "b", "b"], "age": [50, 50, 61, 61], "PC1": [0.1, 0, 2, 3]}
@@ -72,24 +68,14 @@ def read(
         >>> read([["ACG", "T"], ["CC", "G"]], atoms={"name": "tokens", "alphabet": "ACGT"})
         Sets(2 sets of 2 to 2 atoms (median 2) of shape (3,), tokens)
     """
-    space = None if atoms is None else as_space(atoms)
     second = None if metadata is None else read_columns(metadata)
     names = [meta] if isinstance(meta, str) else meta
     own = names if names is None else [n for n in names if second is None or n not in second]
-    encode = None if space is None or space.dtype.is_floating_point else space.encode
-    reader = choose_reader(source, by, {"columns": columns, **options})
-    observations, labels = reader.read(source, Request(by, own, weights, encode))
-    observations, space = _of_kind(observations, space)
-    sets = by_label(
-        observations,
-        labels,
-        meta=own,
-        weights=weights,
-        min_size=min_size,
-        max_size=max_size,
-        rng=rng,
-        atoms=space,
+    observations, labels, space = _observations(
+        source, Request(by, own, weights), atoms, {"columns": columns, **options}
     )
+    sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
+    sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
     if second is None:
         return sets
     if names is not None:
@@ -97,12 +83,21 @@ def read(
     return _joined(sets, labels, second)
 
 
-def _of_kind(
-    observations: Observations, space: AtomSpace | None
-) -> tuple[Observations, AtomSpace]:
-    """Recognise the kind of atoms where it is not stated, and move channels of images first."""
+def _observations(
+    source: Any,
+    request: Request,
+    atoms: str | Mapping[str, Any] | AtomSpace | None,
+    options: Mapping[str, Any],
+) -> tuple[Observations, list[str], AtomSpace]:
+    """Read observations and recognise their kind; return them, the columns of labels, the kind."""
+    space = None if atoms is None else as_space(atoms)
+    if space is not None and not space.dtype.is_floating_point:
+        request = replace(request, encode=space.encode)
+    observations, labels = choose_reader(source, request.by, options).read(source, request)
     space = recognise(observations) if space is None else space
-    return channels_first(observations) if space.name == "images" else observations, space
+    if space.name == "images":
+        observations = channels_first(observations)
+    return observations, labels, space
 
 
 def _joined(sets: Sets, by: list[str], second: dict[str, np.ndarray]) -> Sets:

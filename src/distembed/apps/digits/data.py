@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from distembed.sets.collection import Sets
-from distembed.sets.construct import mixtures
 from distembed.sets.digit_pools import digit_pools
+from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
 
 __all__ = ["Digits", "Settings", "data"]

@@ -19,10 +19,7 @@ from distembed.data.synthetic.gaussians import Mixtures
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import ExactW2
 
-__all__ = ["POINTS", "NormalMixtures", "PooledMixtures", "Source"]
-
-POINTS = 2**12
-"""Most points of a net."""
+__all__ = ["NormalMixtures", "PooledMixtures", "Source"]
 
 
 class Source(Protocol):
@@ -49,9 +46,11 @@ class NormalMixtures:
 
     Attributes:
         mixtures: The mixtures.
+        size: Most points of the net of a mixture.
     """
 
     mixtures: Mixtures
+    size: int = 2**12
 
     def __len__(self) -> int:
         return len(self.mixtures)
@@ -63,7 +62,7 @@ class NormalMixtures:
     def points(self, index: Tensor, seed: int) -> SetBatch:
         """Return nets of equal weights within a component."""
         mean, components = self.mixtures.mean[index], self.mixtures.weights.shape[1]
-        count = 2 ** ((POINTS // components).bit_length() - 1)
+        count = 2 ** ((self.size // components).bit_length() - 1)
         net = torch.quasirandom.SobolEngine(mean.shape[2], scramble=True, seed=seed)
         cell = net.draw(count, dtype=torch.float64).clamp(2**-31, 1 - 2**-31)
         root = torch.linalg.cholesky(self.mixtures.cov[index])
