@@ -92,7 +92,12 @@ class FakeModel:
         return ((1 - t) * z0 + t * z1).astype("float32")
 
     def card(self):
-        return ModelCard("A <model>.", {"encoder": "deepsets"}, "use <it>", ("small `sets`",))
+        return ModelCard(
+            "A <model>.",
+            {"encoder": "deepsets (width=8)", "generator": "flow"},
+            "use <it>",
+            ("small `sets`",),
+        )
 
 
 class GaussianModel(FakeModel):

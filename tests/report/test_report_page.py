@@ -134,6 +134,7 @@ def test_a_page_says_where_the_model_is_beaten(pages):
         assert fact in verdict, fact
     assert "untrained" in text
     assert "median error is 7%" in text
+    assert "deepsets and flow" in text
 
 
 def test_a_page_is_reproducible(gaussians, pages, tmp_path):
@@ -156,7 +157,9 @@ def test_nothing_the_user_wrote_is_run(tmp_path):
     sets.ids = np.array([f"{HOSTILE}{k}" for k in range(24)])
     sets.meta = {HOSTILE: np.array([HOSTILE + str(a[:, 1].mean() > 2) for a in sets.arrays])}
     model.features = sets.features = (HOSTILE, "b")
-    model.card = lambda: ModelCard(HOSTILE, {HOSTILE: HOSTILE}, HOSTILE, (HOSTILE,))
+    model.card = lambda: ModelCard(
+        HOSTILE, dict.fromkeys(("encoder", "generator", HOSTILE), HOSTILE), HOSTILE, (HOSTILE,)
+    )
     path = write_report(tmp_path / "a.html", model=model, test=sets, color=HOSTILE, title=HOSTILE)
     page = Page(path.read_text())
     assert "img" not in page.tags

@@ -67,9 +67,11 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
     shape = " x ".join(map(str, config["event_shape"]))
     rows = {
         "encoder": _member(config["encoder"]),
+        "conditioning": _member(config["conditioning"]),
         "generator": _member(config["generator"]),
         "latent dimension": config["latent"],
-        "atoms": shape + (f" ({_shortened(features)})" if features else ""),
+        "kind of atoms": _member(config["atoms"]),
+        "shape of an atom": shape + (f" ({_shortened(features)})" if features else ""),
         "transform": ", ".join(map(_member, config["transform"])) or "none",
         "sets for training and validation": len(config["hashes"]),
         "steps": int(history[-1]["step"]) if history else 0,
@@ -93,8 +95,15 @@ def _member(member: str | Mapping[str, Any] | None) -> str:
         return "a module of its author's"
     if isinstance(member, str):
         return member
-    options = ", ".join(f"{k}={v!r}" for k, v in member.items() if k != "name")
+    options = ", ".join(f"{k}={_option(v)}" for k, v in member.items() if k != "name")
     return f"{member['name']}" + (f" ({options})" if options else "")
+
+
+def _option(value: Any) -> str:
+    """Write the value of an option: a member, a list of members, or another value."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_option, value))}]"
+    return _member(value) if isinstance(value, Mapping) and "name" in value else str(value)
 
 
 def _best(history: Sequence[Mapping[str, float]]) -> str:

@@ -69,16 +69,16 @@ def write_report(
     path = claim(path, force=True, make=True)
     if embeddings is None:
         embeddings = model.embed(test)
-    content = read_map(embeddings, color)
+    content, card = read_map(embeddings, color), model.card()
     training_ids = training_sets(model, test)
     page = _template().render(
         title=title,
         version=__version__,
         trained_on=len(training_ids),
-        facts=facts(model, test, embeddings),
+        facts=facts(model, card, test, embeddings),
         findings=findings(embeddings, model.population, training_ids),
         training=figures.training_figure(model.history) if model.history else None,
-        card=model.card(),
+        card=card,
         **_map(content, embeddings),
         **_atoms(model, test, embeddings, content.plane, between),
         **_evaluation(model, evaluation),

@@ -16,6 +16,7 @@ from distembed.model.engine import FEW_ATOMS
 if TYPE_CHECKING:
     from distembed.geometry.distance import Calibration
     from distembed.inference.population.density import Population
+    from distembed.model.card import ModelCard
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
     from distembed.protocols import Collection
@@ -50,19 +51,19 @@ class Finding:
     more: int = 0
 
 
-def facts(model: GDE, test: Collection, embeddings: Embeddings) -> list[Fact]:
+def facts(model: GDE, card: ModelCard, test: Collection, embeddings: Embeddings) -> list[Fact]:
     """List the properties at the head of the page."""
     sizes = np.asarray(embeddings.sizes)
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
     kind = test.atoms.name
     shape = " × ".join(map(str, model.event_shape)) or "1"
-    parts = (model.fitted_spec.encoder, model.fitted_spec.generator)
+    encoder, generator = (card.rows[part].partition(" (")[0] for part in ("encoder", "generator"))
     rows = [
         Fact("sets", f"{len(sizes):,}"),
         Fact("atoms in a set", low if low == high else f"{low} to {high} (median {middle})"),
         Fact("kind of atoms", f"{kind}, {shape} {_NOUNS.get(kind, '')}".rstrip()),
         Fact("embedding", f"{model.latent} numbers"),
-        Fact("encoder and generator", " and ".join(map(_name, parts))),
+        Fact("encoder and generator", f"{encoder} and {generator}"),
     ]
     if model.history:
         last = model.history[-1]
@@ -173,13 +174,6 @@ def _few_atoms(embeddings: Embeddings) -> Iterator[Finding]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:#.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def _name(part: Any) -> str:
-    if isinstance(part, Mapping):
-        joined = ", ".join(map(_name, part.get("parts", ())))
-        return f"{part['name']} ({joined})" if joined else str(part["name"])
-    return part if isinstance(part, str) else type(part).__name__
 
 
 def _value(value: Any) -> str:
