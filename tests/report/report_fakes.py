@@ -11,7 +11,6 @@ from distembed.evaluation.result import Evaluation, Pairs, Score
 from distembed.geometry.distance import Calibration
 from distembed.model.card import ModelCard
 from distembed.model.embeddings import Embeddings, Fingerprints
-from distembed.model.spec import Spec
 from distembed.rng import as_generator
 
 
@@ -64,7 +63,6 @@ def mean_of(batch):
 class FakeModel:
     """Shares what does not depend on the data."""
 
-    fitted_spec = Spec({"name": "joined", "parts": ["closed_form", "deepsets"]}, "flow", 4)
     features = population = None
     embedder = staticmethod(mean_of)
 

@@ -119,12 +119,6 @@ def test_pages_show_images_as_images_and_vectors_as_scatters(pages):
     assert Page(pages["gaussians"].read_text()).tags.count("img") == 0
 
 
-def test_the_head_names_the_members_of_the_fitted_model(pages):
-    page = pages["gaussians"]
-    text = page if isinstance(page, str) else page.read_text()
-    assert "joined (closed_form, deepsets) and flow" in text
-
-
 def test_a_page_says_where_the_model_is_beaten(pages):
     text = Page(pages["gaussians"].read_text()).text.replace("\u00a0", " ")
     assert "W2 of samples" in text

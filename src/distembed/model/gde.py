@@ -344,11 +344,6 @@ class GDE:
         return self._state.event_shape
 
     @property
-    def fitted_spec(self) -> Spec:
-        """The parts of the fitted model: the members that each `auto` stood for."""
-        return self._state.spec
-
-    @property
     def atoms(self) -> AtomSpace:
         """The kind of atoms."""
         return self._state.spec.atoms
