@@ -9,7 +9,7 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS, POOLINGS
-from distembed.inference.influence import is_smooth
+from distembed.protocols import encoder_traits
 from distembed.registry import build
 from distembed.rng import stream
 from distembed.testing.example import perturbed
@@ -78,7 +78,7 @@ def test_deviation_falls_as_the_root_of_m_to_a_normal_limit(name, options):
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_bias_falls_as_m(name, options):
     encoder = make(name, options, torch.float64)
-    if not is_smooth(encoder):
+    if not encoder_traits(encoder).smooth:
         pytest.skip("a median has no derivative by the weights")
     reference = SetBatch.from_dense(skewed(2000, stream("reference")).unsqueeze(0))
     sizes = (30, 100, 300, 1000)[: 3 if name == "attention" else 4]
@@ -93,7 +93,7 @@ def test_bias_falls_as_m(name, options):
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_the_predicted_variance_is_the_one_that_is_seen(name, options):
     encoder = make(name, options)
-    if not is_smooth(encoder):
+    if not encoder_traits(encoder).smooth:
         pytest.skip("a median has no derivative by the weights")
     m = 300 if name == "attention" else 1000
     # costly members get fewer sets, and their standard errors on top: 2 sqrt(2 / 2,500)
