@@ -9,6 +9,7 @@ from distembed.benchmarks.runner import load, run
 
 # tasks of one measurement and one kind of data need one run
 TASKS = {
+    "ablation": ["mixture_2d"],
     "gaussian": ["gaussian_2d", "gaussian_5d_scale01"],
     "encoders": ["ladder_b", "ladder_c"],
     "generators": ["gaussian_5d_scale01", "blobs", "counts_10d"],

@@ -15,9 +15,9 @@ def test_errors_of_estimators_are_their_risks(cells):
         assert values[task, "bayes", "excess"] == 0
         assert values[task, "bayes", "mse"] < values[task, "rao_blackwell", "mse"]
         for method in ("naive", "rao_blackwell"):
-            # squared errors of 2000 sets deviate by about twice their mean: 5 * 2 / sqrt(2000)
+            # squared errors of 800 sets deviate by about twice their mean: 5 * 2 / sqrt(800)
             risk = values[task, method, "risk"]
-            assert values[task, method, "mse"] == pytest.approx(risk, rel=0.25)
+            assert values[task, method, "mse"] == pytest.approx(risk, rel=0.36)
         for method in ("gde", "gde_poisson", "untrained"):
             assert 0 < values[task, method, "mse"] < 0.1
 

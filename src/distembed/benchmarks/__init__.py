@@ -48,7 +48,7 @@ BENCHES = {
     ),
     "ablation": Member(
         f"{_HOME}.ablation:BENCH",
-        "every part of the default model taken away, one at a time",
+        "the default model without one of its parts: geometry and samples",
     ),
     "samplers": Member(
         f"{_HOME}.samplers:BENCH",

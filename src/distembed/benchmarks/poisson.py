@@ -197,7 +197,7 @@ BENCH = Bench(
                 steps=2, warmup=1, every=2, batch=4, target=4, context=(10, 1000), patience=0
             ),
             train_sets=40,
-            sets=2000,
+            sets=800,
         ),
         "quick": Settings(
             TrainConfig(steps=300, context=(10, 1000), every=100, validation=0.02, patience=0),

@@ -1,4 +1,4 @@
-"""Pictures of benches: panels side by side, such as a quantity against the size of a set."""
+"""Figures of benchmarks: panels side by side, such as a quantity against the size of a set."""
 
 from __future__ import annotations
 
