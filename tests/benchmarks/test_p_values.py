@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from distembed.benchmarks.neighbours import SETS, pairs_of_groups
 from distembed.benchmarks.p_values import (
     classifier,
     energy_kernel,
     gaussian_kernel,
     label_permutation,
 )
-from distembed.benchmarks.two_sample import BENCH, SETS, TASKS, discoveries, pairs_of_groups
+from distembed.benchmarks.two_sample import BENCH, TASKS, discoveries
 
 FULL = BENCH.scales["full"]
 

@@ -7,6 +7,7 @@ method on one task over seeds, with a 95 % interval of Student's t.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 import platform
@@ -79,14 +80,13 @@ def run(
     settings = bench.scales[scale]
     if steps is not None:
         settings = _with_steps(settings, steps)
-    count = seeds if seeds is not None else 3 if scale == "full" else 1
     available, skipped = _choose(bench, tasks)
     for name, reason in skipped.items():
         log(f"{name} is skipped. {reason}")
+    count = range(seeds if seeds is not None else 3 if scale == "full" else 1)
     trials = [
         Trial(name, task, settings, seed, plots, log)
-        for name, task in available.items()
-        for seed in range(count)
+        for (name, task), seed in itertools.product(available.items(), count)
     ]
     with Runtime.choose("cpu", threads=settings.training.threads).active():
         scores = over_seeds(_measure(trials, jobs))

@@ -36,16 +36,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
 from distembed.benchmarks.curves import Draw, colours
+from distembed.benchmarks.neighbours import (
+    SETS,
+    Family,
+    draw_groups,
+    pairs_of_groups,
+    shift_covariance,
+    shift_mean,
+    shift_shape,
+)
 from distembed.benchmarks.p_values import (
     Pairs,
     PValues,
@@ -56,7 +63,6 @@ from distembed.benchmarks.p_values import (
     gaussian_kernel,
     label_permutation,
 )
-from distembed.data.synthetic.gaussians import Gaussians, Mixtures, whitened
 from distembed.data.synthetic.ladder import ladder_a, ladder_b, ladder_c
 from distembed.evaluation.result import Score
 from distembed.inference.tests.multiplicity import benjamini_hochberg
@@ -68,10 +74,7 @@ from distembed.training.config import TrainConfig
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BENCH", "TASKS", "Settings", "discoveries", "pairs_of_groups"]
-
-SETS = 6
-"""Sets of a group: three of a distribution, and three of its neighbour."""
+__all__ = ["BENCH", "TASKS", "Settings", "discoveries"]
 
 
 @dataclass(frozen=True)
@@ -127,25 +130,8 @@ class Settings:
     timed_sets: int = 46
 
 
-Family = Gaussians | Mixtures
 Data = tuple[Family, tuple[Family, Family]]
 """Training distributions; new ones and their neighbours."""
-
-
-def _location(one: Any, other: Any, fraction: float) -> Family:
-    return Gaussians(torch.lerp(one.mean, other.mean, fraction), one.cov)
-
-
-def _covariance(one: Any, other: Any, fraction: float) -> Family:
-    return Gaussians(one.mean, torch.lerp(one.cov, other.cov, fraction))
-
-
-def _shape(one: Any, other: Any, fraction: float) -> Family:
-    weights, mean, cov = (
-        torch.lerp(getattr(one, name), getattr(other, name), fraction)
-        for name in ("weights", "mean", "cov")
-    )
-    return whitened(Mixtures(weights, mean, cov), "cholesky")
 
 
 def _data(
@@ -161,23 +147,6 @@ def _data(
     other = prior(groups, 1, held_out_seed(held_out_seed(seed)))
     train = prior(settings.train_sets, settings.nominal, seed)
     return train, (one, step(one, other, settings.fraction[name]))
-
-
-def _atoms(pair: tuple[Family, Family], m: int, rng: torch.Generator) -> Tensor:
-    """Draw three sets of each distribution and of its neighbour, `(6 groups, m, D)`."""
-    groups = len(pair[0])
-    index = torch.arange(groups).repeat_interleave(SETS // 2)
-    sides = [d.draw(index, m, rng).unflatten(0, (groups, SETS // 2)) for d in pair]
-    return torch.cat(sides, 1).flatten(0, 1)
-
-
-def pairs_of_groups(groups: int) -> Pairs:
-    """Return the two sets of each pair, `(groups, 2, 6, 2)`: nulls, then alternatives."""
-    side = range(SETS // 2)
-    nulls = [(k + i, k + j) for k in (0, SETS // 2) for i, j in combinations(side, 2)]
-    across = [(i, SETS // 2 + j) for i in side for j in side if i != j]
-    pairs: Pairs = SETS * np.arange(groups)[:, None, None, None] + np.array([nulls, across])
-    return pairs
 
 
 def _tests(
@@ -242,7 +211,7 @@ def _scores(model: GDE, pair: tuple[Family, Family], trial: Trial[Settings]) -> 
     settings = trial.settings
     tests = _tests(model, settings, trial.seed)
     for m in settings.sizes:
-        task, x = trial.at(m), _atoms(pair, m, stream(trial.seed, "atoms", m))
+        task, x = trial.at(m), draw_groups(pair, m, stream(trial.seed, "atoms", m))
         for method, test in tests.items():
             if method == "gde_permutation" and m > settings.family_size:
                 continue
@@ -294,9 +263,9 @@ def _curves(scores: Sequence[Score], task: str, settings: Settings) -> Draw:
 
 
 TASKS = {
-    "location": Task(_measure, partial(_data, "location", ladder_a, _location)),
-    "covariance": Task(_measure, partial(_data, "covariance", ladder_b, _covariance)),
-    "shape": Task(_measure, partial(_data, "shape", ladder_c, _shape)),
+    "location": Task(_measure, partial(_data, "location", ladder_a, shift_mean)),
+    "covariance": Task(_measure, partial(_data, "covariance", ladder_b, shift_covariance)),
+    "shape": Task(_measure, partial(_data, "shape", ladder_c, shift_shape)),
 }
 BENCH = Bench(
     "tests",

@@ -17,42 +17,48 @@ from distembed.registry import lookup
 __all__ = ["bench"]
 
 
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help=f"`table`, or one of: {', '.join(BENCHES)}.")
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="FILE", help="Of `table`: results, or documents with --write."),
+]
+Scale = Annotated[
+    Literal["tiny", "quick", "full"],
+    typer.Option(help="`full` for results, `quick` for a look, `tiny` to test the code."),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Short for --scale quick: one seed in a few minutes.")
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(min=1, help="Independent runs, for the intervals: 3 at full scale, else 1."),
+]
+Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Training steps, in place of the usual number.")
+]
+Output = Annotated[Path | None, typer.Option("--json", help="A .json file for the numbers.")]
+Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="A folder for figures.")]
+Write = Annotated[
+    bool, typer.Option("--write", help="Of `table`: rewrite the tables of Markdown documents.")
+]
+
+
 def bench(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help=f"`table`, or one of: {', '.join(BENCHES)}.")
-    ],
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="Of `table`: results, or documents with --write."),
-    ] = None,
-    scale: Annotated[
-        Literal["tiny", "quick", "full"],
-        typer.Option(help="`full` for results, `quick` for a look, `tiny` to test the code."),
-    ] = "full",
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Short for --scale quick: one seed in a few minutes.")
-    ] = False,
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Independent runs, for the intervals: 3 at full scale, else 1."),
-    ] = None,
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
-    ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes of one thread.")] = 1,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps, in place of the usual number.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--json", help="A .json file for the numbers.")
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A folder for figures.")
-    ] = None,
-    write: Annotated[
-        bool,
-        typer.Option("--write", help="Of `table`: rewrite the tables of Markdown documents."),
-    ] = False,
+    name: Name,
+    files: Files = None,
+    scale: Scale = "full",
+    quick: Quick = False,
+    seeds: Seeds = None,
+    tasks: Tasks = None,
+    jobs: Jobs = 1,
+    steps: Steps = None,
+    output: Output = None,
+    plots: Plots = None,
+    write: Write = False,
     force: Force = False,
 ) -> None:
     """Measure the package with its defaults, beside baselines and floors; or tabulate results.
