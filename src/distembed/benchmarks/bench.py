@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from distembed.benchmarks.curves import Draw, panels
 from distembed.benchmarks.fitting import FittedModel, fit_model
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.protocols import Collection, Objective
 from distembed.registry import NamedMember, split_member
-from distembed.report.curves import Draw, panels
 from distembed.training.config import TrainConfig
 
 __all__ = [

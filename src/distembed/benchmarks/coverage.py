@@ -44,6 +44,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.curves import Draw, colours
 from distembed.data.synthetic.families import blobs
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.limits import NormalMixtures, PooledMixtures, Source
@@ -51,7 +52,6 @@ from distembed.evaluation.result import Score
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
 from distembed.protocols import Collection
-from distembed.report.curves import Draw, colours
 from distembed.report.style import REAL
 from distembed.rng import stream
 from distembed.sets.digit_pools import digit_pools

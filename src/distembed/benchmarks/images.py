@@ -29,10 +29,10 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, data_folder, missing_data
+from distembed.benchmarks.curves import Draw
 from distembed.benchmarks.held_out import HeldOut
 from distembed.data.observations import Observations
 from distembed.evaluation.result import Score
-from distembed.report.curves import Draw
 from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream

@@ -33,13 +33,13 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.curves import Draw, log_log
 from distembed.benchmarks.truth import w2_to_truth
 from distembed.data.synthetic.families import blobs
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.encoders.statistics import Mean, Stages
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
-from distembed.report.curves import Draw, log_log
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 

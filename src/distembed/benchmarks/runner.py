@@ -20,9 +20,9 @@ import torch
 
 from distembed.benchmarks import BENCHES
 from distembed.benchmarks.bench import Arm, Bench, Scale, Settings, Task, Trial
+from distembed.benchmarks.curves import panels
 from distembed.evaluation.result import Score
 from distembed.registry import lookup, need
-from distembed.report.curves import panels
 from distembed.training.config import TrainConfig
 from distembed.training.estimate import peak_bytes
 from distembed.training.runtime import Runtime

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.curves import Draw, colours, log_log
 from distembed.benchmarks.truth import w2_to_truth
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.divergences.exact import ExactW2
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.protocols import Collection
-from distembed.report.curves import Draw, colours, log_log
 from distembed.rng import stream
 from distembed.sets.digit_pools import digit_pools
 from distembed.sets.mixtures import mixtures

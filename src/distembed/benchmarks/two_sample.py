@@ -45,6 +45,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
+from distembed.benchmarks.curves import Draw, colours
 from distembed.benchmarks.p_values import (
     Pairs,
     PValues,
@@ -61,7 +62,6 @@ from distembed.evaluation.result import Score
 from distembed.inference.tests.multiplicity import benjamini_hochberg
 from distembed.inference.tests.pairwise import pairwise_tests
 from distembed.model.gde import GDE
-from distembed.report.curves import Draw, colours
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
