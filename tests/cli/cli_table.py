@@ -26,10 +26,10 @@ def run_verb(*words):
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as left,
+        pytest.raises(SystemExit) as exit_info,
     ):
         main([str(word) for word in words])
-    return Outcome(left.value.code or 0, out.getvalue(), err.getvalue())
+    return Outcome(exit_info.value.code or 0, out.getvalue(), err.getvalue())
 
 
 def write_csv(path, columns):

@@ -37,12 +37,12 @@ def toy(monkeypatch):
 
 def test_a_bench_runs_and_its_table_is_printed(run, toy, tmp_path):
     path = tmp_path / "a.json"
-    done = run("bench", "toy", "--task", "2d", "--json", path)
-    assert done.code == 0, done.err
+    outcome = run("bench", "toy", "--task", "2d", "--json", path)
+    assert outcome.code == 0, outcome.err
     result = json.loads(path.read_text())
     assert [(r["task"], r["value"], r["seeds"]) for r in result["rows"]] == [("2d", 1.1, 3)]
-    assert "| gde | 1.10 [" in done.out
-    assert "working" in done.err
+    assert "| gde | 1.10 [" in outcome.out
+    assert "working" in outcome.err
     printed = run("bench", "table", path)
     assert (printed.code, printed.out) == (0, bench_table([path]))
     refused = run("bench", "toy", "--json", path)
@@ -69,9 +69,9 @@ def test_documents_are_rewritten(run, toy, tmp_path):
     run("bench", "toy", "--json", tmp_path / "results" / "toy.json")
     page = tmp_path / "page.md"
     page.write_text("<!-- bench toy -->\n<!-- end -->\n")
-    done = run("bench", "table", "--write", page)
-    assert (done.code, done.out) == (0, "")
-    assert f"wrote {page}" in done.err
+    outcome = run("bench", "table", "--write", page)
+    assert (outcome.code, outcome.out) == (0, "")
+    assert f"wrote {page}" in outcome.err
     assert "| gde | 1.10 [" in page.read_text()
 
 

@@ -11,19 +11,21 @@ def check(run, name, *words):
 
 
 def test_a_sound_encoder_passes_and_shows_every_number(run):
-    done = check(run, "deepsets", "--option", "width=8", "--option", "depth=1")
-    assert done.code == 0, done.out + done.err
-    assert "BROKEN" not in done.out
+    outcome = check(run, "deepsets", "--option", "width=8", "--option", "depth=1")
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "BROKEN" not in outcome.out
     for meaning in verb._MEANING.values():
-        assert meaning in done.out or meaning == "derivative by weights", meaning
-    assert "<= 1e-05 in 3 passes" in done.out
-    assert "deepsets passes" in done.err
+        assert meaning in outcome.out or meaning == "derivative by weights", meaning
+    assert "<= 1e-05 in 3 passes" in outcome.out
+    assert "deepsets passes" in outcome.err
 
 
 def test_an_option_reaches_the_constructor(run):
-    done = check(run, "moments", "--option", "kind=quantiles", "--event", "1x2", "--latent", "4")
-    assert "not streamed" in done.out  # quantiles cannot stream
-    assert done.code == 0, done.out + done.err
+    outcome = check(
+        run, "moments", "--option", "kind=quantiles", "--event", "1x2", "--latent", "4"
+    )
+    assert "not streamed" in outcome.out  # quantiles cannot stream
+    assert outcome.code == 0, outcome.out + outcome.err
 
 
 @pytest.mark.parametrize(
@@ -35,11 +37,11 @@ def test_an_option_reaches_the_constructor(run):
     ],
 )
 def test_a_control_fails_and_says_why(run, name, broken):
-    done = check(run, name)
-    assert done.code == 1
-    assert f"{name} breaks: {broken}\n" in done.err
-    assert "BROKEN" in done.out
-    assert "usual cause" in done.err.lower()
+    outcome = check(run, name)
+    assert outcome.code == 1
+    assert f"{name} breaks: {broken}\n" in outcome.err
+    assert "BROKEN" in outcome.out
+    assert "usual cause" in outcome.err.lower()
 
 
 @pytest.mark.parametrize(
@@ -54,9 +56,9 @@ def test_a_control_fails_and_says_why(run, name, broken):
     ],
 )
 def test_misuse_is_one_line(run, words, message):
-    done = check(run, *words)
-    assert done.code == 1
-    assert message in done.err
+    outcome = check(run, *words)
+    assert outcome.code == 1
+    assert message in outcome.err
 
 
 def test_the_help_names_every_control():

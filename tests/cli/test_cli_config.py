@@ -173,9 +173,9 @@ def test_printed_config_is_the_same_config(tmp_path):
     path.write_text(to_yaml(run))
     assert load_config(path) == run
     assert run.train.context == (20, 20)
-    shown = to_yaml(run)
-    assert all(f"  {key}: " in shown for key in TrainConfig.model_fields)
-    assert all("  # " in line for line in shown.splitlines())
+    printed = to_yaml(run)
+    assert all(f"  {key}: " in printed for key in TrainConfig.model_fields)
+    assert all("  # " in line for line in printed.splitlines())
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)

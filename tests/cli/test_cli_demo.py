@@ -23,9 +23,12 @@ def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
     assert "stopped" in run("demo", "--quick", "--out", out).err
     stopped = False
     for _ in range(2):
-        done = run("demo", "--quick", "--out", out)
-        assert done.code == 0, done.err
-        assert done.err.splitlines() == ["training", f"Open {out / 'report.html'} in a browser."]
+        outcome = run("demo", "--quick", "--out", out)
+        assert outcome.code == 0, outcome.err
+        assert outcome.err.splitlines() == [
+            "training",
+            f"Open {out / 'report.html'} in a browser.",
+        ]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     refused = run("demo", "--quick", "--out", tmp_path / "mine").err
@@ -37,7 +40,7 @@ def test_demo_renews_its_own_folder_only(run, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_demo(run, tmp_path):
     pytest.importorskip("sklearn")
-    done = run("demo", "--quick", "--out", tmp_path / "demo")
-    assert done.code == 0, done.err
+    outcome = run("demo", "--quick", "--out", tmp_path / "demo")
+    assert outcome.code == 0, outcome.err
     assert 10_000 < (tmp_path / "demo" / "report.html").stat().st_size < 5_000_000
     assert (tmp_path / "demo" / "model" / "model.safetensors").exists()

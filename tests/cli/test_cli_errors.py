@@ -33,40 +33,40 @@ def fitted(tmp_path_factory):
     table(folder / "new.csv", NEW, 1)
     table(folder / "far.csv", ["far"], 2, mass=-100)
     settings = [w for w in QUICK if "group" not in w]
-    done = run_verb("fit", *settings, f"data.path={old}", f"out={folder / 'model'}")
-    assert done.code == 0, done.err
+    outcome = run_verb("fit", *settings, f"data.path={old}", f"out={folder / 'model'}")
+    assert outcome.code == 0, outcome.err
     return folder
 
 
 def test_new_sets_have_errors_and_p_values(run, fitted, tmp_path):
-    done = run("embed", fitted / "model", fitted / "new.csv", "-o", tmp_path / "z.csv")
-    assert done.code == 0, done.err
-    found = rows(tmp_path / "z.csv")
-    assert all(float(row["se0"]) > 0 for row in found)
-    assert all(0 < float(row["p_unusual"]) <= 1 for row in found)
-    assert "cov0_0" not in found[0]
+    outcome = run("embed", fitted / "model", fitted / "new.csv", "-o", tmp_path / "z.csv")
+    assert outcome.code == 0, outcome.err
+    records = rows(tmp_path / "z.csv")
+    assert all(float(row["se0"]) > 0 for row in records)
+    assert all(0 < float(row["p_unusual"]) <= 1 for row in records)
+    assert "cov0_0" not in records[0]
 
 
 def test_sets_of_the_training_are_not_judged(run, fitted, tmp_path):
     assert run("embed", fitted / "model", "-o", tmp_path / "z.csv").code == 0
-    found = rows(tmp_path / "z.csv")
-    empty = [row["id"] for row in found if row["p_unusual"] == "nan"]
+    records = rows(tmp_path / "z.csv")
+    empty = [row["id"] for row in records if row["p_unusual"] == "nan"]
     held_out = (fitted / "model" / "test_ids.txt").read_text().split()
     assert held_out
     assert set(empty) == set(OLD) - set(held_out)
-    assert [row["id"] for row in found if row["trained"] == "True"] == empty
+    assert [row["id"] for row in records if row["trained"] == "True"] == empty
     words = ["--no-errors", "-o", tmp_path / "plain.csv"]
     assert run("embed", fitted / "model", *words).code == 0
     assert [row["trained"] for row in rows(tmp_path / "plain.csv")] == [
-        row["trained"] for row in found
+        row["trained"] for row in records
     ]
 
 
 def test_a_set_of_another_kind_is_pointed_out(run, fitted, tmp_path):
-    done = run("embed", fitted / "model", fitted / "far.csv", "-o", tmp_path / "z.csv")
-    assert done.code == 0, done.err
+    outcome = run("embed", fitted / "model", fitted / "far.csv", "-o", tmp_path / "z.csv")
+    assert outcome.code == 0, outcome.err
     assert float(rows(tmp_path / "z.csv")[0]["p_unusual"]) < 0.05
-    assert "warn" not in done.err.lower()
+    assert "warn" not in outcome.err.lower()
 
 
 def test_without_errors(run, fitted, tmp_path):
@@ -92,8 +92,8 @@ def test_covariances_go_through_a_table(run, fitted, tmp_path, suffix):
     stored, direct = tmp_path / f"z{suffix}", tmp_path / "direct.csv"
     model, new = fitted / "model", fitted / "new.csv"
     assert run("embed", model, new, "--covariances", "-o", stored).code == 0
-    done = run("distance", model, stored, "--long", "-o", tmp_path / "pairs.csv")
-    assert done.code == 0, done.err
+    outcome = run("distance", model, stored, "--long", "-o", tmp_path / "pairs.csv")
+    assert outcome.code == 0, outcome.err
     assert run("distance", model, new, "--long", "-o", direct).code == 0
     first, second = rows(tmp_path / "pairs.csv"), rows(direct)
     assert len(first) == 10
@@ -108,12 +108,12 @@ def test_covariances_go_through_a_table(run, fitted, tmp_path, suffix):
 def test_a_table_without_covariances_has_distances_alone(run, fitted, tmp_path):
     model, z = fitted / "model", tmp_path / "z.csv"
     assert run("embed", model, fitted / "new.csv", "-o", z).code == 0
-    done = run("distance", model, z, "--long", "-o", tmp_path / "pairs.csv")
-    assert done.code == 0, done.err
-    assert "--covariances" in done.err
+    outcome = run("distance", model, z, "--long", "-o", tmp_path / "pairs.csv")
+    assert outcome.code == 0, outcome.err
+    assert "--covariances" in outcome.err
     assert list(rows(tmp_path / "pairs.csv")[0]) == ["a", "b", "distance"]
     square = ["distance", model, z, "-o", tmp_path / "square.csv"]
-    for warning in (done.err.splitlines()[-1], run(*square).err.splitlines()[-1]):
+    for warning in (outcome.err.splitlines()[-1], run(*square).err.splitlines()[-1]):
         assert "not corrected for sampling noise" in warning
         assert str(z) in warning
     assert run("embed", model, fitted / "new.csv", "--covariances", "--force", "-o", z).code == 0
@@ -133,16 +133,18 @@ def test_pairs_with_training_sets_have_no_interval(run, fitted, tmp_path, suffix
         stored = ["embed", fitted / "model", *words, "--covariances", "-o", *data]
         assert run(*stored).code == 0
     out = ["--long", "-o", tmp_path / "pairs.csv"]
-    done = run("distance", fitted / "model", *data, *words, *out)
-    assert done.code == 0, done.err
-    assert "recognised" not in done.err
-    assert "2 of 3 pairs have no interval" in done.err
-    assert trained in done.err
+    outcome = run("distance", fitted / "model", *data, *words, *out)
+    assert outcome.code == 0, outcome.err
+    assert "recognised" not in outcome.err
+    assert "2 of 3 pairs have no interval" in outcome.err
+    assert trained in outcome.err
     lows = [row["low"] for row in rows(tmp_path / "pairs.csv")]
     assert [low == "nan" for low in lows] == [True, True, False]
     if data:  # and no pair is left
-        done = run("distance", fitted / "model", *data, *words[:2], *words[2:4], *out, "--force")
-        assert "1 of 1 pairs have no interval" in done.err
+        outcome = run(
+            "distance", fitted / "model", *data, *words[:2], *words[2:4], *out, "--force"
+        )
+        assert "1 of 1 pairs have no interval" in outcome.err
         assert rows(tmp_path / "pairs.csv")[0]["low"] == "nan"
 
 
@@ -151,9 +153,9 @@ def test_an_older_table_marks_no_training_sets(run, fitted, tmp_path):
     assert run("embed", fitted / "model", *words, "--covariances", "-o", z).code == 0
     without = [{k: v for k, v in row.items() if k != "trained"} for row in rows(z)]
     write_csv(z, {name: [row[name] for row in without] for name in without[0]})
-    done = run("distance", fitted / "model", z, "--long", "-o", tmp_path / "pairs.csv")
-    assert done.code == 0, done.err
-    assert f"could not be recognised, because {z} has no column 'trained'" in done.err
+    outcome = run("distance", fitted / "model", z, "--long", "-o", tmp_path / "pairs.csv")
+    assert outcome.code == 0, outcome.err
+    assert f"could not be recognised, because {z} has no column 'trained'" in outcome.err
     assert float(rows(tmp_path / "pairs.csv")[0]["high"]) > 0
 
 
@@ -173,12 +175,12 @@ def test_an_anndata_has_errors_as_a_layer(run, fitted, tmp_path):
     path = tmp_path / "z.h5ad"
     words = ["embed", fitted / "model", fitted / "new.csv", "--covariances", "-o", path]
     assert run(*words).code == 0
-    found = anndata.read_h5ad(path)
-    variances = found.layers["standard_error"][:, 0] ** 2
-    np.testing.assert_allclose(found.obsm["covariance"][:, 0], variances, rtol=1e-5)
-    assert (found.obs["p_unusual"] > 0).all()
-    assert found.obs["trained"].dtype == bool
-    assert not found.obs["trained"].any()
+    records = anndata.read_h5ad(path)
+    variances = records.layers["standard_error"][:, 0] ** 2
+    np.testing.assert_allclose(records.obsm["covariance"][:, 0], variances, rtol=1e-5)
+    assert (records.obs["p_unusual"] > 0).all()
+    assert records.obs["trained"].dtype == bool
+    assert not records.obs["trained"].any()
 
 
 def test_a_table_reads_back_what_was_written(tmp_path):
@@ -196,11 +198,11 @@ def test_a_table_reads_back_what_was_written(tmp_path):
         trained=np.array([False, False, True]),
     )
     write_embeddings(tmp_path / "z.csv", written, covariances=True)
-    found = read_embeddings(tmp_path / "z.csv")
+    records = read_embeddings(tmp_path / "z.csv")
     for name in ("z", "ids", "sizes", "effective_sizes", "df", "p_unusual", "trained"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(written, name))
-    np.testing.assert_allclose(found.cov, written.cov, rtol=1e-6)
-    assert list(found.meta) == ["meta.trained", "place"]
+        np.testing.assert_array_equal(getattr(records, name), getattr(written, name))
+    np.testing.assert_allclose(records.cov, written.cov, rtol=1e-6)
+    assert list(records.meta) == ["meta.trained", "place"]
 
 
 def plain(sizes, effective, **others):
@@ -229,11 +231,11 @@ def test_what_says_nothing_of_the_training_is_read_as_such(tmp_path):
 
 def test_new_distributions_are_drawn(run, fitted, tmp_path):
     words = ["sample", fitted / "model", "--new", 3, "--n", 40, "-o", tmp_path / "x.csv"]
-    done = run(*words)
-    assert done.code == 0, done.err
-    found = rows(tmp_path / "x.csv")
-    assert [row["patient"] for row in found[::40]] == ["new0", "new1", "new2"]
-    assert 60 < np.mean([float(row["mass"]) for row in found]) < 140
+    outcome = run(*words)
+    assert outcome.code == 0, outcome.err
+    records = rows(tmp_path / "x.csv")
+    assert [row["patient"] for row in records[::40]] == ["new0", "new1", "new2"]
+    assert 60 < np.mean([float(row["mass"]) for row in records]) < 140
     refused = run(*words, "--id", "p01", "--force")
     assert refused.code == 1
     assert "leave DATA" in refused.err

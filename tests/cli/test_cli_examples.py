@@ -18,6 +18,6 @@ def test_example(path, tmp_path, request):
         request.getfixturevalue("data_dir")
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     place = os.environ | {"PATH": programs, "RUN": str(tmp_path / "run")}
-    done = subprocess.run([path, *FEW], env=place, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    outcome = subprocess.run([path, *FEW], env=place, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

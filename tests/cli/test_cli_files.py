@@ -80,9 +80,9 @@ def test_tables_are_read_back_exactly(tmp_path, suffix):
     z = np.random.default_rng(0).normal(size=50).astype(np.float32)
     names = np.array([f'a,"{i}\n' if i == 3 else f"é{i}" for i in range(50)])
     write_table(path, {"id": names, "n_atoms": np.arange(50), "n_effective": z, "z0": z})
-    found = read_columns(path)
-    np.testing.assert_array_equal(found["z0"].astype(np.float32), z)
-    assert found["id"].tolist() == names.tolist()
+    records = read_columns(path)
+    np.testing.assert_array_equal(records["z0"].astype(np.float32), z)
+    assert records["id"].tolist() == names.tolist()
     assert holds_embeddings(path)
 
 
@@ -91,9 +91,9 @@ def test_samples_that_are_no_rows_need_arrays(tmp_path):
     with pytest.raises(ValueError, match=r"\.npz"):
         write_samples(tmp_path / "s.csv", {"set": np.array(["a", "b"])}, images, None)
     write_samples(tmp_path / "s.npz", {"set": np.array(["a", "b"])}, images, None)
-    with np.load(tmp_path / "s.npz") as found:
-        assert found["x"].shape == images.shape
-        assert found["set"].tolist() == ["a", "b"]
+    with np.load(tmp_path / "s.npz") as records:
+        assert records["x"].shape == images.shape
+        assert records["set"].tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="'set'"):
         write_samples(tmp_path / "s.csv", {"set": np.array(["a"])}, np.zeros((1, 2, 1)), ["set"])
     assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]

@@ -33,9 +33,9 @@ def test_the_verbs():
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_an_example_and_the_meaning_of_every_option(run, verb):
-    shown = run(verb, "--help")
-    assert shown.code == 0
-    text = re.sub(r"[│╭╮╰╯─\s]+", " ", shown.out)
+    printed = run(verb, "--help")
+    assert printed.code == 0
+    text = re.sub(r"[│╭╮╰╯─\s]+", " ", printed.out)
     assert f"Example: distembed {verb} " in text
     for parameter in COMMANDS[verb].params:
         assert parameter.help, parameter.name
@@ -65,26 +65,26 @@ def test_torch_is_not_imported(words):
         "heavy = {'torch', 'ot', 'scipy', 'matplotlib', 'pandas'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
 
 
 def test_the_console_script_exits_as_main_does():
     for words, code in ((["--version"], 0), (["fit", "x.yaml"], 1), (["fly"], 2), (["fit"], 2)):
-        done = subprocess.run(
+        outcome = subprocess.run(
             [sys.executable, "-c", "from distembed.cli.main import main; main()", *words],
             capture_output=True,
             text=True,
         )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+        assert outcome.returncode == code, outcome.stderr
+        assert "Traceback" not in outcome.stderr
 
 
 def test_debug_shows_the_traceback():
     code = "from distembed.cli.main import main; main(['fit', 'x.yaml', '--debug'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.returncode == 1
+    assert "Traceback" in outcome.stderr
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ def fitted(tmp_path_factory):
     table(folder / "new.csv", ["a", "b", "c", "far"], [1.0, 1.0, 1.0, 4.0], 1)
     settings = [w for w in QUICK if "group" not in w]
     words = [f"data.path={folder / 'old.csv'}", f"out={folder / 'model'}"]
-    done = run_verb("fit", *settings, *words)
-    assert done.code == 0, done.err
+    outcome = run_verb("fit", *settings, *words)
+    assert outcome.code == 0, outcome.err
     return folder
 
 
@@ -39,26 +39,26 @@ def fitted(tmp_path_factory):
 def test_a_distant_set_differs_from_all_others(run, fitted, tmp_path, permutations):
     out = tmp_path / "tests.csv"
     words = ["--sets", "all", "--permutations", permutations, "-o", out]
-    done = run("test", fitted / "model", fitted / "new.csv", *words)
-    assert done.code == 0, done.err
-    found = rows(out)
-    assert [(r["a"], r["b"]) for r in found] == [
+    outcome = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert outcome.code == 0, outcome.err
+    records = rows(out)
+    assert [(r["a"], r["b"]) for r in records] == [
         ("a", "b"), ("a", "c"), ("a", "far"), ("b", "c"), ("b", "far"), ("c", "far")
     ]  # fmt: skip
     p = "p_permutation" if permutations else "p"
-    assert list(found[0]) == ["a", "b", "statistic", "p", *["p_permutation"][:permutations], "q"]
-    for row in found:
+    assert list(records[0]) == ["a", "b", "statistic", "p", *["p_permutation"][:permutations], "q"]
+    for row in records:
         assert float(row["q"]) >= float(row[p])
         # a difference of three deviations in 120 atoms is certain; 99 permutations say 0.01
         assert (float(row[p]) <= 0.011) == (row["b"] == "far")
-    assert "3 with q <= 0.05" in done.err
+    assert "3 with q <= 0.05" in outcome.err
 
 
 def test_a_table_with_covariances_gives_the_same(run, fitted, tmp_path):
     model, new = fitted / "model", fitted / "new.csv"
     assert run("embed", model, new, "--covariances", "-o", tmp_path / "z.csv").code == 0
-    done = run("test", model, tmp_path / "z.csv", "-o", tmp_path / "stored.csv")
-    assert done.code == 0, done.err
+    outcome = run("test", model, tmp_path / "z.csv", "-o", tmp_path / "stored.csv")
+    assert outcome.code == 0, outcome.err
     assert run("test", model, new, "--sets", "all", "-o", tmp_path / "direct.csv").code == 0
     one, two = ([float(r["p"]) for r in rows(tmp_path / n)] for n in ("stored.csv", "direct.csv"))
     np.testing.assert_allclose(one, two, rtol=1e-3)
@@ -67,22 +67,22 @@ def test_a_table_with_covariances_gives_the_same(run, fitted, tmp_path):
 def test_atoms_and_covariances_are_required(run, fitted, tmp_path):
     model, z = fitted / "model", tmp_path / "z.csv"
     assert run("embed", model, fitted / "new.csv", "-o", z).code == 0
-    done = run("test", model, z, "-o", tmp_path / "t.csv")
-    assert done.code == 1
-    assert "--covariances" in done.err
+    outcome = run("test", model, z, "-o", tmp_path / "t.csv")
+    assert outcome.code == 1
+    assert "--covariances" in outcome.err
     assert run("embed", model, fitted / "new.csv", "--covariances", "--force", "-o", z).code == 0
-    done = run("test", model, z, "--permutations", 9, "-o", tmp_path / "t.csv")
-    assert done.code == 1
-    assert "--permutations needs the atoms" in done.err
+    outcome = run("test", model, z, "--permutations", 9, "-o", tmp_path / "t.csv")
+    assert outcome.code == 1
+    assert "--permutations needs the atoms" in outcome.err
     assert not (tmp_path / "t.csv").exists()
 
 
 def test_training_sets_are_refused(run, fitted, tmp_path):
-    done = run("test", fitted / "model", "--sets", "all", "-o", tmp_path / "t.csv")
-    assert done.code == 1
-    assert "used to train" in done.err
-    done = run("test", fitted / "model", "-o", tmp_path / "t.csv")
-    assert done.code == 0, done.err  # those that fit held out
+    outcome = run("test", fitted / "model", "--sets", "all", "-o", tmp_path / "t.csv")
+    assert outcome.code == 1
+    assert "used to train" in outcome.err
+    outcome = run("test", fitted / "model", "-o", tmp_path / "t.csv")
+    assert outcome.code == 0, outcome.err  # those that fit held out
     assert len(rows(tmp_path / "t.csv")) == 15
 
 
@@ -93,53 +93,53 @@ def test_training_sets_of_a_table_are_left_out_or_refused(run, fitted, tmp_path,
     model, z, out = fitted / "model", tmp_path / f"z{suffix}", tmp_path / "t.csv"
     held_out = (model / "test_ids.txt").read_text().split()
     assert run("embed", model, "--covariances", "-o", z).code == 0
-    done = run("test", model, z, "-o", out)
-    assert done.code == 0, done.err
-    assert "24 of 30 sets are left out" in done.err
+    outcome = run("test", model, z, "-o", out)
+    assert outcome.code == 0, outcome.err
+    assert "24 of 30 sets are left out" in outcome.err
     assert {row[k] for row in rows(out) for k in "ab"} == set(held_out)
     trained = next(name for name in OLD if name not in held_out)
-    for asked in (["--sets", "all"], ["--id", trained, "--id", held_out[0]]):
-        done = run("test", model, z, *asked, "--force", "-o", out)
-        assert done.code == 1
-        assert "were used to train this model" in done.err
+    for request in (["--sets", "all"], ["--id", trained, "--id", held_out[0]]):
+        outcome = run("test", model, z, *request, "--force", "-o", out)
+        assert outcome.code == 1
+        assert "were used to train this model" in outcome.err
 
 
 def test_a_table_without_marks_is_tested_with_a_warning(run, fitted, tmp_path):
     z, out = tmp_path / "z.csv", tmp_path / "t.csv"
     assert run("embed", fitted / "model", "--covariances", "-o", z).code == 0
-    found = rows(z)
-    write_csv(z, {name: [r[name] for r in found] for name in found[0] if name != "trained"})
-    done = run("test", fitted / "model", z, "-o", out)
-    assert done.code == 0, done.err
-    assert "could not be recognised" in done.err
+    records = rows(z)
+    write_csv(z, {name: [r[name] for r in records] for name in records[0] if name != "trained"})
+    outcome = run("test", fitted / "model", z, "-o", out)
+    assert outcome.code == 0, outcome.err
+    assert "could not be recognised" in outcome.err
     assert len(rows(out)) == 435
 
 
 def test_one_set_is_refused(run, fitted, tmp_path):
     words = ["--sets", "all", "--id", "a", "-o", tmp_path / "t.csv"]
-    done = run("test", fitted / "model", fitted / "new.csv", *words)
-    assert done.code == 1
-    assert "two or more" in done.err
+    outcome = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert outcome.code == 1
+    assert "two or more" in outcome.err
 
 
 def test_a_set_of_one_atom_is_refused(run, fitted, tmp_path):
     lone = table(tmp_path / "lone.csv", ["x", "y"], [0.0, 1.0], 3, atoms=1)
     words = ["--sets", "all", "-o", tmp_path / "t.csv"]
-    done = run("test", fitted / "model", lone, *words)
-    assert done.code == 1
-    assert "atom" in done.err
+    outcome = run("test", fitted / "model", lone, *words)
+    assert outcome.code == 1
+    assert "atom" in outcome.err
 
 
 def test_small_sets_give_a_warning(run, fitted, tmp_path):
-    few = table(tmp_path / "few.csv", ["x", "y"], [0.0, 1.0], 3, atoms=30)
-    done = run("test", fitted / "model", few, "--sets", "all", "-o", tmp_path / "t.csv")
-    assert done.code == 0, done.err
-    assert "--permutations" in done.err
+    small = table(tmp_path / "few.csv", ["x", "y"], [0.0, 1.0], 3, atoms=30)
+    outcome = run("test", fitted / "model", small, "--sets", "all", "-o", tmp_path / "t.csv")
+    assert outcome.code == 0, outcome.err
+    assert "--permutations" in outcome.err
 
 
 def test_the_picture(run, fitted, tmp_path):
     pytest.importorskip("matplotlib")
     words = ["--sets", "all", "-o", tmp_path / "t.csv", "--plot", tmp_path / "t.svg"]
-    done = run("test", fitted / "model", fitted / "new.csv", *words)
-    assert done.code == 0, done.err
+    outcome = run("test", fitted / "model", fitted / "new.csv", *words)
+    assert outcome.code == 0, outcome.err
     assert ">far</text>" in (tmp_path / "t.svg").read_text()

@@ -84,31 +84,31 @@ def test_fit_says_which_of_many_columns_are_features(run, tmp_path, caplog):
     columns = cells()
     index = np.arange(len(columns["patient"]))
     age = [int(name[1:]) for name in columns["patient"]]
-    more = {f"PC{i}": index % (i + 2) for i in range(9)}
-    path = write_csv(tmp_path / "cells.csv", {"": index} | columns | {"age": age} | more)
+    others = {f"PC{i}": index % (i + 2) for i in range(9)}
+    path = write_csv(tmp_path / "cells.csv", {"": index} | columns | {"age": age} | others)
     settings = [w for w in QUICK if "columns" not in w and "meta" not in w]
-    done = run("fit", *settings, f"data.path={path}", "--out", tmp_path / "model")
-    assert done.code == 0, done.err
-    assert "12 features: height, mass, share, PC0, PC1, PC2, PC3, PC4, ..." in done.err
-    assert "metadata group, age" in done.err
+    outcome = run("fit", *settings, f"data.path={path}", "--out", tmp_path / "model")
+    assert outcome.code == 0, outcome.err
+    assert "12 features: height, mass, share, PC0, PC1, PC2, PC3, PC4, ..." in outcome.err
+    assert "metadata group, age" in outcome.err
     assert "'' (without a name" in caplog.text
     assert "'age' (constant within every set" in caplog.text
 
 
 def test_print_config_touches_nothing(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shown = run("fit", "data.path=cells.csv", "--print-config", "--out", "here")
-    assert shown.code == 0
-    assert "out: here" in shown.out
+    printed = run("fit", "data.path=cells.csv", "--print-config", "--out", "here")
+    assert printed.code == 0
+    assert "out: here" in printed.out
     assert not list(tmp_path.iterdir())
 
 
 def test_fit_on_everything_holds_nothing_out(run, work, tmp_path):
-    done = run(
+    outcome = run(
         "fit", *QUICK, f"data.path={work / 'cells.csv'}", "split.test=0",
         "split.stratify=null", "--out", tmp_path / "model",
     )  # fmt: skip
-    assert done.code == 0, done.err
+    assert outcome.code == 0, outcome.err
     assert (tmp_path / "model" / "test_ids.txt").read_text() == ""
     refused = run("evaluate", tmp_path / "model")
     assert "no held-out sets in test_ids.txt" in refused.err
@@ -121,29 +121,29 @@ def test_embed(run, work, model, tmp_path, suffix):
     assert run("embed", work / "model", "-o", path).code == 0
     expected = model.embed(read(work / "cells.csv", "patient", ["height", "mass"], meta="group"))
     if suffix == ".csv":
-        found = rows(path)
+        records = rows(path)
     else:
-        found = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
+        records = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
     numbers = [f"{name}{i}" for name in ("z", "se") for i in range(4)]
-    assert list(found[0]) == ["id", "n_atoms", "n_effective", "trained", "group", *numbers]
-    errors = np.array([[row[f"se{i}"] for i in range(4)] for row in found], dtype=np.float32)
+    assert list(records[0]) == ["id", "n_atoms", "n_effective", "trained", "group", *numbers]
+    errors = np.array([[row[f"se{i}"] for i in range(4)] for row in records], dtype=np.float32)
     np.testing.assert_allclose(errors, expected.standard_errors, rtol=1e-5)
-    assert [row["id"] for row in found] == expected.ids.tolist()
-    assert [int(row["n_atoms"]) for row in found] == expected.sizes.tolist()
-    assert [row["group"] for row in found] == expected.meta["group"].tolist()
-    z = np.array([[row[f"z{i}"] for i in range(4)] for row in found], dtype=np.float32)
+    assert [row["id"] for row in records] == expected.ids.tolist()
+    assert [int(row["n_atoms"]) for row in records] == expected.sizes.tolist()
+    assert [row["group"] for row in records] == expected.meta["group"].tolist()
+    z = np.array([[row[f"z{i}"] for i in range(4)] for row in records], dtype=np.float32)
     np.testing.assert_array_equal(z, expected.z)
 
 
 def test_embed_writes_an_anndata_with_one_observation_a_set(run, work, tmp_path):
     anndata = pytest.importorskip("anndata")
     path = tmp_path / "z.h5ad"
-    done = run("embed", work / "model", "-o", path)
-    assert done.code == 0, done.err
-    found = anndata.read_h5ad(path)
-    assert found.shape == (20, 4)
-    assert found.obs_names[3] == "p03"
-    assert found.obs["group"].iloc[3] == "high"
+    outcome = run("embed", work / "model", "-o", path)
+    assert outcome.code == 0, outcome.err
+    records = anndata.read_h5ad(path)
+    assert records.shape == (20, 4)
+    assert records.obs_names[3] == "p03"
+    assert records.obs["group"].iloc[3] == "high"
 
 
 def test_cells_give_an_anndata_beside_the_table(run, work, tmp_path):
@@ -156,11 +156,11 @@ def test_cells_give_an_anndata_beside_the_table(run, work, tmp_path):
         data
     )
     words = ["embed", work / "model", data, "-o"]
-    done = run(*words, tmp_path / "z.csv")
-    assert done.code == 0, done.err
-    found = anndata.read_h5ad(tmp_path / "z.h5ad")
-    assert found.obs_names.tolist() == [row["id"] for row in rows(tmp_path / "z.csv")]
-    assert found.shape == (20, 4)
+    outcome = run(*words, tmp_path / "z.csv")
+    assert outcome.code == 0, outcome.err
+    records = anndata.read_h5ad(tmp_path / "z.h5ad")
+    assert records.obs_names.tolist() == [row["id"] for row in rows(tmp_path / "z.csv")]
+    assert records.shape == (20, 4)
     before = data.read_bytes()
     assert "--force" in run(*words, tmp_path / "z.csv").err
     assert "overwritten" in run(*words, tmp_path / "cells.csv", "--force").err
@@ -172,26 +172,26 @@ def test_embed_matches_features_by_name(run, work, tmp_path):
     shuffled = {k: table[k] for k in ("mass", "share", "patient", "height")}
     other = write_csv(tmp_path / "other.csv", shuffled)  # another order, one more, no metadata
     assert run("embed", work / "model", "-o", tmp_path / "a.csv").code == 0
-    done = run("embed", work / "model", other, "-o", tmp_path / "b.csv")
-    assert done.code == 0, done.err
+    outcome = run("embed", work / "model", other, "-o", tmp_path / "b.csv")
+    assert outcome.code == 0, outcome.err
     a, b = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
     assert [[r["id"], r["z0"], r["z3"]] for r in a] == [[r["id"], r["z0"], r["z3"]] for r in b]
 
 
 def test_only_the_features_of_the_model_are_read(run, work, tmp_path):
     fitted = ["fit", *QUICK, f"data.path={work / 'cells.csv'}", "data.columns='[hm]*'"]
-    done = run(*fitted, "--out", tmp_path / "model")
-    assert done.code == 0, done.err
+    outcome = run(*fitted, "--out", tmp_path / "model")
+    assert outcome.code == 0, outcome.err
     gap = np.full(len(cells()["mass"]), np.nan)
     other = write_csv(tmp_path / "other.csv", cells() | {"hazard": gap})
-    done = run("embed", tmp_path / "model", other, "-o", tmp_path / "z.csv")
-    assert done.code == 0, done.err
+    outcome = run("embed", tmp_path / "model", other, "-o", tmp_path / "z.csv")
+    assert outcome.code == 0, outcome.err
 
 
 def test_options_override_how_the_model_was_fitted(run, work, tmp_path):
     out = tmp_path / "z.csv"
-    done = run("embed", work / "model", "--by", "group", "--weights", "share", "-o", out)
-    assert done.code == 0, done.err
+    outcome = run("embed", work / "model", "--by", "group", "--weights", "share", "-o", out)
+    assert outcome.code == 0, outcome.err
     assert [row["id"] for row in rows(out)] == ["low", "high"]
 
 
@@ -201,13 +201,13 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
     assert run("sample", work / "model", *words, "-o", tmp_path / "a.csv").code == 0
     stored = [work / "model", tmp_path / "z.csv", *words]
     assert run("sample", *stored, "-o", tmp_path / "b.csv").code == 0
-    found, again = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
-    assert [row["patient"] for row in found] == [row["patient"] for row in again]
-    heights = [[float(row["height"]) for row in table] for table in (found, again)]
+    records, again = rows(tmp_path / "a.csv"), rows(tmp_path / "b.csv")
+    assert [row["patient"] for row in records] == [row["patient"] for row in again]
+    heights = [[float(row["height"]) for row in table] for table in (records, again)]
     np.testing.assert_allclose(*heights, rtol=1e-3)  # two sets and twenty round differently
-    assert list(found[0]) == ["patient", "height", "mass"]
-    assert [row["patient"] for row in found] == ["p03"] * 7 + ["p01"] * 7
-    assert 50 < np.mean([float(row["mass"]) for row in found]) < 150
+    assert list(records[0]) == ["patient", "height", "mass"]
+    assert [row["patient"] for row in records] == ["p03"] * 7 + ["p01"] * 7
+    assert 50 < np.mean([float(row["mass"]) for row in records]) < 150
     assert run("sample", *stored, "-o", tmp_path / "c.npz").code == 0
     with np.load(tmp_path / "c.npz") as arrays:
         assert arrays["x"].shape == (2, 7, 2)
@@ -215,8 +215,8 @@ def test_sample_is_in_the_units_and_names_of_the_data(run, work, model, tmp_path
         np.testing.assert_allclose(arrays["x"][..., 1].ravel(), mass, rtol=1e-6)
         assert arrays["features"].tolist() == ["height", "mass"]
         assert arrays["set"].tolist() == ["p03", "p01"]
-    done = run("embed", work / "model", tmp_path / "a.csv", "-o", tmp_path / "again.csv")
-    assert done.code == 0, done.err
+    outcome = run("embed", work / "model", tmp_path / "a.csv", "-o", tmp_path / "again.csv")
+    assert outcome.code == 0, outcome.err
     assert [(row["id"], row["n_atoms"]) for row in rows(tmp_path / "again.csv")] == [
         ("p03", "7"), ("p01", "7")
     ]  # fmt: skip
@@ -226,15 +226,15 @@ def test_samples_are_read_as_the_data_were(run, work, tmp_path):
     chosen = ["data.by=[group, patient]", "data.weights=share", "data.meta=null"]
     words = [w for w in QUICK if not w.startswith(("data.by", "data.meta", "split"))]
     path = f"data.path={work / 'cells.csv'}"
-    done = run("fit", *words, *chosen, path, "--out", tmp_path / "model")
-    assert done.code == 0, done.err
+    outcome = run("fit", *words, *chosen, path, "--out", tmp_path / "model")
+    assert outcome.code == 0, outcome.err
     z, x = tmp_path / "z.csv", tmp_path / "x.csv"
     assert run("embed", tmp_path / "model", "-o", z).code == 0
-    done = run("sample", tmp_path / "model", z, "--id", "high|p03", "--n", 5, "-o", x)
-    assert done.code == 0, done.err
+    outcome = run("sample", tmp_path / "model", z, "--id", "high|p03", "--n", 5, "-o", x)
+    assert outcome.code == 0, outcome.err
     assert list(rows(x)[0]) == ["group", "patient", "share", "height", "mass"]
-    done = run("embed", tmp_path / "model", x, "-o", tmp_path / "again.csv")
-    assert done.code == 0, done.err
+    outcome = run("embed", tmp_path / "model", x, "-o", tmp_path / "again.csv")
+    assert outcome.code == 0, outcome.err
     assert rows(tmp_path / "again.csv")[0]["id"] == "high|p03"
 
 
@@ -253,15 +253,15 @@ def test_distance(run, work, tmp_path):
     model = GDE.load(tmp_path / "model")
     square, long = tmp_path / "square.csv", tmp_path / "long.csv"
     assert run("distance", tmp_path / "model", "-o", square).code == 0
-    done = run("distance", tmp_path / "model", "--latent", "--long", "-o", long)
-    assert done.code == 0, done.err
-    assert "latent units" in done.err
+    outcome = run("distance", tmp_path / "model", "--latent", "--long", "-o", long)
+    assert outcome.code == 0, outcome.err
+    assert "latent units" in outcome.err
     table = model.embed(read(work / "cells.csv", "patient", ["height", "mass"]))
     expected = model.distances(table)
-    found = rows(square)
-    assert list(found[0])[1:] == [row["id"] for row in found] == table.ids.tolist()
+    records = rows(square)
+    assert list(records[0])[1:] == [row["id"] for row in records] == table.ids.tolist()
     assert "W2" in run("distance", tmp_path / "model", "--force", "-o", square).err
-    matrix = np.array([[float(row[name]) for name in table.ids] for row in found])
+    matrix = np.array([[float(row[name]) for name in table.ids] for row in records])
     np.testing.assert_allclose(matrix, expected)
     pairs = rows(long)
     assert len(pairs) == 190
@@ -273,35 +273,35 @@ def test_distance(run, work, tmp_path):
 def test_interpolate(run, work, tmp_path):
     out = tmp_path / "path.csv"
     words = ["--from", "p00", "--to", "p01", "--steps", 3, "--n", 4, "-o", out]
-    done = run("interpolate", work / "model", *words)
-    assert done.code == 0, done.err
+    outcome = run("interpolate", work / "model", *words)
+    assert outcome.code == 0, outcome.err
     assert [row["t"] for row in rows(out)] == ["0.0"] * 4 + ["0.5"] * 4 + ["1.0"] * 4
     assert list(rows(out)[0]) == ["t", "height", "mass"]
 
 
 def test_a_set_is_named_once(run, work, tmp_path):
     words = ["--from", "p03", "--to", "p03", "-o", tmp_path / "path.csv"]
-    done = run("interpolate", work / "model", *words)
-    assert done.code == 1
-    assert "--from and --to" in done.err
-    assert "'p03'" in done.err
+    outcome = run("interpolate", work / "model", *words)
+    assert outcome.code == 1
+    assert "--from and --to" in outcome.err
+    assert "'p03'" in outcome.err
     words = ["--id", "p03", "--id", "p03", "-o", tmp_path / "x.csv"]
-    done = run("sample", work / "model", *words)
-    assert done.code == 1
-    assert "'p03' is named twice" in done.err
+    outcome = run("sample", work / "model", *words)
+    assert outcome.code == 1
+    assert "'p03' is named twice" in outcome.err
 
 
 def test_evaluate_and_report(run, work, tmp_path):
     pytest.importorskip("matplotlib")
-    done = run("evaluate", work / "model", "--pairs", 20, "-o", tmp_path / "e.json")
-    assert done.code == 0, done.err
-    assert "4 held-out sets of 20" in done.err
+    outcome = run("evaluate", work / "model", "--pairs", 20, "-o", tmp_path / "e.json")
+    assert outcome.code == 0, outcome.err
+    assert "4 held-out sets of 20" in outcome.err
     numbers = json.loads((tmp_path / "e.json").read_text())
     assert {row["method"] for row in numbers["rows"]} >= {"gde", "untrained", "mean", "floor"}
-    assert "gde" in done.out
+    assert "gde" in outcome.out
     page = tmp_path / "report.html"
-    done = run("report", work / "model", "--color", "group", "--pairs", 20, "-o", page)
-    assert done.code == 0, done.err
+    outcome = run("report", work / "model", "--color", "group", "--pairs", 20, "-o", page)
+    assert outcome.code == 0, outcome.err
     assert page.read_text().startswith("<!")
     again = tmp_path / "again.html"
     words = ["--color", "group", "--evaluation", tmp_path / "e.json", "-o", again]
@@ -313,13 +313,13 @@ def test_evaluate_and_report(run, work, tmp_path):
 def test_a_misspelt_colour_is_said_before_the_work(run, work, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("distembed.evaluation.evaluate.evaluate", lambda *_, **__: 1 / 0)
-    done = run("report", work / "model", "--color", "grup", "-o", tmp_path / "page.html")
-    assert done.code == 1
-    assert "no metadata column 'grup'" in done.err
+    outcome = run("report", work / "model", "--color", "grup", "-o", tmp_path / "page.html")
+    assert outcome.code == 1
+    assert "no metadata column 'grup'" in outcome.err
 
 
 def test_training_sets_are_refused(run, work, tmp_path):
-    done = run("evaluate", work / "model", "--sets", "all", "-o", tmp_path / "e.json")
-    assert done.code == 1
-    assert "train" in done.err
+    outcome = run("evaluate", work / "model", "--sets", "all", "-o", tmp_path / "e.json")
+    assert outcome.code == 1
+    assert "train" in outcome.err
     assert not list(tmp_path.iterdir())

@@ -26,22 +26,22 @@ def normal(*shape, seed=0):
 
 @given(st.lists(st.sampled_from(["a", "b", "c", "", None, float("nan")]), min_size=1))
 def test_equal_values_have_equal_colours_and_others_do_not(values):
-    found = colouring("column", np.array(values, dtype=object))
+    result = colouring("column", np.array(values, dtype=object))
     shades = {}
-    for value, code, color in zip(values, found.codes, found.colors, strict=True):
+    for value, code, color in zip(values, result.codes, result.colors, strict=True):
         missing = value in ("", None) or value != value
         shades.setdefault("missing" if missing else value, set()).add((code, tuple(color)))
-        assert found.levels[code].label == ("missing" if missing else value)
+        assert result.levels[code].label == ("missing" if missing else value)
     assert all(len(v) == 1 for v in shades.values())
     assert len({next(iter(v)) for v in shades.values()}) == len(shades)
-    assert sum(level.count for level in found.levels) == len(values)
+    assert sum(level.count for level in result.levels) == len(values)
 
 
 def test_beyond_ten_categories_the_rare_ones_share_a_colour():
     names = np.repeat([f"k{i:02d}" for i in range(14)], np.arange(14, 0, -1))
-    found = colouring("column", names)
-    assert [level.label for level in found.levels] == [f"k{i:02d}" for i in range(9)] + ["other"]
-    assert found.levels[-1].count == sum(range(1, 6))
+    result = colouring("column", names)
+    assert [level.label for level in result.levels] == [f"k{i:02d}" for i in range(9)] + ["other"]
+    assert result.levels[-1].count == sum(range(1, 6))
 
 
 def test_palettes_have_no_colour_twice():
@@ -64,10 +64,10 @@ def test_numbers_are_a_scale_and_few_whole_numbers_are_groups():
 def test_a_missing_number_is_grey_and_in_the_legend():
     values = normal(50)
     values[3] = np.nan
-    found = colouring("age", values)
-    assert [level.label for level in found.levels] == ["missing"]
-    assert np.ptp(found.colors[3]) < 0.1
-    assert found.range == tuple(np.percentile(np.delete(values, 3), [2, 98]))
+    result = colouring("age", values)
+    assert [level.label for level in result.levels] == ["missing"]
+    assert np.ptp(result.colors[3]) < 0.1
+    assert result.range == tuple(np.percentile(np.delete(values, 3), [2, 98]))
 
 
 def test_skill_is_one_for_what_neighbours_share_and_zero_for_noise():
@@ -109,8 +109,8 @@ def test_the_most_informative_column_is_chosen():
 def test_mixtures_are_coloured_by_their_largest_component():
     weights = np.array([[0.7, 0.3, 0.0], [0.2, 0.2, 0.6], [0.1, 0.9, 0.0]])
     meta = {f"weight_{name}": weights[:, k] for k, name in enumerate("abc")}
-    found = choose_column(normal(3, 2), meta, np.ones(3))
-    assert found.values.tolist() == ["a", "c", "b"]
+    result = choose_column(normal(3, 2), meta, np.ones(3))
+    assert result.values.tolist() == ["a", "c", "b"]
     meta["weight_a"] = meta["weight_a"] + 0.5
     assert choose_column(normal(3, 2), meta, np.ones(3)).name == "number of atoms"
 

@@ -74,8 +74,8 @@ def test_a_path_joins_the_means(ax):
     samples = normal(5, 30, 2) + np.arange(5)[:, None, None]
     plots.interpolation_path(ax, samples)
     np.testing.assert_allclose(ax.lines[0].get_xydata(), samples.mean(1))
-    shown = [c.get_offsets() for c in ax.collections[:3]]
-    np.testing.assert_allclose(np.stack(shown), samples[[0, 2, 4]])
+    panels = [c.get_offsets() for c in ax.collections[:3]]
+    np.testing.assert_allclose(np.stack(panels), samples[[0, 2, 4]])
 
 
 def test_distances_stand_beside_the_calibration(ax):
@@ -133,8 +133,8 @@ def test_identifiers_of_two_figures_do_not_clash_and_every_reference_is_met():
     ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in both]
     assert ids[0]
     assert not ids[0] & ids[1]
-    for svg, known in zip(both, ids, strict=True):
-        assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg)) == known
+    for svg, identifiers in zip(both, ids, strict=True):
+        assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg)) == identifiers
 
 
 def test_the_same_drawing_is_the_same_text_whatever_the_users_style():

@@ -16,21 +16,21 @@ finite = st.floats(-0.999, 0.999).map(lambda x: round(x, 6))
 
 @given(st.sampled_from(["w2", "spearman_w2"]), st.lists(finite, min_size=5, max_size=5))
 def test_right_is_better_for_every_metric(metric, values):
-    (found,) = metrics_of([Score(metric, m, v) for m, v in zip(METHODS, values, strict=True)])
+    (comparison,) = metrics_of([Score(metric, m, v) for m, v in zip(METHODS, values, strict=True)])
     sign = 1 if metric == "spearman_w2" else -1
     value = dict(zip(METHODS, values, strict=True))
-    places = [line.place for line in found.lines]
+    places = [line.place for line in comparison.lines]
     assert places == sorted(places, reverse=True)
     assert all(4 - 1e-9 <= place <= 96 + 1e-9 for place in places)
-    for line in found.lines:
+    for line in comparison.lines:
         if line.method in ("gde", "floor"):
             assert line.kind == line.method
             continue
         gain = sign * (value[line.method] - value["gde"])
         assert line.kind == ("better" if gain > 0 else "worse" if gain < 0 else "level")
-        assert line.bar[0] == pytest.approx(min(line.place, found.own))
-        assert sum(line.bar) == pytest.approx(max(line.place, found.own))
-    assert found.beaten == any(line.kind == "better" for line in found.lines)
+        assert line.bar[0] == pytest.approx(min(line.place, comparison.own))
+        assert sum(line.bar) == pytest.approx(max(line.place, comparison.own))
+    assert comparison.beaten == any(line.kind == "better" for line in comparison.lines)
 
 
 def test_the_primary_metric_is_marked():

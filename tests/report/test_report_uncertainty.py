@@ -30,11 +30,11 @@ def test_an_ellipse_holds_the_mass_it_is_made_for():
     half = rng.normal(size=(4, 4))
     cov = half @ half.T
     plane = pca_plane(rng.normal(size=(9, 4)) @ np.diag([4, 3, 1, 1]))
-    found = ellipses(plane, np.repeat(cov[None], 9, 0))
-    drawn = rng.multivariate_normal(np.zeros(4), cov, 40_000) @ plane.directions.T
-    angle = np.radians(found.angle[3])
+    result = ellipses(plane, np.repeat(cov[None], 9, 0))
+    samples = rng.multivariate_normal(np.zeros(4), cov, 40_000) @ plane.directions.T
+    angle = np.radians(result.angle[3])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    inside = np.square(drawn @ turn / found.semi[3]).sum(1) <= 1
+    inside = np.square(samples @ turn / result.semi[3]).sum(1) <= 1
     assert inside.mean() == pytest.approx(0.95, abs=5 * (0.95 * 0.05 / 40_000) ** 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Figures of benchmarks: panels side by side, such as a quantity against the size of a set."""
+"""Figures of benchmarks: panels side by side, such as a metric against the size of a set."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["Draw", "colours", "log_log", "panels"]
 
 Draw = Callable[["Axes"], None]
-"""Draws one panel."""
+"""A function that draws one panel."""
 _DASHES = {"floor": ":", "points": "--"}
 
 
 def colours(count: int) -> Sequence[str]:
-    """Return as many colours as there are categories, at most ten."""
+    """Return colours of up to ten categories."""
     return OKABE_ITO[:count] if count <= len(OKABE_ITO) else PETROFF[:count]
 
 
 def log_log(
     title: str, label: str, x: Sequence[float], lines: Mapping[str, Sequence[float]]
 ) -> Draw:
-    """Return what draws lines on two logarithmic axes; `floor` and `points` are grey.
+    """Return a function that draws lines on two logarithmic axes, `floor` and `points` in grey.
 
     Args:
         title: Of the panel.
@@ -35,8 +35,8 @@ def log_log(
         x: Sizes of sets.
         lines: Values at each size, by name.
     """
-    own = [name for name in lines if name not in _DASHES]
-    tints = dict(zip(own, colours(len(own)), strict=True))
+    methods = [name for name in lines if name not in _DASHES]
+    tints = dict(zip(methods, colours(len(methods)), strict=True))
 
     def draw(axes: Axes) -> None:
         for name, values in lines.items():
@@ -49,7 +49,7 @@ def log_log(
 
 
 def panels(path: Path, draws: Sequence[Draw]) -> Path:
-    """Draw panels side by side on white, and write a file of the suffix's format.
+    """Draw panels side by side on white, and write them in the format of the suffix.
 
     Raises:
         ImportError: If matplotlib is not installed.

@@ -175,8 +175,8 @@ def _check_options(run: RunConfig) -> None:
     )
     for family, config, kind, positional in families:
         if config.name != "auto":
-            own = {} if family is CONDITIONINGS else facts
-            check_options(family, config.member, kind, positional, own)
+            member_facts = {} if family is CONDITIONINGS else facts
+            check_options(family, config.member, kind, positional, member_facts)
     for transform in () if model.transform == "auto" else model.transform:
         build(TRANSFORMS, transform.model_dump(), "transform", facts=facts)
 

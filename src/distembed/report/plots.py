@@ -137,13 +137,13 @@ def training_curves(
     step, loss = _series(history, "loss")
     ax.plot(step, loss, color=REAL, linewidth=1.2, label="training")
     at, validation = _series(history, "validation")
-    shown = [loss[len(loss) // 10 :]]
+    curves = [loss[len(loss) // 10 :]]
     if len(at):
         ax.plot(at, validation, color=ACCENT, linewidth=1.8, label="validation, held-out sets")
         best = int(np.argmin(validation))
         ax.plot(at[best], validation[best], "o", color=ACCENT, label=f"best, step {at[best]:.0f}")
-        shown.append(validation[len(validation) // 10 :])
-    late = np.concatenate(shown)
+        curves.append(validation[len(validation) // 10 :])
+    late = np.concatenate(curves)
     if len(late):
         pad = 0.06 * (float(np.ptp(late)) or 1.0)
         ax.set_ylim(float(late.min()) - pad, float(late.max()) + pad)
