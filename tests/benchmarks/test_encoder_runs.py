@@ -86,7 +86,7 @@ def test_training_sets_keep_their_atoms():
 
 def test_the_arms_are_every_encoder_and_start_with_the_default():
     members = {split_member(arm.encoder, "encoder")[0] for arm in FULL.arms}
-    assert members | {"deepsets", "attention", "induced"} == set(ENCODERS) - {"composed"}
+    assert members | {"attention", "induced"} == set(ENCODERS) - {"composed"}
     assert set(FULL.generators) <= set(GENERATORS)
     assert FULL.arms[0].encoder == DEFAULT_ENCODERS["vectors"]
     assert FULL.generators[0] == DEFAULT_GENERATORS["vectors"]

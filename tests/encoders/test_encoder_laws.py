@@ -53,26 +53,11 @@ def test_laws_of_the_family(name, event_shape):
     assert_lawful(make(name, event_shape), event_shape)
 
 
-@pytest.mark.parametrize("relative", [False, True])
-@pytest.mark.parametrize("feedback", [None, "mean"])
-def test_laws_of_deepsets(relative, feedback):
-    options = {"relative": relative, "feedback": feedback}
-    assert_lawful(make("deepsets", (3,), **options), (3,))
-
-
 @pytest.mark.parametrize("feedback", [None, "mean", "huber", "median"])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_laws_of_poolings(pooling, feedback):
     options = {"pooling": pooling, "feedback": feedback, "width": 8}
     assert_lawful(make("deepsets", (3,), **options), (3,))
-
-
-@pytest.mark.parametrize("relative", [False, True])
-def test_laws_of_attention(relative):
-    options = {"relative": relative, "width": 8, "heads": 2}
-    assert_lawful(make("induced", (3,), **options), (3,))
-    if not relative:  # all pairs of the many atoms of a doubled set are slow
-        assert_lawful(make("attention", (3,), **options), (3,))
 
 
 @pytest.mark.parametrize(

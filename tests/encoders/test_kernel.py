@@ -104,7 +104,7 @@ def test_relative_atoms_show_shape_alone():
     batch = SetBatch.from_dense(torch.randn(20, 50, 2, generator=stream("shape")).double())
     encoder = KernelMean((2,), 8, relative=True).double()
     encoder.prepare(batch)
-    encoder.atoms.floor.fill_(1e-9)
+    encoder.floor.fill_(1e-9)
     moved = batch.replace(x=7 * batch.x + 3)
     torch.testing.assert_close(encoder(moved), encoder(batch), rtol=0, atol=1e-9)
     assert encoder.traits.passes == 2

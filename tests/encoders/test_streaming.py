@@ -23,8 +23,8 @@ CASES = [
     ("moments", {"kind": "quantiles"}),
     *(("deepsets", {"pooling": p}) for p in ("mean", "logmeanexp", "huber", "median", "trimmed")),
     ("deepsets", {"feedback": "huber", "depth": 1}),
-    ("deepsets", {"feedback": None, "relative": False}),
-    ("induced", {"relative": False}),
+    ("deepsets", {"feedback": None}),
+    ("kernel", {"relative": True}),
     ("joined", {"parts": ["moments", "kernel", "induced"]}),
     ("composed", {"sets": "induced"}),
 ]

@@ -75,11 +75,10 @@ class Settings:
         Arm("gde"),
         Arm("no_closed_form", "deepsets"),
         Arm("no_learned_part", "closed_form"),
-        Arm(
-            "no_relative_atoms",
-            {"name": "joined", "parts": ["closed_form", {"name": "deepsets", "relative": False}]},
-        ),
         Arm("no_base_network", generator={"name": "flow", "base_network": False}),
+        Arm(
+            "no_closed_form_nor_base_network", "deepsets", {"name": "flow", "base_network": False}
+        ),
         Arm(
             "shrinkage_linear",
             options={"conditioning": {"name": "shrinkage", "network": False}},

@@ -61,7 +61,8 @@ class Settings:
         default_factory=lambda: TrainConfig(steps=400, warmup=80, every=100, patience=0)
     )
     arms: tuple[Arm, ...] = (
-        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
+        Arm("joined", DEFAULT_ENCODERS["vectors"]),
+        Arm("deepsets", "deepsets"),
         Arm("resnet_gnn", "resnet_gnn"),
         Arm("gnn", "gnn"),
         Arm("median_gnn", "median_gnn"),
@@ -191,7 +192,7 @@ BENCH = Bench(
         "tiny": Settings(
             TrainConfig(steps=3, every=3, warmup=0, batch=4, target=4, patience=0),
             arms=(
-                Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
+                Arm("joined", DEFAULT_ENCODERS["vectors"]),
                 Arm("gnn", "gnn"),
                 Arm("kernel", "kernel"),
             ),

@@ -17,11 +17,11 @@ class Padded(nn.Module):
     """A deep-sets network on padded sets, with the layers of a plain `DeepSets`.
 
     Args:
-        encoder: Of mean pooling, without relative atoms and moments.
+        encoder: Of mean pooling.
 
     Example:
         >>> import torch
-        >>> plain = DeepSets((3,), 4, relative=False, pooling="mean")
+        >>> plain = DeepSets((3,), 4, pooling="mean")
         >>> Padded(plain)(torch.randn(2, 5, 3), torch.ones(2, 5, dtype=torch.bool)).shape
         torch.Size([2, 4])
     """

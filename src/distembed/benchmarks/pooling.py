@@ -13,9 +13,8 @@ Every model is trained on the same sets of exactly 100 atoms, and embeds sets of
 
   over held-out sets. At m = 100 it is the noise of two samples.
 
-Poolings differ in the last pooling of `deepsets` and in nothing else: the mean is fed back, and
-relative atoms and moments, which no pooling touches, are off (in `attention` too). `gde` is the
-default with all of it. `sum` and `max` are negative controls. `GDE.sample` receives the number of
+Poolings differ in the last pooling of `deepsets` and in nothing else: the mean is fed back. `gde`
+is the default. `sum` and `max` are negative controls. `GDE.sample` receives the number of
 atoms behind each z, as it does in use.
 """
 
@@ -75,8 +74,7 @@ class MaxPooling:
 
 def _bare(label: str, pooling: Any) -> Arm:
     """Return a deep-sets encoder that is a function of one pooling of the atoms."""
-    options = {"pooling": pooling, "feedback": "mean", "relative": False}
-    return Arm(label, {"name": "deepsets", **options})
+    return Arm(label, {"name": "deepsets", "pooling": pooling})
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class Settings:
         _bare("median", "median"),
         _bare("moments", "moments"),
         _bare("logmeanexp", "logmeanexp"),
-        Arm("attention", {"name": "attention", "relative": False}),
+        Arm("attention", "attention"),
         _bare("sum", SumPooling()),
         _bare("max", MaxPooling()),
     )

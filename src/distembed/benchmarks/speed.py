@@ -61,11 +61,8 @@ class Settings:
 
     training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1, threads=2))
     arms: tuple[Arm, ...] = (
-        Arm("deepsets", DEFAULT_ENCODERS["vectors"]),
-        Arm(
-            "deepsets_plain",
-            {"name": "deepsets", "relative": False, "pooling": "mean"},
-        ),
+        Arm("gde", DEFAULT_ENCODERS["vectors"]),
+        Arm("deepsets_plain", {"name": "deepsets", "pooling": "mean"}),
         Arm("gnn", "gnn"),
         Arm("resnet_gnn", "resnet_gnn"),
         Arm("median_gnn", "median_gnn"),

@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.encoders.atom_features import AtomFeatures
 from distembed.encoders.statistics import Attend, Stages, run
 from distembed.nn.mlp import MLP
 from distembed.protocols import EncoderTraits
@@ -44,7 +43,6 @@ class SetTransformer(nn.Module):
         depth: Number of layers.
         heads: Heads of attention; they divide the width.
         points: Number of inducing points, or None for attention between all atoms.
-        relative: Append each atom relative to its set to the input.
 
     Raises:
         ValueError: If the heads do not divide the width.
@@ -63,14 +61,12 @@ class SetTransformer(nn.Module):
         depth: int = 2,
         heads: int = 4,
         points: int | None = 16,
-        relative: bool = True,
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
             raise ValueError(f"heads = {heads} do not divide the width {width}.")
         self.latent, self.points = latent, points
-        self.features = AtomFeatures(event_shape, relative)
-        self.inputs = nn.Linear(self.features.columns, width)
+        self.inputs = nn.Linear(math.prod(event_shape), width)
         self.layers: Sequence[_Layer] = cast(
             Sequence[_Layer],
             nn.ModuleList(
@@ -83,21 +79,17 @@ class SetTransformer(nn.Module):
 
     @property
     def traits(self) -> EncoderTraits:
-        """One pass for relative atoms, one a layer, one to pool; none is enough for all pairs."""
+        """One pass a layer and one to pool; none is enough for all pairs."""
         streams = self.points is not None
-        return EncoderTraits(self.features.passes + len(self.layers) + 1 if streams else None)
-
-    def prepare(self, batch: SetBatch) -> None:
-        """Fix the floor of scales from training sets."""
-        self.features.prepare(batch)
+        return EncoderTraits(len(self.layers) + 1 if streams else None)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         return run(self.stages(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Request moments, the attention of each layer, and that of the pooling; return z."""
-        h = self.inputs((yield from self.features.stages(batch, self.inputs.weight.dtype)))
+        """Request the attention of each layer, and that of the pooling; return z."""
+        h = self.inputs(batch.flat.to(self.inputs.weight.dtype))
         for layer in self.layers:
             h = yield from layer.stages(batch, h)
         pooled = yield from self.pool.stages(batch, h)
@@ -110,7 +102,6 @@ def attention(
     width: int = 64,
     depth: int = 2,
     heads: int = 4,
-    relative: bool = True,
 ) -> SetTransformer:
     """Return a set transformer whose atoms attend to all atoms of their set: cost m^2.
 
@@ -118,7 +109,7 @@ def attention(
         >>> attention((3,), latent=4).traits.passes is None
         True
     """
-    return SetTransformer(event_shape, latent, width, depth, heads, None, relative)
+    return SetTransformer(event_shape, latent, width, depth, heads, None)
 
 
 def induced(
@@ -128,15 +119,14 @@ def induced(
     depth: int = 2,
     heads: int = 4,
     points: int = 16,
-    relative: bool = True,
 ) -> SetTransformer:
     """Return a set transformer whose atoms attend through inducing points: cost m.
 
     Example:
         >>> induced((3,), latent=4).traits.passes
-        4
+        3
     """
-    return SetTransformer(event_shape, latent, width, depth, heads, points, relative)
+    return SetTransformer(event_shape, latent, width, depth, heads, points)
 
 
 class _Layer(Protocol):

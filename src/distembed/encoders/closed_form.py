@@ -2,7 +2,7 @@ r"""Closed-form embedding of a set: mean, root covariance and a kernel mean of w
 
     z = [a J_1 mu,  b J_2 Sigma^{1/2},  c J_3 E phi(r)]
 
-r is an atom relative to its set (`distembed.encoders.atom_features`), phi are random Fourier
+r is an atom relative to its set (`distembed.encoders.relative_atoms`), phi are random Fourier
 features, so that the last block is a kernel mean embedding of what is left of a set without its
 mean and covariance; J are principal projections. The scales are fitted to W2 by non-negative least
 squares on pairs of training sets p and q,
@@ -25,15 +25,15 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
-from distembed.encoders.atom_features import (
+from distembed.encoders.fourier import FourierFeatures, reduced_mean
+from distembed.encoders.moments import Moments, moment_count
+from distembed.encoders.projection import PrincipalProjection
+from distembed.encoders.relative_atoms import (
     WHITEN_UP_TO,
     fit_floor,
     moments,
     relative_atoms,
 )
-from distembed.encoders.fourier import FourierFeatures, reduced_mean
-from distembed.encoders.moments import Moments, moment_count
-from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Covariance, Stages, Variance, run
 from distembed.protocols import EncoderTraits
 from distembed.rng import stream

@@ -1,6 +1,6 @@
 r"""Deep sets with feedback: a residual network of each atom, whose features are pooled.
 
-    h_0 = A features,         features = [x, r] (`distembed.encoders.atom_features`)
+    h_0 = A x
     h_k = h_{k-1} + MLP([LN(h_{k-1}), E h_{k-1}])                          k = 1..depth
     z   = g(pool h)
 
@@ -12,11 +12,12 @@ and nothing bounds z.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.encoders.atom_features import AtomFeatures
 from distembed.encoders.pooling import Pooling
 from distembed.encoders.pooling import pooling as pooling_by_name
 from distembed.encoders.statistics import Stages, run
@@ -35,7 +36,6 @@ class DeepSets(nn.Module):
         latent: Dimension L of the embedding.
         width: Width of the network.
         depth: Number of layers.
-        relative: Append each atom relative to its set to the input.
         pooling: Name of a pooling, or a `Pooling` of your own, for the features of the last layer.
         feedback: Name of the pooling that is fed back at every layer, or None for none.
 
@@ -55,7 +55,6 @@ class DeepSets(nn.Module):
         latent: int,
         width: int = 64,
         depth: int = 2,
-        relative: bool = True,
         pooling: str | Pooling = "moments",
         feedback: str | None = "mean",
     ) -> None:
@@ -63,38 +62,32 @@ class DeepSets(nn.Module):
         self.latent = latent
         self.pool = pooling_by_name(pooling)
         self.feedback = pooling_by_name(feedback) if feedback is not None else None
-        self.features = AtomFeatures(event_shape, relative)
         fed_back = width * (self.feedback.columns if self.feedback else 0)
-        self.inputs = nn.Linear(self.features.columns, width)
+        self.inputs = nn.Linear(math.prod(event_shape), width)
         self.layers = nn.ModuleList([_Layer(width, fed_back) for _ in range(depth)])
         self.head = MLP(self.pool.columns * width, latent, 2 * width)
 
     @property
     def traits(self) -> EncoderTraits:
-        """One pass for relative atoms, and one or more for each pooling."""
+        """One pass or more for each pooling."""
         poolings = [self.pool, *([self.feedback] * len(self.layers) if self.feedback else [])]
         passes = [p.passes for p in poolings]
-        total = sum(p for p in passes if p is not None) + self.features.passes
+        total = sum(p for p in passes if p is not None)
         return EncoderTraits(
             None if None in passes else total,
             all(p.normal for p in poolings),
             all(p.smooth for p in poolings),
         )
 
-    def prepare(self, batch: SetBatch) -> None:
-        """Fix the floor of scales from training sets."""
-        self.features.prepare(batch)
-
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         return run(self.stages(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Request moments, what is fed back, and what is pooled; return z."""
+        """Request what is fed back at each layer, and what is pooled; return z."""
         dtype, device = self.inputs.weight.dtype, batch.x.device
-        atoms = yield from self.features.stages(batch, dtype)
         with reduced(device):
-            h = self.inputs(atoms)
+            h = self.inputs(batch.flat.to(dtype))
         for layer in self.layers:
             pooled = None
             if self.feedback:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.encoders.atom_features import AtomFeatures
 from distembed.encoders.fourier import FourierFeatures, reduced_mean
 from distembed.encoders.projection import PrincipalProjection
+from distembed.encoders.relative_atoms import WHITEN_UP_TO, fit_floor, moments, relative_atoms
 from distembed.encoders.statistics import Mean, Stages, run
 from distembed.protocols import EncoderTraits
 
@@ -48,6 +48,8 @@ class KernelMean(nn.Module):
         1.0
     """
 
+    floor: Tensor
+
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -60,19 +62,20 @@ class KernelMean(nn.Module):
     ) -> None:
         super().__init__()
         d, count = math.prod(event_shape), max(features, latent)
-        self.latent, self.d = latent, d
-        self.learned, self.atoms = learned, AtomFeatures(event_shape, relative)
+        self.latent, self.learned, self.relative = latent, learned, relative
+        self.whiten = d <= WHITEN_UP_TO
+        self.register_buffer("floor", torch.tensor(0.02))
         self.fourier = FourierFeatures(d, count, bandwidths, learned, seed)
         self.projection = PrincipalProjection(count, latent) if count > latent else None
 
     @property
     def traits(self) -> EncoderTraits:
         """One pass, and one before it for relative atoms; untrained if frequencies are."""
-        return EncoderTraits(1 + self.atoms.passes, untrained=0 if self.learned else self.latent)
+        return EncoderTraits(1 + self.relative, untrained=0 if self.learned else self.latent)
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the bandwidth and the projection from training sets."""
-        self.atoms.prepare(batch)
+        fit_floor(self.floor, batch)
         with torch.no_grad():
             atoms = batch.replace(x=run(self._atoms(batch), batch))
             self.fourier.fit(atoms)
@@ -92,6 +95,8 @@ class KernelMean(nn.Module):
         return (yield from reduced_mean(self.fourier, self.projection, atoms))
 
     def _atoms(self, batch: SetBatch) -> Stages[Tensor]:
-        features = yield from self.atoms.stages(batch, self.fourier.frequencies.dtype)
-        # the last columns are the relative atoms where there are any
-        return features[:, -self.d :]
+        dtype = self.fourier.frequencies.dtype
+        if not self.relative:
+            return batch.flat.to(dtype)
+        mean, second = yield from moments(batch, self.whiten)
+        return relative_atoms(batch, mean, second, self.floor.double()).to(dtype)

@@ -1,7 +1,7 @@
-r"""Input features of a set encoder: each atom as given, and standardised within its set.
+r"""Standardise atoms within their set, by its mean and covariance.
 
-    features_i = [x_i, r_i],   r_i = C^{-1} (x_i - mu),   C C^T = Sigma + f^2 I         (D <= 32)
-                               r_i = (x_i - mu) / (sigma^2 + f^2)^{1/2}                 (D > 32)
+    r_i = C^{-1} (x_i - mu),   C C^T = Sigma + f^2 I         (D <= 32)
+    r_i = (x_i - mu) / (sigma^2 + f^2)^{1/2}                 (D > 32)
 
 mu and Sigma are the moments of the set, in float64, and f is a fraction of the deviation of
 training atoms. r is a function of the distribution, and makes shapes visible where means dominate.
@@ -10,62 +10,20 @@ The moments take one pass over the atoms.
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.encoders.statistics import Covariance, Stages, Variance
 from distembed.nn.per_set import apply_per_set
 
-__all__ = ["WHITEN_UP_TO", "AtomFeatures", "fit_floor", "moments", "relative_atoms"]
+__all__ = ["WHITEN_UP_TO", "fit_floor", "moments", "relative_atoms"]
 
 WHITEN_UP_TO = 32
 """Largest dimension in which atoms are whitened by the full covariance of their set."""
 
 
-class AtomFeatures(nn.Module):
-    """Atoms as given and, on request, relative to their set.
-
-    Args:
-        event_shape: Shape of one atom.
-        relative: Append each atom relative to its set.
-        floor: Smallest scale of a set, as a fraction of the deviation of training atoms.
-    """
-
-    floor: Tensor
-
-    def __init__(
-        self,
-        event_shape: tuple[int, ...],
-        relative: bool = True,
-        floor: float = 0.02,
-    ) -> None:
-        super().__init__()
-        d = math.prod(event_shape)
-        self.relative, self.fraction = relative, floor
-        self.whiten = d <= WHITEN_UP_TO
-        self.columns = d * (1 + relative)
-        self.passes = int(relative)
-        self.register_buffer("floor", torch.tensor(floor))
-
-    @torch.no_grad()
-    def prepare(self, batch: SetBatch) -> None:
-        """Fix the floor of scales from training sets."""
-        fit_floor(self.floor, batch, self.fraction)
-
-    def stages(self, batch: SetBatch, dtype: torch.dtype) -> Stages[Tensor]:
-        """Request the moments of each set, and return features `(N, columns)`."""
-        x = batch.flat.to(dtype)
-        if not self.relative:
-            return x
-        mean, second = yield from moments(batch, self.whiten)
-        relative = relative_atoms(batch, mean, second, self.floor.double())
-        return torch.cat([x, relative.to(dtype)], 1)
-
-
-def fit_floor(floor: Tensor, batch: SetBatch, fraction: float) -> None:
+def fit_floor(floor: Tensor, batch: SetBatch, fraction: float = 0.02) -> None:
     """Set a floor of scales to a fraction of the deviation of all atoms, in place."""
     x = batch.flat.double()
     centred = x - batch.mean(x).mean(0)
