@@ -56,7 +56,7 @@ def test_coordinates_are_shared_equally_among_unbounded_parts():
 def test_traits_are_those_of_all_parts():
     encoder = Joined((3,), 32)
     untrained = encoder.parts[0].latent
-    assert encoder.traits == EncoderTraits(passes=4, untrained=untrained)
+    assert encoder.traits == EncoderTraits(passes=3, untrained=untrained)
     assert Joined((3,), 32, ["moments", "kernel"]).traits.untrained == 32
     # what comes after trained coordinates is not among the first
     assert Joined((3,), 32, ["deepsets", "moments"]).traits.untrained == 0
@@ -78,7 +78,11 @@ def test_no_parameter_moves_untrained_coordinates():
 
 def test_what_two_parts_request_is_computed_once():
     batch, requests = atoms(), []
-    stages = Joined((3,), 24, ["closed_form", "deepsets", "induced"]).double().stages(batch)
+    stages = (
+        Joined((3,), 24, ["closed_form", {"name": "kernel", "relative": True}])
+        .double()
+        .stages(batch)
+    )
 
     def recorded():
         request = next(stages)
@@ -90,7 +94,7 @@ def test_what_two_parts_request_is_computed_once():
                 return stop.value
 
     run(recorded(), batch)
-    # the covariance is requested by all three parts
+    # the covariance is requested by both parts
     assert requests[0] == 1
 
 

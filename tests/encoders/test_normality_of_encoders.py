@@ -86,7 +86,8 @@ def test_bias_falls_as_m(name, options):
     if seen.slope is None:
         assert name == "kernel" or options == {"kind": "mean"}  # linear: no bias at all
     else:
-        assert abs(seen.slope.value + 1) < 0.2
+        # higher orders bend the line a little at m = 30
+        assert abs(seen.slope.value + 1) < 0.1 + 3 * seen.slope.error
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""Ablation: the default model without one of its parts.
+"""Ablation: the default model with one part removed, replaced or added.
 
-Each arm is the default with one part removed or replaced. All arms of a trial are trained on the
-same sets with the same schedule, and are compared with the same held-out atoms by the functions
-that `evaluate` uses:
+Each arm is the default, or an arm before it, with one part removed, replaced or added. All arms
+of a trial are trained on the same sets with the same schedule, and are compared with the same
+held-out atoms by the functions that `evaluate` uses:
 
 - `spearman_w2`: rank correlation of latent distances with W2. On `ladder_b` W2 has a formula; on
   the other tasks it is measured between the halves of held-out sets that no embedding is made
@@ -75,10 +75,8 @@ class Settings:
         Arm("gde"),
         Arm("no_closed_form", "deepsets"),
         Arm("no_learned_part", "closed_form"),
-        Arm("no_base_network", generator={"name": "flow", "base_network": False}),
-        Arm(
-            "no_closed_form_nor_base_network", "deepsets", {"name": "flow", "base_network": False}
-        ),
+        Arm("base_network", generator={"name": "flow", "base_network": True}),
+        Arm("no_closed_form_base_network", "deepsets", {"name": "flow", "base_network": True}),
         Arm(
             "shrinkage_linear",
             options={"conditioning": {"name": "shrinkage", "network": False}},

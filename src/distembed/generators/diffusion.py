@@ -49,7 +49,7 @@ def diffusion(
     dropout: float = 0.0,
     guidance: float = 1.0,
     backbone: NamedMember = "mlp",
-    base_network: bool = True,
+    base_network: bool = False,
 ) -> Flow:
     """Build a diffusion: `generators.flow.flow` with its time reversed and 32 network calls.
 

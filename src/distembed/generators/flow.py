@@ -39,12 +39,12 @@ class Flow(nn.Module):
     Args:
         event_shape: Shape of one atom.
         latent: Dimension L of the embedding.
-        width: Width of the velocity network and of the network of the base.
+        width: Width of the velocity network, and of the network of the base if there is one.
         depth: Number of residual blocks of the velocity network.
         backbone: The velocity network, a member of `nn.backbone.BACKBONES`: `mlp`, or `unet` for
             images.
         sampling: Solver, network calls and guidance.
-        base: Settings of the Gaussian base.
+        base: Settings of the Gaussian base; without a network if left out.
 
     Raises:
         ValueError: If there is no such backbone, or it is not defined for the shape.
@@ -67,6 +67,7 @@ class Flow(nn.Module):
     ) -> None:
         super().__init__()
         self.event_shape, self.sampling = tuple(event_shape), sampling or Sampling()
+        base = base or BaseSettings(network=False)
         self.base = ConditionalGaussian(math.prod(event_shape), latent, width, base)
         self.field = build_backbone(backbone, self.event_shape, latent, width, depth)
         # as far from the embeddings of sets as they are from each other
@@ -127,7 +128,7 @@ def flow(
     dropout: float = 0.0,
     guidance: float = 1.0,
     backbone: NamedMember = "mlp",
-    base_network: bool = True,
+    base_network: bool = False,
 ) -> Flow:
     """Build a `Flow` from plain options, the default generator.
 
@@ -141,7 +142,8 @@ def flow(
         dropout: Probability that a set is shown without its embedding in training.
         guidance: Weight of classifier-free guidance; 1 is without guidance.
         backbone: The velocity network: `mlp`, or `unet` for images.
-        base_network: Whether a network is trained beside the ridge regression of the base.
+        base_network: Train a network beside the ridge regression of the base. No effect of it was
+            measured (docs/benchmarks.md, ablation).
 
     Raises:
         ValueError: If a name is unknown or a number is out of range.
