@@ -90,6 +90,7 @@ def test_the_loss_of_16_atoms_has_its_minimum_at_the_truth(divergence, plain):
     assert at + 4 * error < 0.97
 
 
+@pytest.mark.slow
 def test_training_on_16_atoms_keeps_the_variance():
     # z is the mean and the log variance, and the base stays N(0, 1): the field learns both
     rng = stream("train")

@@ -62,7 +62,8 @@ def test_units_change_nothing_but_the_density():
     z = crescent(60, np.random.default_rng(3))
     factor = np.array([8.0, 0.5])  # no rounding, which training would make much of
     one, other = (
-        FlowPopulation.from_embeddings(x, settings=FlowSettings(folds=2)) for x in (z, z * factor)
+        FlowPopulation.from_embeddings(x, settings=FlowSettings(folds=2, steps=60))
+        for x in (z, z * factor)
     )
     np.testing.assert_allclose(other.unusual(z * factor), one.unusual(z), atol=0.03)
 
@@ -80,7 +81,7 @@ def test_nonsense_is_refused():
 
 def test_no_fold_has_seen_its_own_sets():
     z = crescent(60, np.random.default_rng(4))
-    population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=3))
+    population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=3, steps=20))
     assert sum(map(len, population.scores)) == len(z)
     for density in population.folds:
         assert not np.allclose(density.centre, z.mean(0), atol=1e-6)

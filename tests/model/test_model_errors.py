@@ -43,7 +43,7 @@ def test_small_sets_are_read_whole(fitted):
 @pytest.mark.parametrize("equal", [True, False])
 def test_a_pilot_predicts_the_covariance_of_the_whole(fitted, equal):
     rng = np.random.default_rng(3)
-    x = [rng.normal(size=(20 * PILOT, 2)) for _ in range(30)]
+    x = [rng.normal(size=(8 * PILOT, 2)) for _ in range(30)]
     w = None if equal else [np.exp(0.5 * a[:, 0]) for a in x]  # atoms far out are heavy
     batch = SetBatch.from_list(x, w)
     traces = np.trace(fitted.embed(batch).cov, axis1=1, axis2=2)
