@@ -22,7 +22,7 @@ def test_the_rows(cells):
     def methods(task, metric):
         return {m for t, m, k in values if (t, k) == (task, metric)}
 
-    flow, diffusion = {"gde", "gnn+flow"}, {"deepsets+diffusion", "gnn+diffusion"}
+    flow, diffusion = {"gde", "gnn+flow"}, {"joined+diffusion", "gnn+diffusion"}
     references = {"untrained", *BASELINES}
     assert methods("ladder_b", "spearman_w2") == flow | {"kernel"} | references
     assert methods("ladder_b", "spearman_w2_minus_bures") == flow | {"kernel"}

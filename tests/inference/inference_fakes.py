@@ -31,5 +31,4 @@ def ragged(key, sizes=(16, 30, 25), weighted=True, shift=0.0, d=2):
 def small_deepsets(latent=12, dtype=torch.float64):
     torch.manual_seed(0)
     encoder = DeepSets((2,), latent, width=16, depth=1)
-    encoder.prepare(SetBatch.from_dense(torch.randn(20, 30, 2)))
     return encoder.to(dtype)

@@ -240,7 +240,7 @@ def test_a_median_is_covered():
 
 
 def test_the_trace_agrees_with_repeated_draws():
-    m, sets, predicted = 300, 1500, 100
+    m, sets, predicted = 300, 2200, 140
     encoder, rng = small_deepsets(8, torch.float32), stream("repeated")
     x = torch.randn(sets + predicted, m, 2, generator=rng)
     x = x + 0.3 * x.square()

@@ -212,14 +212,14 @@ def step(b=4, seed=0):
 
 
 def test_the_loss_is_one_number_a_set(prepared):
-    loss = prepared.loss(step())
+    loss = prepared(step())
     assert loss.shape == (4,)
     assert loss.isfinite().all()
 
 
 def test_gradient_reaches_what_is_trained():
     net = network()
-    net.loss(step()).sum().backward()
+    net(step()).sum().backward()
     silent = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
@@ -233,8 +233,8 @@ def test_objectives_are_added():
 
     plain, more = network(), network(objectives=[objective, objective])
     context = step()
-    expected = plain.loss(step()) + 2 * torch.arange(4.0)
-    torch.testing.assert_close(more.loss(context), expected)
+    expected = plain(step()) + 2 * torch.arange(4.0)
+    torch.testing.assert_close(more(context), expected)
     model, asked, z = seen[0]
     assert model is more
     assert asked is context

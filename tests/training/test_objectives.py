@@ -110,7 +110,6 @@ def test_training_matches_latent_distances(mean):
         shift = 4 * torch.rand(sets, 2, generator=rng) - 2
         return shift, SetBatch.from_dense(shift[:, None] + torch.randn(sets, m, 2, generator=rng))
 
-    encoder.prepare(draw(64, 64)[1])
     shift, test = draw(40, 256)
     i, j = torch.triu_indices(40, 40, 1)
     w2_squared = (shift[i] - shift[j]).square().sum(1)

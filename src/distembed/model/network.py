@@ -153,10 +153,6 @@ class Network(nn.Module):
         """Map embeddings `(B, L)` and effective sizes `(B,)` to what the generator sees."""
         return cast(Conditioning, self.conditioning)(z, sizes)
 
-    def loss(self, step: Step) -> Tensor:
-        """Return `forward(step)`."""
-        return self.forward(step)
-
     def forward(self, step: Step) -> Tensor:
         """Score the target of each set under the embedding of its context, `(B,)`."""
         z = self.encode(step.context)
