@@ -216,6 +216,19 @@ class PreparedGenerator(Protocol):
         """Set buffers from training sets and their embeddings `(B, L)`."""
 
 
+@runtime_checkable
+class WidenedGenerator(Protocol):
+    """A generator whose covariance grows with the uncertainty of z, the last column it sees."""
+
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Measure the error of predictions from few atoms, after `prepare`.
+
+        Args:
+            batch: Atoms of training sets that z was not made from.
+            z: What the conditioning makes of other atoms of these sets, `(B, columns)`.
+        """
+
+
 @dataclass(frozen=True)
 class Halves:
     """Embeddings of two disjoint parts of the same sets.
@@ -241,6 +254,9 @@ class Conditioning(Protocol):
 
     outputs: int
     """Number of columns that the generator sees."""
+    sized: bool
+    """Whether the last column is the uncertainty s of an embedding, zero for infinitely many atoms
+    and one for none."""
 
     def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
         """Set buffers from embeddings `(B, L)` of training sets, before the first step.

@@ -1,6 +1,6 @@
 r"""The conditional Gaussian base distribution of a generator.
 
-    X | z ~ N(l(z), S(z)^2 + f^2 I),      [l, S](z) = A z + b + r g(z)
+    X | z ~ N(l(z), (1 + a s^2) (S(z)^2 + f^2 I) + s^2 V),      [l, S](z) = A z + b + r g(z)
 
 S is a symmetric matrix in up to 32 dimensions. Above, it is a multiple of the identity: single
 features may be almost constant there, and a small scale of their own would dominate the
@@ -11,6 +11,17 @@ distances are those of W2, so S is predicted, and not its logarithm or its Chole
 Adam's step does not depend on the scale of the gradient, and a hundred steps would destroy the
 accuracy of the closed-form solution. The network g is trained; r is the residual scale of the
 regression.
+
+An embedding of few atoms is in error, and so are l and S. By the law of total variance the error
+adds to the covariance of an atom:
+
+    E (X - l)(X - l)^T = S^2 + f^2 I + E e e^T,      e the errors of location and root.
+
+`widen` measures the last term on training sets, between what is predicted from some atoms and
+other atoms, as a multiple of the squared uncertainty s^2 of z, which falls as 1 / m: a share a of
+the covariance itself, as for a sample of a Gaussian, and a matrix V for what few atoms do not
+show. Without it the predicted covariance of five atoms in 13 dimensions is singular. s is the last
+column of z, and zero where the number of atoms is unknown.
 
 The base is trained by its own likelihood. Residual atoms $u = C^{-1}(x - l)$, with
 $C C^\top = S^2 + f^2 I$, are detached: the generator learns what the Gaussian cannot express.
@@ -93,6 +104,8 @@ class ConditionalGaussian(nn.Module):
     weight: Tensor
     bias: Tensor
     residual_scale: Tensor
+    error: Tensor
+    error_share: Tensor
 
     def __init__(
         self, dim: int, latent: int, width: int = 128, settings: BaseSettings | None = None
@@ -105,6 +118,9 @@ class ConditionalGaussian(nn.Module):
         self.register_buffer("weight", torch.zeros(outputs, latent))
         self.register_buffer("bias", self._pack(torch.zeros(1, dim), torch.eye(dim)[None])[0])
         self.register_buffer("residual_scale", torch.ones(outputs))
+        side = dim if self.full else 1
+        self.register_buffer("error", torch.zeros(side, side))
+        self.register_buffer("error_share", torch.tensor(0.0))
         self.network: nn.Module | None = None
         if settings.network:
             network = MLP(latent, outputs, width, hidden=2)
@@ -125,28 +141,66 @@ class ConditionalGaussian(nn.Module):
             root = (vectors * (values - floor).clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
         else:
             root = (level * unbias - floor).clamp_min(0).sqrt()[:, None, None]
+        self.error.zero_()
+        self.error_share.zero_()
         fit = ridge(z, self._pack(mean, root), sample_weight(batch))
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
         self.residual_scale.copy_(fit.error.clamp_min(0.1 * self.floor * self.unit))
 
+    @torch.no_grad()
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Fit a and V to other atoms of the sets behind z `(B, L)`, by least squares in s^2.
+
+        What the second moments about l exceed S^2 + f^2 I by is measured relative to the level of
+        the latter. V is without its negative part.
+        """
+        location, square = self._plug_in(z)
+        mean, cov = moments_per_set(batch)
+        gap = (mean - location.double()).unsqueeze(2)
+        moments = cov + gap @ gap.mT
+        if not self.full:
+            moments = _level(moments)
+        variance = z[:, -1].double().square()[:, None, None]
+        weight = sample_weight(batch).double().unsqueeze(2) / _level(square).square()
+        size = (weight * variance.square()).sum().clamp_min(1e-12)
+
+        def slope(matrices: Tensor) -> Tensor:
+            return (weight * variance * matrices).sum(0) / size
+
+        excess, scaled = moments - square, variance * square
+        partial = scaled - variance * slope(scaled)
+        norm = (weight * partial.square()).sum()
+        share = (weight * partial * excess).sum() / norm.clamp_min(1e-12)
+        self.error_share.copy_(share.clamp_min(0))
+        values, vectors = torch.linalg.eigh(slope(excess - share.clamp_min(0) * scaled))
+        self.error.copy_((vectors * values.clamp_min(0)) @ vectors.mT)
+
     def forward(self, z: Tensor) -> Gaussian:
         """Return the Gaussian of each set, from embeddings `(B, L)`."""
+        location, square = self._plug_in(z)
+        variance = z[:, -1:, None].square()
+        cov = square * (1 + self.error_share * variance) + variance * self.error
+        if not self.full:
+            return Gaussian(location, cov[:, 0].sqrt().float())
+        return Gaussian(location, torch.linalg.cholesky(cov).float())
+
+    def _plug_in(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return l `(B, D)`, and S^2 + f^2 I in float64, `(B, D, D)` or `(B, 1, 1)`."""
         out = torch.addmm(self.bias, z, self.weight.T)
         if self.network is not None:
             out = out + self.network(z) * self.residual_scale
         out = out.float()
-        location, half = out[:, : self.dim], out[:, self.dim :]
-        floor = self.floor * self.unit
+        location, half = out[:, : self.dim], out[:, self.dim :].double()
+        variance = (self.floor * self.unit.double()).square()
         if not self.full:
-            return Gaussian(location, (half.square() + floor.square()).sqrt())
-        root = half.new_zeros(len(z), self.dim, self.dim, dtype=torch.float64)
+            return location, half.square().unsqueeze(2) + variance
+        root = half.new_zeros(len(z), self.dim, self.dim)
         row, column = torch.triu_indices(self.dim, self.dim, device=z.device)
-        root[:, row, column] = half.double()
-        root[:, column, row] = half.double()
+        root[:, row, column] = half
+        root[:, column, row] = half
         eye = torch.eye(self.dim, dtype=root.dtype, device=z.device)
-        factor = torch.linalg.cholesky(root @ root + floor.double().square() * eye)
-        return Gaussian(location, factor.float())
+        return location, root @ root + variance * eye
 
     def negative_log_likelihood(self, batch: SetBatch, gaussian: Gaussian) -> Tensor:
         """Score each set in nats per dimension, up to a constant, `(B,)`.
@@ -163,6 +217,11 @@ class ConditionalGaussian(nn.Module):
             row, column = torch.triu_indices(self.dim, self.dim, device=root.device)
             return torch.cat([location, root[:, row, column]], 1)
         return torch.cat([location, root[:, :1, 0]], 1)
+
+
+def _level(cov: Tensor) -> Tensor:
+    """Return the mean variance of covariances `(B, D, D)`, `(B, 1, 1)`."""
+    return cov.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
 
 
 def sample_weight(batch: SetBatch, prior: float = 8.0) -> Tensor:

@@ -28,7 +28,7 @@ from distembed.generators.heads import LikelihoodHeads
 from distembed.generators.likelihoods import LIKELIHOODS
 from distembed.generators.mixture import Mixture, MixtureSettings
 from distembed.generators.normalizing import SplineFlow
-from distembed.protocols import GeneratorTraits
+from distembed.protocols import GeneratorTraits, WidenedGenerator
 from distembed.registry import build
 
 __all__ = ["RESIDUALS", "Explicit"]
@@ -124,6 +124,11 @@ class Explicit(nn.Module):
         """Fit the affine parts to training sets."""
         self._density.prepare(batch, z)
 
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Widen the base, if there is one, by the error of predictions from few atoms."""
+        if isinstance(self.density, WidenedGenerator):
+            self.density.widen(batch, z)
+
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return the log density of each atom under the distribution of its set, `(N,)`.
 
@@ -162,6 +167,9 @@ class _Composed(nn.Module):
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         self.base.prepare(batch, z)
+
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        self.base.widen(batch, z)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         gaussian = self.base(z)

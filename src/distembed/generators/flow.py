@@ -77,6 +77,10 @@ class Flow(nn.Module):
         """Fit the base to the moments of training sets."""
         self.base.prepare(batch, z)
 
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Widen the base by the error of predictions from few atoms."""
+        self.base.widen(batch, z)
+
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set: likelihood of the base, and the gain of the velocity field, `(B,)`."""
         condition = self._drop(z, rng)

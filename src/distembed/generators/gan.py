@@ -96,6 +96,10 @@ class GAN(nn.Module):
         """Fit the base to the moments of training sets."""
         self.base.prepare(batch, z)
 
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Widen the base by the error of predictions from few atoms."""
+        self.base.widen(batch, z)
+
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set, `(B,)`: base and game, or base and energy score in evaluation."""
         gaussian = self.base(z)

@@ -92,6 +92,10 @@ class Implicit(nn.Module):
         """Fit the base to the moments of training sets."""
         self.base.prepare(batch, z)
 
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Widen the base by the error of predictions from few atoms."""
+        self.base.widen(batch, z)
+
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set: likelihood of the base, and the divergence of residuals, `(B,)`."""
         gaussian = self.base(z)

@@ -106,6 +106,11 @@ class VAE(nn.Module):
         self.weight.copy_(fit.weight.T)
         self.bias.copy_(fit.bias)
 
+    def widen(self, batch: SetBatch, z: Tensor) -> None:
+        """Widen the base, if there is one, by the error of predictions from few atoms."""
+        if self.base is not None:
+            self.base.widen(batch, z)
+
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Score each set: the negative evidence bound, and the likelihood of the base, `(B,)`.
 

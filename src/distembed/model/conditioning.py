@@ -40,7 +40,7 @@ class Direct(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        self.outputs = latent
+        self.outputs, self.sized = latent, False
 
     def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
         """Leave everything as it is."""
@@ -92,7 +92,7 @@ class Size(nn.Module):
 
     def __init__(self, latent: int, prior_atoms: float = 8.0) -> None:
         super().__init__()
-        self.outputs, self.prior_atoms = latent + 1, prior_atoms
+        self.outputs, self.sized, self.prior_atoms = latent + 1, True, prior_atoms
         self.standardise = Standardised(latent)
 
     def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
@@ -118,7 +118,7 @@ class Shrinkage(nn.Module):
 
     def __init__(self, latent: int, network: bool = True, prior_atoms: float = 8.0) -> None:
         super().__init__()
-        self.outputs, self.prior_atoms = latent + 1, prior_atoms
+        self.outputs, self.sized, self.prior_atoms = latent + 1, True, prior_atoms
         self.standardise = Standardised(latent)
         self.network = MLP(latent + 1, latent, 4 * latent) if network else None
         if self.network is not None:

@@ -10,6 +10,7 @@ is replaceable, and nothing else stands between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import chain
 from typing import cast
 
@@ -30,6 +31,7 @@ from distembed.protocols import (
     PreparedEncoder,
     PreparedGenerator,
     Step,
+    WidenedGenerator,
     as_encoder,
     encoder_traits,
 )
@@ -99,22 +101,32 @@ class Network(nn.Module):
             self.encoder.prepare(ground)
         z = self._checked(self.encoder(ground), len(ground))
 
-        def halves() -> list[Halves]:
+        @cache
+        def parts() -> list[tuple[SetBatch, SetBatch]]:
             # every set once, at one of the sizes: leaving a row out then leaves its set out
-            parts = [
-                batch.select(range(i, len(batch), len(sizes))).split(m, max(m, 64), rng)
-                for i, m in enumerate(sizes[: len(batch)])
+            rows = [batch.select(range(i, len(batch), len(sizes))) for i in range(len(sizes))]
+            pairs = [
+                row.split(m, max(m, 64), rng)
+                for row, m in zip(rows, sizes, strict=True)
+                if len(row)
             ]
-            pairs = [[half.to(self.device) for half in pair] for pair in parts]
+            return [(a.to(self.device), b.to(self.device)) for a, b in pairs]
+
+        def halves() -> list[Halves]:
             return [
                 Halves(self.encode(a), a.effective_sizes, self.encode(b), b.effective_sizes)
-                for a, b in pairs
+                for a, b in parts()
             ]
 
-        cast(Conditioning, self.conditioning).prepare(z, halves, self.traits.untrained)
+        conditioning = cast(Conditioning, self.conditioning)
+        conditioning.prepare(z, halves, self.traits.untrained)
         if isinstance(self.generator, PreparedGenerator):
             # whole sets: what the generator reads is the distribution, and shrinkage comes before
             self.generator.prepare(ground, self.condition(z))
+        if conditioning.sized and isinstance(self.generator, WidenedGenerator):
+            conditions = [self.condition(self.encode(a), a.effective_sizes) for a, _ in parts()]
+            atoms = SetBatch.concat([self.to_ground(b) for _, b in parts()])
+            self.generator.widen(atoms, torch.cat(conditions))
         self._check_generator(ground, z)
 
     def to_ground(self, batch: SetBatch) -> SetBatch:
