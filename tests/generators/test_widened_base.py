@@ -101,7 +101,7 @@ def test_the_start_is_sound_on_few_atoms_and_training_keeps_it(monkeypatch):
     settings = {"steps": 80, "warmup": 40, "every": 20, "patience": 0, "progress": False}
     model = de.GDE(latent=16).fit(data, threads=1, validation=0.2, **settings)
     start, *later = (record["validation"] for record in model.history)
-    # nats a dimension above which a set would be said to be of another size altogether
+    # nats a dimension; an exact standard normal has one half
     assert start < 1
     assert max(later) < start + 0.1
     monkeypatch.setattr(ConditionalGaussian, "widen", lambda self, batch, z: None)
