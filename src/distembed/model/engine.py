@@ -118,6 +118,7 @@ class InferenceEngine:
         rng: torch.Generator,
         effective_sizes: NDArray[np.float32],
         ground: Ground,
+        common_noise: bool = False,
     ) -> NDArray[Any]:
         """Draw n atoms from the distribution of each embedding, `(B, n, *event)`.
 
@@ -127,15 +128,20 @@ class InferenceEngine:
             rng: Source of draws, on the engine's device.
             effective_sizes: Effective sizes of the sets that were embedded, `(B,)`.
             ground: The space of the atoms.
+            common_noise: Draw all sets from one state of `rng`, one set a pass.
         """
         device = self.runtime.device
         limit = self.settings.atoms(device)
         counts = [min(limit, n - start) for start in range(0, n, limit)]
         vectors, sizes = (torch.from_numpy(v).to(device) for v in (z, effective_sizes))
-        rows = max(1, limit // n)
+        # one set a pass: rounding depends on the shape of a product, and so on the other sets
+        rows = 1 if common_noise else max(1, limit // n)
+        state = rng.get_state()
         drawn: list[Tensor] = []
         with self.runtime.active(), torch.inference_mode():
             for part, size in zip(vectors.split(rows), sizes.split(rows), strict=True):
+                if common_noise:
+                    rng.set_state(state)
                 x = torch.cat([self.network.sample(part, c, rng, size) for c in counts], 1)
                 drawn.append((self.network.transform.inverse(x) if ground == "input" else x).cpu())
         atoms: NDArray[Any] = torch.cat(drawn).numpy()

@@ -26,7 +26,7 @@ from distembed.geometry.distance import (
     check_ground,
     latent_distances,
 )
-from distembed.geometry.path import straight_path
+from distembed.geometry.path import barycenter, straight_path
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.population.density import Population
@@ -48,6 +48,7 @@ from distembed.model.inputs import (
     feature_columns,
 )
 from distembed.model.network import Embedder, Network
+from distembed.model.paths import warn_outside
 from distembed.model.spec import Part, Spec
 from distembed.model.state import describe, from_stored, to_stored
 from distembed.model.storage import read_folder, write_folder
@@ -185,6 +186,7 @@ class GDE:
         effective_sizes: ArrayLike | None = None,
         ground: Ground = "input",
         as_data: bool = False,
+        common_noise: bool = False,
     ) -> Any:
         """Draw from the distribution of an embedding.
 
@@ -200,6 +202,10 @@ class GDE:
             as_data: Whether to restore the type of the data: counts are rounded to whole numbers
                 of at least 0, pixels are clipped to their range and rounded where they are whole
                 (uint8 to uint8), and tokens are decoded to strings.
+            common_noise: Whether all embeddings are decoded from the same noise, so that atom i
+                of one set and atom i of another differ by their embeddings only: equal embeddings
+                give equal atoms, and atoms move continuously along a path (of counts, equal
+                embeddings only; see docs/geometry.md).
 
         Returns:
             An array `(n, *event)` or `(B, n, *event)`; with `as_data`, of tokens, a list of n
@@ -216,13 +222,13 @@ class GDE:
         check_ground(ground)
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if effective_sizes is None else effective_sizes
-            return self.sample(z.z, n, rng, sizes, ground, as_data)
+            return self.sample(z.z, n, rng, sizes, ground, as_data, common_noise)
         vectors = as_vectors(z, self.latent)
         rows = np.atleast_2d(vectors)
         sizes = as_effective_sizes(effective_sizes, len(rows))
         engine = self._engine()
         generator = as_generator(rng, engine.runtime.device)
-        x = engine.sample(rows, int(n), generator, sizes, ground)
+        x = engine.sample(rows, int(n), generator, sizes, ground, common_noise)
         x = x[0] if vectors.ndim == 1 else x
         return self.atoms.restore(x) if as_data else x
 
@@ -327,9 +333,48 @@ class GDE:
             return limit_interval(*sides, level)
         return w2_interval(*sides, self._required_calibration(), level)
 
-    def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
-        """Return embeddings on the straight path from one to another, `(steps, L)`."""
-        return straight_path(as_numbers(z0), as_numbers(z1), steps)
+    def interpolate(
+        self, z0: ArrayLike, z1: ArrayLike, steps: int = 11, t: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Return embeddings on the straight line through two, `(steps, L)` or `(T, L)`.
+
+        Atoms along the path are those of `sample(path, n, common_noise=True)`. A warning is
+        logged if points lie where no training set is (`population`).
+
+        Args:
+            z0: Where the path begins, `(L,)`.
+            z1: Where it ends, `(L,)`.
+            steps: Number of equally spaced points, both ends included.
+            t: Positions on the line instead, `(T,)`: 0 at z0 and 1 at z1. Positions below 0 or
+                above 1 extrapolate.
+
+        Raises:
+            ValueError: If there are no positions or the ends are not embeddings.
+        """
+        path = straight_path(as_numbers(z0), as_numbers(z1), steps, t)
+        if self._fitted is not None:
+            warn_outside(self.population, as_vectors(path, self.latent), "the path")
+        return path
+
+    def barycenter(
+        self, z: Embeddings | ArrayLike, weights: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Return the weighted mean of embeddings, `(L,)`.
+
+        Where latent distances are W2 distances, it is the embedding of the Wasserstein barycenter.
+        A warning is logged if it lies where no training set is (`population`).
+
+        Args:
+            z: Embeddings, `(S, L)`, or a table.
+            weights: Weights, `(S,)`, not negative; equal if left out. They are divided by their
+                sum, and a sum other than 1 is logged.
+
+        Raises:
+            ValueError: If a weight is negative, or their number is not S.
+        """
+        mean = barycenter(as_table(z, self.latent), weights)
+        warn_outside(self.population, mean[None], "the barycenter")
+        return mean
 
     # -- parts and records ----------------------------------------------------------------------
 
