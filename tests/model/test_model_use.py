@@ -299,6 +299,39 @@ def test_a_generator_of_random_numbers_moves_on_after_common_noise(model):
     assert not (first == second).all()
 
 
+def test_transport(model, named):
+    """In the units of the data, atom by atom, in pieces, and from a table with its sizes."""
+    table = model.embed(named, covariance=False)
+    x = np.asarray(named.batch([0]).x)
+    start, end = table.select([0]), table.select([1])
+    moved = model.transport(x, start, end)
+    assert moved.shape == x.shape
+    back = model.transport(moved, end, start)
+    np.testing.assert_allclose(back, x, atol=1e-3 * x.std())
+    small = copy.copy(model)
+    small.inference = replace(model.inference, cpu_atoms=7)
+    np.testing.assert_allclose(small.transport(x, start, end), moved, rtol=1e-4, atol=1e-4)
+    ground = model.transport(x, start, end, ground="model")
+    inverse = model.atom_transform.inverse(torch.from_numpy(ground)).numpy()
+    np.testing.assert_allclose(inverse, moved, rtol=1e-5)
+    certain = model.transport(x, table.z[0], table.z[1])
+    assert not np.allclose(certain, moved, atol=1e-3)
+
+
+def test_what_cannot_be_transported(model, named):
+    z = model.embed(named, covariance=False).z
+    x = np.asarray(named.batch([0]).x)
+    with pytest.raises(ValueError, match="steps = 0"):
+        model.transport(x, z[0], z[1], steps=0)
+    with pytest.raises(ValueError, match="give one embedding"):
+        model.transport(x, z[:2], z[1])
+    with pytest.raises(ValueError, match="fitted to"):
+        model.transport(x[:, :1], z[0], z[1])
+    gan = de.GDE(**SMALL | {"generator": "gan"}).fit(named, **FAST)
+    with pytest.raises(TypeError, match="not defined for the generator GAN"):
+        gan.transport(x, z[0], z[1])
+
+
 def test_a_barycenter(model, named):
     table = model.embed(named)
     mean = model.barycenter(table, np.arange(len(table)) / np.arange(len(table)).sum())

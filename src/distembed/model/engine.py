@@ -147,6 +147,36 @@ class InferenceEngine:
         atoms: NDArray[Any] = torch.cat(drawn).numpy()
         return atoms
 
+    def transport(
+        self,
+        batch: SetBatch,
+        z: NDArray[np.float32],
+        effective_sizes: NDArray[np.float32],
+        steps: int,
+        ground: Ground,
+    ) -> NDArray[Any]:
+        """Move the atoms of one set between the distributions of two embeddings, `(m, *event)`.
+
+        Args:
+            batch: One set, in the user's units.
+            z: Its embedding and that of the other distribution, `(2, L)`.
+            effective_sizes: Effective sizes of the two, `(2,)`.
+            steps: Steps of the solver.
+            ground: The space of the result.
+        """
+        moved: list[Tensor] = []
+        with self.runtime.active(), torch.inference_mode():
+            vectors, sizes = (
+                torch.from_numpy(v).to(self.runtime.device) for v in (z, effective_sizes)
+            )
+            start, end = self.network.condition(vectors, sizes).split(1)
+            atoms = self.network.to_ground(batch).x
+            for part in atoms.split(self.settings.atoms(self.runtime.device)):
+                x = self.network.transport(part.unsqueeze(0), start, end, steps).squeeze(0)
+                moved.append((self.network.transform.inverse(x) if ground == "input" else x).cpu())
+        result: NDArray[Any] = torch.cat(moved).numpy()
+        return result
+
     def log_prob(
         self,
         collection: Collection,

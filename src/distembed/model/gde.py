@@ -40,6 +40,7 @@ from distembed.model.inputs import (
     SetsLike,
     as_collection,
     as_effective_sizes,
+    as_ends,
     as_latent,
     as_numbers,
     as_table,
@@ -375,6 +376,43 @@ class GDE:
         mean = barycenter(as_table(z, self.latent), weights)
         warn_outside(self.population, mean[None], "the barycenter")
         return mean
+
+    def transport(
+        self,
+        x: ArrayLike,
+        z_from: Embeddings | ArrayLike,
+        z_to: Embeddings | ArrayLike,
+        *,
+        steps: int = 32,
+        ground: Ground = "input",
+    ) -> NDArray[Any]:
+        """Move atoms from the distribution of one embedding to that of another.
+
+        An atom is mapped to the noise that the generator makes it of at `z_from`, and the noise
+        to an atom at `z_to`. The map is continuous and invertible, and in general not the
+        cheapest (docs/geometry.md has its cost beside optimal transport).
+
+        Args:
+            x: Atoms, `(m, *event)`, with the features in the order of the model.
+            z_from: Their embedding, `(L,)` or a table of one row.
+            z_to: The other embedding.
+            steps: Steps of the solver each way; the error falls with their square.
+            ground: `input` for a result in the units of the data, `model` for the space after the
+                transform.
+
+        Returns:
+            `(m, *event)`, in the order of the atoms.
+
+        Raises:
+            TypeError: If the generator has no inverse.
+            ValueError: If `steps < 1`, or an embedding or the atoms have another shape.
+        """
+        if steps < 1:
+            raise ValueError(f"steps = {steps}; a solver takes one step or more.")
+        check_ground(ground)
+        ends, sizes = as_ends(z_from, z_to, latent=self.latent)
+        collection, engine = self._engine_for([x])
+        return engine.transport(engine.batch(collection, [0]), ends, sizes, steps, ground)
 
     # -- parts and records ----------------------------------------------------------------------
 
