@@ -8,7 +8,8 @@ $C_1^{1/2} C_0^{1/2}$,
 
 Between mixtures of Gaussians, the shortest path of MW2 displaces each matched pair of components
 so (Delon and Desolneux, 2020, section 4). It is a path of mixtures, and nearly the shortest of W2
-where components are narrow beside their distances. Between samples, the atoms of an exact optimal coupling move.
+where components are narrow beside their distances. Between samples, the atoms of an exact optimal
+coupling move.
 
 A path is judged by its gap to the shortest path, averaged over its points and divided by the W2 of
 its ends, and by its length over that W2, its chord: the sum of the W2 of successive points, at

@@ -206,6 +206,12 @@ class InferenceEngine:
         """Read all atoms of some sets, with the features in the network's order."""
         return self._matched(collection.batch(indices))
 
+    def subsample(
+        self, collection: Collection, indices: Sequence[int], m: int, rng: torch.Generator
+    ) -> SetBatch:
+        """Read at most m atoms of some sets, with the features in the network's order."""
+        return self._matched(collection.batch(indices, m, rng))
+
     def _pilot(
         self,
         collection: Collection,
