@@ -7,6 +7,7 @@ Of each pair with $W_2 \ge 1$ the straight path of its embeddings is drawn with 
   moments of the drawn atoms. Between mixtures it is the exact displacement of fresh atoms, and W2
   is exact between as many drawn atoms, so that even the truth has an error: the `floor`, which is
   that of fresh atoms of the shortest path.
+- `end_error`: the same at the two ends alone, which is the error of reconstruction.
 - `path_length`: sum of the W2 of successive points over that of the ends, exact on drawn atoms.
 - `transport_error`: W2 of transported atoms to fresh atoms of the target, over that of the ends.
 - `transport_cost`: root mean squared displacement over the W2 of atoms before and after.
@@ -126,8 +127,11 @@ def _pairs(
         )
 
 
-def _error(path: SetBatch, shortest: ShortestPath) -> float:
-    return float(geodesic_error(shortest.gap(path).numpy(), shortest.separation))
+def _errors(path: SetBatch, name: str, shortest: ShortestPath) -> Iterator[Value]:
+    """Yield the error of a path, and that of its two ends alone."""
+    gap = shortest.gap(path).numpy()
+    yield "path_error", name, float(geodesic_error(gap, shortest.separation))
+    yield "end_error", name, float(geodesic_error(gap[[0, -1]], shortest.separation))
 
 
 def _rival_scores(
@@ -136,16 +140,16 @@ def _rival_scores(
     """Yield errors of the floor and of rival paths."""
     a, b = (test.batch([k]) for k in pair)
     for name, path in shortest.rivals(a, b).items():
-        yield "path_error", name, _error(path, shortest)
+        yield from _errors(path, name, shortest)
 
 
 def _path_scores(
     model: GDE, name: str, ends: Embeddings, shortest: ShortestPath, settings: Settings
 ) -> Iterator[Value]:
-    """Yield error and length of the path that a model draws."""
+    """Yield errors and length of the path that a model draws."""
     z = straight_path(ends.z[0], ends.z[1], t=settings.t)
     x = torch.from_numpy(model.sample(z, shortest.draws, rng=0, common_noise=True))
-    yield "path_error", name, _error(SetBatch.from_dense(x), shortest)
+    yield from _errors(SetBatch.from_dense(x), name, shortest)
     part = SetBatch.from_dense(x[:, : settings.exact_atoms].double())
     yield "path_length", name, length_over_chord(part)
 

@@ -160,6 +160,9 @@ METRICS: Mapping[str, Metric] = {
     "path_error": Metric(
         "Error of paths", "geometry", meaning="W2 to the shortest path over W2 of the ends"
     ),
+    "end_error": Metric(
+        "Error of the ends", "geometry", meaning="W2 to the ends over W2 of the ends"
+    ),
     "path_length": Metric(
         "Length of paths", "geometry", "nearest", "over the W2 of the ends, 1 if shortest", 1.0
     ),
