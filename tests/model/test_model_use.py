@@ -356,6 +356,24 @@ def test_a_path_out_of_the_training_sets_is_reported(caplog):
     assert not outside(None, path).any()
 
 
+def test_a_model_reports_a_path_once_its_population_is_fitted(caplog):
+    rng = np.random.default_rng(0)
+    sets = [rng.normal(c, 1, (30, 2)) for c in rng.normal(0, 1, (150, 2))]
+    model = de.GDE(**SMALL).fit(sets, **FAST)
+    z = model.embed(sets, covariance=False).z
+    far = [-9.0, 0.5, 9.0]
+    model.interpolate(z[0], z[1], t=far)
+    assert "leaves the training sets" not in caplog.text
+    assert model.population is not None
+    model.interpolate(z[0], z[1], t=far)
+    assert (
+        "the path leaves the training sets: of its 3 points, those of number 0, 2" in caplog.text
+    )
+    caplog.clear()
+    model.barycenter(z)
+    assert not caplog.text
+
+
 # -- a model that is not there yet ------------------------------------------------------------
 
 

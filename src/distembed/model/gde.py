@@ -396,7 +396,8 @@ class GDE:
         """Return embeddings on the straight line through two, `(steps, L)` or `(T, L)`.
 
         Atoms along the path are those of `sample(path, n, common_noise=True)`. A warning is
-        logged if points lie where no training set is (`population`).
+        logged if points lie where no training set is, provided that the population is fitted: it
+        is in a saved model, and once sets were embedded with covariances.
 
         Args:
             z0: Where the path begins, `(L,)`.
@@ -409,8 +410,7 @@ class GDE:
             ValueError: If there are no positions or the ends are not embeddings.
         """
         path = straight_path(as_numbers(z0), as_numbers(z1), steps, t)
-        if self._fitted is not None:
-            warn_outside(self.population, as_vectors(path, self.latent), "the path")
+        self._warn_outside(path, "the path")
         return path
 
     def barycenter(
@@ -419,7 +419,7 @@ class GDE:
         """Return the weighted mean of embeddings, `(L,)`.
 
         Where latent distances are W2 distances, it is the embedding of the Wasserstein barycenter.
-        A warning is logged if it lies where no training set is (`population`).
+        A warning is logged if it lies where no training set is, as by `interpolate`.
 
         Args:
             z: Embeddings, `(S, L)`, or a table.
@@ -430,7 +430,7 @@ class GDE:
             ValueError: If a weight is negative, or their number is not S.
         """
         mean = barycenter(as_table(z, self.latent), weights)
-        warn_outside(self.population, mean[None], "the barycenter")
+        self._warn_outside(mean[None], "the barycenter")
         return mean
 
     def transport(
@@ -602,6 +602,11 @@ class GDE:
         return model_card(describe(self._state, self.notes), self.history)
 
     # -- private --------------------------------------------------------------------------------
+
+    def _warn_outside(self, z: NDArray[np.float32], name: str) -> None:
+        """Log a warning if embeddings `(T, L)` leave the population, if that is fitted."""
+        if self._fitted is not None and self._fitted.attachments.is_fitted("population"):
+            warn_outside(self.population, as_table(z, self.latent), name)
 
     def _decoded_distances(
         self, a: Embeddings | ArrayLike, b: Embeddings | ArrayLike | None, n: int
