@@ -105,8 +105,11 @@ def exact_top_k(
         atoms = SetBatch.concat([atoms, target])
     start = 0 if others is None else len(z)
     rows = np.repeat(np.arange(len(z)), chosen)
-    pairs = np.stack([rows, start + nearest.ravel()], 1)
-    w2 = pairwise_w2(atoms, torch.from_numpy(pairs)).double().numpy().reshape(nearest.shape)
+    pairs = np.sort(np.stack([rows, start + nearest.ravel()], 1), axis=1)
+    # two sets that are candidates of each other are one problem
+    problems, number = np.unique(pairs, axis=0, return_inverse=True)
+    w2 = pairwise_w2(atoms, torch.from_numpy(problems)).double().numpy()[number]
+    w2 = w2.reshape(nearest.shape)
     order = np.argsort(w2, axis=1, kind="stable")[:, :k]
     return Neighbours(np.take_along_axis(nearest, order, 1), np.take_along_axis(w2, order, 1))
 
