@@ -38,6 +38,7 @@ __all__ = [
     "PreparedGenerator",
     "RandomDivergence",
     "Step",
+    "TransportGenerator",
     "as_encoder",
     "encoder_traits",
     "generator_traits",
@@ -341,6 +342,18 @@ class Density(Protocol):
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return the log density of every atom under the distribution of its set, `(N,)`."""
+
+
+@runtime_checkable
+class TransportGenerator(Protocol):
+    """A generator whose atoms are an invertible function of their noise, for every z."""
+
+    def transport(self, x: Tensor, z_from: Tensor, z_to: Tensor, steps: int) -> Tensor:
+        """Map atoms `(B, n, *event)` to noise at one embedding, and to atoms at another.
+
+        `steps` are those of a solver, where one is needed. A TypeError names options without an
+        inverse.
+        """
 
 
 @runtime_checkable

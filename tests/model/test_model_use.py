@@ -1,5 +1,8 @@
 """A fitted model: embeddings, samples in the user's units, distances, paths."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,10 @@ import distembed as de
 from distembed.batch import SetBatch
 from distembed.data.spaces import Counts, Tokens
 from distembed.data.synthetic.gaussians import Gaussians
+from distembed.geometry.path import straight_path
+from distembed.inference.population.density import Population
 from distembed.model.engine import InferenceSettings
+from distembed.model.paths import outside, warn_outside
 from distembed.rng import stream
 from distembed.sets.collection import Sets
 
@@ -268,6 +274,104 @@ def test_a_path(model, named):
     assert (path[0] == z[0]).all()
     assert (path[-1] == z[1]).all()
     assert model.sample(path, 3).shape == (5, 3, 3)
+
+
+def test_samples_with_common_noise(model, named):
+    """They depend on their own z only, bit for bit, also where a draw takes several passes."""
+    z = model.embed(named).z[[0, 1, 0]]
+    small = copy.copy(model)
+    small.inference = replace(model.inference, cpu_atoms=16)
+    for drawer, n in ((model, 40), (small, 40)):
+        x = drawer.sample(z, n, common_noise=True)
+        assert (x[0] == x[2]).all()
+        assert not (x[0] == x[1]).all()
+        assert (x[1] == drawer.sample(z[1], n, common_noise=True)).all()
+        own = drawer.sample(z, n)
+        assert not (own[0] == own[2]).all()
+    near = model.sample(z[0] + 1e-3, 40, common_noise=True)
+    gap = np.abs(near - model.sample(z[0], 40, common_noise=True))
+    assert gap.max() < 0.05 * model.sample(z[0], 40).std()
+
+
+def test_a_generator_of_random_numbers_moves_on_after_common_noise(model):
+    rng = torch.Generator().manual_seed(0)
+    first, second = (model.sample(np.zeros((2, 6)), 5, rng, common_noise=True) for _ in range(2))
+    assert not (first == second).all()
+
+
+def test_transport(model, named):
+    """In the units of the data, atom by atom, in pieces, and from a table with its sizes."""
+    table = model.embed(named, covariance=False)
+    x = np.asarray(named.batch([0]).x)
+    start, end = table.select([0]), table.select([1])
+    moved = model.transport(x, start, end)
+    assert moved.shape == x.shape
+    back = model.transport(moved, end, start)
+    np.testing.assert_allclose(back, x, atol=1e-3 * x.std())
+    small = copy.copy(model)
+    small.inference = replace(model.inference, cpu_atoms=7)
+    np.testing.assert_allclose(small.transport(x, start, end), moved, rtol=1e-4, atol=1e-4)
+    ground = model.transport(x, start, end, ground="model")
+    inverse = model.atom_transform.inverse(torch.from_numpy(ground)).numpy()
+    np.testing.assert_allclose(inverse, moved, rtol=1e-5)
+    certain = model.transport(x, table.z[0], table.z[1])
+    assert not np.allclose(certain, moved, atol=1e-3)
+
+
+def test_what_cannot_be_transported(model, named):
+    z = model.embed(named, covariance=False).z
+    x = np.asarray(named.batch([0]).x)
+    with pytest.raises(ValueError, match="steps = 0"):
+        model.transport(x, z[0], z[1], steps=0)
+    with pytest.raises(ValueError, match="give one embedding"):
+        model.transport(x, z[:2], z[1])
+    with pytest.raises(ValueError, match="fitted to"):
+        model.transport(x[:, :1], z[0], z[1])
+    gan = de.GDE(**SMALL | {"generator": "gan"}).fit(named, **FAST)
+    with pytest.raises(TypeError, match="not defined for the generator GAN"):
+        gan.transport(x, z[0], z[1])
+
+
+def test_a_barycenter(model, named):
+    table = model.embed(named)
+    mean = model.barycenter(table, np.arange(len(table)) / np.arange(len(table)).sum())
+    assert mean.shape == (6,)
+    np.testing.assert_allclose(model.barycenter(table.z[:1]), table.z[0], rtol=1e-6)
+    with pytest.raises(ValueError, match="one weight for each"):
+        model.barycenter(table, [1.0])
+
+
+def test_a_path_out_of_the_training_sets_is_reported(caplog):
+    """Two clusters of sets: the middle between them, and what lies beyond, is in neither."""
+    rng = np.random.default_rng(0)
+    centres = np.where(np.arange(200) % 2, 50.0, 0.0)
+    population = Population.from_embeddings(rng.normal(centres[:, None], 1, (200, 2)))
+    warn_outside(population, straight_path([0.0, 0.0], [1.0, 1.0]), "the path")
+    assert not caplog.text
+    path = straight_path([0.0, 0.0], [50.0, 50.0], t=[0.0, 0.5, 1.0, 1.2, 1.4])
+    assert outside(population, path).tolist() == [False, True, False, True, True]
+    warn_outside(population, path, "the path")
+    assert "the path leaves the training sets" in caplog.text
+    assert "of number 1, 3-4 (from 0)" in caplog.text
+    assert not outside(None, path).any()
+
+
+def test_a_model_reports_a_path_once_its_population_is_fitted(caplog):
+    rng = np.random.default_rng(0)
+    sets = [rng.normal(c, 1, (30, 2)) for c in rng.normal(0, 1, (150, 2))]
+    model = de.GDE(**SMALL).fit(sets, **FAST)
+    z = model.embed(sets, covariance=False).z
+    far = [-9.0, 0.5, 9.0]
+    model.interpolate(z[0], z[1], t=far)
+    assert "leaves the training sets" not in caplog.text
+    assert model.population is not None
+    model.interpolate(z[0], z[1], t=far)
+    assert (
+        "the path leaves the training sets: of its 3 points, those of number 0, 2" in caplog.text
+    )
+    caplog.clear()
+    model.barycenter(z)
+    assert not caplog.text
 
 
 # -- a model that is not there yet ------------------------------------------------------------

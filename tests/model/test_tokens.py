@@ -139,6 +139,14 @@ def fit(sets, **parts):
 
 
 UNDEFINED_FOR_TOKENS = {
+    "distances between draws": (
+        lambda m, s: m.distances(m.embed(s), method="decoded"),
+        r"W2 between draws is not defined for tokens",
+    ),
+    "exact neighbours": (
+        lambda m, s: m.exact_top_k(s, k=1),
+        r"Exact W2 between sets is not defined for tokens",
+    ),
     "calibrated distances": (
         lambda m, s: m.distances(m.embed(s)),
         r"distances .* not calibrated to W2\. W2 is not defined for tokens.* calibrated=False",

@@ -26,6 +26,10 @@ BENCHES = {
         f"{_HOME}.generators:BENCH",
         "every generator on known families, from Gaussians to rings and counts",
     ),
+    "paths": Member(
+        f"{_HOME}.paths:BENCH",
+        "paths between sets beside shortest paths, and transport of atoms beside exact OT",
+    ),
     "images": Member(
         f"{_HOME}.images:BENCH",
         "generators of images, on scanned digits and on cells of a drug screen",

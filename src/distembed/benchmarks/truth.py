@@ -31,8 +31,8 @@ from distembed.rng import stream
 
 __all__ = ["COSTLY", "PairSettings", "PairTruth", "gaussian_w2", "w2_to_truth"]
 
-COSTLY = ("ot", "ot_standardised")
-"""Baselines of exact OT."""
+COSTLY = ("kmeans_emd", "ot", "ot_standardised")
+"""Baselines that solve a problem of exact OT for each pair."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def interpolate(
 ) -> None:
     """Draw atoms along the path from one set to another; `t` runs from 0 to 1.
 
+    All points are drawn with the same noise, so that atom i moves along the path.
+
     DATA may also be a table that `distembed embed` wrote.
 
     Example: distembed interpolate run --from P017 --to P230 --steps 5 -o path.csv
@@ -53,6 +55,6 @@ def interpolate(
     gde = GDE.load(model)
     z = embeddings(gde, data, data_options, [start, end]).z
     with stage(f"drawing {n} atoms at {steps} points"):
-        x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed)
+        x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed, common_noise=True)
     write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)
     say(f"{output}: {steps} points from {start} to {end}, {n} atoms each")

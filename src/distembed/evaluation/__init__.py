@@ -21,6 +21,18 @@ BASELINES: Family = {
     "kernel_0.5": Member(f"{_HOME}:half_kernel", "kernel mean at half the median distance"),
     "kernel_1": Member(f"{_HOME}:Kernel", "kernel mean at the median distance"),
     "kernel_2": Member(f"{_HOME}:double_kernel", "kernel mean at twice the median distance"),
+    "fsw": Member(
+        "distembed.evaluation.fourier:FourierSliced",
+        "Fourier sliced-Wasserstein embedding",
+    ),
+    "lot": Member(
+        "distembed.evaluation.codebook:LinearTransport",
+        "linear optimal transport embedding against k-means centres",
+    ),
+    "kmeans_emd": Member(
+        "distembed.evaluation.codebook:Histogram",
+        "exact OT between histograms on k-means centres",
+    ),
     "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points"),
     "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
 }

@@ -157,6 +157,21 @@ METRICS: Mapping[str, Metric] = {
     "spearman_w2_minus_bures": Metric(
         "Rank correlation above plug-in Bures", "geometry", "higher", "the same atoms"
     ),
+    "path_error": Metric(
+        "Error of paths", "geometry", meaning="W2 to the shortest path over W2 of the ends"
+    ),
+    "end_error": Metric(
+        "Error of the ends", "geometry", meaning="W2 to the ends over W2 of the ends"
+    ),
+    "path_length": Metric(
+        "Length of paths", "geometry", "nearest", "over the W2 of the ends, 1 if shortest", 1.0
+    ),
+    "transport_error": Metric(
+        "Error of transport", "geometry", meaning="W2 to the target over W2 of the ends"
+    ),
+    "transport_cost": Metric(
+        "Cost of transport", "geometry", "nearest", "over the cost of exact OT", 1.0
+    ),
     # -- uncertainty of embeddings and distances
     "z": Metric("Coverage, coordinates of z", "uncertainty", "nearest", _COVERAGE, 0.95),
     "distance": Metric("Coverage, latent distances", "uncertainty", "nearest", _COVERAGE, 0.95),

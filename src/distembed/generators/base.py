@@ -79,6 +79,14 @@ class Gaussian:
         scaled = u * self.scale.unsqueeze(1) if self.scale.ndim == 2 else u @ self.scale.mT
         return self.location.unsqueeze(1) + scaled
 
+    def residuals(self, x: Tensor) -> Tensor:
+        """Return residuals $C^{-1}(x - l)$ of `(B, n, D)` atoms, the inverse of `colour`."""
+        centred = x - self.location.unsqueeze(1)
+        if self.scale.ndim == 2:
+            return centred / self.scale.unsqueeze(1)
+        u: Tensor = torch.linalg.solve_triangular(self.scale, centred.mT, upper=False).mT
+        return u
+
     def log_volume(self) -> Tensor:
         """Return the logarithm of det C over D, `(B,)`."""
         diagonal = self.scale if self.scale.ndim == 2 else self.scale.diagonal(dim1=1, dim2=2)

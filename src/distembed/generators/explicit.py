@@ -17,7 +17,7 @@ is in nats: a loss is the cross entropy of the data.
 from __future__ import annotations
 
 import math
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,17 @@ class ResidualDensity(Protocol):
         """Draw n residual atoms of each set, `(B, n, D)`."""
 
 
+@runtime_checkable
+class _InvertibleResidual(Protocol):
+    """A residual density whose draws are an invertible function of standard normal noise."""
+
+    def noise(self, u: Tensor, z: Tensor) -> Tensor:
+        """Return the noise of residual atoms, `(B, n, D)`."""
+
+    def atoms(self, e: Tensor, z: Tensor) -> Tensor:
+        """Return the residual atoms of noise, `(B, n, D)`."""
+
+
 class Explicit(nn.Module):
     """A generator whose distribution has a density.
 
@@ -96,7 +107,8 @@ class Explicit(nn.Module):
         components: int = 8,
     ) -> None:
         super().__init__()
-        self.event_shape, self.traits = tuple(event_shape), self.traits_of(likelihood)
+        self.event_shape, self.likelihood = tuple(event_shape), likelihood
+        self.traits = self.traits_of(likelihood)
         dim = math.prod(event_shape)
         if likelihood in RESIDUALS:
             residual: nn.Module = _StandardNormal(dim)
@@ -153,6 +165,28 @@ class Explicit(nn.Module):
         """Draw n atoms of each set, `(B, n, *event)`."""
         return self._density.sample(z, n, rng).reshape(len(z), n, *self.event_shape)
 
+    @torch.no_grad()
+    def transport(self, x: Tensor, z_from: Tensor, z_to: Tensor, steps: int = 0) -> Tensor:
+        """Map atoms `(B, n, *event)` to their noise at one embedding, and back at another.
+
+        Exact: `steps` is not used.
+
+        Raises:
+            TypeError: If atoms are no invertible function of noise, as those of mixtures.
+        """
+        density = self.density
+        residual: object = density.residual if isinstance(density, _Composed) else None
+        if not isinstance(residual, _InvertibleResidual):
+            raise TypeError(
+                f"The likelihood {self.likelihood} has no inverse: its atoms are no invertible "
+                "function of noise. Transport takes generator='flow', or 'explicit' with the "
+                "likelihood gaussian or flow."
+            )
+        base = cast(_Composed, density).base
+        e = residual.noise(base(z_from).residuals(x.flatten(2)), z_from)
+        atoms: Tensor = base(z_to).colour(residual.atoms(e, z_to))
+        return atoms.reshape(x.shape)
+
     @property
     def _density(self) -> ConditionalDensity:
         return cast(ConditionalDensity, self.density)
@@ -197,3 +231,9 @@ class _StandardNormal(nn.Module):
 
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         return torch.randn(len(z), n, self.dim, generator=rng, device=z.device)
+
+    def noise(self, u: Tensor, z: Tensor) -> Tensor:
+        return u
+
+    def atoms(self, e: Tensor, z: Tensor) -> Tensor:
+        return e

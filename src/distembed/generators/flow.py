@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import BaseSettings, ConditionalGaussian
-from distembed.generators.samplers import SAMPLERS, Sampling
+from distembed.generators.samplers import SAMPLERS, Sampling, trapezoid
 from distembed.nn.backbone import backbone as build_backbone
 from distembed.registry import NamedMember
 
@@ -104,6 +104,27 @@ class Flow(nn.Module):
         u = solver(lambda u, t: self._velocity(u, z, t), e, self.sampling.calls, rng)
         atoms: Tensor = gaussian.colour(u)
         return atoms.reshape(len(z), n, *self.event_shape)
+
+    @torch.no_grad()
+    def transport(self, x: Tensor, z_from: Tensor, z_to: Tensor, steps: int = 32) -> Tensor:
+        """Map atoms to their noise at one embedding, and the noise to atoms at another.
+
+        Both ways integrate the velocity by Heun's method, whatever the sampler.
+
+        Args:
+            x: Atoms of each set, `(B, n, *event)`.
+            z_from: Embeddings of their distributions, `(B, L)`.
+            z_to: Embeddings of the distributions that they are moved to, `(B, L)`.
+            steps: Steps of the solver each way; the error falls with their square.
+
+        Returns:
+            `(B, n, *event)`.
+        """
+        u = self.base(z_from).residuals(x.flatten(2))
+        e = trapezoid(lambda u, t: self._velocity(u, z_from, t), u, steps, backward=True)
+        u = trapezoid(lambda u, t: self._velocity(u, z_to, t), e, steps)
+        atoms: Tensor = self.base(z_to).colour(u)
+        return atoms.reshape(x.shape)
 
     def _drop(self, z: Tensor, rng: torch.Generator) -> Tensor:
         """Replace the embeddings of random sets by the null embedding, in training."""

@@ -12,6 +12,7 @@ generator; here noise of the caller's generator passes through zuko's inverse.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,17 @@ class SplineFlow(nn.Module):
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n vectors of each set, `(B, n, D)`."""
         noise = torch.randn(len(z), n, self.dim, generator=rng, device=z.device)
-        wide = z.unsqueeze(1).expand(-1, n, -1)
-        u: Tensor = self.flow(wide).transform.inv(noise)
+        return self.atoms(noise, z)
+
+    def noise(self, u: Tensor, z: Tensor) -> Tensor:
+        """Return the noise of vectors u `(B, n, D)`, from which `atoms` returns them."""
+        e: Tensor = self._transform(z, u.shape[1])(u)
+        return e
+
+    def atoms(self, e: Tensor, z: Tensor) -> Tensor:
+        """Return the vectors of noise e, `(B, n, D)`."""
+        u: Tensor = self._transform(z, e.shape[1]).inv(e)
         return u
+
+    def _transform(self, z: Tensor, n: int) -> Any:
+        return self.flow(z.unsqueeze(1).expand(-1, n, -1)).transform

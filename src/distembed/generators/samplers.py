@@ -26,7 +26,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SAMPLERS", "Sampler", "Sampling", "Velocity", "ancestral", "ddim", "heun"]
+__all__ = [
+    "SAMPLERS",
+    "Sampler",
+    "Sampling",
+    "Velocity",
+    "ancestral",
+    "ddim",
+    "heun",
+    "trapezoid",
+]
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """The velocity of atoms `(B, n, D)` at a scalar t."""
@@ -44,9 +53,23 @@ def heun(velocity: Velocity, u: Tensor, calls: int, rng: torch.Generator | None 
         calls: Evaluations of the velocity, two a step.
         rng: Not used.
     """
-    steps = calls // 2
-    h = torch.pi / 2 / steps
+    return trapezoid(velocity, u, calls // 2)
+
+
+def trapezoid(velocity: Velocity, u: Tensor, steps: int, backward: bool = False) -> Tensor:
+    """Integrate a velocity from t = 0 to 1 by Heun's method, or backward from t = 1 to 0.
+
+    The one inverts the other up to the error of the method, of order h^2.
+
+    Args:
+        velocity: The derivative of u by the angle, a function of `(u, t)`.
+        u: Noise at t = 0, or residual atoms at t = 1, `(B, n, D)`.
+        steps: Steps, two evaluations of the velocity each.
+        backward: Whether to start at t = 1.
+    """
+    h = (-1 if backward else 1) * torch.pi / 2 / steps
     times = torch.linspace(0, 1, steps + 1, dtype=u.dtype, device=u.device)
+    times = times.flip(0) if backward else times
     for t, after in zip(times[:-1], times[1:], strict=True):
         first = velocity(u, t)
         second = velocity(u + h * first, after)

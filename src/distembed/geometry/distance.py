@@ -22,7 +22,7 @@ from torch import Tensor
 
 from distembed.geometry.attachment import TrainingTable
 
-__all__ = ["Calibration", "Ground", "check_ground", "latent_distances"]
+__all__ = ["Calibration", "Ground", "check_ground", "latent_distances", "subtract_noise"]
 
 Ground = Literal["input", "model"]
 """The space of atoms: the units of the data, or the model's space after its transform."""
@@ -50,6 +50,28 @@ def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> NDArray[np.flo
     second = first if b is None else np.asarray(b, dtype=np.float64)
     out: NDArray[np.float64] = cdist(first, second)
     return out
+
+
+def subtract_noise(
+    distances: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> None:
+    r"""Replace distances d by $\sqrt{\max(d^2 - v - w, 0)}$, in place.
+
+    Args:
+        distances: `(A, B)`.
+        first: The noise v of the rows, `(A,)`.
+        second: The noise w of the columns, `(B,)`.
+
+    Example:
+        >>> d = np.array([[5.0, 1.0]])
+        >>> subtract_noise(d, np.array([4.0]), np.array([5.0, 5.0]))
+        >>> d.tolist()
+        [[4.0, 0.0]]
+    """
+    np.square(distances, out=distances)
+    distances -= first[:, None] + second
+    np.maximum(distances, 0, out=distances)
+    np.sqrt(distances, out=distances)
 
 
 @dataclass(frozen=True)

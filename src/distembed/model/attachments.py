@@ -39,6 +39,10 @@ class Attachments:
             self._fitted[name] = _member(name).fit(self.context)
         return self._fitted[name]
 
+    def is_fitted(self, name: str) -> bool:
+        """Return whether a member was used before, and so costs nothing to use again."""
+        return name in self._fitted
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the configs of those that were fitted, and their tensors by `name.key`."""
         configs: dict[str, Any] = {}

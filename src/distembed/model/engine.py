@@ -118,6 +118,7 @@ class InferenceEngine:
         rng: torch.Generator,
         effective_sizes: NDArray[np.float32],
         ground: Ground,
+        common_noise: bool = False,
     ) -> NDArray[Any]:
         """Draw n atoms from the distribution of each embedding, `(B, n, *event)`.
 
@@ -127,19 +128,54 @@ class InferenceEngine:
             rng: Source of draws, on the engine's device.
             effective_sizes: Effective sizes of the sets that were embedded, `(B,)`.
             ground: The space of the atoms.
+            common_noise: Draw all sets from one state of `rng`, one set a pass.
         """
         device = self.runtime.device
         limit = self.settings.atoms(device)
         counts = [min(limit, n - start) for start in range(0, n, limit)]
         vectors, sizes = (torch.from_numpy(v).to(device) for v in (z, effective_sizes))
-        rows = max(1, limit // n)
+        # one set a pass: rounding depends on the shape of a product, and so on the other sets
+        rows = 1 if common_noise else max(1, limit // n)
+        state = rng.get_state()
         drawn: list[Tensor] = []
         with self.runtime.active(), torch.inference_mode():
             for part, size in zip(vectors.split(rows), sizes.split(rows), strict=True):
+                if common_noise:
+                    rng.set_state(state)
                 x = torch.cat([self.network.sample(part, c, rng, size) for c in counts], 1)
                 drawn.append((self.network.transform.inverse(x) if ground == "input" else x).cpu())
         atoms: NDArray[Any] = torch.cat(drawn).numpy()
         return atoms
+
+    def transport(
+        self,
+        batch: SetBatch,
+        z: NDArray[np.float32],
+        effective_sizes: NDArray[np.float32],
+        steps: int,
+        ground: Ground,
+    ) -> NDArray[Any]:
+        """Move the atoms of one set between the distributions of two embeddings, `(m, *event)`.
+
+        Args:
+            batch: One set, in the user's units.
+            z: Its embedding and that of the other distribution, `(2, L)`.
+            effective_sizes: Effective sizes of the two, `(2,)`.
+            steps: Steps of the solver.
+            ground: The space of the result.
+        """
+        moved: list[Tensor] = []
+        with self.runtime.active(), torch.inference_mode():
+            vectors, sizes = (
+                torch.from_numpy(v).to(self.runtime.device) for v in (z, effective_sizes)
+            )
+            start, end = self.network.condition(vectors, sizes).split(1)
+            atoms = self.network.to_ground(batch).x
+            for part in atoms.split(self.settings.atoms(self.runtime.device)):
+                x = self.network.transport(part.unsqueeze(0), start, end, steps).squeeze(0)
+                moved.append((self.network.transform.inverse(x) if ground == "input" else x).cpu())
+        result: NDArray[Any] = torch.cat(moved).numpy()
+        return result
 
     def log_prob(
         self,
@@ -169,6 +205,12 @@ class InferenceEngine:
     def batch(self, collection: Collection, indices: Sequence[int]) -> SetBatch:
         """Read all atoms of some sets, with the features in the network's order."""
         return self._matched(collection.batch(indices))
+
+    def subsample(
+        self, collection: Collection, indices: Sequence[int], m: int, rng: torch.Generator
+    ) -> SetBatch:
+        """Read at most m atoms of some sets, with the features in the network's order."""
+        return self._matched(collection.batch(indices, m, rng))
 
     def _pilot(
         self,

@@ -12,21 +12,24 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from distembed.batch import SetBatch
+from distembed.data.spaces import require_ground
 from distembed.data.transforms.chain import Chain
+from distembed.geometry.blocks import in_blocks
 from distembed.geometry.distance import (
     Calibration,
     Ground,
     check_ground,
     latent_distances,
+    subtract_noise,
 )
-from distembed.geometry.path import straight_path
+from distembed.geometry.path import barycenter, straight_path
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.population.density import Population
@@ -40,6 +43,7 @@ from distembed.model.inputs import (
     SetsLike,
     as_collection,
     as_effective_sizes,
+    as_ends,
     as_latent,
     as_numbers,
     as_table,
@@ -47,7 +51,9 @@ from distembed.model.inputs import (
     embeddings_of_sets,
     feature_columns,
 )
+from distembed.model.neighbours import ExactSettings, Neighbours, decoded_w2, exact_top_k
 from distembed.model.network import Embedder, Network
+from distembed.model.paths import warn_outside
 from distembed.model.spec import Part, Spec
 from distembed.model.state import describe, from_stored, to_stored
 from distembed.model.storage import read_folder, write_folder
@@ -185,6 +191,7 @@ class GDE:
         effective_sizes: ArrayLike | None = None,
         ground: Ground = "input",
         as_data: bool = False,
+        common_noise: bool = False,
     ) -> Any:
         """Draw from the distribution of an embedding.
 
@@ -200,6 +207,10 @@ class GDE:
             as_data: Whether to restore the type of the data: counts are rounded to whole numbers
                 of at least 0, pixels are clipped to their range and rounded where they are whole
                 (uint8 to uint8), and tokens are decoded to strings.
+            common_noise: Whether all embeddings are decoded from the same noise, so that atom i
+                of one set and atom i of another differ by their embeddings only: equal embeddings
+                give equal atoms, and atoms move continuously along a path (of counts, equal
+                embeddings only; see docs/geometry.md).
 
         Returns:
             An array `(n, *event)` or `(B, n, *event)`; with `as_data`, of tokens, a list of n
@@ -216,13 +227,13 @@ class GDE:
         check_ground(ground)
         if isinstance(z, Embeddings):
             sizes = z.effective_sizes if effective_sizes is None else effective_sizes
-            return self.sample(z.z, n, rng, sizes, ground, as_data)
+            return self.sample(z.z, n, rng, sizes, ground, as_data, common_noise)
         vectors = as_vectors(z, self.latent)
         rows = np.atleast_2d(vectors)
         sizes = as_effective_sizes(effective_sizes, len(rows))
         engine = self._engine()
         generator = as_generator(rng, engine.runtime.device)
-        x = engine.sample(rows, int(n), generator, sizes, ground)
+        x = engine.sample(rows, int(n), generator, sizes, ground, common_noise)
         x = x[0] if vectors.ndim == 1 else x
         return self.atoms.restore(x) if as_data else x
 
@@ -269,6 +280,9 @@ class GDE:
         b: Embeddings | ArrayLike | None = None,
         calibrated: bool = True,
         denoise: bool = True,
+        *,
+        method: Literal["latent", "decoded"] = "latent",
+        draws: int = 256,
     ) -> NDArray[np.float64]:
         r"""Return distances between embeddings, `(A, B)`.
 
@@ -282,16 +296,65 @@ class GDE:
             calibrated: In units of W2 of the model's ground space (`model.calibration` has the
                 error), else plain latent distances.
             denoise: Whether to subtract the noise, if tables have covariances.
+            method: `latent` for distances of z; or `decoded` for the exact W2, in the model's
+                ground space, between draws from each z with common noise, which is not calibrated
+                and not corrected. It solves a problem of optimal transport for each pair: about
+                10 ms at 256 draws.
+            draws: Draws of each embedding for `decoded`.
 
         Raises:
-            ValueError: If the model is not calibrated, or an embedding is of another dimension.
+            ValueError: If the model is not calibrated, an embedding is of another dimension, or
+                there is no such method.
         """
-        vectors = as_table(a, self.latent)
-        latent = latent_distances(vectors, None if b is None else as_table(b, self.latent))
-        if denoise:
-            noise = noise_of(a)[:, None] + noise_of(a if b is None else b)
-            latent = np.sqrt(np.maximum(latent**2 - noise, 0))
-        return self._required_calibration()(latent) if calibrated else latent
+        if method == "decoded":
+            return self._decoded_distances(a, b, draws)
+        if method != "latent":
+            raise ValueError(f"method is {method!r}; it is 'latent' or 'decoded'.")
+        first = as_table(a, self.latent)
+        second = first if b is None else as_table(b, self.latent)
+        noise = noise_of(a), noise_of(a if b is None else b)
+        calibration = self._required_calibration() if calibrated else None
+
+        def block(rows: slice, columns: slice) -> NDArray[np.float64]:
+            distances = latent_distances(first[rows], second[columns])
+            if denoise:
+                subtract_noise(distances, noise[0][rows], noise[1][columns])
+            return distances if calibration is None else calibration(distances)
+
+        return in_blocks(block, len(first), None if b is None else len(second))
+
+    def exact_top_k(
+        self,
+        sets: SetsLike,
+        others: SetsLike | None = None,
+        k: int = 10,
+        *,
+        candidates: int | None = None,
+        settings: ExactSettings | None = None,
+    ) -> Neighbours:
+        """Return the nearest sets by z, ranked anew by exact W2 between their atoms.
+
+        W2 is measured in the model's ground space, and includes the sampling noise of both sets.
+
+        Args:
+            sets: S sets, whose neighbours are searched.
+            others: The sets among which they are searched; `sets` if left out, where a set is not
+                a neighbour of itself.
+            k: Number of neighbours.
+            candidates: Number of nearest sets by z that are compared exactly; 5 k if left out.
+            settings: Atoms of a set that are compared, and the seed of the choice.
+
+        Raises:
+            ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
+        """
+        require_ground(self.atoms, "Exact W2 between sets")
+        own, engine = self._engine_for(sets)
+        z = engine.embed(own)[0]
+        if others is None:
+            return exact_top_k((own, z), None, engine, k, candidates, settings)
+        pool, reader = self._engine_for(others)
+        target = pool, reader.embed(pool)[0]
+        return exact_top_k((own, z), target, engine, k, candidates, settings, reader)
 
     def distance_intervals(
         self,
@@ -327,9 +390,85 @@ class GDE:
             return limit_interval(*sides, level)
         return w2_interval(*sides, self._required_calibration(), level)
 
-    def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
-        """Return embeddings on the straight path from one to another, `(steps, L)`."""
-        return straight_path(as_numbers(z0), as_numbers(z1), steps)
+    def interpolate(
+        self, z0: ArrayLike, z1: ArrayLike, steps: int = 11, t: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Return embeddings on the straight line through two, `(steps, L)` or `(T, L)`.
+
+        Atoms along the path are those of `sample(path, n, common_noise=True)`. A warning is
+        logged if points lie where no training set is, provided that the population is fitted: it
+        is in a saved model, and once sets were embedded with covariances.
+
+        Args:
+            z0: Where the path begins, `(L,)`.
+            z1: Where it ends, `(L,)`.
+            steps: Number of equally spaced points, both ends included.
+            t: Positions on the line instead, `(T,)`: 0 at z0 and 1 at z1. Positions below 0 or
+                above 1 extrapolate.
+
+        Raises:
+            ValueError: If there are no positions or the ends are not embeddings.
+        """
+        path = straight_path(as_numbers(z0), as_numbers(z1), steps, t)
+        self._warn_outside(path, "the path")
+        return path
+
+    def barycenter(
+        self, z: Embeddings | ArrayLike, weights: ArrayLike | None = None
+    ) -> NDArray[np.float32]:
+        """Return the weighted mean of embeddings, `(L,)`.
+
+        Where latent distances are W2 distances, it is the embedding of the Wasserstein barycenter.
+        A warning is logged if it lies where no training set is, as by `interpolate`.
+
+        Args:
+            z: Embeddings, `(S, L)`, or a table.
+            weights: Weights, `(S,)`, not negative; equal if left out. They are divided by their
+                sum, and a sum other than 1 is logged.
+
+        Raises:
+            ValueError: If a weight is negative, or their number is not S.
+        """
+        mean = barycenter(as_table(z, self.latent), weights)
+        self._warn_outside(mean[None], "the barycenter")
+        return mean
+
+    def transport(
+        self,
+        x: ArrayLike,
+        z_from: Embeddings | ArrayLike,
+        z_to: Embeddings | ArrayLike,
+        *,
+        steps: int = 32,
+        ground: Ground = "input",
+    ) -> NDArray[Any]:
+        """Move atoms from the distribution of one embedding to that of another.
+
+        An atom is mapped to the noise that the generator makes it of at `z_from`, and the noise
+        to an atom at `z_to`. The map is continuous and invertible, and in general not the
+        cheapest (docs/geometry.md has its cost beside optimal transport).
+
+        Args:
+            x: Atoms, `(m, *event)`, with the features in the order of the model.
+            z_from: Their embedding, `(L,)` or a table of one row.
+            z_to: The other embedding.
+            steps: Steps of the solver each way; the error falls with their square.
+            ground: `input` for a result in the units of the data, `model` for the space after the
+                transform.
+
+        Returns:
+            `(m, *event)`, in the order of the atoms.
+
+        Raises:
+            TypeError: If the generator has no inverse.
+            ValueError: If `steps < 1`, or an embedding or the atoms have another shape.
+        """
+        if steps < 1:
+            raise ValueError(f"steps = {steps}; a solver takes one step or more.")
+        check_ground(ground)
+        ends, sizes = as_ends(z_from, z_to, latent=self.latent)
+        collection, engine = self._engine_for([x])
+        return engine.transport(engine.batch(collection, [0]), ends, sizes, steps, ground)
 
     # -- parts and records ----------------------------------------------------------------------
 
@@ -463,6 +602,22 @@ class GDE:
         return model_card(describe(self._state, self.notes), self.history)
 
     # -- private --------------------------------------------------------------------------------
+
+    def _warn_outside(self, z: NDArray[np.float32], name: str) -> None:
+        """Log a warning if embeddings `(T, L)` leave the population, if that is fitted."""
+        if self._fitted is not None and self._fitted.attachments.is_fitted("population"):
+            warn_outside(self.population, as_table(z, self.latent), name)
+
+    def _decoded_distances(
+        self, a: Embeddings | ArrayLike, b: Embeddings | ArrayLike | None, n: int
+    ) -> NDArray[np.float64]:
+        """Return exact W2 between draws from embeddings with common noise, `(A, B)`."""
+        require_ground(self.atoms, "W2 between draws")
+        tables = [a] if b is None else [a, b]
+        draws: list[NDArray[Any]] = [
+            self.sample(t, n, ground="model", common_noise=True) for t in tables
+        ]
+        return decoded_w2(*draws)
 
     @property
     def _state(self) -> FittedModel:

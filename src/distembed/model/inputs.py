@@ -20,6 +20,7 @@ __all__ = [
     "SetsLike",
     "as_collection",
     "as_effective_sizes",
+    "as_ends",
     "as_latent",
     "as_numbers",
     "as_table",
@@ -123,6 +124,33 @@ def as_table(table: Embeddings | ArrayLike, latent: int) -> NDArray[np.float32]:
             f"L = {latent}."
         )
     return z
+
+
+def as_ends(
+    *ends: Embeddings | ArrayLike, latent: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return single embeddings as rows `(E, L)`, and their effective sizes `(E,)`.
+
+    Args:
+        ends: One embedding `(L,)` each, of an infinite size, or a table of one row.
+        latent: Dimension L.
+
+    Raises:
+        ValueError: If one is not a single embedding of this dimension.
+    """
+    rows, sizes = [], []
+    for end in ends:
+        table = isinstance(end, Embeddings)
+        z = as_vectors(end.z if isinstance(end, Embeddings) else end, latent)
+        z = z[0] if table and len(z) == 1 else z
+        if z.ndim != 1:
+            raise ValueError(
+                f"z has shape {z.shape}; give one embedding, ({latent},), or a table of one row: "
+                "table.select([i])."
+            )
+        rows.append(z)
+        sizes.append(end.effective_sizes[0] if isinstance(end, Embeddings) else np.inf)
+    return np.stack(rows), as_effective_sizes(sizes, len(rows))
 
 
 def as_effective_sizes(sizes: ArrayLike | None, count: int) -> NDArray[np.float32]:

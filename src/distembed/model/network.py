@@ -31,6 +31,7 @@ from distembed.protocols import (
     PreparedEncoder,
     PreparedGenerator,
     Step,
+    TransportGenerator,
     WidenedGenerator,
     as_encoder,
     encoder_traits,
@@ -186,6 +187,28 @@ class Network(nn.Module):
     ) -> Tensor:
         """Draw atoms in the ground space, `(B, n, *event)`."""
         return cast(Generator, self.generator).sample(self.condition(z, sizes), n, rng)
+
+    @torch.no_grad()
+    def transport(self, x: Tensor, start: Tensor, end: Tensor, steps: int) -> Tensor:
+        """Move atoms of the ground space between the distributions of two conditions.
+
+        Args:
+            x: Atoms, `(B, n, *event)`.
+            start: What the generator sees of their own distributions, `(B, C)`.
+            end: What it sees of the others, `(B, C)`.
+            steps: Steps of the solver.
+
+        Raises:
+            TypeError: If the generator has no inverse.
+        """
+        if not isinstance(self.generator, TransportGenerator):
+            raise TypeError(
+                f"transport is not defined for the generator {type(self.generator).__name__}, "
+                "whose atoms are no invertible function of noise (no method transport). Those "
+                "that have one are 'flow', 'diffusion', and 'explicit' with the likelihood "
+                "gaussian or flow."
+            )
+        return self.generator.transport(x, start, end, steps)
 
     @torch.no_grad()
     def log_prob(

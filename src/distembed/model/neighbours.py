@@ -1,0 +1,141 @@
+"""Exact optimal transport where embeddings have narrowed the choice: neighbours, and few pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distembed.batch import SetBatch
+from distembed.divergences.exact import pairwise_w2
+from distembed.geometry.distance import latent_distances
+from distembed.model.engine import InferenceEngine
+from distembed.protocols import Collection
+from distembed.rng import stream
+
+__all__ = ["Embedded", "ExactSettings", "Neighbours", "decoded_w2", "exact_top_k"]
+
+Embedded = tuple[Collection, NDArray[np.float32]]
+"""Sets and their embeddings `(S, L)`."""
+
+
+@dataclass(frozen=True)
+class ExactSettings:
+    """Settings of exact optimal transport between sets.
+
+    Attributes:
+        atoms: At most so many atoms of a set, drawn at random.
+        seed: Seed of the draw.
+        rows: Sets whose distances to all others are held at a time.
+    """
+
+    atoms: int = 256
+    seed: int = 0
+    rows: int = 256
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest sets, the nearest first.
+
+    Attributes:
+        index: Their row numbers, `(S, k)`.
+        w2: Their exact W2 in the model's ground space, on the atoms, `(S, k)`.
+    """
+
+    index: NDArray[np.int64]
+    w2: NDArray[np.float64]
+
+
+def decoded_w2(
+    a: NDArray[np.float32], b: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """Return exact W2 between all pairs of dense sets `(A, n, *event)`, `(B, n, *event)`."""
+    first = SetBatch.from_dense(torch.from_numpy(a).double())
+    out = np.zeros((len(a), len(a) if b is None else len(b)))
+    if b is None:
+        pairs = torch.combinations(torch.arange(len(a)))
+        i, j = pairs.numpy().T
+        out[i, j] = out[j, i] = pairwise_w2(first, pairs).numpy()
+        return out
+    both = SetBatch.concat([first, SetBatch.from_dense(torch.from_numpy(b).double())])
+    pairs = torch.cartesian_prod(torch.arange(len(a)), len(a) + torch.arange(len(b)))
+    return pairwise_w2(both, pairs).numpy().reshape(out.shape)
+
+
+def exact_top_k(
+    sets: Embedded,
+    others: Embedded | None,
+    engine: InferenceEngine,
+    k: int,
+    candidates: int | None = None,
+    settings: ExactSettings | None = None,
+    reader: InferenceEngine | None = None,
+) -> Neighbours:
+    """Rank the nearest sets by z anew, by exact W2 between their atoms in the ground space.
+
+    Args:
+        sets: S sets.
+        others: The sets among which neighbours are searched; `sets` if left out, where a set is
+            not a neighbour of itself.
+        engine: Reads the atoms of `sets`.
+        k: Number of neighbours.
+        candidates: Number of nearest sets by z; 5 k, or all if there are fewer, if left out.
+        settings: Settings of the comparison.
+        reader: Reads the atoms of `others`; `engine` if left out.
+
+    Raises:
+        ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
+    """
+    settings = settings or ExactSettings()
+    z, pool = sets[1], (others or sets)[1]
+    available = len(pool) - (others is None)
+    chosen = min(5 * k, available) if candidates is None else candidates
+    if not 1 <= k <= chosen <= available:
+        raise ValueError(
+            f"k = {k} neighbours of {chosen} candidates among {available} sets: expected "
+            "1 <= k <= candidates <= the number of other sets."
+        )
+    nearest = _nearest(z, None if others is None else pool, chosen, settings.rows)
+    atoms = _ground_atoms(engine, sets[0], settings, "sets")
+    if others is not None:
+        target = _ground_atoms(reader or engine, others[0], settings, "others")
+        atoms = SetBatch.concat([atoms, target])
+    start = 0 if others is None else len(z)
+    rows = np.repeat(np.arange(len(z)), chosen)
+    pairs = np.sort(np.stack([rows, start + nearest.ravel()], 1), axis=1)
+    # two sets that are candidates of each other are one problem
+    problems, number = np.unique(pairs, axis=0, return_inverse=True)
+    w2 = pairwise_w2(atoms, torch.from_numpy(problems)).double().numpy()[number]
+    w2 = w2.reshape(nearest.shape)
+    order = np.argsort(w2, axis=1, kind="stable")[:, :k]
+    return Neighbours(np.take_along_axis(nearest, order, 1), np.take_along_axis(w2, order, 1))
+
+
+def _nearest(
+    z: NDArray[np.float32], others: NDArray[np.float32] | None, count: int, rows: int
+) -> NDArray[np.int64]:
+    """Return the row numbers of the nearest embeddings, the nearest first, `(S, count)`."""
+    out = np.empty((len(z), count), dtype=np.int64)
+    for start in range(0, len(z), rows):
+        part = slice(start, start + rows)
+        distances = latent_distances(z[part], z if others is None else others)
+        if others is None:
+            own = np.arange(len(distances))
+            distances[own, start + own] = np.inf
+        nearest = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(distances, nearest, 1), axis=1, kind="stable")
+        out[part] = np.take_along_axis(nearest, order, 1)
+    return out
+
+
+def _ground_atoms(
+    engine: InferenceEngine, collection: Collection, settings: ExactSettings, name: str
+) -> SetBatch:
+    """Read at most so many atoms of each set, transformed to the model's ground space."""
+    rng = stream(settings.seed, "exact", name)
+    batch = engine.subsample(collection, range(len(collection)), settings.atoms, rng)
+    ground: SetBatch = engine.network.to_ground(batch).to("cpu", torch.float64)
+    return ground
