@@ -56,6 +56,7 @@ def distance(
     claim(output, (".csv", ".tsv", ".parquet"), force)
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_table
+    from distembed.geometry.distance import error_sentence
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
@@ -67,7 +68,10 @@ def distance(
     else:
         write_table(output, {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True)))
     calibrated = gde.calibration.pairs and not latent
-    units = f"W2 in {gde.calibration.ground} space" if calibrated else "latent units"
+    units = "latent units"
+    if calibrated:
+        sentence = error_sentence(gde.calibration.error, gde.calibration.deciles)
+        units = f"W2 in {gde.calibration.ground} space, {sentence}"
     say(f"{output}: distances of {len(table)} sets, {units}")
     if table.cov is None:
         say(

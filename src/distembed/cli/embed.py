@@ -14,6 +14,7 @@ from distembed.cli.options import Data, Force, Ids, Model, takes_data
 from distembed.files import claim
 
 if TYPE_CHECKING:
+    from distembed.inference.population.density import Population
     from distembed.model.embeddings import Embeddings
 
 __all__ = ["embed"]
@@ -71,15 +72,18 @@ def embed(
         write_embeddings(path, table, covariances)
         say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")
     if table.p_unusual is not None:
-        _say_unusual(table)
+        _say_unusual(table, gde.population)
 
 
-def _say_unusual(table: Embeddings) -> None:
+def _say_unusual(table: Embeddings, population: Population | None) -> None:
     """List the sets that differ from the population of training sets."""
     from distembed.inference.population.density import UNUSUAL
 
     p = table.p_unusual
     assert p is not None
+    if population is not None and (sentence := population.too_few_sentence()):
+        say(f"p_unusual: {sentence}.")
+        return
     tested, names = int(np.isfinite(p).sum()), table.ids[p <= UNUSUAL].tolist()
     if names:
         say(

@@ -9,6 +9,7 @@ fitted afterwards in `distembed.model.attachments`, and the format of a saved mo
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,8 @@ from distembed.training.runtime import Runtime
 from distembed.training.trainer import Record
 
 __all__ = ["GDE"]
+
+logger = logging.getLogger(__name__)
 
 
 class GDE:
@@ -280,7 +283,8 @@ class GDE:
             a: Embeddings `(A, L)`.
             b: Others `(B, L)`; those of `a` if left out.
             calibrated: In units of W2 of the model's ground space (`model.calibration` has the
-                error), else plain latent distances.
+                error), else plain latent distances. Beyond the largest fitted distance W2 goes
+                on linearly, with a warning.
             denoise: Whether to subtract the noise, if tables have covariances.
 
         Raises:
@@ -291,7 +295,12 @@ class GDE:
         if denoise:
             noise = noise_of(a)[:, None] + noise_of(a if b is None else b)
             latent = np.sqrt(np.maximum(latent**2 - noise, 0))
-        return self._required_calibration()(latent) if calibrated else latent
+        if not calibrated:
+            return latent
+        calibration = self._required_calibration()
+        off_diagonal = latent[np.triu_indices(len(latent), 1)] if b is None else latent
+        _warn(calibration.warning(off_diagonal))
+        return calibration(latent)
 
     def distance_intervals(
         self,
@@ -313,7 +322,8 @@ class GDE:
                 of many atoms, which is narrower and is no interval for W2.
 
         Returns:
-            Ends of each interval, `(P,)`; NaN if a set has no covariance.
+            Ends of each interval, `(P,)`; NaN if a set has no covariance. Beyond the largest
+            fitted distance W2 has no upper end: it is infinite, with a warning.
 
         Raises:
             ValueError: If there are no covariances, or the model is not calibrated, or on too few
@@ -325,7 +335,9 @@ class GDE:
         sides = z[first], z[second], cov[first], cov[second]
         if not calibrated:
             return limit_interval(*sides, level)
-        return w2_interval(*sides, self._required_calibration(), level)
+        interval = w2_interval(*sides, self._required_calibration(), level)
+        _warn(interval.warning)
+        return interval
 
     def interpolate(self, z0: ArrayLike, z1: ArrayLike, steps: int = 11) -> NDArray[np.float32]:
         """Return embeddings on the straight path from one to another, `(steps, L)`."""
@@ -489,3 +501,8 @@ class GDE:
                 "distances, calibrated=False."
             ) from error
         return calibration
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        logger.warning("%s", sentence)

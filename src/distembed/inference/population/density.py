@@ -16,6 +16,7 @@ set of few atoms has a low density wherever it lies, and would be unusual for it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,18 @@ class Population:
             count += np.searchsorted(scores, _score(mixture, x, blur), side="right")
         p: Array = count / (1 + sum(map(len, self.scores)))
         return p
+
+    def too_few_sentence(self) -> str:
+        """Return a sentence if S sets are too few for a p-value of 1 %, else an empty one."""
+        sets, needed = sum(map(len, self.scores)), math.ceil(1 / UNUSUAL) - 1
+        return (
+            ""
+            if sets >= needed
+            else (
+                f"the population has {sets} sets, so that no p-value is below 1 / {sets + 1} and no "
+                f"set can be called unusual at {UNUSUAL:.0%}: {needed} sets are needed"
+            )
+        )
 
     def sample(self, n: int, rng: Rng) -> Array:
         """Draw embeddings of new distributions, `(n, L)`, without the noise of a set."""
