@@ -179,7 +179,7 @@ def test_edited_weights(folder, where):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda c: c["attachments"]["calibration"].update(scale=2.0),
+        lambda c: c["attachments"]["calibration"].update(pairs=7),
         lambda c: c["features"].reverse(),
         lambda c: c.update(latent=7),
         lambda c: c["encoder"].update(name="moments"),
@@ -226,9 +226,9 @@ def test_a_damaged_history(folder):
 
 def test_a_newer_format(folder):
     config = json.loads((folder / CONFIG).read_text())
-    config.update(format=3, distembed="9.9")
+    config.update(format=4, distembed="9.9")
     (folder / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"format 3, .*9\.9, .*reads format 2\. Upgrade"):
+    with pytest.raises(ValueError, match=r"format 4, .*9\.9, .*reads format 3\. Upgrade"):
         de.load(folder)
 
 

@@ -12,7 +12,7 @@ from distembed.model.embeddings import Embeddings
 from distembed.report import write_report
 from distembed.report.colour import colouring
 from distembed.report.contributions import change_between
-from distembed.report.figures import calibration_band, map_figure
+from distembed.report.figures import interval_band, map_figure
 from distembed.report.plane import Plane, ellipses, pca_plane
 from distembed.report.text import findings
 
@@ -52,15 +52,13 @@ def test_a_map_that_is_not_linear_has_none():
 
 
 def test_the_band_needs_ratios():
-    assert calibration_band(Calibration()) is None
-    assert (
-        calibration_band(Calibration(pairs=50, low_ratios=(1.0,) * 38, high_ratios=(1.0,) * 38))
-        is None
-    )
-    ratios = tuple(np.linspace(0.8, 1.2, 199))
-    low, high = calibration_band(Calibration(pairs=200, low_ratios=ratios, high_ratios=ratios))
-    assert 0.8 < low < 0.82
-    assert 1.18 < high < 1.2
+    assert interval_band(Calibration()) is None
+    assert interval_band(Calibration(pairs=50, ratios=(1.0,) * 38)) is None
+    band = interval_band(Calibration(pairs=200, ratios=tuple(np.linspace(0.8, 1.2, 199))))
+    low, high = band(np.array([1.0, 2.0]))
+    assert 0.8 < low[0] < 0.82
+    assert 1.18 < high[0] < 1.2
+    np.testing.assert_allclose([low[1], high[1]], [2 * low[0], 2 * high[0]])
 
 
 def test_findings_are_true():

@@ -72,7 +72,13 @@ def heterogeneity(deviation: Array, variance: Array, independent: float) -> floa
         return 0.0
 
     def excess(tau_squared: float) -> float:
-        return float(np.mean(square / np.maximum(tau_squared + variance, 1e-300))) - goal
+        total = tau_squared + variance
+        if (square[total == 0] > 0).any():
+            return math.inf
+        return (
+            float(np.divide(square, total, out=np.zeros_like(square), where=total > 0).mean())
+            - goal
+        )
 
     if excess(0.0) <= 0:
         return 0.0

@@ -36,10 +36,13 @@ class RelationSettings:
     Attributes:
         quantiles: Quantiles of the latent distances at which the knots between zero and the
             largest lie, closer at small distances.
+        prior: Weight of the mean slope in the slope of each piece, relative to the root of that
+            of the data. It decides where there are more pieces than pairs.
         least_slope: Least slope of a piece, as a share of the mean slope: W2 increases strictly.
     """
 
     quantiles: tuple[float, ...] = (0.03, 0.1, 0.3, 0.6, 0.9)
+    prior: float = 0.03
     least_slope: float = 0.01
 
 
@@ -97,7 +100,7 @@ class Relation:
             for values in (latent_squared, w2_squared, 1 / np.asarray(size))
         )
         x = x.clip(0)
-        mean_slope = float((weights * y).sum() / max((weights * x).sum(), 1e-300))
+        mean_slope = float((weights * x * y).sum() / max((weights * x * x).sum(), 1e-300))
         if not (x.max() > 0 and mean_slope > 0):
             raise ValueError("The sets are no further apart than samples of one of them.")
         knots = np.unique([0.0, *np.quantile(x, settings.quantiles), x.max()])
@@ -106,7 +109,11 @@ class Relation:
         # in units of the mean slope and the largest distance: no unit matters to the solver
         root, unit = np.sqrt(weights * knots[-1]), knots[-1] * mean_slope
         rest = (y - least * x) / unit
-        slopes, _ = nnls(parts / knots[-1] * root[:, None], rest * root)
+        columns = parts / knots[-1] * root[:, None]
+        prior = settings.prior * np.diag(np.linalg.norm(columns, axis=0))
+        design = np.concatenate([columns, prior])
+        goal = np.concatenate([rest * root, prior.sum(1) * (1 - settings.least_slope)])
+        slopes, _ = nnls(design, goal)
         steps = (slopes * mean_slope + least) * np.diff(knots)
         values = np.cumsum([0.0, *steps])
         return cls(tuple(knots.tolist()), tuple(values.tolist()))

@@ -5,8 +5,8 @@ many atoms (`distembed.inference.intervals`), and the ratio r of W2 to it
 (`distembed.geometry.distance`). An interval of r is split-conformal (Vovk, Gammerman and Shafer,
 2005): of n ratios on pairs that were not fitted, the k-th smallest and largest cover a new one
 with probability $1 - 2 k / (n + 1)$ for any distribution, if pairs are exchangeable. The two
-intervals, of the same level, are combined by their squares on the scale of logarithms (Zou and Donner, 2008):
-with estimates p of s(delta) and q of r, and intervals (l_p, u_p) and (l_q, u_q),
+intervals, of the same level, are combined by their squares on the scale of logarithms (Zou and
+Donner, 2008): with estimates p of s(delta) and q of r, and intervals (l_p, u_p) and (l_q, u_q),
 
     low  = p q exp(-(log(p / l_p)^2 + log(q / l_q)^2)^{1/2}),
     high = p q exp( (log(u_p / p)^2 + log(u_q / q)^2)^{1/2}).

@@ -70,7 +70,7 @@ class PairSettings:
     fewest_sets: int = 6
     fewest_atoms: int = 50
     sets: int = 64
-    pairs: int = 400
+    pairs: int = 300
     atoms: int = 128
     fewest_held_out: int = 24
     growth: tuple[float, float] = (1.05, 2.0)

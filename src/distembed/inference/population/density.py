@@ -157,13 +157,9 @@ class Population:
     def too_few_sentence(self) -> str:
         """Return a sentence if S sets are too few for a p-value of 1 %, else an empty one."""
         sets, needed = sum(map(len, self.scores)), math.ceil(1 / UNUSUAL) - 1
-        return (
-            ""
-            if sets >= needed
-            else (
-                f"the population has {sets} sets, so that no p-value is below 1 / {sets + 1} and no "
-                f"set can be called unusual at {UNUSUAL:.0%}: {needed} sets are needed"
-            )
+        return (sets < needed) * (
+            f"the population has {sets} sets and no p-value below 1 / {sets + 1}, so that no set "
+            f"can be called unusual at {UNUSUAL:.0%}, for which {needed} are needed"
         )
 
     def sample(self, n: int, rng: Rng) -> Array:
