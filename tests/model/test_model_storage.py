@@ -94,7 +94,7 @@ def test_loading_leaves_the_global_generator_alone(folder):
 def test_what_is_in_a_folder(folder, model):
     assert {f.name for f in folder.iterdir()} == FILES
     config = json.loads((folder / CONFIG).read_text())
-    assert config["format"] == 2
+    assert config["format"] == 3
     assert config["event_shape"] == [3]
     assert config["versions"]["torch"] == importlib.metadata.version("torch")
     assert config["transform"] == [{"name": "standardise", "over": "feature"}]
@@ -272,7 +272,7 @@ def test_a_tensor_of_the_start_that_is_not_known(folder):
         de.load(folder)
 
 
-@pytest.mark.parametrize("name", ["table.z", "table.pairs.latent"])
+@pytest.mark.parametrize("name", ["table.z", "table.pairs.latent_squared"])
 def test_a_missing_column_of_the_table(folder, name):
     rewritten(folder, lambda config, tensors: tensors.pop(name))
     with pytest.raises(ValueError, match=f"lacks or misnames '{name.removeprefix('table.')}'"):

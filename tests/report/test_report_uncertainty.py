@@ -80,7 +80,7 @@ def test_findings_are_true():
     assert "1 has none" in by_title["Few atoms"].text
     small = Population.from_embeddings(z[:50])
     by_title = {f.title: f for f in findings(embeddings(z, cov, sizes, p), small)}
-    assert "too few" in by_title["Unlike the training"].text
+    assert "no set can be called unusual at 1%" in by_title["Unlike the training"].text
 
 
 def test_the_shares_of_a_change_are_those_of_a_mean():
