@@ -10,7 +10,11 @@ from scipy import stats
 
 from distembed.geometry.distance import Calibration
 from distembed.geometry.relation import Relation
-from distembed.inference.calibrated import conformal_ratios, w2_interval
+from distembed.inference.calibrated import (
+    calibration_band,
+    conformal_ratios,
+    w2_interval,
+)
 from distembed.inference.intervals import IntervalSettings, limit_interval, unbiased_squared
 
 SPECTRA = {
@@ -214,9 +218,13 @@ def test_bounds_of_the_calibration_widen_an_interval():
     args = observe(SPECTRA["falling"], 15.0, "all", 4, 20)
     narrow = known(linear(2.0), np.ones(99))
     wide = replace(narrow, low=Relation.linear(1.5, 1e6), high=Relation.linear(2.2, 1e6))
-    one, two = w2_interval(*args, narrow), w2_interval(*args, wide)
-    np.testing.assert_allclose(two.low, 0.75 * one.low)
-    np.testing.assert_allclose(two.high, 1.1 * one.high)
+    one, two = ends(w2_interval(*args, narrow)), ends(w2_interval(*args, wide))
+    assert (two[0] < one[0]).all()
+    assert (two[1] > one[1]).all()
+    # without sampling error the bounds are the interval
+    z, v = np.array([[3.0, 4.0]]), np.zeros((1, 2, 2))
+    np.testing.assert_allclose(ends(w2_interval(z, 0 * z, v, v, wide))[:, 0], [7.5, 11.0])
+    np.testing.assert_allclose(calibration_band(wide, [5.0, 10.0]), [[7.5, 15.0], [11.0, 22.0]])
 
 
 def test_beyond_the_largest_distance_there_is_no_upper_end():

@@ -63,7 +63,8 @@ class PairSettings:
         sets: Number of sets that are paired, at most.
         pairs: Number of pairs, at most.
         atoms: Atoms of a set, at most.
-        fewest_held_out: Held-out sets are paired if there are as many, training sets otherwise.
+        fewest_held_out: Held-out sets are paired if as many have enough atoms, training sets
+            otherwise.
         growth: Range of the factor by which the excess grows if atoms are halved.
     """
 
@@ -134,8 +135,10 @@ def _large_sets(
         ValueError: If they are too few, or their atoms have no ground distance.
     """
     require_ground(collection.atoms, "W2")
-    rows = np.flatnonzero(held_out if held_out.sum() >= settings.fewest_held_out else ~held_out)
-    large = rows[collection.sizes[rows] >= settings.fewest_atoms]
+    enough = collection.sizes >= settings.fewest_atoms
+    held_out_large = np.flatnonzero(held_out & enough)
+    few = len(held_out_large) < settings.fewest_held_out
+    large = np.flatnonzero(~held_out & enough) if few else held_out_large
     # sets of enough atoms first: what sampling adds is estimated best on these
     missing = (settings.atoms - collection.sizes[large]).clip(0)
     large = np.sort(large[missing.argsort(kind="stable")][: settings.sets])
