@@ -7,6 +7,7 @@ from report_fakes import GaussianModel, digit_sets, fake_evaluation, gaussian_se
 from scipy.stats import chi2
 
 from distembed.geometry.distance import Calibration
+from distembed.geometry.relation import Relation
 from distembed.inference.population.density import Population
 from distembed.model.embeddings import Embeddings
 from distembed.report import write_report
@@ -54,7 +55,8 @@ def test_a_map_that_is_not_linear_has_none():
 def test_the_band_needs_ratios():
     assert interval_band(Calibration()) is None
     assert interval_band(Calibration(pairs=50, ratios=(1.0,) * 38)) is None
-    band = interval_band(Calibration(pairs=200, ratios=tuple(np.linspace(0.8, 1.2, 199))))
+    relation, ratios = Relation.linear(1.0, largest=3.0), tuple(np.linspace(0.8, 1.2, 199))
+    band = interval_band(Calibration(relation, relation, relation, pairs=200, ratios=ratios))
     low, high = band(np.array([1.0, 2.0]))
     assert 0.8 < low[0] < 0.82
     assert 1.18 < high[0] < 1.2

@@ -118,7 +118,10 @@ def distance_scatter(
     grid = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
     predicted = grid if line is None else line(grid)
     if band is not None:
-        ax.fill_between(grid, *band(grid), color=REAL, alpha=0.25, linewidth=0, zorder=0)
+        low, high = band(grid)
+        inside = np.isfinite(high)  # it has no upper end beyond the range of the calibration
+        ends = grid[inside], low[inside], high[inside]
+        ax.fill_between(*ends, color=REAL, alpha=0.25, linewidth=0, zorder=0)
     ax.plot(grid, predicted, color=ink_of(ax), linewidth=1.2)
     ax.set(xlabel="latent distance", ylabel=title, xlim=(0, None), ylim=(0, None))
     ax.locator_params(nbins=6)
