@@ -1,26 +1,24 @@
 r"""Intervals for the true W2: sampling error and calibration error together.
 
-W2 is the product of three unknown factors:
+W2 is the product of two unknown factors:
 
 - s(delta) of the latent distance delta in the limit of many atoms
   (`distembed.inference.intervals`);
 - the ratio of W2 to it (`distembed.geometry.distance`). Its interval is split-conformal (Vovk,
   Gammerman and Shafer, 2005): of n ratios on pairs that were not fitted, freed of the error of
   measurement by an estimate of its variance, the k-th smallest and largest cover a new one with
-  probability $1 - 2 k / (n + 1)$ for any distribution, if pairs are exchangeable;
-- a common factor, as what sampling adds to a measured W2 is known between bounds only
-  (`distembed.model.calibrate`). Its interval at a distance is that of the bounds of the
-  calibration over its estimate.
+  probability $1 - 2 k / (n + 1)$ for any distribution, if pairs are exchangeable.
 
-The three intervals, of the same level, are combined by their squares on the scale of logarithms
-(Zou and Donner, 2008): with estimates p_k and intervals (l_k, u_k),
+The two intervals, of the same level, are combined by their squares on the scale of logarithms
+(Zou and Donner, 2008): with estimates p and q and intervals (l_p, u_p) and (l_q, u_q),
 
-    low  = prod_k p_k * exp(-(sum_k log(p_k / l_k)^2)^{1/2}),
-    high = prod_k p_k * exp( (sum_k log(u_k / p_k)^2)^{1/2}).
+    low  = p q exp(-(log(p / l_p)^2 + log(q / l_q)^2)^{1/2}),
+    high = p q exp( (log(u_p / p)^2 + log(u_q / q)^2)^{1/2}).
 
-They are independent: ratios come from other sets than the pair. The last factor is the same for
-all pairs of a model, so that coverage is that over models and pairs, and not over the pairs of
-each model.
+Both are independent, as ratios come from other sets than the pair. What sampling adds to a
+measured W2 is known between bounds only (`distembed.model.calibrate`), and is one error of all pairs: each
+end is multiplied by the bound of the calibration over its estimate at that distance, and intervals
+cover more than their level where the bounds are wide.
 
 **Beyond the largest fitted distance** no ratio was observed. W2 is taken to be no smaller than
 for pairs at that distance, and has no upper end: `high` is infinite.
@@ -151,22 +149,10 @@ def w2_interval(
     # an estimate of zero, whose logarithm is infinite, is taken for a small one
     estimate = np.maximum(calibration(latent), 1e-9 * upper)
     with np.errstate(divide="ignore", invalid="ignore"):
-        below = np.stack(
-            [
-                np.log(estimate / calibration(limit.low)),
-                np.full_like(estimate, np.log(ratio / low_ratio)),
-                _log_quotient(calibration, calibration.low, latent),
-            ]
-        )
-        above = np.stack(
-            [
-                np.log(upper / estimate),
-                np.full_like(estimate, np.log(high_ratio / ratio)),
-                _log_quotient(calibration.high, calibration, latent),
-            ]
-        )
-        low = estimate * ratio * np.exp(-np.linalg.norm(below, axis=0))
-        high = estimate * ratio * np.exp(np.linalg.norm(above, axis=0))
+        below = np.hypot(np.log(estimate / calibration(limit.low)), np.log(ratio / low_ratio))
+        above = np.hypot(np.log(upper / estimate), np.log(high_ratio / ratio))
+        low = estimate * ratio * np.exp(-below) * _quotient(calibration.low, calibration, latent)
+        high = estimate * ratio * np.exp(above) * _quotient(calibration.high, calibration, latent)
     low, high = (np.where(upper == 0, 0.0, end) for end in (low, high))
     far = calibration.beyond(latent)
     least = low_ratio * calibration.low(calibration.relation.largest)
@@ -174,10 +160,10 @@ def w2_interval(
     return W2Interval(low, high, level, calibration.ground, calibration.warning(latent))
 
 
-def _log_quotient(
+def _quotient(
     numerator: Callable[[Array], Array], denominator: Callable[[Array], Array], latent: Array
 ) -> Array:
-    """Return the logarithm of the quotient of two maps, which is constant near zero."""
+    """Return the quotient of two maps, which is constant near zero."""
     at = np.maximum(latent, 1e-150)
-    quotient: Array = np.log(numerator(at) / denominator(at))
+    quotient: Array = numerator(at) / denominator(at)
     return quotient
