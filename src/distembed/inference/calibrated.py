@@ -16,9 +16,9 @@ The two intervals, of the same level, are combined by their squares on the scale
     high = p q exp( (log(u_p / p)^2 + log(u_q / q)^2)^{1/2}).
 
 Both are independent, as ratios come from other sets than the pair. What sampling adds to a
-measured W2 is known between bounds only (`distembed.model.calibrate`), and is one error of all pairs: each
-end is multiplied by the bound of the calibration over its estimate at that distance, and intervals
-cover more than their level where the bounds are wide.
+measured W2 is known between bounds only (`distembed.model.calibrate`), and is one error of all
+pairs: each end is multiplied by the bound of the calibration over its estimate at that distance,
+and intervals cover more than their level where the bounds are wide.
 
 **Beyond the largest fitted distance** no ratio was observed. W2 is taken to be no smaller than
 for pairs at that distance, and has no upper end: `high` is infinite.
