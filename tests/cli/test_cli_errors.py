@@ -1,6 +1,7 @@
 """Error bars on the command line: columns, intervals, and what is refused or left empty."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -67,6 +68,18 @@ def test_a_set_of_another_kind_is_pointed_out(run, fitted, tmp_path):
     assert outcome.code == 0, outcome.err
     assert float(rows(tmp_path / "z.csv")[0]["p_unusual"]) < 0.05
     assert "warn" not in outcome.err.lower()
+
+
+@pytest.mark.parametrize("verb", ["embed", "distance", "test"])
+def test_too_few_sets_for_an_alarm_are_said(verb, run, fitted, tmp_path):
+    words = [verb, fitted / "model", fitted / "new.csv", "-o", tmp_path / "out.csv"]
+    outcome = run(*words, *(["--sets", "all"] if verb == "test" else []))
+    assert outcome.code == 0, outcome.err
+    assert re.search(
+        r"p_unusual: the population has (\d+) sets and no p-value below 1 / \d+, so that no set "
+        r"can be called unusual at 1%, for which 99 are needed\.",
+        outcome.err,
+    )
 
 
 def test_without_errors(run, fitted, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from cli_table import QUICK, cells, write_csv
 
 from distembed.geometry.distance import Calibration
+from distembed.geometry.relation import Relation
 from distembed.model.gde import GDE
 from distembed.model.storage import Stored, read_folder, write_folder
 from distembed.sets.read import read
@@ -249,7 +250,10 @@ def store_calibration(folder, calibration):
 
 def test_distance(run, work, tmp_path):
     shutil.copytree(work / "model", tmp_path / "model")
-    store_calibration(tmp_path / "model", Calibration(2.0, 0.5, pairs=10))
+    relation = Relation.linear(2.0, largest=100.0)
+    store_calibration(
+        tmp_path / "model", Calibration(relation, relation, relation, 0.12, (0.2, 0.1), 10)
+    )
     model = GDE.load(tmp_path / "model")
     square, long = tmp_path / "square.csv", tmp_path / "long.csv"
     assert run("distance", tmp_path / "model", "-o", square).code == 0
@@ -260,7 +264,8 @@ def test_distance(run, work, tmp_path):
     expected = model.distances(table)
     records = rows(square)
     assert list(records[0])[1:] == [row["id"] for row in records] == table.ids.tolist()
-    assert "W2" in run("distance", tmp_path / "model", "--force", "-o", square).err
+    error = run("distance", tmp_path / "model", "--force", "-o", square).err
+    assert "W2 in model space, median error 12.0 %, from near to far pairs 20.0, 10.0 %" in error
     matrix = np.array([[float(row[name]) for name in table.ids] for row in records])
     np.testing.assert_allclose(matrix, expected)
     pairs = rows(long)

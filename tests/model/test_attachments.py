@@ -1,6 +1,7 @@
 """What is fitted after training: on first use, from the stored table, and saved if it was used."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from distembed.inference.population.density import Population
 from distembed.inference.population.selection import PopulationSettings
 from distembed.model import ATTACHMENTS
 from distembed.model.attachments import Attachments
+from distembed.model.calibrate import PairSettings
 from distembed.model.storage import CONFIG
 from distembed.registry import lookup
 from distembed.sets.fingerprint import fingerprints
@@ -23,7 +25,8 @@ from distembed.training.steps import held_out_sets
 
 def pairs(count=60):
     latent = np.linspace(1, 3, count)
-    return MeasuredPairs(latent, 4 * latent**2, 3.9 * latent**2, 4.2 * latent**2)
+    exact = MeasuredPairs.exact(latent, 4 * latent**2)
+    return replace(exact, low=3.9 * latent**2, high=4.2 * latent**2)
 
 
 def context(sets=40, held_out=0, seed=0, measured=None):
@@ -107,7 +110,8 @@ def test_the_table_holds_all_sets_of_the_fit(unused, sets):
     assert table.effective_sizes == pytest.approx(np.full(40, 120.0))
     assert np.flatnonzero(table.held_out).tolist() == held_out_sets(40, 0.1, 0).tolist()
     assert list(table.hashes) == fingerprints(sets, unused.fingerprints.salt)
-    assert len(table.pairs) == 36 * 35 // 2
+    assert len(table.pairs) == PairSettings().pairs
+    assert table.pairs.rows.max() < 40
 
 
 def test_nothing_is_fitted_before_it_is_used(unused, sets, monkeypatch):

@@ -15,6 +15,8 @@ from distembed.encoders.moments import Moments
 from distembed.generators.flow import Flow
 from distembed.geometry.attachment import TrainingTable
 from distembed.geometry.distance import Calibration
+from distembed.inference.calibrated import w2_interval
+from distembed.inference.covariance import covariance
 from distembed.model.calibrate import PairSettings, measure_pairs
 from distembed.model.conditioning import Direct
 from distembed.model.engine import InferenceEngine
@@ -52,9 +54,13 @@ def tokens(sets=40, size=60):
     return Sets.from_batch(batch, Tokens("ACGT"))
 
 
-def measured(model, data, seed=0, held_out=()):
+SETTINGS = PairSettings(pairs=120)
+
+
+def measured(model, data, seed=0, held_out=(), settings=SETTINGS):
     mask = np.isin(np.arange(len(data)), held_out)
-    return measure_pairs(InferenceEngine(model, Runtime.choose("cpu")), data, mask, seed)
+    engine = InferenceEngine(model, Runtime.choose("cpu"))
+    return measure_pairs(engine, data, mask, seed, settings)
 
 
 def fitted(model, data, seed=0):
@@ -66,18 +72,18 @@ def fitted(model, data, seed=0):
 @pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])
 def test_shifts(unit):
     calibration = fitted(network(unit), shifts())
-    # 96 atoms a side move a squared distance of 8 by about 2 * 2.6 * sqrt(2 / 96) = 0.75, and
-    # pairs of 40 sets are worth about 40 of their own: 0.75 / 8 / sqrt(40) = 1.5 %
-    assert calibration(3.0 * unit) == pytest.approx(3.0, rel=5 * 0.015)
-    assert calibration.power == pytest.approx(1, abs=0.1)
-    assert calibration.pairs == 40 * 39 // 2
-    assert len(calibration.low_ratios) >= 79  # a 95 % interval needs as many
-    assert calibration.error < 0.1
+    # 128 atoms a side move a squared distance of 8 by about 2 * 2.6 * sqrt(2 / 128) = 0.65, and
+    # pairs of 40 sets are worth about 40 of their own: 0.65 / 8 / sqrt(40) = 1.3 %
+    for distance in (1.0, 3.0, 5.0, 50.0):
+        assert calibration(distance * unit) == pytest.approx(distance, rel=5 * 0.015)
+    assert calibration.pairs == SETTINGS.pairs
+    assert len(calibration.ratios) == calibration.pairs // 2
+    assert calibration.error < 0.02  # sampling moves both distances alike
 
 
 def test_what_sampling_adds_is_taken_off():
-    # means at a typical distance of 0.3 and atoms of deviation 1: the W2 of 96 atoms a side is
-    # about 0.6, twice too large, and noise in what is taken off leaves up to a third of it
+    # means at a typical distance of 0.3 and atoms of deviation 1: the W2 of 128 atoms a side is
+    # about 0.55, twice too large, and noise in what is taken off leaves up to a third of it
     calibration = fitted(network(), shifts(spread=0.6, sets=60))
     assert 0.7 < calibration(0.3) / 0.3 < 1.4
 
@@ -143,15 +149,82 @@ def test_every_set_is_halved_by_its_own_size(monkeypatch):
     rng = np.random.default_rng(0)
     atoms = [rng.normal(rng.uniform(0, 5, 2), 1, (m, 2)) for m in rng.integers(60, 300, 30)]
     measured(network(), Sets.from_batch(SetBatch.from_list(atoms)))
-    halves, quarters = sizes
-    assert (halves < 96).any()
-    assert ((quarters - halves / 2).abs() <= 0.5).all()
+    whole, halves, quarters = sizes[0], sizes[1:3], sizes[3:7]
+    assert (whole < 128).any()
+    assert (whole <= 128).all()
+    assert (sum(halves) == whole).all()
+    assert (sum(quarters) == whole).all()
+    assert ((halves[0] - whole / 2).abs() <= 0.5).all()
+    assert ((quarters[0] - whole / 4).abs() <= 1).all()
 
 
-def test_ratios_are_bounds_where_w2_was_measured():
-    calibration = fitted(network(), shifts())
-    low, high = np.array(calibration.low_ratios), np.array(calibration.high_ratios)
-    assert (low < high).all()
-    # sampling adds to shifts all of the floor, so the lower bound is right on average
-    assert np.median(low) == pytest.approx(1, abs=0.1)
-    assert np.median(high) > 1
+def test_sets_of_enough_atoms_are_taken_first():
+    rng = np.random.default_rng(0)
+    atoms = [rng.normal(0, 1, (m, 2)) for m in [60] * 10 + [128] * 5 + [200] * 5]
+    data = Sets.from_batch(SetBatch.from_list(atoms))
+    pairs = measured(network(), data, settings=PairSettings(sets=8, pairs=20))
+    assert len(pairs) == 20
+    assert set(pairs.rows.ravel()) <= set(range(10, 18))
+    assert (pairs.rows[:, 0] != pairs.rows[:, 1]).all()
+
+
+def gaussians(d, sets=64, size=128, near=False):
+    data = Gaussians.prior(sets, d=d, df=2 * d, size=size, seed=3)
+    return Gaussians(data.mean / 20, data.cov, size=size) if near else data
+
+
+@pytest.mark.parametrize("near", [False, True], ids=["far", "near"])
+@pytest.mark.parametrize("d", [2, 5])
+def test_squared_w2_is_estimated_within_its_bounds(d, near):
+    data = gaussians(d, near=near)
+    generator = Flow((d,), d, width=4, depth=1)
+    model = Network(Moments((d,), d, "mean"), Direct(d), generator, Chain.build(()))
+    pairs = measured(model, data)
+    truth = data.w2(*pairs.rows.T) ** 2
+    added = pairs.high - truth
+    # 64 sets are worth 32 pairs of their own
+    error = np.std(added) / 32**0.5
+    assert (pairs.low <= pairs.w2_squared).all()
+    assert (pairs.w2_squared <= pairs.high).all()
+    assert np.mean(pairs.low - truth) < 2 * error
+    assert np.mean(pairs.high - truth) > -2 * error
+    assert np.mean(pairs.w2_squared - truth) == pytest.approx(
+        0, abs=0.5 * added.mean() + 2 * error
+    )
+
+
+def test_the_halves_estimate_the_noise():
+    """The squared gaps have the variance of the estimates as their expectation."""
+    data = gaussians(2)
+    model = Network(
+        Moments((2,), 2, "mean"), Direct(2), Flow((2,), 2, width=4, depth=1), Chain.build(())
+    )
+    pairs = measured(model, data)
+    i, j = pairs.rows.T
+    latent = ((data.mean[i] - data.mean[j]) ** 2).sum(1).numpy()
+    for value, gap, truth in (
+        (pairs.latent_squared, pairs.latent_gap, latent),
+        (pairs.w2_squared, pairs.w2_gap, data.w2(i, j) ** 2),
+    ):
+        ratio = np.mean(gap**2) / np.mean((value - truth) ** 2)
+        # each a mean of squares over about 32 independent pairs
+        assert 1 / 2 < ratio < 2
+
+
+def test_intervals_cover_the_w2_of_gaussians_and_inform():
+    """Held-out Gaussians in five dimensions, whose W2 has a formula."""
+    generator = Flow((5,), 20, width=4, depth=1)
+    model = Network(Moments((5,), 20, "mean_cov"), Direct(20), generator, Chain.build(()))
+    pairs = measured(model, gaussians(5), settings=PairSettings())
+    calibration = Calibration.from_measured(pairs)
+    test = Gaussians.prior(400, d=5, df=10, size=100, seed=2)
+    table = covariance(model.embedder, test.batch(range(400)))
+    # every set is in one pair, so that pairs are independent
+    i, j = np.arange(400).reshape(2, 200)
+    interval = w2_interval(table.z[i], table.z[j], table.cov[i], table.cov[j], calibration)
+    w2 = test.w2(i, j)
+    inside = (interval.low <= w2) & (w2 <= interval.high)
+    # 93 to 97 %, and three standard errors of the binomial distribution of 200 pairs
+    error = (0.95 * 0.05 / 200) ** 0.5
+    assert 0.93 - 3 * error < inside.mean() <= min(0.97 + 3 * error, 0.995)
+    assert np.median((interval.high - interval.low) / w2) < 0.20

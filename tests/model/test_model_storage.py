@@ -94,7 +94,7 @@ def test_loading_leaves_the_global_generator_alone(folder):
 def test_what_is_in_a_folder(folder, model):
     assert {f.name for f in folder.iterdir()} == FILES
     config = json.loads((folder / CONFIG).read_text())
-    assert config["format"] == 2
+    assert config["format"] == 3
     assert config["event_shape"] == [3]
     assert config["versions"]["torch"] == importlib.metadata.version("torch")
     assert config["transform"] == [{"name": "standardise", "over": "feature"}]
@@ -179,7 +179,7 @@ def test_edited_weights(folder, where):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda c: c["attachments"]["calibration"].update(scale=2.0),
+        lambda c: c["attachments"]["calibration"].update(pairs=7),
         lambda c: c["features"].reverse(),
         lambda c: c.update(latent=7),
         lambda c: c["encoder"].update(name="moments"),
@@ -226,9 +226,9 @@ def test_a_damaged_history(folder):
 
 def test_a_newer_format(folder):
     config = json.loads((folder / CONFIG).read_text())
-    config.update(format=3, distembed="9.9")
+    config.update(format=4, distembed="9.9")
     (folder / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"format 3, .*9\.9, .*reads format 2\. Upgrade"):
+    with pytest.raises(ValueError, match=r"format 4, .*9\.9, .*reads format 3\. Upgrade"):
         de.load(folder)
 
 
@@ -272,7 +272,7 @@ def test_a_tensor_of_the_start_that_is_not_known(folder):
         de.load(folder)
 
 
-@pytest.mark.parametrize("name", ["table.z", "table.pairs.latent"])
+@pytest.mark.parametrize("name", ["table.z", "table.pairs.latent_squared"])
 def test_a_missing_column_of_the_table(folder, name):
     rewritten(folder, lambda config, tensors: tensors.pop(name))
     with pytest.raises(ValueError, match=f"lacks or misnames '{name.removeprefix('table.')}'"):

@@ -233,6 +233,25 @@ def test_distances(model, named):
     assert (model.distances(table.z[:2], table.z) == w2[:2]).all()
 
 
+def test_beyond_the_largest_distance_it_goes_on_and_says_so(model, named, caplog):
+    largest = model.calibration.relation.largest
+    z = np.zeros((3, model.latent))
+    z[1, 0], z[2, 0] = largest / 2, 10 * largest
+    with caplog.at_level("WARNING", "distembed"):
+        model.distances(z[:2])
+        assert not caplog.messages
+        w2 = model.distances(z)
+    assert w2[0, 2] == pytest.approx(10 * model.calibration(largest))
+    assert caplog.messages[0].startswith("2 of 3 pairs are further apart than the calibration")
+    table = replace(model.embed(named).select([0, 1, 2]), z=z.astype(np.float32))
+    with caplog.at_level("WARNING", "distembed"):
+        caplog.clear()
+        interval = model.distance_intervals(table)
+    assert np.isinf(interval.high).tolist() == [False, True, True]
+    assert (interval.low <= w2[np.triu_indices(3, 1)]).all()
+    assert caplog.messages == [interval.warning]
+
+
 def test_noise_is_taken_off_squared_distances(model, named):
     table = model.embed(named)
     noise = np.trace(table.cov, axis1=1, axis2=2)

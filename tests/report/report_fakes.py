@@ -9,6 +9,7 @@ from distembed.batch import SetBatch
 from distembed.data.spaces import Images, Vectors
 from distembed.evaluation.result import Evaluation, Pairs, Score
 from distembed.geometry.distance import Calibration
+from distembed.geometry.relation import Relation
 from distembed.model.card import ModelCard
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.rng import as_generator
@@ -60,6 +61,12 @@ def mean_of(batch):
     return batch.mean(batch.flat)
 
 
+def calibration(scale):
+    """Return a calibration in proportion."""
+    relation = Relation.linear(scale, 100.0)
+    return Calibration(relation, relation, relation, 0.07, (0.1,) * 5 + (0.05,) * 5, 2000)
+
+
 class FakeModel:
     """Shares what does not depend on the data."""
 
@@ -70,7 +77,7 @@ class FakeModel:
         self.event_shape, self.latent = event_shape, latent
         self.fingerprints = Fingerprints("", frozenset())
         self.atom_transform = torch.nn.Identity()
-        self.calibration = Calibration(1.1, 0.95, 0.07, 2000)
+        self.calibration = calibration(1.1)
         self.history = [
             {
                 "step": k,
@@ -105,7 +112,7 @@ class GaussianModel(FakeModel):
         super().__init__((2,), 5)
         self.features = ("CD3", "CD19")
         ratios = tuple(np.linspace(0.8, 1.2, 160))
-        self.calibration = replace(self.calibration, low_ratios=ratios, high_ratios=ratios)
+        self.calibration = replace(self.calibration, ratios=ratios)
 
     def embed(self, sets, covariance=True):
         z = []

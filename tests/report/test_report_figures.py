@@ -87,6 +87,14 @@ def test_distances_stand_beside_the_calibration(ax):
     assert (ax.get_xlim()[0], ax.get_ylim()[0]) == (0, 0)
 
 
+def test_a_band_without_an_upper_end_is_not_drawn(ax):
+    latent = np.linspace(0, 4, 30)
+    plots.distance_scatter(ax, latent, latent, band=lambda d: (d, np.where(d > 2, np.inf, 2 * d)))
+    corners = ax.collections[1].get_paths()[0].vertices
+    assert np.isfinite(corners).all()
+    assert 1.9 < corners[:, 0].max() <= 2
+
+
 def test_training_curves_mark_the_best_step_and_leave_the_start_out():
     ax, rate = Figure().subplots(2, 1)
     history = [

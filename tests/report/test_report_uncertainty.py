@@ -7,12 +7,13 @@ from report_fakes import GaussianModel, digit_sets, fake_evaluation, gaussian_se
 from scipy.stats import chi2
 
 from distembed.geometry.distance import Calibration
+from distembed.geometry.relation import Relation
 from distembed.inference.population.density import Population
 from distembed.model.embeddings import Embeddings
 from distembed.report import write_report
 from distembed.report.colour import colouring
 from distembed.report.contributions import change_between
-from distembed.report.figures import calibration_band, map_figure
+from distembed.report.figures import interval_band, map_figure
 from distembed.report.plane import Plane, ellipses, pca_plane
 from distembed.report.text import findings
 
@@ -52,15 +53,14 @@ def test_a_map_that_is_not_linear_has_none():
 
 
 def test_the_band_needs_ratios():
-    assert calibration_band(Calibration()) is None
-    assert (
-        calibration_band(Calibration(pairs=50, low_ratios=(1.0,) * 38, high_ratios=(1.0,) * 38))
-        is None
-    )
-    ratios = tuple(np.linspace(0.8, 1.2, 199))
-    low, high = calibration_band(Calibration(pairs=200, low_ratios=ratios, high_ratios=ratios))
-    assert 0.8 < low < 0.82
-    assert 1.18 < high < 1.2
+    assert interval_band(Calibration()) is None
+    assert interval_band(Calibration(pairs=50, ratios=(1.0,) * 38)) is None
+    relation, ratios = Relation.linear(1.0, largest=3.0), tuple(np.linspace(0.8, 1.2, 199))
+    band = interval_band(Calibration(relation, relation, relation, pairs=200, ratios=ratios))
+    low, high = band(np.array([1.0, 2.0]))
+    assert 0.8 < low[0] < 0.82
+    assert 1.18 < high[0] < 1.2
+    np.testing.assert_allclose([low[1], high[1]], [2 * low[0], 2 * high[0]])
 
 
 def test_findings_are_true():
@@ -82,7 +82,7 @@ def test_findings_are_true():
     assert "1 has none" in by_title["Few atoms"].text
     small = Population.from_embeddings(z[:50])
     by_title = {f.title: f for f in findings(embeddings(z, cov, sizes, p), small)}
-    assert "too few" in by_title["Unlike the training"].text
+    assert "no set can be called unusual at 1%" in by_title["Unlike the training"].text
 
 
 def test_the_shares_of_a_change_are_those_of_a_mean():

@@ -54,8 +54,9 @@ def distance(
     Example: distembed distance run z.parquet --long -o pairs.csv
     """
     claim(output, (".csv", ".tsv", ".parquet"), force)
-    from distembed.cli.loading import embeddings
+    from distembed.cli.loading import embeddings, say_unusual
     from distembed.cli.tables import write_table
+    from distembed.geometry.distance import error_sentence
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
@@ -67,8 +68,12 @@ def distance(
     else:
         write_table(output, {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True)))
     calibrated = gde.calibration.pairs and not latent
-    units = f"W2 in {gde.calibration.ground} space" if calibrated else "latent units"
+    units = "latent units"
+    if calibrated:
+        sentence = error_sentence(gde.calibration.error, gde.calibration.deciles)
+        units = f"W2 in {gde.calibration.ground} space, {sentence}"
     say(f"{output}: distances of {len(table)} sets, {units}")
+    say_unusual(gde, table)
     if table.cov is None:
         say(
             f"distances are not corrected for sampling noise, because {data} has no covariances; "

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from distembed.cli.console import listed, say
+from distembed.cli.console import say
 from distembed.cli.options import Data, Force, Ids, Model, takes_data
 from distembed.files import claim
-
-if TYPE_CHECKING:
-    from distembed.model.embeddings import Embeddings
 
 __all__ = ["embed"]
 
@@ -55,7 +51,7 @@ def embed(
     claim(output, (".csv", ".tsv", ".parquet", ".h5ad"), force)
     if covariances and not errors:
         raise ValueError("--covariances needs the errors; leave --no-errors out.")
-    from distembed.cli.loading import embeddings, expand_path
+    from distembed.cli.loading import embeddings, expand_path, say_unusual
     from distembed.cli.tables import write_embeddings
     from distembed.model.gde import GDE
 
@@ -70,20 +66,4 @@ def embed(
     for path in sorted(outputs):
         write_embeddings(path, table, covariances)
         say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")
-    if table.p_unusual is not None:
-        _say_unusual(table)
-
-
-def _say_unusual(table: Embeddings) -> None:
-    """List the sets that differ from the population of training sets."""
-    from distembed.inference.population.density import UNUSUAL
-
-    p = table.p_unusual
-    assert p is not None
-    tested, names = int(np.isfinite(p).sum()), table.ids[p <= UNUSUAL].tolist()
-    if names:
-        say(
-            f"{len(names)} of {tested} sets are unlike those of the training (p_unusual <= "
-            f"{UNUSUAL}; {UNUSUAL * tested:.1f} expected by chance): {listed(names)}. Their "
-            "embeddings are an extrapolation."
-        )
+    say_unusual(gde, table)

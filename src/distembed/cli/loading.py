@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distembed.cli.config import DataConfig
-from distembed.cli.console import say, stage
+from distembed.cli.console import listed, say, stage
 from distembed.cli.dataconfig import reader_options
 from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
@@ -30,6 +30,7 @@ __all__ = [
     "open_sets",
     "read_sets",
     "say_unmarked",
+    "say_unusual",
     "stored_embeddings",
     "test_sets",
 ]
@@ -199,3 +200,22 @@ def expand_path(path: str) -> Path:
     if not expanded.exists():
         raise FileNotFoundError(f"There is no file {expanded} (from {Path.cwd()}).")
     return expanded
+
+
+def say_unusual(model: GDE, table: Embeddings) -> None:
+    """Name the sets that differ from the population of training sets, if it is known."""
+    from distembed.inference.population.density import UNUSUAL
+
+    p, population = table.p_unusual, model.population
+    if p is None or population is None:
+        return
+    if sentence := population.too_few_sentence():
+        say(f"p_unusual: {sentence}.")
+        return
+    tested, names = int(np.isfinite(p).sum()), table.ids[p <= UNUSUAL].tolist()
+    if names:
+        say(
+            f"{len(names)} of {tested} sets are unlike those of the training (p_unusual <= "
+            f"{UNUSUAL}; {UNUSUAL * tested:.1f} expected by chance): {listed(names)}. Their "
+            "embeddings are an extrapolation, and so are their distances."
+        )

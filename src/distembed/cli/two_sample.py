@@ -63,6 +63,7 @@ def two_sample(
     if plot is not None:
         claim(plot, (".png", ".svg", ".pdf"), force)
         need("matplotlib", "report")
+    from distembed.cli.loading import say_unusual
     from distembed.cli.tables import write_table
     from distembed.model.gde import GDE
 
@@ -80,6 +81,7 @@ def two_sample(
     write_table(output, columns)
     count = (columns["q"] <= level).sum()
     say(f"{output}: {len(pairs)} pairs of {len(table)} sets, {count} with q <= {level:g}")
+    say_unusual(gde, table)
     if plot is not None:
         _draw(plot, table.ids.tolist(), pairs, columns["q"], level)
         say(f"{plot}: a matrix of the pairs")

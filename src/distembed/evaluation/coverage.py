@@ -68,4 +68,5 @@ def certainty(
     inside = (interval.low <= w2) & (w2 <= interval.high)
     width = float(np.median((interval.high - interval.low) / np.maximum(w2, 1e-300)))
     text = f"{inside.mean():.1%} of {len(pairs)} pairs lie in their {level:.0%} interval, whose "
-    return sentences | {"w2_intervals": text + f"width is {width:.0%} of W2 (median)"}
+    text += f"width is {width:.0%} of W2 (median)"
+    return sentences | {"w2_intervals": f"{text}. {interval.warning}".removesuffix(". ")}

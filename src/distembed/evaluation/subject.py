@@ -112,7 +112,7 @@ class CalibratedModel(Protocol):
         """Embed each set, with sampling covariances (`distembed.model.embeddings.Embeddings`)."""
 
     def distance_intervals(self, table: Any, pairs: np.ndarray, level: float) -> Any:
-        """Return intervals for the W2 of pairs `(P, 2)` of rows, with ends `low` and `high`."""
+        """Return intervals for the W2 of pairs `(P, 2)` of rows: `low`, `high` and `warning`."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,18 @@ r"""Latent distances, and their calibration to units of W2.
 The generative loss determines z up to a smooth invertible map, so the unit of a latent distance
 is arbitrary. A calibration estimates it from pairs of training sets whose W2 was measured,
 
-    W2 ~ a |z_1 - z_2|^p,
+    W2^2 ~ f(|z_1 - z_2|^2) (1 + tau e),    E e = 0, Var e = 1,
 
-with a and p from least squares in W2^2. Its error is measured on pairs that were not fitted.
+with f increasing, zero at zero, and linear beyond the largest fitted distance
+(`distembed.geometry.relation`). Its error is measured on pairs that were not fitted
+(`distembed.geometry.deviation`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -20,10 +22,21 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from distembed.geometry.attachment import TrainingTable
+from distembed.geometry.attachment import MeasuredPairs, TrainingTable
+from distembed.geometry.deviation import deviation_ratios
+from distembed.geometry.relation import Relation, RelationSettings, checked, enclosed
 
-__all__ = ["Calibration", "Ground", "check_ground", "latent_distances", "subtract_noise"]
+__all__ = [
+    "Calibration",
+    "CalibrationSettings",
+    "Ground",
+    "check_ground",
+    "error_sentence",
+    "latent_distances",
+    "subtract_noise",
+]
 
+Array = NDArray[np.float64]
 Ground = Literal["input", "model"]
 """The space of atoms: the units of the data, or the model's space after its transform."""
 
@@ -37,7 +50,19 @@ def check_ground(ground: str) -> None:
         )
 
 
-def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> NDArray[np.float64]:
+def error_sentence(error: float, deciles: Sequence[float]) -> str:
+    """Write the relative error of a calibration, and that of each tenth of the pairs.
+
+    Example:
+        >>> error_sentence(0.04, [0.09, 0.021])
+        'median error 4.0 %, from near to far pairs 9.0, 2.1 %'
+    """
+    text = f"median error {100 * error:.1f} %"
+    parts = ", ".join(f"{100 * value:.1f}" for value in deciles)
+    return f"{text}, from near to far pairs {parts} %" if parts else text
+
+
+def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> Array:
     """Return Euclidean distances between embeddings, `(A, L), (B, L) -> (A, B)`.
 
     Example:
@@ -48,7 +73,7 @@ def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> NDArray[np.flo
 
     first = np.asarray(a, dtype=np.float64)
     second = first if b is None else np.asarray(b, dtype=np.float64)
-    out: NDArray[np.float64] = cdist(first, second)
+    out: Array = cdist(first, second)
     return out
 
 
@@ -80,41 +105,45 @@ class CalibrationSettings:
 
     Attributes:
         fewest_pairs: Fewer measured pairs are refused.
-        validation: Every so many pairs one is kept for the error and the ratios.
+        validation: Every so many pairs one is kept for the error and the ratios; a 95 % interval
+            for W2 needs 39 of them.
         ratios: Number of ratios below which more pairs are kept, up to every second; a 95 %
-            interval for W2 needs 79.
-        powers: Range of the exponent p.
+            interval for W2 needs 39.
+        decile: Least number of kept pairs in a decile; with fewer there are no deciles.
+        relation: Knots and slopes.
     """
 
     fewest_pairs: int = 10
-    validation: int = 5
-    ratios: int = 80
-    powers: tuple[float, float] = (0.05, 5.0)
+    validation: int = 2
+    decile: int = 3
+    relation: RelationSettings = field(default_factory=RelationSettings)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A power law from latent distances to W2.
+    """A map from latent distances to W2; the identity, of no pairs, by default.
 
     Attributes:
-        scale: The factor a, W2 at latent distance one.
-        power: The exponent p.
-        error: Median relative error on pairs that were not fitted, NaN if there were none.
+        relation: The map.
+        low: The map if sampling adds to a measured W2 as much as it may.
+        high: The map if it adds nothing.
+        error: Median relative error on pairs that were not fitted, NaN if there were none. It
+            includes the error of their measured W2.
+        deciles: The same for each tenth of these pairs, by latent distance; empty for few pairs.
         pairs: Number of measured pairs.
         ground: The space in which W2 was measured.
-        low_ratios: Lower bounds of the ratio of measured to predicted W2 on pairs that were not
-            fitted, sorted: intervals for W2 are made from them
-            (`distembed.inference.calibrated`).
-        high_ratios: Upper bounds of the same ratios, sorted.
+        ratios: Ratios of W2 to its prediction on pairs that were not fitted, sorted, without the
+            error of the measurement.
     """
 
-    scale: float = 1.0
-    power: float = 1.0
+    relation: Relation = Relation()
+    low: Relation = Relation()
+    high: Relation = Relation()
     error: float = float("nan")
+    deciles: tuple[float, ...] = ()
     pairs: int = 0
     ground: Ground = "model"
-    low_ratios: tuple[float, ...] = ()
-    high_ratios: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, context: TrainingTable) -> Calibration:
@@ -123,112 +152,139 @@ class Calibration:
         Raises:
             ValueError: If W2 was not measured, or does not grow with latent distance.
         """
-        pairs = context.pairs
-        if not len(pairs):
-            raise ValueError(pairs.reason)
-        return cls.from_pairs(pairs.latent, pairs.w2_squared, (pairs.low, pairs.high))
+        if not len(context.pairs):
+            raise ValueError(context.pairs.reason)
+        return cls.from_measured(context.pairs)
 
     @classmethod
-    def from_pairs(
+    def from_pairs(cls, latent: ArrayLike, w2_squared: ArrayLike) -> Calibration:
+        """Fit to latent distances `(P,)` and squared W2 `(P,)` without errors of measurement.
+
+        Raises:
+            ValueError: As `from_measured`.
+
+        Example:
+            >>> d = np.linspace(1, 2, 50)
+            >>> Calibration.from_pairs(d, 9 * d**2)([1.5, 20.0]).round(6).tolist()
+            [4.5, 60.0]
+        """
+        return cls.from_measured(MeasuredPairs.exact(latent, w2_squared))
+
+    @classmethod
+    def from_measured(
         cls,
-        latent: ArrayLike,
-        w2_squared: ArrayLike,
-        bounds: tuple[ArrayLike, ArrayLike] | None = None,
+        pairs: MeasuredPairs,
         ground: Ground = "model",
         settings: CalibrationSettings = CalibrationSettings(),
     ) -> Calibration:
-        """Fit to measured pairs by least squares in W2^2.
+        """Fit to measured pairs.
 
         Args:
-            latent: Latent distances, `(P,)`, positive.
-            w2_squared: Squared W2 of the same pairs, `(P,)`, less what sampling adds. Single
-                values may be negative; to leave those out would bias the fit.
-            bounds: Lower and upper bounds of each squared W2, `(P,)`; `w2_squared` itself if left
-                out.
+            pairs: Squared latent distances and squared W2 with their errors. Single values may be
+                negative; to leave those out would bias the fit.
             ground: The space in which W2 was measured.
             settings: Settings of the fit.
 
         Raises:
             ValueError: If there are fewer than ten pairs, or W2 does not grow with latent
                 distance.
-
-        Example:
-            >>> d = np.linspace(1, 2, 50)
-            >>> round(Calibration.from_pairs(d, 9 * d**2).scale, 6)
-            3.0
         """
-        x, y = np.asarray(latent, dtype=np.float64), np.asarray(w2_squared, dtype=np.float64)
-        if len(x) < settings.fewest_pairs or x.min() <= 0:
-            raise ValueError(f"{len(x)} pairs of distinct sets are too few to calibrate on.")
-        every = min(settings.validation, max(2, len(x) // settings.ratios))
-        validation = np.arange(len(x)) % every == every - 1
-        scale, power = _power_law(x[~validation], y[~validation], settings.powers)
-        predicted = scale * x[validation] ** power
+        noise = np.sqrt(np.mean(pairs.latent_gap**2)) if len(pairs) else 0.0
+        size = np.maximum(pairs.latent_squared, noise)
+        if len(pairs) < settings.fewest_pairs or size.min() <= 0:
+            raise ValueError(f"{len(pairs)} pairs of distinct sets are too few to calibrate on.")
+        kept = np.arange(len(pairs)) % settings.validation == settings.validation - 1
+        part = pairs.select(~kept)
+        bounded = part.w2_squared, part.low, part.high
+        maps = enclosed(part.latent_squared, bounded, size[~kept], settings.relation)
+        relation = maps[0]
+        validation = pairs.select(kept)
+        errors = np.abs(np.sqrt(validation.w2_squared.clip(0) / relation.squared(size[kept])) - 1)
+        deciles: tuple[float, ...] = ()
+        if len(errors) >= 10 * settings.decile:
+            order = np.array_split(errors[validation.latent_squared.argsort(kind="stable")], 10)
+            deciles = tuple(float(np.median(part)) for part in order)
+        ratios = deviation_ratios(validation, relation, size[kept])
+        error = float(np.median(errors))
+        return cls(*maps, error, deciles, len(pairs), ground, tuple(ratios.tolist()))
 
-        def ratios(squared: ArrayLike) -> NDArray[np.float64]:
-            measured = np.sqrt(np.asarray(squared, dtype=np.float64)[validation].clip(0))
-            return np.sort(measured / predicted).round(6)
+    def __call__(self, latent: ArrayLike) -> Array:
+        """Return W2 at latent distances, of the same shape."""
+        return self.relation(latent)
 
-        error = float(np.median(np.abs(ratios(y) - 1)))
-        low_ratios, high_ratios = (tuple(ratios(b).tolist()) for b in bounds or (y, y))
-        return cls(scale, power, error, len(x), ground, low_ratios, high_ratios)
+    def beyond(self, latent: ArrayLike) -> NDArray[np.bool_]:
+        """Return whether latent distances are above the largest fitted one, of the same shape."""
+        far: NDArray[np.bool_] = np.asarray(latent) > (self.relation.largest * (1 + 1e-9))
+        return far if self.pairs else np.zeros_like(far)
+
+    def warning(self, latent: ArrayLike) -> str:
+        """Return a sentence on pairs beyond the largest fitted distance; empty if there are none.
+
+        Args:
+            latent: Latent distances of pairs, of any shape.
+        """
+        far = self.beyond(latent)
+        return self._warning(int(far.sum()), far.size)
+
+    def warning_of_matrix(self, w2: NDArray[np.float64], symmetric: bool) -> str:
+        """Return the sentence of `warning` from a matrix of calibrated distances.
+
+        Args:
+            w2: What the calibration made of latent distances.
+            symmetric: Whether the rows are the columns, so that a pair stands there twice.
+        """
+        if not self.pairs:
+            return ""
+        limit = float(self(self.relation.largest)) * (1 + 1e-9)
+        far, size = int((w2 > limit).sum()), w2.size
+        if symmetric:
+            far, size = far // 2, len(w2) * (len(w2) - 1) // 2
+        return self._warning(far, size)
+
+    def _warning(self, far: int, pairs: int) -> str:
+        if not far:
+            return ""
+        return (
+            f"{far:,} of {pairs:,} pairs are further apart than the calibration was "
+            f"fitted: their latent distance is above {self.relation.largest:.3g}, that of W2 = "
+            f"{float(self(self.relation.largest)):.3g}. W2 goes on in proportion to the latent "
+            "distance there, an extrapolation whose error is unknown, and intervals have no upper "
+            "end."
+        )
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return JSON, in which an unknown error is null, and the ratios."""
+        """Return JSON, in which an unknown error is null, and the ratios.
+
+        The three maps have one set of knots.
+        """
         config = {
-            "scale": self.scale,
-            "power": self.power,
+            "knots": list(self.relation.knots),
+            "values": list(self.relation.values),
+            "low": list(self.low.values),
+            "high": list(self.high.values),
             "error": None if math.isnan(self.error) else self.error,
+            "deciles": list(self.deciles),
             "pairs": self.pairs,
             "ground": self.ground,
         }
-        ratios = {"low_ratios": self.low_ratios, "high_ratios": self.high_ratios}
-        return config, {k: torch.tensor(v, dtype=torch.float64) for k, v in ratios.items()}
+        return config, {"ratios": torch.tensor(self.ratios, dtype=torch.float64)}
 
     @classmethod
     def from_state(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Calibration:
-        """Rebuild a calibration."""
+        """Rebuild a calibration.
+
+        Raises:
+            ValueError: If the map does not increase, or there is no such ground space.
+        """
         check_ground(config["ground"])
+        knots = config["knots"]
         return cls(
-            float(config["scale"]),
-            float(config["power"]),
+            checked(knots, config["values"]),
+            checked(knots, config["low"]),
+            checked(knots, config["high"]),
             math.nan if config["error"] is None else float(config["error"]),
+            tuple(map(float, config["deciles"])),
             int(config["pairs"]),
             cast(Ground, config["ground"]),
-            tuple(tensors["low_ratios"].tolist()),
-            tuple(tensors["high_ratios"].tolist()),
+            tuple(tensors["ratios"].tolist()),
         )
-
-    def __call__(self, latent: ArrayLike) -> NDArray[np.float64]:
-        """Return W2 at latent distances, of the same shape."""
-        distances: NDArray[np.float64] = np.asarray(latent, dtype=np.float64)
-        return self.scale * distances**self.power
-
-
-def _power_law(
-    x: NDArray[np.float64], y: NDArray[np.float64], powers: tuple[float, float]
-) -> tuple[float, float]:
-    """Return a and p of the least-squares fit of (a x^p)^2 to y.
-
-    Raises:
-        ValueError: If y is not positive on average, or the fit does not converge.
-    """
-    from scipy.optimize import curve_fit
-
-    unit, size = np.median(x), y.mean()
-    if size <= 0:
-        raise ValueError("The sets are no further apart than samples of one of them.")
-
-    def squared(d: NDArray[np.float64], a: float, p: float) -> NDArray[np.float64]:
-        value: NDArray[np.float64] = a * (d / unit) ** (2 * p)
-        return value
-
-    low, high = powers
-    # in units of their mean, because the solver measures its steps against one
-    try:
-        (level, power), _ = curve_fit(
-            squared, x, y / size, (1.0, 1.0), bounds=((0.0, low), (np.inf, high))
-        )
-    except RuntimeError as error:
-        raise ValueError(f"W2 is not a power of the latent distance: {error}") from error
-    return float(np.sqrt(level * size) / unit**power), float(power)

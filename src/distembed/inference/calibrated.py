@@ -1,26 +1,48 @@
 r"""Intervals for the true W2: sampling error and calibration error together.
 
-A calibration (`distembed.geometry.distance`) maps the interval of the latent distance
-(`distembed.inference.intervals`) to one of W2. Its own error is split-conformal (Vovk, Gammerman
-and Shafer, 2005): of n ratios $W_2 / a |d|^p$ on pairs that were not fitted, the k-th smallest
-and largest cover a new one with probability $1 - 2 k / (n + 1)$ for any distribution, if pairs are
-exchangeable. W2 that was measured on samples is known between bounds (what sampling adds lies
-between zero and the distance of two samples of one distribution), and the k-th smallest lower and
-largest upper bound cover at least as often. Half of $\alpha$ is spent on either error
-(Bonferroni). The sets have to be independent of each other.
+W2 is the product of two unknown factors:
+
+- s(delta) of the latent distance delta in the limit of many atoms
+  (`distembed.inference.intervals`);
+- the ratio of W2 to it (`distembed.geometry.distance`). Its interval is split-conformal (Vovk,
+  Gammerman and Shafer, 2005): of n ratios on pairs that were not fitted, freed of the error of
+  measurement by an estimate of its variance, the k-th smallest and largest cover a new one with
+  probability $1 - 2 k / (n + 1)$ for any distribution, if pairs are exchangeable.
+
+The two intervals, of the same level, are combined by their squares on the scale of logarithms
+(Zou and Donner, 2008): with estimates p and q and intervals (l_p, u_p) and (l_q, u_q),
+
+    low  = p q exp(-(log(p / l_p)^2 + log(q / l_q)^2)^{1/2}),
+    high = p q exp( (log(u_p / p)^2 + log(u_q / q)^2)^{1/2}).
+
+Both are independent, as ratios come from other sets than the pair. What sampling adds to a
+measured W2 is known between bounds only (`distembed.model.calibrate`), and is one error of all
+pairs: each end is multiplied by the bound of the calibration over its estimate at that distance,
+and intervals cover more than their level where the bounds are wide.
+
+**Beyond the largest fitted distance** no ratio was observed. W2 is taken to be no smaller than
+for pairs at that distance, and has no upper end: `high` is infinite.
+
+| Construction of confidence limits about effect measures: a general approach (Zou, Donner, 2008)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distembed.geometry.distance import Calibration, Ground
-from distembed.inference.intervals import Direction, check_level, limit_interval
+from distembed.inference.intervals import (
+    Direction,
+    check_level,
+    limit_interval,
+    unbiased_squared,
+)
 
-__all__ = ["W2Interval", "conformal_ratios", "w2_interval"]
+__all__ = ["W2Interval", "calibration_band", "conformal_ratios", "w2_interval"]
 
 Array = NDArray[np.float64]
 
@@ -31,41 +53,38 @@ class W2Interval:
 
     Attributes:
         low: Lower ends, `(P,)`.
-        high: Upper ends, `(P,)`.
+        high: Upper ends, `(P,)`; infinite beyond the largest fitted distance.
         level: Nominal coverage.
         ground: The space of W2.
+        warning: A sentence on pairs beyond the largest fitted distance; empty if there are none.
     """
 
     low: Array
     high: Array
     level: float
     ground: Ground
+    warning: str = ""
 
 
-def conformal_ratios(low: ArrayLike, high: ArrayLike, level: float) -> tuple[float, float]:
+def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
     """Return the two order statistics of n ratios that cover a new one with at least this level.
 
     Args:
-        low: Lower bounds of the ratio of W2 to its prediction, `(n,)`, on pairs that were not
-            fitted.
-        high: Upper bounds, `(n,)`; the same numbers if W2 is known.
+        ratios: Ratios of W2 to its prediction, `(n,)`, on pairs that were not fitted.
         level: Coverage.
 
     Raises:
         ValueError: If there are too few ratios for the level, or one is negative or not finite.
 
     Example:
-        >>> conformal_ratios(np.arange(1, 20), np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
+        >>> conformal_ratios(np.arange(1, 20), 0.9)  # 1 - 2 / (19 + 1)
         (1.0, 19.0)
     """
     check_level(level)
-    lower, upper = (np.sort(np.asarray(r, dtype=np.float64).ravel()) for r in (low, high))
-    n = len(lower)
-    if len(upper) != n or not (np.isfinite(lower) & np.isfinite(upper) & (lower >= 0)).all():
-        raise ValueError(
-            "Ratios of measured to predicted W2 are finite and not negative, with a lower and an "
-            "upper bound for each pair."
-        )
+    ordered = np.sort(np.asarray(ratios, dtype=np.float64).ravel())
+    n = len(ordered)
+    if not (np.isfinite(ordered) & (ordered >= 0)).all():
+        raise ValueError("Ratios of measured to predicted W2 are finite and not negative.")
     k = int((n + 1) * (1 - level) / 2 + 1e-9)
     if k < 1:
         raise ValueError(
@@ -73,7 +92,23 @@ def conformal_ratios(low: ArrayLike, high: ArrayLike, level: float) -> tuple[flo
             f"{int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or give a "
             "lower level."
         )
-    return float(lower[k - 1]), float(upper[n - k])
+    return float(ordered[k - 1]), float(ordered[n - k])
+
+
+def calibration_band(
+    calibration: Calibration, latent: ArrayLike, level: float = 0.95
+) -> tuple[Array, Array]:
+    """Return the interval of W2 at latent distances without error, of their shape.
+
+    Raises:
+        ValueError: If there are too few ratios for the level.
+    """
+    d = np.asarray(latent, dtype=np.float64)
+    exact = np.zeros((d.size, 1, 1))
+    interval = w2_interval(
+        d.reshape(-1, 1), 0 * d.reshape(-1, 1), exact, exact, calibration, level
+    )
+    return interval.low.reshape(d.shape), interval.high.reshape(d.shape)
 
 
 def w2_interval(
@@ -106,8 +141,29 @@ def w2_interval(
             "it was fitted on too few sets with atoms enough, or its distances did not grow with "
             "W2. Use limit_interval, which is in latent units, or fit on larger sets."
         )
-    half = (1 + level) / 2
-    ratios = conformal_ratios(calibration.low_ratios, calibration.high_ratios, half)
-    limit = limit_interval(z1, z2, v1, v2, half, direction)
-    low, high = calibration(limit.low) * ratios[0], calibration(limit.high) * ratios[1]
-    return W2Interval(low, high, level, calibration.ground)
+    low_ratio, high_ratio = conformal_ratios(calibration.ratios, level)
+    ratio = float(np.median(calibration.ratios))
+    limit = limit_interval(z1, z2, v1, v2, level, direction)
+    latent = np.sqrt(unbiased_squared(z1, z2, v1, v2).value.clip(0)).clip(limit.low, limit.high)
+    upper = calibration(limit.high)
+    # an estimate of zero, whose logarithm is infinite, is taken for a small one
+    estimate = np.maximum(calibration(latent), 1e-9 * upper)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = np.hypot(np.log(estimate / calibration(limit.low)), np.log(ratio / low_ratio))
+        above = np.hypot(np.log(upper / estimate), np.log(high_ratio / ratio))
+        low = estimate * ratio * np.exp(-below) * _quotient(calibration.low, calibration, latent)
+        high = estimate * ratio * np.exp(above) * _quotient(calibration.high, calibration, latent)
+    low, high = (np.where(upper == 0, 0.0, end) for end in (low, high))
+    far = calibration.beyond(latent)
+    least = low_ratio * calibration.low(calibration.relation.largest)
+    low, high = np.where(far, np.minimum(low, least), low), np.where(far, np.inf, high)
+    return W2Interval(low, high, level, calibration.ground, calibration.warning(latent))
+
+
+def _quotient(
+    numerator: Callable[[Array], Array], denominator: Callable[[Array], Array], latent: Array
+) -> Array:
+    """Return the quotient of two maps, which is constant near zero."""
+    at = np.maximum(latent, 1e-150)
+    quotient: Array = numerator(at) / denominator(at)
+    return quotient

@@ -1,20 +1,31 @@
 r"""Measure W2 on pairs of training sets, for the calibration of latent distances.
 
-Pairs of sets are embedded from one part of their atoms and compared by exact W2 on other atoms, in
-the model's ground space. The W2 of two samples is too large by an unknown amount: two samples
-of *one* distribution are apart by a floor F, but if distributions differ the excess is smaller,
-all of F for a shift and little of it for mixtures of other parts. It shrinks with the number of
-atoms at the same rate as the floor, so two sizes determine its share r of the floor:
+Pairs of sets are embedded and compared by exact W2 on the same atoms, in the model's ground space.
+Squared latent distances are freed of what the noise of embeddings adds, and squared W2 of what
+sampling adds, so that both are estimates of the values of the distributions. The two halves of the
+atoms, of which no atom is in both, estimate their noise, however the two are correlated.
 
-    W2^2 ~ W2^2(A_m, B_m) - r F_m,
-    r    = E[W2^2(A_m/2, B_m/2) - W2^2(A_m, B_m)] / E[F_m/2 - F_m].
+**What sampling adds.** W2^2 of samples of m atoms exceeds that of the distributions by e_m on
+average. Two samples of *one* distribution are apart by a floor F_m, and $0 \le e_m \le F_m$: all
+of it for a shift, little of it for mixtures of other parts. With D_k the mean W2^2 of the k
+disjoint pairs of parts of m / k atoms,
 
-In many dimensions rates are slow, and the share at a finite size is not that in the limit. The
-bounds 0 and 1 of r are safe, and intervals for W2 are made from these.
+    E[D_2 - D_1] = e_{m/2} - e_m = g_1,     E[D_4 - D_2] = e_{m/4} - e_{m/2} = g_2,
+
+where the noise of first order cancels, because a sum over atoms is the same for the whole and for
+its parts. If e_m falls as a power of m, then $e_m = g_1 / (q - 1)$, where
+$q = g_2 / g_1$ is the growth of e if the atoms are halved. Growth is slower for few atoms, so this
+q less its standard error is taken as the least one, and the largest is 2, of the parametric rate
+1 / m. W2^2 is estimated with the geometric mean of the two. Its bounds are those with the larger
+(`MeasuredPairs.low`) and with no excess at all (`MeasuredPairs.high`), which is a bound by
+convexity. g_1 of a pair is smoothed by least squares on the floor and the latent distance, and the
+excess is at most the floor on average. In many dimensions the excess of two distributions of one
+shape falls more slowly than that, at the rate of the floor; it is then a small share of W2^2,
+unless the distributions are close.
 
 W2 is measured at the end of a fit, because the atoms are at hand then, and kept in the table of
-training embeddings; `Calibration` is fitted to it on first use. With 200 sets of 100 atoms in the
-plane it takes about half a second.
+training embeddings; `Calibration` is fitted to it on first use. With 64 sets or more of 128 atoms
+or more it takes about two seconds.
 """
 
 from __future__ import annotations
@@ -32,6 +43,7 @@ from distembed.batch import SetBatch
 from distembed.data.spaces import require_ground
 from distembed.divergences.exact import pairwise_w2
 from distembed.geometry.attachment import MeasuredPairs
+from distembed.inference.covariance import covariance
 from distembed.model.engine import InferenceEngine
 from distembed.protocols import Collection
 from distembed.rng import stream
@@ -50,16 +62,19 @@ class PairSettings:
         fewest_atoms: Smaller sets are left out.
         sets: Number of sets that are paired, at most.
         pairs: Number of pairs, at most.
-        atoms: Atoms of each half of a set, at most.
-        fewest_held_out: Held-out sets are paired if there are as many, training sets otherwise.
+        atoms: Atoms of a set, at most.
+        fewest_held_out: Held-out sets are paired if as many have enough atoms, training sets
+            otherwise.
+        growth: Range of the factor by which the excess grows if atoms are halved.
     """
 
     fewest_sets: int = 6
     fewest_atoms: int = 50
     sets: int = 64
-    pairs: int = 800
-    atoms: int = 96
+    pairs: int = 300
+    atoms: int = 128
     fewest_held_out: int = 24
+    growth: tuple[float, float] = (1.05, 2.0)
 
 
 @torch.no_grad()
@@ -87,26 +102,28 @@ def measure_pairs(
     except ValueError as error:
         logger.info("distances stay latent: %s", error)
         return MeasuredPairs.none(str(error))
-    rng, m = stream(seed, "calibrate"), settings.atoms
-    batch = collection.batch(rows, 4 * m, rng)
-    context, rest = batch.split(2 * m, 2 * m, rng)
-    network, device = engine.network, engine.runtime.device
-    with engine.runtime.active():
-        z = network.encode(context.to(device)).double().cpu()
-        halves = network.to_ground(rest.to(device)).to("cpu").split(m, m, rng)
+    rng = stream(seed, "calibrate")
     candidates = torch.combinations(torch.arange(len(rows)))
     pairs = candidates[torch.randperm(len(candidates), generator=rng)[: settings.pairs]]
-    squared, floor = _squared_w2(halves, pairs)
-    # by its own size each: a half of 40 atoms has to be halved too
-    quarters = [half.split(m // 2, m // 2, rng)[0] for half in halves]
-    squared_of_quarters, floor_of_quarters = _squared_w2(quarters, pairs)
-    gain = float((floor_of_quarters - floor).mean())
-    share = float((squared_of_quarters - squared).mean()) / gain if gain > 0 else 1.0
-    w2_squared = squared - min(max(share, 0.0), 1.0) * floor
-    latent = (z[pairs[:, 0]] - z[pairs[:, 1]]).norm(dim=1)
-    columns = (latent, w2_squared, squared - floor, squared)
-    distances, estimate, low, high = (column.double().numpy() for column in columns)
-    return MeasuredPairs(distances, estimate, low, high)
+    levels: list[list[SetBatch]] = [[collection.batch(rows, settings.atoms, rng)]]
+    for _ in range(2):
+        levels.append([half for part in levels[-1] for half in _halved(part, rng)])
+    with engine.runtime.active():
+        latent = _latent_squared(engine, levels, pairs)
+        whole, halves, quarters = (
+            np.stack([_squared_w2(engine, part, pairs) for part in level]) for level in levels
+        )
+        floor = _floor(engine, levels[1], pairs)
+    excess = _excess((whole[0], halves.mean(0), quarters.mean(0)), floor, latent[0], settings)
+    return MeasuredPairs(
+        np.asarray(rows)[pairs.numpy()],
+        latent[0],
+        (latent[1] - latent[2]) / 2,
+        whole[0] - excess[0],
+        (halves[0] - halves[1]) / 2,
+        whole[0] - excess[1],
+        whole[0],
+    )
 
 
 def _large_sets(
@@ -118,8 +135,13 @@ def _large_sets(
         ValueError: If they are too few, or their atoms have no ground distance.
     """
     require_ground(collection.atoms, "W2")
-    rows = np.flatnonzero(held_out if held_out.sum() >= settings.fewest_held_out else ~held_out)
-    large = rows[collection.sizes[rows] >= settings.fewest_atoms][: settings.sets]
+    enough = collection.sizes >= settings.fewest_atoms
+    held_out_large = np.flatnonzero(held_out & enough)
+    few = len(held_out_large) < settings.fewest_held_out
+    large = np.flatnonzero(~held_out & enough) if few else held_out_large
+    # sets of enough atoms first: what sampling adds is estimated best on these
+    missing = (settings.atoms - collection.sizes[large]).clip(0)
+    large = np.sort(large[missing.argsort(kind="stable")][: settings.sets])
     if len(large) < settings.fewest_sets:
         raise ValueError(
             f"{len(large)} sets have {settings.fewest_atoms} atoms or more, and W2 is measured on "
@@ -129,10 +151,69 @@ def _large_sets(
     return indices
 
 
-def _squared_w2(halves: Sequence[SetBatch], pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the squared W2 of pairs `(P, 2)`, and the mean floor of their two sets, `(P,)`."""
-    first, second = halves
-    own = torch.arange(len(first))
-    rows = torch.cat([pairs, torch.stack([own, own + len(first)], 1)])
-    squared = pairwise_w2(SetBatch.concat([first, second]), rows).square()
-    return squared[: len(pairs)], squared[len(pairs) :][pairs].mean(1)
+def _halved(batch: SetBatch, rng: torch.Generator) -> tuple[SetBatch, SetBatch]:
+    """Divide the atoms of each set at random, each by its own size."""
+    size = int(batch.sizes.max())
+    return batch.split(size, size, rng)
+
+
+def _latent_squared(
+    engine: InferenceEngine, levels: Sequence[Sequence[SetBatch]], pairs: Tensor
+) -> NDArray[np.float64]:
+    """Return squared latent distances of the whole sets and of both halves, `(3, P)`.
+
+    What sampling adds is taken off, by the covariances of the whole sets.
+    """
+    whole, first, second = (part.to(engine.runtime.device) for part in (levels[0][0], *levels[1]))
+    embedded = covariance(engine.network.embedder, whole)
+    # an embedding without a covariance is taken to be exact
+    noise = np.nan_to_num(np.trace(embedded.cov, axis1=1, axis2=2)) * embedded.effective_sizes
+    parts = [(embedded.z, embedded.effective_sizes)]
+    for half in (first, second):
+        z = engine.network.encode(half).double().cpu().numpy()
+        parts.append((z, half.effective_sizes.cpu().numpy()))
+    i, j = pairs.numpy().T
+    return np.stack(
+        [((z[i] - z[j]) ** 2).sum(1) - (noise / sizes)[pairs].sum(1) for z, sizes in parts]
+    )
+
+
+def _squared_w2(engine: InferenceEngine, part: SetBatch, pairs: Tensor) -> NDArray[np.float64]:
+    """Return the squared W2 of pairs `(P, 2)` of sets in the ground space, `(P,)`."""
+    ground = engine.network.to_ground(part.to(engine.runtime.device)).to("cpu")
+    squared: NDArray[np.float64] = pairwise_w2(ground, pairs).double().square().numpy()
+    return squared
+
+
+def _floor(
+    engine: InferenceEngine, parts: Sequence[SetBatch], pairs: Tensor
+) -> NDArray[np.float64]:
+    """Return the squared W2 of two parts of one set, the mean of the sets of each pair, `(P,)`."""
+    own, count = torch.arange(len(parts[0])), len(parts[0])
+    both = torch.stack([own, own + count], 1)
+    squared = _squared_w2(engine, SetBatch.concat(list(parts)), both)
+    means: NDArray[np.float64] = squared[pairs.numpy()].mean(1)
+    return means
+
+
+def _excess(
+    levels: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    floor: NDArray[np.float64],
+    latent_squared: NDArray[np.float64],
+    settings: PairSettings,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what sampling adds to the squared W2 of each pair, `(P,)`, and an upper bound."""
+    whole, halves, quarters = levels
+    gain = halves - whole
+    columns = np.stack([np.ones_like(gain), floor, latent_squared], 1)
+    scale = np.abs(columns).max(0)
+    columns /= np.where(scale > 0, scale, 1)
+    smooth = (columns @ np.linalg.lstsq(columns, gain, rcond=None)[0]).clip(0)
+    g1, g2 = max(float(gain.mean()), 1e-300), float((quarters - halves).mean())
+    independent = max(settings.sets, 2) / 2
+    error = float(np.std(quarters - halves - g2 / g1 * gain)) / independent**0.5 / g1
+    low, high = settings.growth
+    growth = min(max(g2 / g1 - error, low), high)
+    # the excess is at most the floor, on average
+    slowest = min(1 / (growth - 1), float(floor.mean()) / max(float(smooth.mean()), 1e-300))
+    return np.sqrt(slowest / (high - 1)) * smooth, slowest * smooth

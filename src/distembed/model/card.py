@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distembed.geometry.distance import error_sentence
+
 __all__ = ["ModelCard", "model_card"]
 
 _INTRODUCTION = (
@@ -23,7 +25,8 @@ _LIMITS = (
     "set is an extrapolation, and so is that of a set with a small `table.p_unusual`, or with "
     "fewer atoms than the smallest context of the training.",
     "A distance in units of W2 is a regression on pairs of training sets. For half of all pairs "
-    "its error is larger than the median error above.",
+    "its error is larger than the median error above. Beyond the largest of these distances it is "
+    "an extrapolation, with a warning.",
     "Training does not change the part of z that is a closed form.",
     "The embedding of a set of few atoms is uncertain: `table.standard_errors` estimates by how "
     "much. Below a hundred atoms these estimates are too small.",
@@ -114,8 +117,11 @@ def _best(history: Sequence[Mapping[str, float]]) -> str:
 def _distance(calibration: Mapping[str, Any] | None) -> str:
     if calibration is None:
         return "latent, not calibrated"
-    return (
-        f"W2 = {calibration['scale']:.3g} |dz|^{calibration['power']:.3g} in "
-        f"{calibration['ground']} space; median error {100 * calibration['error']:.0f} % over "
-        f"{calibration['pairs']} pairs"
+    largest, w2 = calibration["knots"][-1] ** 0.5, calibration["values"][-1] ** 0.5
+    text = (
+        f"calibrated to W2 in {calibration['ground']} space up to |dz| = {largest:.3g}, "
+        f"W2 = {w2:.3g}; {calibration['pairs']} pairs"
     )
+    if calibration["error"] is None:
+        return text
+    return f"{text}; {error_sentence(calibration['error'], calibration['deciles'])}"

@@ -9,6 +9,7 @@ fitted afterwards in `distembed.model.attachments`, and the format of a saved mo
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,8 @@ from distembed.training.runtime import Runtime
 from distembed.training.trainer import Record
 
 __all__ = ["GDE"]
+
+logger = logging.getLogger(__name__)
 
 
 class GDE:
@@ -294,7 +297,8 @@ class GDE:
             a: Embeddings `(A, L)`.
             b: Others `(B, L)`; those of `a` if left out.
             calibrated: In units of W2 of the model's ground space (`model.calibration` has the
-                error), else plain latent distances.
+                error), else plain latent distances. Beyond the largest fitted distance W2 goes
+                on linearly, with a warning.
             denoise: Whether to subtract the noise, if tables have covariances.
             method: `latent` for distances of z; or `decoded` for the exact W2, in the model's
                 ground space, between draws from each z with common noise, which is not calibrated
@@ -321,7 +325,10 @@ class GDE:
                 subtract_noise(distances, noise[0][rows], noise[1][columns])
             return distances if calibration is None else calibration(distances)
 
-        return in_blocks(block, len(first), None if b is None else len(second))
+        out = in_blocks(block, len(first), None if b is None else len(second))
+        if calibration is not None:
+            _warn(calibration.warning_of_matrix(out, symmetric=b is None))
+        return out
 
     def exact_top_k(
         self,
@@ -376,7 +383,8 @@ class GDE:
                 of many atoms, which is narrower and is no interval for W2.
 
         Returns:
-            Ends of each interval, `(P,)`; NaN if a set has no covariance.
+            Ends of each interval, `(P,)`; NaN if a set has no covariance. Beyond the largest
+            fitted distance W2 has no upper end: it is infinite, with a warning.
 
         Raises:
             ValueError: If there are no covariances, or the model is not calibrated, or on too few
@@ -388,7 +396,9 @@ class GDE:
         sides = z[first], z[second], cov[first], cov[second]
         if not calibrated:
             return limit_interval(*sides, level)
-        return w2_interval(*sides, self._required_calibration(), level)
+        interval = w2_interval(*sides, self._required_calibration(), level)
+        _warn(interval.warning)
+        return interval
 
     def interpolate(
         self, z0: ArrayLike, z1: ArrayLike, steps: int = 11, t: ArrayLike | None = None
@@ -644,3 +654,8 @@ class GDE:
                 "distances, calibrated=False."
             ) from error
         return calibration
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        logger.warning("%s", sentence)

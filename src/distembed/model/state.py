@@ -26,7 +26,7 @@ from distembed.version import __version__
 
 __all__ = ["describe", "from_stored", "to_stored"]
 
-_PAIRS = ("latent", "w2_squared", "low", "high")
+_PAIRS = ("rows", "latent_squared", "latent_gap", "w2_squared", "w2_gap", "low", "high")
 
 
 def describe(fitted: FittedModel, notes: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,11 @@ from torch import Tensor
 
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
-FORMAT = 2
-"""Version of the content of a folder: 2 since conditioning, attachments and nested members."""
+FORMAT = 3
+"""Version of the content of a folder.
+
+2: conditioning, attachments and nested members; 3: the calibration and the measured pairs.
+"""
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
 
 
@@ -145,9 +148,9 @@ def _check_format(folder: Path, version: int, author: object) -> None:
         fix = "Upgrade distembed."
     else:
         fix = (
-            "Its network has other parts than those of today, so it cannot be converted. Fit it "
-            "again: distembed fit with its config and data, or GDE(...).fit(sets) and save(path); "
-            f"its settings are in {folder / CONFIG}."
+            "It has other parts than a model of today, so it cannot be converted. Fit it again: "
+            "distembed fit with its config and data, or GDE(...).fit(sets) and save(path); its "
+            f"settings are in {folder / CONFIG}."
         )
     raise ValueError(
         f"{folder} has format {version}, written by distembed {author}, and this distembed reads "

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.inference.calibrated import conformal_ratios
+from distembed.inference.calibrated import calibration_band
 from distembed.registry import need
 from distembed.report import plots
 from distembed.report.svg import draw
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Figure",
-    "calibration_band",
     "distance_figure",
     "escaped",
+    "interval_band",
     "map_figure",
     "svg",
     "training_figure",
@@ -83,18 +84,19 @@ def map_figure(
     return svg(paint, (440, height), f"map-{plane.method.lower()}", alt)
 
 
-def calibration_band(calibration: Calibration, level: float = 0.95) -> tuple[float, float] | None:
-    """Return the interval of W2 over calibrated distance; None for too few held-out pairs."""
+def interval_band(calibration: Calibration) -> plots.Band | None:
+    """Return the 95 % interval of W2 by latent distance; None for too few held-out pairs."""
     if not calibration.pairs:
         return None
     try:
-        return conformal_ratios(calibration.low_ratios, calibration.high_ratios, level)
+        calibration_band(calibration, 0.0)
     except ValueError:
         return None
+    return partial(calibration_band, calibration)
 
 
 def distance_figure(
-    pairs: Pairs, calibration: Calibration, w2: str, band: tuple[float, float] | None = None
+    pairs: Pairs, calibration: Calibration, w2: str, band: plots.Band | None = None
 ) -> Any:
     """Draw latent distance against W2, called `w2`, with the calibration and a band around it."""
 

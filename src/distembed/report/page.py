@@ -126,11 +126,12 @@ def _evaluation(model: GDE, evaluation: Evaluation | None) -> dict[str, Any]:
     }
     if len(evaluation.pairs.w2):
         w2 = w2_title(evaluation.settings)
-        band = figures.calibration_band(model.calibration)
+        band = figures.interval_band(model.calibration)
         content |= {
             "pairs": len(evaluation.pairs.w2),
             "w2": w2,
             "line": calibration_sentence(model.calibration, w2 == TRUE_W2),
+            "beyond": model.calibration.warning(evaluation.pairs.latent),
             "band": band,
             "distances": figures.distance_figure(evaluation.pairs, model.calibration, w2, band),
         }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "Band",
     "distance_scatter",
     "diverging_pair",
     "embedding_map",
@@ -35,6 +36,10 @@ __all__ = [
     "real_and_generated",
     "training_curves",
 ]
+
+
+Band = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""The lower and the upper end of an interval, as a function of the horizontal axis."""
 
 
 def embedding_map(
@@ -92,7 +97,7 @@ def distance_scatter(
     w2: np.ndarray,
     *,
     line: Callable[[np.ndarray], np.ndarray] | None = None,
-    band: tuple[float, float] | None = None,
+    band: Band | None = None,
     title: str = "W2",
 ) -> Axes:
     """Draw the latent distance of pairs of sets against their W2.
@@ -103,18 +108,20 @@ def distance_scatter(
         w2: `(P,)`.
         line: Predicted W2 of latent distances, such as `model.calibration`; by default the
             identity.
-        band: Lower and upper factor of the line between which an interval is shaded.
+        band: Lower and upper end of an interval at latent distances, which is shaded.
         title: Name of the W2.
     """
     size = float(np.clip(9000 / len(w2), 4, 20))
     flat = rasterized(len(w2))
     ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=flat)
-    # denser near zero, where a power law is steep
+    # denser near zero, where the line may be steep
     grid = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
     predicted = grid if line is None else line(grid)
     if band is not None:
-        low, high = band[0] * predicted, band[1] * predicted
-        ax.fill_between(grid, low, high, color=REAL, alpha=0.25, linewidth=0, zorder=0)
+        low, high = band(grid)
+        inside = np.isfinite(high)  # it has no upper end beyond the range of the calibration
+        ends = grid[inside], low[inside], high[inside]
+        ax.fill_between(*ends, color=REAL, alpha=0.25, linewidth=0, zorder=0)
     ax.plot(grid, predicted, color=ink_of(ax), linewidth=1.2)
     ax.set(xlabel="latent distance", ylabel=title, xlim=(0, None), ylim=(0, None))
     ax.locator_params(nbins=6)

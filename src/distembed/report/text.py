@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distembed.evaluation.coverage import noise_share
+from distembed.geometry.distance import error_sentence
 from distembed.inference.population.density import UNUSUAL
 from distembed.model.engine import FEW_ATOMS
 
@@ -86,8 +87,10 @@ def calibration_sentence(calibration: Calibration, exact: bool) -> str:
     """
     if not calibration.pairs:
         return "The model is not calibrated: on the line, the latent distance equals W2."
-    error = f"; its median error is {calibration.error:.0%}" if calibration.error >= 0 else ""
-    text = f"The line is the calibration of the model{error}."
+    text = "The line is the calibration of the model"
+    if calibration.error >= 0:
+        text += f": {error_sentence(calibration.error, calibration.deciles)}"
+    text += "."
     if exact:
         return text
     return f"{text} W2 between samples of few atoms is too large, so that points lie above it."
@@ -139,12 +142,8 @@ def _unusual(
     tested = int(np.isfinite(p).sum())
     if not tested:
         return
-    reference = sum(map(len, population.scores)) if population is not None else None
-    if reference is not None and (reference + 1) * UNUSUAL < 1:
-        yield Finding(
-            title,
-            f"the population has {reference} sets, too few for a p-value of {UNUSUAL}",
-        )
+    if population is not None and (sentence := population.too_few_sentence()):
+        yield Finding(title, sentence)
         return
     order = np.argsort(p, kind="stable")  # NaN comes last
     low = order[: int((p <= UNUSUAL).sum())]

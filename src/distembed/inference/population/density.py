@@ -16,6 +16,7 @@ set of few atoms has a low density wherever it lies, and would be unusual for it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,14 @@ class Population:
             count += np.searchsorted(scores, _score(mixture, x, blur), side="right")
         p: Array = count / (1 + sum(map(len, self.scores)))
         return p
+
+    def too_few_sentence(self) -> str:
+        """Return a sentence if S sets are too few for a p-value of 1 %, else an empty one."""
+        sets, needed = sum(map(len, self.scores)), math.ceil(1 / UNUSUAL) - 1
+        return (sets < needed) * (
+            f"the population has {sets} sets and no p-value below 1 / {sets + 1}, so that no set "
+            f"can be called unusual at {UNUSUAL:.0%}, for which {needed} are needed"
+        )
 
     def sample(self, n: int, rng: Rng) -> Array:
         """Draw embeddings of new distributions, `(n, L)`, without the noise of a set."""
