@@ -127,7 +127,7 @@ def test_a_page_says_where_the_model_is_beaten(pages):
     for fact in ("2 of 5 baselines", "better", "(0.957)", "exact OT", "(0.983), p = 0.004."):
         assert fact in verdict, fact
     assert "untrained" in text
-    assert "median error is 7%" in text
+    assert "median error 7.0 %" in text
     assert "deepsets and flow" in text
 
 
