@@ -243,6 +243,10 @@ def test_beyond_the_largest_distance_it_goes_on_and_says_so(model, named, caplog
         w2 = model.distances(z)
     assert w2[0, 2] == pytest.approx(10 * model.calibration(largest))
     assert caplog.messages[0].startswith("2 of 3 pairs are further apart than the calibration")
+    caplog.clear()
+    with caplog.at_level("WARNING", "distembed"):
+        model.distances(z[:1], z)  # every entry is a pair here
+    assert caplog.messages[0].startswith("1 of 3 pairs are further apart than the calibration")
     table = replace(model.embed(named).select([0, 1, 2]), z=z.astype(np.float32))
     with caplog.at_level("WARNING", "distembed"):
         caplog.clear()

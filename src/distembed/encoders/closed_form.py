@@ -114,7 +114,7 @@ class ClosedForm(nn.Module):
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:
         """Fix the floor, projections, bandwidth and scales from training sets."""
-        fit_floor(self.floor, batch, 0.02)
+        fit_floor(self.floor, batch)
         self.moments.prepare(batch)
         _, _, relative = run(self._moments(batch), batch)
         atoms = batch.replace(x=relative.to(self.scales.dtype))

@@ -107,8 +107,6 @@ class CalibrationSettings:
         fewest_pairs: Fewer measured pairs are refused.
         validation: Every so many pairs one is kept for the error and the ratios; a 95 % interval
             for W2 needs 39 of them.
-        ratios: Number of ratios below which more pairs are kept, up to every second; a 95 %
-            interval for W2 needs 39.
         decile: Least number of kept pairs in a decile; with fewer there are no deciles.
         relation: Knots and slopes.
     """

@@ -105,11 +105,9 @@ class Network(nn.Module):
         @cache
         def parts() -> list[tuple[SetBatch, SetBatch]]:
             # every set once, at one of the sizes: leaving a row out then leaves its set out
-            rows = [batch.select(range(i, len(batch), len(sizes))) for i in range(len(sizes))]
             pairs = [
-                row.split(m, max(m, 64), rng)
-                for row, m in zip(rows, sizes, strict=True)
-                if len(row)
+                batch.select(range(i, len(batch), len(sizes))).split(m, max(m, 64), rng)
+                for i, m in enumerate(sizes[: len(batch)])
             ]
             return [(a.to(self.device), b.to(self.device)) for a, b in pairs]
 
