@@ -6,8 +6,11 @@ import torch
 
 import distembed as de
 from distembed.batch import SetBatch
+from distembed.generators import GENERATORS
 from distembed.generators.base import BaseSettings, ConditionalGaussian
 from distembed.model.network import Network
+from distembed.protocols import WidenedGenerator
+from distembed.registry import build
 from distembed.rng import stream
 
 FULL_UP_TO = BaseSettings().full_up_to
@@ -116,3 +119,27 @@ def test_a_generator_that_sees_z_alone_is_not_widened():
         model = de.GDE(latent=8, conditioning=conditioning).fit(data, **settings)
         assert isinstance(model.network, Network)
         assert bool(model.network.generator.base.error.any()) == widened
+
+
+def test_a_set_of_another_scale_does_not_decide_the_error():
+    base, z = predictor(3), conditions(60)
+    base.weight[3:, 0] = base._pack(torch.zeros(1, 3), torch.eye(3)[None])[0, 3:]
+    z[-1, 0] = 100.0  # a root a hundred times as large
+    share = torch.full((60, 1, 1), 0.4, dtype=torch.float64)
+    share[-1] = 0.9
+    base.widen(exact_sets(base, z, share, positive(3)), z)
+    # its excess is 0.5 of a covariance of 1e4, which would be all of V
+    torch.testing.assert_close(base.error.double(), positive(3), rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["flow", "diffusion", "gan", "implicit", "vae", "explicit"])
+def test_every_generator_with_a_base_widens_it(name):
+    options = {"name": name, "width": 8, "depth": 1}
+    model = build(GENERATORS, options, "generator", (3,), 5)
+    assert isinstance(model, WidenedGenerator)
+    z = conditions(40, latent=4)
+    x = torch.randn(40, 30, 3, generator=stream("atoms")) * 3
+    model.widen(SetBatch.from_dense(x), z)
+    bases = [m for m in model.modules() if isinstance(m, ConditionalGaussian)]
+    assert len(bases) == 1
+    assert bases[0].error.any() or bases[0].error_share > 0
