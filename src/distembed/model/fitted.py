@@ -1,15 +1,20 @@
-"""What a fit returns: everything that a fitted model consists of."""
+"""What a fit returns: everything that a fitted model consists of, and its way to read sets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from distembed.geometry.distance import Calibration
+from distembed.inference.population.density import Population
 from distembed.model.attachments import Attachments
+from distembed.model.engine import InferenceEngine, InferenceSettings
+from distembed.model.inputs import SetsLike, as_collection, feature_columns
 from distembed.model.network import Network
 from distembed.model.spec import Spec
+from distembed.protocols import Collection
 from distembed.training.config import TrainConfig
 from distembed.training.runtime import Runtime
 from distembed.training.trainer import Record
@@ -45,3 +50,46 @@ class FittedModel:
     initial: Mapping[str, Tensor]
     salt: str
     attachments: Attachments
+
+    @property
+    def calibration(self) -> Calibration:
+        """The map from latent distances to W2.
+
+        Raises:
+            ValueError: If the training sets do not suffice for it.
+        """
+        try:
+            calibration: Calibration = self.attachments.get("calibration")
+        except ValueError as error:
+            raise ValueError(
+                f"The distances of this model are not calibrated to W2. {error} Use latent "
+                "distances, calibrated=False."
+            ) from error
+        return calibration
+
+    @property
+    def population(self) -> Population | None:
+        """The density of the embeddings of sets; None if there were too few sets."""
+        try:
+            population: Population = self.attachments.get("population")
+        except ValueError:
+            return None
+        return population
+
+    def engine(
+        self, settings: InferenceSettings, columns: Sequence[int] | None = None
+    ) -> InferenceEngine:
+        """Return an engine that reads these columns of the atoms, or all."""
+        return InferenceEngine(self.network, self.runtime, columns, settings)
+
+    def reader(
+        self, sets: SetsLike, settings: InferenceSettings
+    ) -> tuple[Collection, InferenceEngine]:
+        """Return sets as a collection, and an engine that reads its features in order.
+
+        Raises:
+            ValueError: If the atoms have another shape or lack features of the model.
+        """
+        collection = as_collection(sets, self.spec.atoms)
+        columns = feature_columns(collection, self.features, self.event_shape)
+        return collection, self.engine(settings, columns)

@@ -1,15 +1,15 @@
 """Generative Distribution Embeddings: a vector for every set, and samples for every vector.
 
-`GDE` is the facade of the package: each method checks its arguments and calls one module. The
-steps of a fit are in `distembed.model.fit`, batched inference in `distembed.model.engine`, what is
-fitted afterwards in `distembed.model.attachments`, and the format of a saved model in
-`distembed.model.state` and `distembed.model.storage`.
+`GDE` is the facade of the package: each method documents its arguments and calls one module of
+`distembed.model`. The steps of a fit are in `fit`, what a fitted model consists of in `fitted`,
+batched inference in `engine`, draws and densities in `sampling`, distances in `distances` and
+`neighbours`, paths, means and transport in `paths`, what is fitted afterwards in `attachments`,
+and the format of a saved model in `state` and `storage`.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,44 +22,27 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.data.spaces import require_ground
 from distembed.data.transforms.chain import Chain
-from distembed.geometry.blocks import in_blocks
-from distembed.geometry.distance import (
-    Calibration,
-    Ground,
-    check_ground,
-    latent_distances,
-    subtract_noise,
-)
-from distembed.geometry.path import barycenter, straight_path
-from distembed.inference.calibrated import W2Interval, w2_interval
-from distembed.inference.intervals import LimitInterval, limit_interval
+from distembed.geometry.distance import Calibration, Ground
+from distembed.inference.calibrated import W2Interval
+from distembed.inference.intervals import LimitInterval
 from distembed.inference.population.density import Population
 from distembed.model.card import ModelCard, model_card
-from distembed.model.embeddings import Embeddings, Fingerprints, noise_of
-from distembed.model.engine import InferenceEngine, InferenceSettings
+from distembed.model.distances import decoded_distances, distance_intervals, distances
+from distembed.model.embeddings import Embeddings, Fingerprints
+from distembed.model.engine import InferenceSettings
 from distembed.model.fit import fit_model
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import initial_network
-from distembed.model.inputs import (
-    SetsLike,
-    as_collection,
-    as_effective_sizes,
-    as_ends,
-    as_latent,
-    as_numbers,
-    as_table,
-    as_vectors,
-    embeddings_of_sets,
-    feature_columns,
-)
-from distembed.model.neighbours import ExactSettings, Neighbours, decoded_w2, exact_top_k
+from distembed.model.inputs import SetsLike, as_collection, as_latent, as_table
+from distembed.model.neighbours import ExactSettings, Neighbours, exact_top_k
 from distembed.model.network import Embedder, Network
-from distembed.model.paths import warn_outside
+from distembed.model.paths import checked_barycenter, checked_path, transport
+from distembed.model.sampling import draw, log_densities
 from distembed.model.spec import Part, Spec
 from distembed.model.state import describe, from_stored, to_stored
 from distembed.model.storage import read_folder, write_folder
 from distembed.model.tables import embedding_table, with_uncertainty
-from distembed.protocols import AtomSpace, Collection, Objective
+from distembed.protocols import AtomSpace, Objective
 from distembed.registry import NamedMember
 from distembed.rng import Rng, as_generator
 from distembed.training.config import TrainConfig
@@ -67,8 +50,6 @@ from distembed.training.runtime import Runtime
 from distembed.training.trainer import Record
 
 __all__ = ["GDE"]
-
-logger = logging.getLogger(__name__)
 
 
 class GDE:
@@ -171,7 +152,7 @@ class GDE:
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
-        collection, engine = self._engine_for(sets)
+        collection, engine = self._state.reader(sets, self.inference)
         table = embedding_table(engine, collection)
         if not covariance:
             return table
@@ -183,7 +164,7 @@ class GDE:
         Raises:
             ValueError: If the atoms have another shape or lack features of the model.
         """
-        collection, engine = self._engine_for(sets)
+        collection, engine = self._state.reader(sets, self.inference)
         return engine.batch(collection, range(len(collection)) if indices is None else indices)
 
     def sample(
@@ -225,20 +206,13 @@ class GDE:
         """
         if as_data and ground == "model":
             raise ValueError("as_data restores the units of the data; use it with ground='input'.")
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n = {n}; it is a number of samples, 1 or more.")
-        check_ground(ground)
-        if isinstance(z, Embeddings):
-            sizes = z.effective_sizes if effective_sizes is None else effective_sizes
-            return self.sample(z.z, n, rng, sizes, ground, as_data, common_noise)
-        vectors = as_vectors(z, self.latent)
-        rows = np.atleast_2d(vectors)
-        sizes = as_effective_sizes(effective_sizes, len(rows))
-        engine = self._engine()
-        generator = as_generator(rng, engine.runtime.device)
-        x = engine.sample(rows, int(n), generator, sizes, ground, common_noise)
-        x = x[0] if vectors.ndim == 1 else x
-        return self.atoms.restore(x) if as_data else x
+        state = self._state
+        generator = as_generator(rng, state.runtime.device)
+        x = draw(
+            state.engine(self.inference), z, n, generator, effective_sizes,
+            ground=ground, common_noise=common_noise,
+        )  # fmt: skip
+        return state.spec.atoms.restore(x) if as_data else x
 
     def reconstruct(self, sets: SetsLike, n: int, rng: Rng = 0) -> NDArray[Any]:
         """Embed sets and draw n samples of each, `(S, n, *event)`."""
@@ -271,11 +245,8 @@ class GDE:
             TypeError: If the generator has no density.
             ValueError: If z does not fit the sets, or atoms have no density in their own units.
         """
-        check_ground(ground)
-        collection, engine = self._engine_for(sets)
-        table = embedding_table(engine, collection) if z is None else z
-        vectors, sizes = embeddings_of_sets(collection, table, self.latent)
-        return engine.log_prob(collection, vectors, sizes, ground)
+        collection, engine = self._state.reader(sets, self.inference)
+        return log_densities(engine, collection, z, ground)
 
     def distances(
         self,
@@ -311,24 +282,10 @@ class GDE:
                 there is no such method.
         """
         if method == "decoded":
-            return self._decoded_distances(a, b, draws)
+            return decoded_distances(self._state, a, b, draws, self.inference)
         if method != "latent":
             raise ValueError(f"method is {method!r}; it is 'latent' or 'decoded'.")
-        first = as_table(a, self.latent)
-        second = first if b is None else as_table(b, self.latent)
-        noise = noise_of(a), noise_of(a if b is None else b)
-        calibration = self._required_calibration() if calibrated else None
-
-        def block(rows: slice, columns: slice) -> NDArray[np.float64]:
-            distances = latent_distances(first[rows], second[columns])
-            if denoise:
-                subtract_noise(distances, noise[0][rows], noise[1][columns])
-            return distances if calibration is None else calibration(distances)
-
-        out = in_blocks(block, len(first), None if b is None else len(second))
-        if calibration is not None:
-            _warn(calibration.warning_of_matrix(out, symmetric=b is None))
-        return out
+        return distances(self._state, a, b, calibrated, denoise)
 
     def exact_top_k(
         self,
@@ -355,13 +312,9 @@ class GDE:
             ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
         """
         require_ground(self.atoms, "Exact W2 between sets")
-        own, engine = self._engine_for(sets)
-        z = engine.embed(own)[0]
-        if others is None:
-            return exact_top_k((own, z), None, engine, k, candidates, settings)
-        pool, reader = self._engine_for(others)
-        target = pool, reader.embed(pool)[0]
-        return exact_top_k((own, z), target, engine, k, candidates, settings, reader)
+        own = self._state.reader(sets, self.inference)
+        pool = None if others is None else self._state.reader(others, self.inference)
+        return exact_top_k(own, pool, k, candidates, settings)
 
     def distance_intervals(
         self,
@@ -390,15 +343,7 @@ class GDE:
             ValueError: If there are no covariances, or the model is not calibrated, or on too few
                 pairs for the level.
         """
-        cov, z = table.covariances, as_table(table, self.latent)
-        every = np.stack(np.triu_indices(len(z), 1), 1)
-        first, second = (every if pairs is None else np.asarray(pairs)).T
-        sides = z[first], z[second], cov[first], cov[second]
-        if not calibrated:
-            return limit_interval(*sides, level)
-        interval = w2_interval(*sides, self._required_calibration(), level)
-        _warn(interval.warning)
-        return interval
+        return distance_intervals(self._state, table, pairs, level, calibrated)
 
     def interpolate(
         self, z0: ArrayLike, z1: ArrayLike, steps: int = 11, t: ArrayLike | None = None
@@ -419,9 +364,7 @@ class GDE:
         Raises:
             ValueError: If there are no positions or the ends are not embeddings.
         """
-        path = straight_path(as_numbers(z0), as_numbers(z1), steps, t)
-        self._warn_outside(path, "the path")
-        return path
+        return checked_path(self._fitted, z0, z1, steps, t)
 
     def barycenter(
         self, z: Embeddings | ArrayLike, weights: ArrayLike | None = None
@@ -439,9 +382,7 @@ class GDE:
         Raises:
             ValueError: If a weight is negative, or their number is not S.
         """
-        mean = barycenter(as_table(z, self.latent), weights)
-        self._warn_outside(mean[None], "the barycenter")
-        return mean
+        return checked_barycenter(self._fitted, as_table(z, self.latent), weights)
 
     def transport(
         self,
@@ -473,12 +414,8 @@ class GDE:
             TypeError: If the generator has no inverse.
             ValueError: If `steps < 1`, or an embedding or the atoms have another shape.
         """
-        if steps < 1:
-            raise ValueError(f"steps = {steps}; a solver takes one step or more.")
-        check_ground(ground)
-        ends, sizes = as_ends(z_from, z_to, latent=self.latent)
-        collection, engine = self._engine_for([x])
-        return engine.transport(engine.batch(collection, [0]), ends, sizes, steps, ground)
+        collection, engine = self._state.reader([x], self.inference)
+        return transport(engine, collection, (z_from, z_to), steps, ground)
 
     # -- parts and records ----------------------------------------------------------------------
 
@@ -545,18 +482,14 @@ class GDE:
     def calibration(self) -> Calibration:
         """The map from latent distances to W2; the identity, of no pairs, if there is none."""
         try:
-            return self._required_calibration()
+            return self._state.calibration
         except ValueError:
             return Calibration()
 
     @property
     def population(self) -> Population | None:
         """The density of the embeddings of sets; None if there were too few sets."""
-        try:
-            population: Population = self.attachment("population")
-        except ValueError:
-            return None
-        return population
+        return self._state.population
 
     def untrained(self) -> GDE:
         """Return this model as it was before its first training step, as a baseline."""
@@ -611,51 +544,8 @@ class GDE:
         _ = self.calibration
         return model_card(describe(self._state, self.notes), self.history)
 
-    # -- private --------------------------------------------------------------------------------
-
-    def _warn_outside(self, z: NDArray[np.float32], name: str) -> None:
-        """Log a warning if embeddings `(T, L)` leave the population, if that is fitted."""
-        if self._fitted is not None and self._fitted.attachments.is_fitted("population"):
-            warn_outside(self.population, as_table(z, self.latent), name)
-
-    def _decoded_distances(
-        self, a: Embeddings | ArrayLike, b: Embeddings | ArrayLike | None, n: int
-    ) -> NDArray[np.float64]:
-        """Return exact W2 between draws from embeddings with common noise, `(A, B)`."""
-        require_ground(self.atoms, "W2 between draws")
-        tables = [a] if b is None else [a, b]
-        draws: list[NDArray[Any]] = [
-            self.sample(t, n, ground="model", common_noise=True) for t in tables
-        ]
-        return decoded_w2(*draws)
-
     @property
     def _state(self) -> FittedModel:
         if self._fitted is None:
             raise ValueError("This model was not fitted; call fit(sets), or GDE.load(path).")
         return self._fitted
-
-    def _engine(self, columns: Sequence[int] | None = None) -> InferenceEngine:
-        return InferenceEngine(self.network, self._state.runtime, columns, self.inference)
-
-    def _engine_for(self, sets: SetsLike) -> tuple[Collection, InferenceEngine]:
-        """Return sets as a collection, and an engine that reads its features in order."""
-        state = self._state
-        collection = as_collection(sets, state.spec.atoms)
-        columns = feature_columns(collection, state.features, state.event_shape)
-        return collection, self._engine(columns)
-
-    def _required_calibration(self) -> Calibration:
-        try:
-            calibration: Calibration = self.attachment("calibration")
-        except ValueError as error:
-            raise ValueError(
-                f"The distances of this model are not calibrated to W2. {error} Use latent "
-                "distances, calibrated=False."
-            ) from error
-        return calibration
-
-
-def _warn(sentence: str) -> None:
-    if sentence:
-        logger.warning("%s", sentence)

@@ -15,10 +15,10 @@ from distembed.model.engine import InferenceEngine
 from distembed.protocols import Collection
 from distembed.rng import stream
 
-__all__ = ["Embedded", "ExactSettings", "Neighbours", "decoded_w2", "exact_top_k"]
+__all__ = ["ExactSettings", "Neighbours", "Source", "decoded_w2", "exact_top_k"]
 
-Embedded = tuple[Collection, NDArray[np.float32]]
-"""Sets and their embeddings `(S, L)`."""
+Source = tuple[Collection, InferenceEngine]
+"""Sets, and the engine that reads them."""
 
 
 @dataclass(frozen=True)
@@ -66,31 +66,28 @@ def decoded_w2(
 
 
 def exact_top_k(
-    sets: Embedded,
-    others: Embedded | None,
-    engine: InferenceEngine,
+    sets: Source,
+    others: Source | None,
     k: int,
     candidates: int | None = None,
     settings: ExactSettings | None = None,
-    reader: InferenceEngine | None = None,
 ) -> Neighbours:
     """Rank the nearest sets by z anew, by exact W2 between their atoms in the ground space.
 
     Args:
         sets: S sets.
-        others: The sets among which neighbours are searched; `sets` if left out, where a set is
-            not a neighbour of itself.
-        engine: Reads the atoms of `sets`.
+        others: The sets among which neighbours are searched; `sets` if None, where a set is not
+            a neighbour of itself.
         k: Number of neighbours.
         candidates: Number of nearest sets by z; 5 k, or all if there are fewer, if left out.
         settings: Settings of the comparison.
-        reader: Reads the atoms of `others`; `engine` if left out.
 
     Raises:
         ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
     """
     settings = settings or ExactSettings()
-    z, pool = sets[1], (others or sets)[1]
+    z = _embed(sets)
+    pool = z if others is None else _embed(others)
     available = len(pool) - (others is None)
     chosen = min(5 * k, available) if candidates is None else candidates
     if not 1 <= k <= chosen <= available:
@@ -99,9 +96,9 @@ def exact_top_k(
             "1 <= k <= candidates <= the number of other sets."
         )
     nearest = _nearest(z, None if others is None else pool, chosen, settings.rows)
-    atoms = _ground_atoms(engine, sets[0], settings, "sets")
+    atoms = _ground_atoms(sets, settings, "sets")
     if others is not None:
-        target = _ground_atoms(reader or engine, others[0], settings, "others")
+        target = _ground_atoms(others, settings, "others")
         atoms = SetBatch.concat([atoms, target])
     start = 0 if others is None else len(z)
     rows = np.repeat(np.arange(len(z)), chosen)
@@ -131,10 +128,14 @@ def _nearest(
     return out
 
 
-def _ground_atoms(
-    engine: InferenceEngine, collection: Collection, settings: ExactSettings, name: str
-) -> SetBatch:
+def _embed(source: Source) -> NDArray[np.float32]:
+    collection, engine = source
+    return engine.embed(collection)[0]
+
+
+def _ground_atoms(source: Source, settings: ExactSettings, name: str) -> SetBatch:
     """Read at most so many atoms of each set, transformed to the model's ground space."""
+    collection, engine = source
     rng = stream(settings.seed, "exact", name)
     batch = engine.subsample(collection, range(len(collection)), settings.atoms, rng)
     ground: SetBatch = engine.network.to_ground(batch).to("cpu", torch.float64)

@@ -1,0 +1,101 @@
+"""Distances between the embeddings of a model, and intervals for those of pairs of sets."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from distembed.data.spaces import require_ground
+from distembed.geometry.blocks import in_blocks
+from distembed.geometry.distance import latent_distances, subtract_noise
+from distembed.inference.calibrated import W2Interval, w2_interval
+from distembed.inference.intervals import LimitInterval, limit_interval
+from distembed.model.embeddings import Embeddings, noise_of
+from distembed.model.engine import InferenceSettings
+from distembed.model.fitted import FittedModel
+from distembed.model.inputs import as_table
+from distembed.model.neighbours import decoded_w2
+from distembed.model.sampling import draw
+from distembed.rng import as_generator
+
+__all__ = ["decoded_distances", "distance_intervals", "distances"]
+
+logger = logging.getLogger(__name__)
+
+
+def distances(
+    fitted: FittedModel,
+    a: Embeddings | ArrayLike,
+    b: Embeddings | ArrayLike | None,
+    calibrated: bool,
+    denoise: bool,
+) -> NDArray[np.float64]:
+    """Return latent or calibrated distances, `(A, B)`, as by `GDE.distances`.
+
+    Args:
+        fitted: The model.
+        a: Embeddings `(A, L)`.
+        b: Others `(B, L)`; those of `a` if None.
+        calibrated: In units of W2.
+        denoise: Whether to subtract the sampling noise, if tables have covariances.
+    """
+    latent = fitted.spec.latent
+    first = as_table(a, latent)
+    second = first if b is None else as_table(b, latent)
+    noise = noise_of(a), noise_of(a if b is None else b)
+    calibration = fitted.calibration if calibrated else None
+
+    def block(rows: slice, columns: slice) -> NDArray[np.float64]:
+        out = latent_distances(first[rows], second[columns])
+        if denoise:
+            subtract_noise(out, noise[0][rows], noise[1][columns])
+        return out if calibration is None else calibration(out)
+
+    out = in_blocks(block, len(first), None if b is None else len(second))
+    if calibration is not None:
+        _warn(calibration.warning_of_matrix(out, symmetric=b is None))
+    return out
+
+
+def decoded_distances(
+    fitted: FittedModel,
+    a: Embeddings | ArrayLike,
+    b: Embeddings | ArrayLike | None,
+    n: int,
+    settings: InferenceSettings,
+) -> NDArray[np.float64]:
+    """Return exact W2 between n draws from each embedding with common noise, `(A, B)`."""
+    require_ground(fitted.spec.atoms, "W2 between draws")
+    engine = fitted.engine(settings)
+    draws: list[NDArray[Any]] = []
+    for table in [a] if b is None else [a, b]:
+        rng = as_generator(0, engine.runtime.device)
+        draws.append(draw(engine, table, n, rng, ground="model", common_noise=True))
+    return decoded_w2(*draws)
+
+
+def distance_intervals(
+    fitted: FittedModel,
+    table: Embeddings,
+    pairs: ArrayLike | None,
+    level: float,
+    calibrated: bool,
+) -> W2Interval | LimitInterval:
+    """Return intervals for the distances of pairs of sets, as by `GDE.distance_intervals`."""
+    cov, z = table.covariances, as_table(table, fitted.spec.latent)
+    every = np.stack(np.triu_indices(len(z), 1), 1)
+    first, second = (every if pairs is None else np.asarray(pairs)).T
+    sides = z[first], z[second], cov[first], cov[second]
+    if not calibrated:
+        return limit_interval(*sides, level)
+    interval = w2_interval(*sides, fitted.calibration, level)
+    _warn(interval.warning)
+    return interval
+
+
+def _warn(sentence: str) -> None:
+    if sentence:
+        logger.warning("%s", sentence)
