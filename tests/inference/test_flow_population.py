@@ -19,7 +19,8 @@ def crescent(count, random):
 @pytest.fixture(scope="module")
 def fitted():
     return FlowPopulation.from_embeddings(
-        crescent(300, np.random.default_rng(0)), settings=FlowSettings(folds=3)
+        crescent(300, np.random.default_rng(0)),
+        settings=FlowSettings(folds=2, lr=1e-2, patience=3),
     )
 
 
@@ -62,7 +63,7 @@ def test_units_change_nothing_but_the_density():
     z = crescent(60, np.random.default_rng(3))
     factor = np.array([8.0, 0.5])  # no rounding, which training would make much of
     one, other = (
-        FlowPopulation.from_embeddings(x, settings=FlowSettings(folds=2, steps=60))
+        FlowPopulation.from_embeddings(x, settings=FlowSettings(folds=2, steps=25))
         for x in (z, z * factor)
     )
     np.testing.assert_allclose(other.unusual(z * factor), one.unusual(z), atol=0.03)
@@ -81,7 +82,7 @@ def test_nonsense_is_refused():
 
 def test_no_fold_has_seen_its_own_sets():
     z = crescent(60, np.random.default_rng(4))
-    population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=3, steps=20))
+    population = FlowPopulation.from_embeddings(z, settings=FlowSettings(folds=3, steps=2))
     assert sum(map(len, population.scores)) == len(z)
     for density in population.folds:
         assert not np.allclose(density.centre, z.mean(0), atol=1e-6)
