@@ -13,6 +13,7 @@ FEW = (
     "train.context=[2, 32]",
     "train.target=8",
     "train.threads=1",
+    "model.latent=4",
 )
 
 
@@ -33,7 +34,7 @@ def test_kidney(run, tmp_path):
     assert len(rows) == 494
     assert rows[0]["id"] == "P000"
     assert rows[0]["egfr_class"] == ">60"
-    assert np.isfinite([[row[f"z{i}"] for i in range(16)] for row in rows]).all()
+    assert np.isfinite([[row[f"z{i}"] for i in range(4)] for row in rows]).all()
     outcome = run("sample", model, table, "--id", "P000", "--n", 50, "-o", tmp_path / "s.parquet")
     assert outcome.code == 0, outcome.err
     drawn = parquet.read_table(tmp_path / "s.parquet")
@@ -54,7 +55,7 @@ def test_perturbseq(run, tmp_path):
     outcome = run("embed", model, "-o", guides)
     assert outcome.code == 0, outcome.err
     records = anndata.read_h5ad(guides)
-    assert records.n_vars == 16
+    assert records.n_vars == 4
     assert {"n_atoms", "target"} <= set(records.obs)
     assert (records.obs["n_atoms"] >= 10).all()
     words = ["--by", "target", "--by", "replicate", "--id", "STAT1|rep_1"]
