@@ -262,7 +262,7 @@ BENCH = Bench(
         "tiny": Settings(
             TrainConfig(steps=2, every=2, batch=4, target=4, warmup=1, patience=0),
             latent=4,
-            train_sets=30,
+            train_sets=14,
             sets=8,
             sizes=(20, 120),
         ),
