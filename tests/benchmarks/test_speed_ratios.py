@@ -1,17 +1,22 @@
 """The bench of speed: a competitor that computes the same, and ratios within a repeat."""
 
+import copy
+
+import numpy as np
 import torch
 
 from distembed.benchmarks.padded import Padded, padded
-from distembed.benchmarks.speed import (
-    BENCH,
-    make_encoder,
-    median_ratio,
-    normal_sets,
-    paired_times,
-)
+from distembed.benchmarks.speed import BENCH, make_encoder, normal_sets
+from distembed.benchmarks.steps import PlainLoop
+from distembed.benchmarks.timing import median_ratio, paired_times
 from distembed.encoders import ENCODERS
+from distembed.model.fit import prepare
+from distembed.model.spec import Spec
 from distembed.registry import split_member
+from distembed.sets.collection import Sets
+from distembed.training.config import TrainConfig
+from distembed.training.steps import training_step
+from distembed.training.trainer import Trainer
 
 FULL = BENCH.scales["full"]
 
@@ -29,6 +34,13 @@ def test_the_rows(cells):
     assert {k for _, m, k in values if m == "induced"} >= {"us_per_atom_m10", "us_per_atom_m100"}
     assert ("100000 atoms in all", "induced", "largest_over_smallest") in values
     assert ("embed 1000 x 1000", "gde", "embed_seconds") in values
+    assert {(m, k) for t, m, k in values if t == "training"} == {
+        ("gde", "steps_per_s"),
+        ("plain_loop", "steps_per_s"),
+        ("gde", "step_over_plain"),
+        ("gde", "share_of_draw"),
+        ("gde", "share_of_loss"),
+    }
 
 
 def test_threads_are_given_back(measured):
@@ -76,3 +88,20 @@ def test_every_trainable_encoder_takes_part():
         trainable = [p for p in encoder.parameters() if p.requires_grad]
         assert trainable
         assert all(p.grad is not None for p in trainable)
+
+
+def test_the_plain_loop_takes_the_steps_of_the_trainer():
+    """A loop that did less than training needs would make the trainer look slow."""
+    sets = Sets.from_batch(normal_sets(20, 20, 6, 2, torch.Generator().manual_seed(0)))
+    config = TrainConfig(steps=1000, warmup=0, batch=4, context=(4, 8), target=4, validation=0)
+    network = Spec(latent=4).resolved(sets).build(sets.event_shape, 0)
+    prepare(network, sets, np.arange(len(sets)), config)
+    copied = copy.deepcopy(network).train()
+    trainer = Trainer(network, sets, config)
+    trainer.module.train()
+    # the learning rate of the trainer's first step is that of the config
+    loop = PlainLoop(copied, config, [training_step(trainer.sampler, 0, torch.device("cpu"))])
+    trainer.step(0)
+    loop.step()
+    for one, other in zip(network.parameters(), copied.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

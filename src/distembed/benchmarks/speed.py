@@ -8,7 +8,8 @@ arithmetic, and every encoder's ratio to it (`..._over_padded`, above one is fas
 over repeats of two times measured one after the other.
 
 Further tasks: `induced` per atom from 10^3 to 10^5 atoms a set, all 10^5 atoms in total (a ratio
-of one is linear cost); 1,000 sets of 1,000 atoms through `GDE.embed`; and the gain of bfloat16,
+of one is linear cost); 1,000 sets of 1,000 atoms through `GDE.embed`; the steps of a training
+beside a loop that is written by hand (`distembed.benchmarks.steps`); and the gain of bfloat16,
 where the processor has it. `attention` is quadratic: beyond 100 atoms it gets an eighth of the
 sets, and its time is still counted per atom.
 """
@@ -16,7 +17,6 @@ sets, and its time is still counted per atom.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -27,6 +27,8 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial
 from distembed.benchmarks.padded import Padded, padded
+from distembed.benchmarks.steps import step_scores
+from distembed.benchmarks.timing import median_ratio, paired_times, seconds_of
 from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.encoders.deepsets import DeepSets
 from distembed.evaluation.result import Score
@@ -37,7 +39,7 @@ from distembed.rng import stream
 from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
 
-__all__ = ["BENCH", "TASKS", "Settings", "make_encoder", "median_ratio", "paired_times"]
+__all__ = ["BENCH", "TASKS", "Settings", "make_encoder"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Settings:
         shapes: Fewest and most atoms of a set, by task.
         growth: Atoms of a set for the cost of an atom; the largest is the total.
         embedded: Sets, and atoms of each, that a model embeds.
+        trained: Training sets, atoms of each, and timed steps of a training.
     """
 
     training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1, threads=2))
@@ -86,6 +89,7 @@ class Settings:
     )
     growth: tuple[int, ...] = (1_000, 10_000, 100_000)
     embedded: int = 1_000
+    trained: tuple[int, int, int] = (300, 600, 60)
 
 
 def normal_sets(low: int, high: int, count: int, dimension: int, rng: torch.Generator) -> SetBatch:
@@ -128,38 +132,6 @@ def _training(network: Callable[[], Tensor], module: nn.Module) -> Callable[[], 
 
 def _on(encoder: nn.Module, batch: SetBatch) -> Callable[[], Tensor]:
     return lambda: cast(Tensor, encoder(_unused(batch)))
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
-
-
-def paired_times(
-    runs: dict[str, Callable[[], object]],
-    repeats: int,
-    seconds: Callable[[Callable[[], object]], float] = _seconds,
-) -> dict[str, list[float]]:
-    """Time several runs, each in turn, several times, after a turn that allocates.
-
-    Args:
-        runs: What is timed, by name.
-        repeats: Turns.
-        seconds: Measures one run.
-    """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            spent = seconds(run)
-            if repeat:
-                times[name].append(spent)
-    return times
-
-
-def median_ratio(first: list[float], second: list[float]) -> float:
-    """Return the median of the ratios of paired times: a machine that slows down changes none."""
-    return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
 def _race(trial: Trial[Settings]) -> Iterator[Score]:
@@ -219,8 +191,18 @@ def _embedding(trial: Trial[Settings]) -> Iterator[Score]:
     fitted = trial.fit(Arm("gde").model(settings.latent), train)
     count = settings.embedded
     sets = normal_sets(count, count, count, settings.dimension, rng)
-    seconds = _seconds(lambda: fitted.model.embed(sets, covariance=False))
+    seconds = seconds_of(lambda: fitted.model.embed(sets, covariance=False))
     yield Score("embed_seconds", "gde", seconds)
+
+
+def _training_step(trial: Trial[Settings]) -> Iterator[Score]:
+    """Time steps of the default model."""
+    settings = trial.settings
+    sets, atoms, steps = settings.trained
+    rng = stream(trial.seed, "training")
+    train = Sets.from_batch(normal_sets(atoms, atoms, sets, settings.dimension, rng))
+    config = TrainConfig(batch=settings.sets, seed=trial.seed, threads=settings.training.threads)
+    yield from step_scores(train, config, steps)
 
 
 def _bfloat16(trial: Trial[Settings]) -> Iterator[Score]:
@@ -258,6 +240,7 @@ TASKS = {
     "20 to 2000 atoms": Task(_race),
     "100000 atoms in all": Task(_growth),
     "embed 1000 x 1000": Task(_embedding),
+    "training": Task(_training_step),
     "bfloat16 over float32": Task(_bfloat16, missing=_no_bfloat16),
 }
 BENCH = Bench(
@@ -273,6 +256,7 @@ BENCH = Bench(
             shapes={"100 atoms": (10, 10), "1000 atoms": (20, 20), "20 to 2000 atoms": (5, 30)},
             growth=(10, 100),
             embedded=10,
+            trained=(4, 20, 2),
         ),
         "quick": Settings(sets=16),
         "full": Settings(),
