@@ -19,8 +19,7 @@ def crescent(count, random):
 @pytest.fixture(scope="module")
 def fitted():
     return FlowPopulation.from_embeddings(
-        crescent(300, np.random.default_rng(0)),
-        settings=FlowSettings(folds=2, lr=1e-2, patience=3),
+        crescent(300, np.random.default_rng(0)), settings=FlowSettings(folds=3)
     )
 
 

@@ -85,7 +85,7 @@ def step_scores(sets: Collection, config: TrainConfig, repeats: int) -> Iterator
             repeats,
         )
     for method in ("gde", "plain_loop"):
-        yield Score("steps_per_s", method, 1 / statistics.median(times[method]))
+        yield Score("ms_per_step", method, 1000 * statistics.median(times[method]))
     yield Score("step_over_plain", "gde", median_ratio(times["gde"], times["plain_loop"]))
     yield Score("share_of_draw", "gde", median_ratio(times["draw"], times["gde"]))
     yield Score("share_of_loss", "gde", median_ratio(times["loss"], times["gde"]))

@@ -208,7 +208,6 @@ METRICS: Mapping[str, Metric] = {
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
     "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
-    "steps_per_s": Metric("Steps a second", "cost", "higher"),
     "step_over_plain": Metric("Seconds of a step over the plain loop", "cost"),
     "share_of_draw": Metric("Share of the draw of a batch", "cost", meaning="of a step's seconds"),
     "share_of_loss": Metric("Share of the loss", "cost", meaning="forward, of a step's seconds"),
