@@ -150,13 +150,14 @@ class EncoderTraits:
         normal: Whether z is asymptotically normal in the number of atoms.
         smooth: Whether z is differentiable by the weights; error bars use the derivative. False
             for medians and quantiles, whose error bars come from a jackknife.
-        untrained: How many coordinates of z, the first, no training changes.
+        informed: How many coordinates of z, the first, carry signal before training, because they
+            are solved in closed form.
     """
 
     passes: int | None = None
     normal: bool = True
     smooth: bool = True
-    untrained: int = 0
+    informed: int = 0
 
 
 @runtime_checkable
@@ -259,13 +260,13 @@ class Conditioning(Protocol):
     """Whether the last column is the uncertainty s of an embedding, zero for infinitely many atoms
     and one for none."""
 
-    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
+    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], informed: int) -> None:
         """Set buffers from embeddings `(B, L)` of training sets, before the first step.
 
         Args:
             z: Embeddings of whole sets.
             halves: Embeds disjoint parts of the sets at several sizes, when called.
-            untrained: How many coordinates, the first, no training changes.
+            informed: How many coordinates, the first, carry signal before training.
         """
 
     def __call__(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:

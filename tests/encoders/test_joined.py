@@ -55,16 +55,16 @@ def test_coordinates_are_shared_equally_among_unbounded_parts():
 
 def test_traits_are_those_of_all_parts():
     encoder = Joined((3,), 32)
-    untrained = encoder.parts[0].latent
-    assert encoder.traits == EncoderTraits(passes=3, untrained=untrained)
-    assert Joined((3,), 32, ["moments", "kernel"]).traits.untrained == 32
+    informed = encoder.parts[0].latent
+    assert encoder.traits == EncoderTraits(passes=3, informed=informed)
+    assert Joined((3,), 32, ["moments", "kernel"]).traits.informed == 32
     # what comes after trained coordinates is not among the first
-    assert Joined((3,), 32, ["deepsets", "moments"]).traits.untrained == 0
+    assert Joined((3,), 32, ["deepsets", "moments"]).traits.informed == 0
     median = Joined((3,), 32, ["moments", {"name": "deepsets", "pooling": "median"}])
-    assert median.traits == EncoderTraits(passes=None, smooth=False, untrained=16)
+    assert median.traits == EncoderTraits(passes=None, smooth=False, informed=16)
 
 
-def test_no_parameter_moves_untrained_coordinates():
+def test_no_parameter_moves_informed_coordinates():
     batch = atoms().to(dtype=torch.float32)
     encoder = Joined((3,), 12)
     before = encoder(batch)
@@ -72,8 +72,8 @@ def test_no_parameter_moves_untrained_coordinates():
         for p in encoder.parameters():
             p.add_(1)
     moved = (encoder(batch) != before).any(0)
-    assert not moved[: encoder.traits.untrained].any()
-    assert moved[encoder.traits.untrained :].all()
+    assert not moved[: encoder.traits.informed].any()
+    assert moved[encoder.traits.informed :].all()
 
 
 def test_what_two_parts_request_is_computed_once():

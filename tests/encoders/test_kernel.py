@@ -111,8 +111,8 @@ def test_relative_atoms_show_shape_alone():
 
 
 def test_learned_frequencies_are_not_fixed():
-    assert KernelMean((2,), 8).traits.untrained == 8
-    assert KernelMean((2,), 8, learned=True).traits.untrained == 0
+    assert KernelMean((2,), 8).traits.informed == 8
+    assert KernelMean((2,), 8, learned=True).traits.informed == 0
 
 
 def test_the_default_is_far_above_an_untuned_bandwidth():

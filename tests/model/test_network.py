@@ -107,10 +107,10 @@ def test_coordinates_that_training_moves_are_not_shrunk_at_the_start():
     encoder = Joined((2,), 15, ["closed_form", {"name": "deepsets", "width": 8}])
     net = Network(encoder, Shrinkage(15), Flow((2,), 16, width=16, depth=1), Chain.build(()))
     net.prepare(sets().batch(range(400)), SIZES, stream("prepare"))
-    untrained, linear = encoder.traits.untrained, net.conditioning.linear
-    assert untrained == 13
-    assert linear[:, :untrained].any()
-    assert not linear[:, untrained:].any()
+    informed, linear = encoder.traits.informed, net.conditioning.linear
+    assert informed == 13
+    assert linear[:, :informed].any()
+    assert not linear[:, informed:].any()
     # nor do they say how far others shrink: they mean something else after a step
     assert not linear[[13, 14, 29, 30]].any()
 

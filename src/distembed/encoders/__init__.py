@@ -41,9 +41,14 @@ ENCODERS = {
         "distembed.encoders.closed_form:ClosedForm",
         "mean, root covariance and a kernel mean, scaled to W2: untrained",
     ),
+    "residual": Member(
+        "distembed.encoders.residual:Residual",
+        "closed_form, and a deep set that corrects every coordinate (the default)",
+        atoms=(*NUMBERS, "tokens"),
+    ),
     "joined": Member(
         "distembed.encoders.joined:Joined",
-        "several encoders side by side: closed_form and deepsets (the default)",
+        "several encoders side by side: closed_form and deepsets",
         atoms=(*NUMBERS, "tokens"),
     ),
     "composed": Member(
@@ -53,7 +58,7 @@ ENCODERS = {
     ),
 }
 
-_NUMBERS_DEFAULT = {"name": "joined", "parts": ["closed_form", "deepsets"]}
+_NUMBERS_DEFAULT = {"name": "residual", "start": "closed_form", "network": "deepsets"}
 DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,

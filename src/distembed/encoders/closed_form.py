@@ -109,7 +109,7 @@ class ClosedForm(nn.Module):
     @property
     def traits(self) -> EncoderTraits:
         """Two passes, one for the moments and one for the shape; no coordinate is trained."""
-        return EncoderTraits(passes=2, untrained=self.latent)
+        return EncoderTraits(passes=2, informed=self.latent)
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:

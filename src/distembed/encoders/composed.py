@@ -91,8 +91,8 @@ class Composed(nn.Module):
 
     @property
     def traits(self) -> EncoderTraits:
-        """Those of the set encoder; training moves every coordinate through the features."""
-        return replace(encoder_traits(self.sets), untrained=0)
+        """Those of the set encoder; features carry no signal before training."""
+        return replace(encoder_traits(self.sets), informed=0)
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS
-from distembed.encoders.statistics import Stages, Statistic, Value, run
+from distembed.encoders.statistics import Stages, run, side_by_side
 from distembed.protocols import EncoderTraits, PreparedEncoder, encoder_traits
 from distembed.registry import NamedMember, build, lookup, split_member
 
@@ -70,19 +70,19 @@ class Joined(nn.Module):
 
     @property
     def traits(self) -> EncoderTraits:
-        """What holds for every part; coordinates that training changes end the untrained ones."""
+        """What holds for every part; the first coordinates of noise end the informed ones."""
         traits = [encoder_traits(part) for part in self.parts]
         passes = [t.passes for t in traits]
-        untrained = 0
+        informed = 0
         for part, t in zip(self._each(), traits, strict=True):
-            untrained += t.untrained
-            if t.untrained < part.latent:
+            informed += t.informed
+            if t.informed < part.latent:
                 break
         return EncoderTraits(
             None if None in passes else max(p for p in passes if p is not None),
             all(t.normal for t in traits),
             all(t.smooth for t in traits),
-            untrained,
+            informed,
         )
 
     def prepare(self, batch: SetBatch) -> None:
@@ -96,33 +96,12 @@ class Joined(nn.Module):
         return run(self.stages(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
-        """Request in each pass what the parts request, once where two request the same."""
-        z: dict[int, Tensor] = {}
-        running = {k: part.stages(batch) for k, part in enumerate(self._each())}
-        values: dict[int, tuple[Value, ...] | None] = dict.fromkeys(running)
-        while running:
-            requests: dict[int, tuple[Statistic, ...]] = {}
-            for k, stages in list(running.items()):
-                try:
-                    requests[k] = stages.send(values[k])
-                except StopIteration as stop:
-                    z[k] = stop.value
-                    del running[k]
-            if not requests:
-                break
-            unique = {_key(s): s for request in requests.values() for s in request}
-            results = dict(zip(unique, (yield tuple(unique.values())), strict=True))
-            values = {k: tuple(results[_key(s)] for s in r) for k, r in requests.items()}
-        dtype = z[len(z) - 1].dtype
-        return torch.cat([z[k].to(dtype) for k in range(len(z))], 1)
+        """Request in each pass what the parts request; return z."""
+        z = yield from side_by_side([part.stages(batch) for part in self._each()])
+        return torch.cat([part.to(z[-1].dtype) for part in z], 1)
 
     def _each(self) -> Iterator[Any]:
         return iter(self.parts)
-
-
-def _key(statistic: Statistic) -> tuple[Any, ...]:
-    """Two statistics of one kind over the same tensors are the same."""
-    return type(statistic), *(id(value) for value in vars(statistic).values())
 
 
 def _sizes(event_shape: tuple[int, ...], latent: int, parts: Sequence[NamedMember]) -> list[int]:

@@ -71,7 +71,7 @@ class KernelMean(nn.Module):
     @property
     def traits(self) -> EncoderTraits:
         """One pass, and one before it for relative atoms; untrained if frequencies are."""
-        return EncoderTraits(1 + self.relative, untrained=0 if self.learned else self.latent)
+        return EncoderTraits(1 + self.relative, informed=0 if self.learned else self.latent)
 
     def prepare(self, batch: SetBatch) -> None:
         """Fix the bandwidth and the projection from training sets."""

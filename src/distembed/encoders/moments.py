@@ -120,7 +120,7 @@ class Moments(nn.Module):
     @property
     def traits(self) -> EncoderTraits:
         """One pass for moments; quantiles cannot stream."""
-        return EncoderTraits(None if self.kind == "quantiles" else 1, untrained=self.latent)
+        return EncoderTraits(None if self.kind == "quantiles" else 1, informed=self.latent)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
         """Request moments in one pass, and embed."""

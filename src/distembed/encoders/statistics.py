@@ -17,9 +17,9 @@ merged from chunks, so that both are the same lines of code.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ __all__ = [
     "Value",
     "Variance",
     "run",
+    "side_by_side",
 ]
 
 Value = tuple[Tensor, ...]
@@ -68,6 +69,36 @@ def run(stages: Stages[R], batch: SetBatch) -> R:
     except StopIteration as stop:
         result: R = stop.value
         return result
+
+
+def side_by_side(coroutines: Sequence[Stages[R]]) -> Stages[list[R]]:
+    """Request in each pass what several coroutines request, once where two request the same.
+
+    Returns:
+        Their results, in their order.
+    """
+    results: dict[int, R] = {}
+    running = dict(enumerate(coroutines))
+    values: dict[int, Any] = dict.fromkeys(running)
+    while running:
+        requests: dict[int, tuple[Statistic, ...]] = {}
+        for k, stages in list(running.items()):
+            try:
+                requests[k] = stages.send(values[k])
+            except StopIteration as stop:
+                results[k] = stop.value
+                del running[k]
+        if not requests:
+            break
+        unique = {_key(s): s for request in requests.values() for s in request}
+        answers = dict(zip(unique, (yield tuple(unique.values())), strict=True))
+        values = {k: tuple(answers[_key(s)] for s in r) for k, r in requests.items()}
+    return [results[k] for k in range(len(results))]
+
+
+def _key(statistic: Statistic) -> tuple[Any, ...]:
+    """Two statistics of one kind over the same tensors are the same."""
+    return type(statistic), *(id(value) for value in vars(statistic).values())
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Direct(nn.Module):
         super().__init__()
         self.outputs, self.sized = latent, False
 
-    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
+    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], informed: int) -> None:
         """Leave everything as it is."""
 
     def forward(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ class Size(nn.Module):
         self.outputs, self.sized, self.prior_atoms = latent + 1, True, prior_atoms
         self.standardise = Standardised(latent)
 
-    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
+    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], informed: int) -> None:
         """Measure means and deviations of training embeddings."""
         self.standardise.prepare(z)
 
@@ -126,29 +126,29 @@ class Shrinkage(nn.Module):
         self.register_buffer("linear", torch.zeros(2 * latent + 2, latent))
 
     @torch.no_grad()
-    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], untrained: int) -> None:
+    def prepare(self, z: Tensor, halves: Callable[[], Sequence[Halves]], informed: int) -> None:
         """Regress the embedding of one part of a set on that of a disjoint one.
 
-        Coordinates that are not trained yet predict nothing of a disjoint part. Shrinking these
-        would keep gradients from them, so only the untrained ones take part.
+        Coordinates without signal before training predict nothing of a disjoint part. Shrinking
+        these would keep gradients from them, so only the informed ones take part.
         """
         self.standardise.prepare(z)
-        if not untrained:
+        if not informed:
             return
         latent = self.outputs - 1
         design, gap, weight = [], [], []
         for half in halves():
-            u = self.standardise(half.z)[:, :untrained].double()
+            u = self.standardise(half.z)[:, :informed].double()
             s = _uncertainty(half.sizes, self.prior_atoms, u)
-            gap.append(self.standardise(half.other)[:, :untrained].double() - u)
+            gap.append(self.standardise(half.other)[:, :informed].double() - u)
             design.append(_basis(u, s))
             weight.append(1 - _uncertainty(half.other_sizes, self.prior_atoms, u).square())
         # sizes are few, so s and s^2 nearly cancel there and do not at other sizes
         grid = PenaltyGrid(smallest=1e-3, count=9)
         fit = ridge(torch.cat(design), torch.cat(gap), torch.cat(weight), False, grid)
-        rows = (torch.arange(latent + 1) < untrained).index_fill(0, torch.tensor(latent), True)
+        rows = (torch.arange(latent + 1) < informed).index_fill(0, torch.tensor(latent), True)
         index = rows.repeat(2).nonzero().flatten().to(z.device)
-        self.linear[index, :untrained] = fit.weight.to(self.linear)
+        self.linear[index, :informed] = fit.weight.to(self.linear)
 
     def forward(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Return `[u + s r(u, s), s]`, `(B, L + 1)`."""

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
+from distembed.data.spaces import require_ground
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -34,6 +35,7 @@ from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
+from distembed.training.metric import CorrectedEncoder, MetricTraining
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
@@ -79,9 +81,11 @@ def fit_model(
     network = spec.build(collection.event_shape, config.seed, objectives)
     built = snapshot(network)
     refuse_single_atoms(collection)
+    log = RunLog(config.steps, progress, _records(checkpoint))
     with runtime.active():
         prepare(network, collection, training, config)
-    initial = snapshot(network)
+        initial = snapshot(network)
+        learn_metric(network, collection, held_out, config, log)
     history = Trainer(
         network,
         collection,
@@ -89,7 +93,7 @@ def fit_model(
         indices=training.tolist(),
         held_out=held_out.tolist(),
         checkpoint=checkpoint,
-        log=RunLog(config.steps, progress, _records(checkpoint)),
+        log=log,
     ).fit()
     salt = secrets.token_hex(8)
     table = training_table(InferenceEngine(network, runtime), collection, held_out, salt, config)
@@ -120,8 +124,37 @@ def prepare(
     """
     batch = _first_batch(collection, training, config, settings)
     network.transform.fit(batch.x, batch.w)
-    sizes = np.geomspace(*config.context, settings.context_sizes).round().astype(int).tolist()
-    network.prepare(batch, sizes, stream(config.seed, "prepare"))
+    network.prepare(batch, *_preparation(config, settings))
+
+
+def learn_metric(
+    network: Network,
+    collection: Collection,
+    held_out: NDArray[np.int64],
+    config: TrainConfig,
+    log: RunLog,
+    settings: PreparationSettings = PreparationSettings(),
+) -> None:
+    """Train the correction of the encoder on W2 of pairs, and prepare the generator anew.
+
+    Nothing is done where the encoder has no correction, atoms have no distance, or the sets that
+    are held out are too few to show a gain. As the preparation, this happens on the CPU.
+    """
+    if not (config.metric_steps and isinstance(network.encoder, CorrectedEncoder)):
+        return
+    training = np.setdiff1d(np.arange(len(collection)), held_out)
+    steps = min(config.metric_steps, config.steps)
+    metric = MetricTraining(network.encoder, network.to_ground, collection, config.seed)
+    try:
+        require_ground(collection.atoms, "W2")
+        gain = metric.fit(training, held_out, steps, config.lr)
+    except ValueError as error:
+        log.message(f"distances are those of the closed form: {error}")
+        return
+    log.message(str(gain))
+    if gain.after < gain.before:
+        batch = _first_batch(collection, training, config, settings)
+        network.prepare_generator(batch, *_preparation(config, settings))
 
 
 def training_table(
@@ -138,6 +171,14 @@ def training_table(
     pairs = measure_pairs(engine, collection, mask, config.seed)
     hashes = tuple(fingerprints(collection, salt))
     return TrainingTable(z, effective_sizes, mask, hashes, pairs, config.seed)
+
+
+def _preparation(
+    config: TrainConfig, settings: PreparationSettings
+) -> tuple[list[int], torch.Generator]:
+    """Return the context sizes that a network is prepared on, and the source of its draws."""
+    sizes = np.geomspace(*config.context, settings.context_sizes).round().astype(int)
+    return sizes.tolist(), stream(config.seed, "prepare")
 
 
 def _first_batch(

@@ -100,6 +100,17 @@ class Network(nn.Module):
         ground = self.to_ground(batch.to(self.device))
         if isinstance(self.encoder, PreparedEncoder):
             self.encoder.prepare(ground)
+        self.prepare_generator(batch, sizes, rng)
+
+    @torch.no_grad()
+    def prepare_generator(
+        self, batch: SetBatch, sizes: Sequence[int], rng: torch.Generator
+    ) -> None:
+        """Prepare conditioning and generator on what the encoder makes of training sets.
+
+        The arguments and the errors are those of `prepare`.
+        """
+        ground = self.to_ground(batch.to(self.device))
         z = self._checked(self.encoder(ground), len(ground))
 
         @cache
@@ -118,7 +129,7 @@ class Network(nn.Module):
             ]
 
         conditioning = cast(Conditioning, self.conditioning)
-        conditioning.prepare(z, halves, self.traits.untrained)
+        conditioning.prepare(z, halves, self.traits.informed)
         if isinstance(self.generator, PreparedGenerator):
             # whole sets: what the generator reads is the distribution, and shrinkage comes before
             self.generator.prepare(ground, self.condition(z))

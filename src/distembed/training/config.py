@@ -126,6 +126,11 @@ class TrainConfig(BaseModel):
     every: Whole = Field(
         default=100, ge=1, description="Number of steps between validations, logs and checkpoints."
     )
+    metric_steps: Whole = Field(
+        default=300,
+        ge=0,
+        description="Steps before the others in which distances learn W2 of pairs; 0 for none.",
+    )
     seed: Whole = Field(default=0, description="Seed of the weights, the batches and the noise.")
     device: str = Field(
         default="auto", description="`auto`, `cpu`, `cuda`, or a device such as `cuda:1`."

@@ -1,0 +1,127 @@
+"""The training on W2 matches distances to exact W2, and keeps the start where it gains nothing."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from distembed.batch import SetBatch
+from distembed.rng import stream
+from distembed.sets.collection import Sets
+from distembed.training.metric import MetricGain, MetricSettings, MetricTraining
+
+TRAINING, HELD_OUT = np.arange(40), np.arange(40, 60)
+
+
+class Mean(nn.Module):
+    """The mean times a factor, and a linear correction."""
+
+    def __init__(self, factor, d=3):
+        super().__init__()
+        self.factor, self.latent = factor, d
+        self.correction = nn.Linear(d, d)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+        self.register_buffer("unit", torch.tensor(1.0))
+
+    def parts(self, batch):
+        mean = batch.mean(batch.x)
+        return self.factor * mean, self.correction(mean)
+
+
+def points(copies=20, sets=60):
+    """Sets of copies of one atom: W2 is the distance of the atoms, on any halves."""
+    x = torch.randn(sets, 1, 3, generator=stream("points"))
+    return Sets.from_batch(SetBatch.from_dense(x.expand(sets, copies, 3).contiguous()))
+
+
+def training(encoder, sets, seed=0, settings=MetricSettings()):
+    return MetricTraining(encoder, lambda batch: batch, sets, seed, settings)
+
+
+def test_w2_of_point_masses_is_the_distance_of_their_atoms():
+    sets = points()
+    pairs = training(Mean(1.0), sets).measure(TRAINING, 100)
+    assert pairs.rows.shape == (100, 2)
+    assert set(pairs.rows.flatten()) <= set(TRAINING)
+    assert (pairs.rows[:, 0] != pairs.rows[:, 1]).all()
+    atoms = sets.batch(range(60)).x.view(60, 20, 3)[:, 0]
+    expected = (atoms[pairs.rows[:, 0]] - atoms[pairs.rows[:, 1]]).square().sum(1)
+    np.testing.assert_allclose(pairs.w2_squared, expected.numpy(), rtol=1e-5)
+
+
+def test_samples_of_one_distribution_are_at_distance_zero_on_average():
+    x = torch.randn(200, 32, 2, generator=stream("one distribution"))
+    sets = Sets.from_batch(SetBatch.from_dense(x))
+    y = training(Mean(1.0, 2), sets).measure(np.arange(200), 100).w2_squared
+    # the 100 pairs are of 200 different sets but for chance; four standard errors
+    assert abs(y.mean()) < 4 * y.std() / 10
+    assert y.std() > 0
+
+
+def test_nothing_is_lost_where_the_start_is_exact():
+    encoder = Mean(1.0)
+    gain = training(encoder, points()).fit(TRAINING, HELD_OUT, 60, 1e-2)
+    assert gain.before == pytest.approx(0, abs=1e-9)
+    assert gain.after == gain.before
+    assert not any(p.any() for p in encoder.parameters())
+    assert "no gain" in str(gain)
+
+
+def test_a_wrong_unit_is_corrected():
+    encoder = Mean(0.5)
+    free = MetricSettings(penalty=0.0)
+    gain = training(encoder, points(), settings=free).fit(TRAINING, HELD_OUT, 300, 1e-2)
+    # q is a quarter of y before
+    assert gain.after < 0.05 * gain.before
+    assert gram(encoder).trace() == pytest.approx(3, rel=0.03)  # 0.75 before
+    assert "fell by 9" in str(gain)
+    held_back = Mean(0.5)
+    training(held_back, points()).fit(TRAINING, HELD_OUT, 300, 1e-2)
+    assert gram(held_back).trace() < 2.8, "the penalty does nothing"
+
+
+def gram(encoder):
+    """Squared distances are those of means under this matrix, whatever the rotation."""
+    a = encoder.factor * torch.eye(3) + encoder.correction.weight.detach()
+    return a.T @ a
+
+
+def test_a_run_is_a_function_of_its_seed():
+    def trained(seed):
+        encoder = Mean(0.5)
+        training(encoder, points(), seed).fit(TRAINING, HELD_OUT, 20, 1e-2)
+        return encoder.correction.weight
+
+    assert (trained(0) == trained(0)).all()
+    assert (trained(0) != trained(1)).any()
+
+
+def test_noise_of_an_embedding_is_not_a_distance():
+    """Sets of one distribution: squared distances of means are noise, their products are not."""
+    x = torch.randn(400, 64, 3, generator=stream("noise"))
+    sets = Sets.from_batch(SetBatch.from_dense(x))
+    run = training(Mean(1.0), sets)
+    pairs = run.measure(np.arange(400), 200)
+    zero = type(pairs)(pairs.rows, np.zeros(200))
+    error, _ = run._loss(zero, np.arange(200), 1.0, stream("halves"))
+    # q has variance 3 (2 / 32)^2 where noise is independent; its mean square is that, over 0.2.
+    # The squared distance of the same means would have 5 times as much, with a mean of 6 / 32.
+    expected = 3 * (2 / 32) ** 2 / 0.2
+    assert 0.6 * expected < float(error.detach()) < 1.6 * expected
+
+
+def test_too_few_sets_or_no_distance_are_named():
+    with pytest.raises(ValueError, match="8 or more|at least 8"):
+        training(Mean(1.0), points()).fit(TRAINING[:4], HELD_OUT, 5, 1e-2)
+    with pytest.raises(ValueError, match="0 sets have 16 atoms or more"):
+        training(Mean(1.0), points(copies=4)).fit(TRAINING, HELD_OUT, 5, 1e-2)
+    same = Sets.from_batch(SetBatch.from_dense(torch.ones(60, 20, 3)))
+    with pytest.raises(ValueError, match="no further apart"):
+        training(Mean(1.0), same).fit(TRAINING, HELD_OUT, 5, 1e-2)
+
+
+def test_a_gain_is_stated_in_one_line():
+    assert str(MetricGain(1.0, 0.75, 300)) == (
+        "300 steps on measured W2: the error of distances of held-out sets fell by 25%"
+    )
