@@ -71,14 +71,14 @@ def test_nothing_is_lost_where_the_start_is_exact():
 def test_a_wrong_unit_is_corrected():
     encoder = Mean(0.5)
     free = MetricSettings(penalty=0.0)
-    gain = training(encoder, points(), settings=free).fit(TRAINING, HELD_OUT, 300, 1e-2)
+    gain = training(encoder, points(), settings=free).fit(TRAINING, HELD_OUT, 300, 3e-2)
     # q is a quarter of y before
     assert gain.after < 0.05 * gain.before
-    assert gram(encoder).trace() == pytest.approx(3, rel=0.03)  # 0.75 before
+    assert gram(encoder).trace() == pytest.approx(3, rel=1e-3)  # 0.75 before
     assert "fell by 9" in str(gain)
     held_back = Mean(0.5)
-    training(held_back, points()).fit(TRAINING, HELD_OUT, 300, 1e-2)
-    assert gram(held_back).trace() < 2.8, "the penalty does nothing"
+    training(held_back, points()).fit(TRAINING, HELD_OUT, 300, 3e-2)
+    assert gram(held_back).trace() < 2.9, "the penalty does nothing"
 
 
 def gram(encoder):

@@ -44,7 +44,6 @@ ENCODERS = {
     "residual": Member(
         "distembed.encoders.residual:Residual",
         "closed_form, and a deep set that corrects every coordinate (the default)",
-        atoms=(*NUMBERS, "tokens"),
     ),
     "joined": Member(
         "distembed.encoders.joined:Joined",

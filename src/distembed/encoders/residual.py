@@ -36,7 +36,6 @@ class Residual(nn.Module):
         latent: Dimension L of the embedding.
         start: The encoder that is corrected, a member of `ENCODERS` without trained parameters.
         network: The encoder that the correction reads beside it, a member of `ENCODERS`.
-        vocab: Size of the alphabet, where atoms are tokens.
         atom_kind: The kind of atoms, for which both have to be defined; any where left out.
 
     Raises:
@@ -58,12 +57,11 @@ class Residual(nn.Module):
         latent: int,
         start: NamedMember = "closed_form",
         network: NamedMember = "deepsets",
-        vocab: int | None = None,
         atom_kind: str | None = None,
     ) -> None:
         super().__init__()
         self.latent = latent
-        facts = {"vocab": vocab, "atom_kind": atom_kind}
+        facts = {"atom_kind": atom_kind}
         size = latent - latent // 8
         name = split_member(start, "encoder", ENCODERS)[0]
         kind: Any = lookup(ENCODERS, name, "encoder")

@@ -3,8 +3,9 @@
 1. Hold out sets for early stopping.
 2. Build the network from the specification and the seed.
 3. Prepare it on training sets: transform, closed forms, scales.
-4. Train it.
-5. Embed all sets, and measure W2 on pairs of them, for what is fitted afterwards.
+4. Train the correction of the closed form on W2 of pairs, and prepare the generator anew.
+5. Train all of it.
+6. Embed all sets, and measure W2 on pairs of them, for what is fitted afterwards.
 """
 
 from __future__ import annotations
