@@ -22,7 +22,7 @@ def test_the_rows(cells):
     def methods(task, metric):
         return {m for t, m, k in values if (t, k) == (task, metric)}
 
-    flow, diffusion = {"gde", "gnn+flow"}, {"joined+diffusion", "gnn+diffusion"}
+    flow, diffusion = {"gde", "gnn+flow"}, {"residual+diffusion", "gnn+diffusion"}
     references = {"untrained", *BASELINES}
     assert methods("ladder_b", "spearman_w2") == flow | {"kernel"} | references
     assert methods("ladder_b", "spearman_w2_minus_bures") == flow | {"kernel"}
@@ -43,7 +43,7 @@ def test_the_rows(cells):
 class Paced(Trial):
     """A trial whose models have a pace of their own, and are trained for one step."""
 
-    PACE = {"joined": 2.0, "gnn": 4.0, "kernel": 9.0}
+    PACE = {"residual": 2.0, "gnn": 4.0, "kernel": 9.0}
     runs = []
 
     def fit(self, model, train, *, steps, context):
@@ -64,9 +64,9 @@ def test_the_seconds_of_the_default_are_the_budget(tmp_path, monkeypatch):
     trial = Paced("ladder_c", TASKS["ladder_c"], settings, 0, None, len)
     list(trial.task.measure(trial))
     assert trial.runs == [
-        ("joined", "flow", 10),
-        ("joined", "diffusion", 10),
-        ("joined", "diffusion", 10),
+        ("residual", "flow", 10),
+        ("residual", "diffusion", 10),
+        ("residual", "diffusion", 10),
         ("gnn", "flow", 10),
         ("gnn", "flow", 5),
         ("gnn", "diffusion", 10),

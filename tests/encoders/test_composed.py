@@ -20,7 +20,7 @@ from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 
 VOCAB, LATENT, WIDTH = 6, 8, 6
-REFUSED = ("closed_form", "composed", "joined")
+REFUSED = ("closed_form", "composed", "joined", "residual")
 NETWORK = {"width": 8, "depth": 1}
 SMALL = dict.fromkeys(["deepsets", "gnn", "resnet_gnn", "median_gnn"], NETWORK) | {
     "attention": NETWORK | {"heads": 2},
@@ -99,7 +99,7 @@ def test_what_is_said_of_the_set_encoder_is_true_of_the_composition(sets):
             alone.prepare(encoder.features(batch))
     for one, other in zip(alone.buffers(), encoder.sets.buffers(), strict=True):
         assert one.equal(other)
-    assert encoder.traits == replace(encoder.sets.traits, untrained=0)
+    assert encoder.traits == replace(encoder.sets.traits, informed=0)
     features = encoder.features(batch)
     assert features.event_shape == (WIDTH,)
     assert features.w is batch.w
@@ -181,8 +181,9 @@ def test_reduced_precision_is_for_the_layers_only(point):
     ("options", "message"),
     [
         ({"sets": "composed"}, "features of features"),
-        ({"sets": "closed_form"}, "W2 of features that training moves. Join it"),
+        ({"sets": "closed_form"}, "W2 of features that training moves. Correct it"),
         ({"sets": {"name": "joined"}}, "belongs outside"),
+        ({"sets": "residual"}, "belongs outside"),
         ({"sets": "bags"}, "no encoder 'bags'"),
         ({"point": "resnet"}, "no point encoder 'resnet'; there are: conv1d, conv2d, mlp"),
         ({"point": "conv1d"}, "point encoder 'conv1d' needs the option 'vocab'"),

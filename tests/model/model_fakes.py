@@ -15,8 +15,9 @@ FAST = {
 SMALL = {
     "latent": 6,
     "encoder": {
-        "name": "joined",
-        "parts": ["closed_form", {"name": "deepsets", "width": 8, "depth": 1}],
+        "name": "residual",
+        "start": "closed_form",
+        "network": {"name": "deepsets", "width": 8, "depth": 1},
     },
     "generator": {"name": "flow", "width": 8, "depth": 1},
 }

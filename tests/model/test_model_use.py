@@ -422,7 +422,7 @@ def test_repr(model):
         "GDE(encoder='auto', generator='auto', latent=3; not fitted)"
     )
     assert repr(model) == (
-        "GDE(encoder='joined', generator='flow', latent=6; fitted to atoms of shape (3,))"
+        "GDE(encoder='residual', generator='flow', latent=6; fitted to atoms of shape (3,))"
     )
 
 

@@ -75,7 +75,7 @@ def test_a_wrong_unit_is_corrected():
     # q is a quarter of y before
     assert gain.after < 0.05 * gain.before
     assert gram(encoder).trace() == pytest.approx(3, rel=1e-3)  # 0.75 before
-    assert "fell by 9" in str(gain)
+    assert "fell by 100%" in str(gain)
     held_back = Mean(0.5)
     training(held_back, points()).fit(TRAINING, HELD_OUT, 300, 3e-2)
     assert gram(held_back).trace() < 2.9, "the penalty does nothing"

@@ -61,7 +61,8 @@ class Settings:
         default_factory=lambda: TrainConfig(steps=400, warmup=80, every=100, patience=0)
     )
     arms: tuple[Arm, ...] = (
-        Arm("joined", DEFAULT_ENCODERS["vectors"]),
+        Arm("residual", DEFAULT_ENCODERS["vectors"]),
+        Arm("joined", "joined"),
         Arm("deepsets", "deepsets"),
         Arm("resnet_gnn", "resnet_gnn"),
         Arm("gnn", "gnn"),
@@ -192,7 +193,7 @@ BENCH = Bench(
         "tiny": Settings(
             TrainConfig(steps=3, every=3, warmup=0, batch=4, target=4, patience=0),
             arms=(
-                Arm("joined", DEFAULT_ENCODERS["vectors"]),
+                Arm("residual", DEFAULT_ENCODERS["vectors"]),
                 Arm("gnn", "gnn"),
                 Arm("kernel", "kernel"),
             ),

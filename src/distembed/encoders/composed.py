@@ -30,10 +30,12 @@ __all__ = ["Composed"]
 _REFUSED = {
     "composed": "which would take features of features. Use a deeper point encoder, and name "
     "another set encoder, such as deepsets.",
-    "closed_form": "whose scales would be fitted to the W2 of features that training moves. Join "
-    "it instead: {'name': 'joined', 'parts': ['closed_form', {'name': 'composed', ...}]}.",
+    "closed_form": "whose scales would be fitted to the W2 of features that training moves. "
+    "Correct it instead: {'name': 'residual', 'network': {'name': 'composed', ...}}.",
     "joined": "which belongs outside: {'name': 'joined', 'parts': [{'name': 'composed', ...}, "
     "...]}.",
+    "residual": "which belongs outside: {'name': 'residual', 'network': {'name': 'composed', "
+    "...}}.",
 }
 
 
