@@ -5,12 +5,18 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.cluster.vq import kmeans2
 from scipy.integrate import quad
 from scipy.spatial.distance import cdist
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
-from distembed.evaluation.codebook import Histogram, LinearTransport, pooled_centres
+from distembed.evaluation.codebook import (
+    Histogram,
+    LinearTransport,
+    _first_centres,
+    pooled_centres,
+)
 from distembed.evaluation.fourier import FourierSliced, _transform
 from distembed.rng import stream
 
@@ -114,6 +120,13 @@ def test_histograms_are_near_w2_to_the_width_of_their_cells():
 def test_centres_are_at_most_the_distinct_atoms():
     batch = SetBatch.from_dense(torch.zeros(3, 4, 2))
     assert pooled_centres(batch, 5, 100).tolist() == [[0.0, 0.0]]
+
+
+def test_first_centres_are_those_of_scipy():
+    x = torch.randn(300, 3, generator=stream("points"), dtype=F64).numpy()
+    expected, _ = kmeans2(x, 12, iter=20, minit="++", rng=np.random.default_rng(0))
+    centre, _ = kmeans2(x, _first_centres(x, 12), iter=20, minit="matrix")
+    assert centre == pytest.approx(expected, abs=1e-12)
 
 
 def test_linear_transport_by_hand():
