@@ -11,6 +11,9 @@ from distembed.benchmarks.runner import load, run
 TASKS = {
     "ablation": ["mixture_2d"],
     "gaussian": ["gaussian_2d", "gaussian_5d_scale01"],
+    "geometry": ["mixture_2d"],
+    "sparse": ["gaussian_2d"],
+    "rings": ["masses"],
     "encoders": ["ladder_b", "ladder_c"],
     "generators": ["gaussian_5d_scale01", "blobs", "counts_10d"],
     "pooling": ["gaussian_5d"],

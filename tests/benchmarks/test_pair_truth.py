@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth
+from distembed.benchmarks.pair_distances import COSTLY
+from distembed.benchmarks.truth import PairSettings, PairTruth
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.evaluation import truth as measured
 from distembed.evaluation.truth import measured_w2

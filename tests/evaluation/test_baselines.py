@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.truth import COSTLY
+from distembed.benchmarks.pair_distances import COSTLY
 from distembed.divergences.bures import bures_w2
 from distembed.divergences.exact import pairwise_w2
 from distembed.encoders.kernel import KernelMean

@@ -10,6 +10,14 @@ BENCHES = {
         f"{_HOME}.gaussian:BENCH",
         "Gaussians with known parameters in 2 and 5 dimensions, after the GDE paper",
     ),
+    "geometry": Member(
+        f"{_HOME}.geometry:BENCH",
+        "distances beside W2 on nine tasks and on few atoms, against all baselines",
+    ),
+    "sparse": Member(
+        f"{_HOME}.sparse:BENCH",
+        "distances where training sets are dense, rare or absent",
+    ),
     "encoders": Member(
         f"{_HOME}.encoders:BENCH",
         "every encoder on distributions that differ in ever finer ways, 64 atoms a set",
@@ -25,6 +33,10 @@ BENCHES = {
     "generators": Member(
         f"{_HOME}.generators:BENCH",
         "every generator on known families, from Gaussians to rings and counts",
+    ),
+    "rings": Member(
+        f"{_HOME}.rings:BENCH",
+        "rings of narrow modes: what z holds of them, and what generators draw",
     ),
     "paths": Member(
         f"{_HOME}.paths:BENCH",

@@ -56,6 +56,10 @@ class Arm:
         generator: A member of `GENERATORS`; `auto` is the package's default.
         options: Further arguments of `GDE`.
         tasks: Names of the tasks that it takes part in; all of them if there are none.
+        objectives: Further losses of its training.
+        training: Single settings of its training, over those of the benchmark.
+        equal_seconds: Whether it trains for as long as the first arm did, where a benchmark
+            compares seconds; else for as many steps.
     """
 
     label: str
@@ -63,6 +67,9 @@ class Arm:
     generator: NamedMember = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    equal_seconds: bool = False
 
     def model(self, latent: int) -> GDE:
         """Return an untrained model."""
@@ -76,8 +83,12 @@ class Arm:
         """Return the members as plain values, each as a mapping with a name."""
         members = {"encoder": self.encoder, "generator": self.generator}
         named = {kind: split_member(member, kind) for kind, member in members.items()}
-        return {kind: {"name": name, **more} for kind, (name, more) in named.items()} | {
-            **self.options
+        return {
+            **{kind: {"name": name, **more} for kind, (name, more) in named.items()},
+            **self.options,
+            **({"objectives": self.objectives} if self.objectives else {}),
+            **({"training": self.training} if self.training else {}),
+            **({"equal_seconds": True} if self.equal_seconds else {}),
         }
 
 
@@ -146,6 +157,48 @@ class Trial(Generic[S]):
         if steps is not None:
             settings |= {"steps": steps, "warmup": steps // 5}
         return fit_model(model, train, self.training.changed(settings), objectives)
+
+    def fit_arm(
+        self, arm: Arm, train: Collection, latent: int, steps: int | None = None
+    ) -> FittedModel:
+        """Train the model of an arm, with its objectives and settings.
+
+        Args:
+            arm: The arm.
+            train: Training sets.
+            latent: Dimension of the embedding.
+            steps: Number of steps, in place of those of the settings.
+        """
+        model = arm.model(latent)
+        return self.fit(model, train, steps=steps, objectives=arm.objectives, **dict(arm.training))
+
+    def fit_arms(
+        self,
+        arms: Iterable[Arm],
+        train: Collection,
+        latent: int,
+        steps: int | None = None,
+        pilot: int = 5,
+    ) -> dict[str, FittedModel]:
+        """Train every arm that takes part in the task, by its label.
+
+        Args:
+            arms: The arms. The training of the first sets the seconds of arms of equal seconds.
+            train: Training sets.
+            latent: Dimension of the embedding.
+            steps: Number of steps, in place of those of the settings.
+            pilot: Steps from which the speed of an arm of equal seconds is measured.
+        """
+        fits: dict[str, FittedModel] = {}
+        for arm in arms:
+            if not arm.enters(self.name):
+                continue
+            count = steps
+            if arm.equal_seconds and fits:
+                seconds = next(iter(fits.values())).step_seconds
+                count = self.fit_arm(arm, train, latent, pilot).steps_in(seconds)
+            fits[arm.label] = self.fit_arm(arm, train, latent, count)
+        return fits
 
     def at(self, m: int) -> str:
         """Return the name of the task at sets of m atoms, for tasks with several sizes."""

@@ -45,6 +45,7 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
 from distembed.benchmarks.curves import Draw, colours
+from distembed.benchmarks.truth import ground_unit
 from distembed.data.synthetic.families import blobs
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.limits import NormalMixtures, PooledMixtures, Source
@@ -202,13 +203,6 @@ class Coverage:
         gap = (limits[index] - self.limits(self.source, index, scrambling=1)) / 2**0.5
         square = (gap / table.standard_errors[index]) ** 2
         yield Score("limit_error", self.method, float(square.mean() ** 0.5))
-
-
-def ground_unit(model: GDE) -> float:
-    """Return the length in the ground space of one unit of the data, where features share it."""
-    shape = model.event_shape
-    ends = model.atom_transform(torch.stack([torch.zeros(shape), torch.ones(shape)]))
-    return float((ends[1] - ends[0]).mean())
 
 
 def _measure(trial: Trial[Settings]) -> Iterator[Score]:

@@ -26,7 +26,8 @@ from functools import partial
 
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
 from distembed.benchmarks.fitting import FittedModel
-from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth
+from distembed.benchmarks.pair_distances import COSTLY
+from distembed.benchmarks.truth import PairSettings, PairTruth
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
 from distembed.data.synthetic.ladder import ladder_a, ladder_b, ladder_c
 from distembed.encoders import DEFAULT_ENCODERS, ENCODERS

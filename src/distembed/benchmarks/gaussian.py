@@ -26,7 +26,8 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, held_out_seed
-from distembed.benchmarks.truth import COSTLY, PairSettings, PairTruth, gaussian_w2
+from distembed.benchmarks.pair_distances import COSTLY
+from distembed.benchmarks.truth import PairSettings, PairTruth, gaussian_w2
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.divergences.energy import Energy
 from distembed.evaluation import BASELINES

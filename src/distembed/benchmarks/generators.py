@@ -67,7 +67,8 @@ def _arm(label: str, name: str, tasks: tuple[str, ...], likelihood: str | None =
 
 def _wormhole(atoms: int) -> Arm:
     # its steps are ten times as slow as those of others
-    return Arm("wormhole", generator={"name": "wormhole", "atoms": atoms}, tasks=_GAUSSIAN)
+    decoder = {"name": "wormhole", "atoms": atoms}
+    return Arm("wormhole", generator=decoder, tasks=_GAUSSIAN, objectives=(PairDistances(),))
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def mode_scores(method: str, drawn: SetBatch, truth: Mixtures) -> Iterator[Score
     """
     x = drawn.x.view(len(drawn), -1, 2).double()
     near = torch.cdist(x, truth.mean) < 3 * RING_WIDTH
-    share = near.double().mean(1) * MODES / (1 - math.exp(-9 / 2))
+    share = near.double().mean(1) / (truth.weights * (1 - math.exp(-9 / 2)))
     bad = (share < 0.5) | (share > 2)
     yield Score("bad_modes", method, float(bad.sum(1).double().mean()))
     yield Score("off_modes", method, float((~near.any(2)).double().mean()))
@@ -203,8 +204,7 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     judge = _Judge.of(truth, trial)
 
     def fit(arm: Arm, steps: int) -> FittedModel:
-        objectives = (PairDistances(),) if arm.label == "wormhole" else ()
-        return trial.fit(arm.model(settings.latent), train, steps=steps, objectives=objectives)
+        return trial.fit_arm(arm, train, settings.latent, steps)
 
     default: FittedModel | None = None
     for arm in settings.arms:

@@ -154,6 +154,16 @@ METRICS: Mapping[str, Metric] = {
     "spearman_w2_near": Metric(
         "Rank correlation, near pairs", "geometry", "higher", "Spearman, the closest tenth"
     ),
+    "spearman_mw2": Metric(
+        "Rank correlation with MW2", "geometry", "higher", "Spearman, W2 of mixture components"
+    ),
+    "pearson_w2": Metric("Linear correlation with W2", "geometry", "higher", "Pearson, all pairs"),
+    "relative_error": Metric(
+        "Relative error", "geometry", meaning="median of |D / W2 - 1|, distances in units of W2"
+    ),
+    "error_density": Metric(
+        "Error against density", "geometry", "nearest", "Spearman, with that of training sets", 0.0
+    ),
     "spearman_w2_minus_bures": Metric(
         "Rank correlation above plug-in Bures", "geometry", "higher", "the same atoms"
     ),
@@ -194,6 +204,12 @@ METRICS: Mapping[str, Metric] = {
     "fdr": Metric("False discovery rate", "tests", meaning="after Benjamini-Hochberg at 0.05"),
     "found": Metric("Discoveries", "tests", "higher", "share of unequal pairs, after adjustment"),
     # -- estimates of a parameter
+    "r2_radius": Metric(
+        "Radius from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
+    "r2_rotation": Metric(
+        "Rotation from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
     "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
     "excess": Metric(
@@ -234,6 +250,7 @@ PRIMARY: Mapping[Group, str] = {"samples": "energy_unbiased", "geometry": "spear
 
 _SUFFIXES: Mapping[str, str] = {
     r"_equal_seconds": "equal seconds of training",
+    r"_lead": "lead of gde",
     r"_m(\d+)": r"\1 atoms",
 }
 
@@ -241,8 +258,8 @@ _SUFFIXES: Mapping[str, str] = {
 def metric(name: str) -> Metric:
     r"""Return a metric by its name in a row.
 
-    The suffix `_equal_seconds` is the same metric after equal seconds of training, and `_m100` the
-    same metric at sets of 100 atoms.
+    The suffix `_equal_seconds` is the same metric after equal seconds of training, `_m100` the
+    same metric at sets of 100 atoms, and `_lead` what the default has more than another method.
 
     Raises:
         ValueError: If there is no such metric.

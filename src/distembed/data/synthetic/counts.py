@@ -4,16 +4,21 @@ r"""Collections of count vectors whose parameters are known.
     Poissons           x_j ~ Poisson(rate_{s,j}), independent
     NegativeBinomials  x_j ~ Poisson(mean_{s,j} g),  g ~ Gamma(r, r), independent
 
-The variance of a negative binomial is mean + mean^2 / r.
+The variance of a negative binomial is mean + mean^2 / r. W2 between two multinomials is a problem
+of optimal transport between finitely many points, and so exact.
 """
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from distembed.batch import SetBatch
 from distembed.data.spaces import Counts
 from distembed.data.synthetic.base import Known, parameter, positive, simplex
 
@@ -64,6 +69,41 @@ class Multinomials(Known):
             remainder = remainder - count
             counts.append(count)
         return torch.stack(counts, 2).float()
+
+    @classmethod
+    def grid(cls, levels: int, total: int, size: int = 500, seed: int = 0) -> Multinomials:
+        """Return all p of three categories whose entries are multiples of 1 / (levels - 1).
+
+        Args:
+            levels: Values of an entry, from 0 to 1; 10 levels are 55 distributions.
+            total: Counts of one atom.
+            size: As of the class.
+            seed: As of the class.
+
+        Example:
+            >>> len(Multinomials.grid(10, 20))
+            55
+        """
+        return cls(_compositions(levels - 1, 3), total, size, seed)
+
+    def w2(self, i: ArrayLike, j: ArrayLike) -> np.ndarray:
+        r"""Exact W2 between sets i and j, `(P,)` float64.
+
+        The transport problem is between all vectors of counts, $\binom{total + K - 1}{K - 1}$ of
+        them: 231 for 20 counts in three categories, and about 10 ms a pair.
+        """
+        from distembed.divergences.exact import pairwise_w2
+
+        points = torch.from_numpy(_compositions(self.total, self.p.shape[1]))
+        support = points.double().expand(len(self), -1, -1)
+        sets = SetBatch.from_dense(support, self._probabilities(points))
+        pairs = torch.as_tensor(np.stack([np.asarray(i), np.asarray(j)], 1))
+        return pairwise_w2(sets.keep(sets.w > 0), pairs).numpy()
+
+    def _probabilities(self, points: Tensor) -> Tensor:
+        """Return the probability of each vector of counts `(N, K)` in each set, `(S, N)`."""
+        ways = math.lgamma(self.total + 1) - torch.lgamma(points.double() + 1).sum(1)
+        return (ways + torch.xlogy(points, self.p[:, None]).sum(2)).exp()
 
 
 class Poissons(Known):
@@ -147,3 +187,11 @@ class NegativeBinomials(Known):
         r = self.dispersion[index].float().unsqueeze(1).expand(-1, m, -1)
         g = torch._standard_gamma(r.contiguous(), generator=rng) / r
         return torch.poisson(self.mean[index].float().unsqueeze(1) * g, generator=rng)
+
+
+def _compositions(total: int, parts: int) -> np.ndarray:
+    """Return all vectors of `parts` whole numbers of at least zero with a sum, `(N, parts)`."""
+    # positions of the bars between stars
+    bars = np.array(list(combinations(range(total + parts - 1), parts - 1)))
+    ends = np.full((len(bars), 1), total + parts - 1)
+    return np.diff(np.concatenate([np.full_like(ends, -1), bars, ends], 1), axis=1) - 1

@@ -1,6 +1,7 @@
 r"""Families of distributions that generators find difficult, with parameters drawn from a prior.
 
-- `rings`: eight narrow Gaussians on a circle of random radius and rotation.
+- `rings`: eight narrow Gaussians on a circle of random radius and rotation, with equal masses or
+  random ones.
 - `blobs`: three Gaussians in the plane, of random means and weights.
 - `moons`: two interlocking half circles, rotated, stretched and blurred at random.
 - `low_rank`: Gaussians in 50 dimensions whose covariance has three large axes that depend on the
@@ -30,13 +31,14 @@ __all__ = ["Moons", "blobs", "counts", "low_rank", "moons", "rings"]
 MODES, RING_WIDTH = 8, 0.15
 
 
-def rings(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
+def rings(sets: int, size: int = 500, seed: int = 0, spread: float = 0.0) -> Mixtures:
     """Draw rings of radius 2 to 4 at a random rotation.
 
     Args:
         sets: Number of sets.
         size: Atoms of each.
         seed: Of the parameters and of the atoms.
+        spread: Masses of the modes are in proportion to numbers from 1 - spread to 1 + spread.
 
     Example:
         >>> rings(2).batch([0, 1]).x.norm(dim=1).min() > 1
@@ -46,7 +48,8 @@ def rings(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
     angle = 2 * math.pi * (torch.arange(MODES) + turn) / MODES
     mean = radius[:, :, None] * torch.stack([angle.cos(), angle.sin()], 2)
     cov = RING_WIDTH**2 * torch.eye(2, dtype=torch.float64).expand(sets, MODES, 2, 2)
-    return Mixtures(torch.ones(sets, MODES), mean, cov, size, seed)
+    mass = torch.rand(sets, MODES, generator=stream(seed, "mass"), dtype=torch.float64)
+    return Mixtures(1 + spread * (2 * mass - 1), mean, cov, size, seed)
 
 
 def blobs(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
