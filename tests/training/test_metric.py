@@ -35,7 +35,10 @@ def points(copies=20, sets=60):
     return Sets.from_batch(SetBatch.from_dense(x.expand(sets, copies, 3).contiguous()))
 
 
-def training(encoder, sets, seed=0, settings=MetricSettings()):
+SETTINGS = MetricSettings()
+
+
+def training(encoder, sets, seed=0, settings=SETTINGS):
     return MetricTraining(encoder, lambda batch: batch, sets, seed, settings)
 
 
@@ -119,6 +122,12 @@ def test_too_few_sets_or_no_distance_are_named():
     same = Sets.from_batch(SetBatch.from_dense(torch.ones(60, 20, 3)))
     with pytest.raises(ValueError, match="no further apart"):
         training(Mean(1.0), same).fit(TRAINING, HELD_OUT, 5, 1e-2)
+
+
+@pytest.mark.parametrize(("width", "pairs"), [(3, 16), (256, 8), (5_000, 4)])
+def test_wide_atoms_make_smaller_steps(width, pairs):
+    sets = Sets.from_batch(SetBatch.from_dense(torch.zeros(3, 2, width)))
+    assert training(Mean(1.0), sets)._step_pairs(np.arange(3)) == pairs
 
 
 def test_a_gain_is_stated_in_one_line():

@@ -15,7 +15,8 @@ of the same sets, with the same models.
 
 `gde` is `GDE.distances` of the default model: in units of W2, and without the noise of sampling.
 `latent` is the plain distance |z_1 - z_2| of the same embeddings, `untrained` the same as `gde`
-before training, without units. `wormhole` is an attention encoder and a fixed-size decoder,
+before training, without units. `generative` is the default that learned from its generator alone,
+without steps on measured W2. `wormhole` is an attention encoder and a fixed-size decoder,
 trained on Sinkhorn divergences between sets for as many seconds as `gde`; not on large images.
 """
 
@@ -91,7 +92,11 @@ class Settings:
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(steps=400, warmup=80, every=200, patience=0)
     )
-    arms: tuple[Arm, ...] = (Arm("gde"), _wormhole(64))
+    arms: tuple[Arm, ...] = (
+        Arm("gde"),
+        Arm("generative", training={"metric_steps": 0}),
+        _wormhole(64),
+    )
     latent: int = 32
     shares: Mapping[str, float] = field(
         default_factory=lambda: {"omniglot": 1 / 3, "cells": 1 / 3}

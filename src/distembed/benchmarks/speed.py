@@ -65,6 +65,7 @@ class Settings:
     training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1, threads=2))
     arms: tuple[Arm, ...] = (
         Arm("gde", DEFAULT_ENCODERS["vectors"]),
+        Arm("joined", "joined"),
         Arm("deepsets_plain", {"name": "deepsets", "pooling": "mean"}),
         Arm("gnn", "gnn"),
         Arm("resnet_gnn", "resnet_gnn"),

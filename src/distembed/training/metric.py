@@ -66,7 +66,8 @@ class MetricSettings:
         pairs: Pairs of training sets, at most, and no more than the steps draw.
         held_out_pairs: The same of held-out sets.
         encoded: Atoms of each half of a set that are encoded, at most.
-        step_pairs: Pairs of a step.
+        step_pairs: Pairs of a step, at most: fewer, at least four, where atoms are wide.
+        step_numbers: Coordinates of the atoms of a step, at most, above four pairs.
         level: Share of the mean squared W2 that is added to it in the weight of a pair.
         penalty: Weight of the size of a correction.
         every: Steps between validations.
@@ -80,12 +81,13 @@ class MetricSettings:
     numbers: int = 2**25
     measured: int = 64
     pairs: int = 10_000
-    held_out_pairs: int = 500
+    held_out_pairs: int = 200
     encoded: int = 128
     step_pairs: int = 16
+    step_numbers: int = 2**20
     level: float = 0.2
     penalty: float = 0.3
-    every: int = 50
+    every: int = 100
     warmup: int = 50
     ema: float = 0.99
 
@@ -166,11 +168,9 @@ class MetricTraining:
         Raises:
             ValueError: If too few sets are large enough, or no two differ.
         """
-        settings = self.settings
-        pairs = self.measure(training, min(settings.pairs, steps * settings.step_pairs))
-        validation = self.measure(
-            held_out, min(settings.held_out_pairs, steps * settings.step_pairs)
-        )
+        settings, size = self.settings, self._step_pairs(training)
+        pairs = self.measure(training, min(settings.pairs, steps * size))
+        validation = self.measure(held_out, min(settings.held_out_pairs, steps * size))
         unit = float(pairs.w2_squared.clip(0).mean())
         if not unit > 0:
             raise ValueError("The sets are no further apart than samples of one of them.")
@@ -182,7 +182,7 @@ class MetricTraining:
         self.encoder.train()
         for k in range(steps):
             rng = stream(self.seed, "metric", k)
-            some = torch.randint(len(pairs.rows), (settings.step_pairs,), generator=rng).numpy()
+            some = torch.randint(len(pairs.rows), (size,), generator=rng).numpy()
             error, penalty = self._loss(pairs, some, unit, rng)
             optimizer.zero_grad(set_to_none=True)
             (error + settings.penalty * penalty).backward()
@@ -259,6 +259,12 @@ class MetricTraining:
         error = ((a * b).sum(1) - y).square() / (y.clamp_min(0) + self.settings.level * unit)
         size = correction.square().mean() / self.encoder.unit.square()
         return error.mean() / unit, size
+
+    def _step_pairs(self, training: NDArray[np.int64]) -> int:
+        """Return the number of pairs of a step, by the width of atoms in the ground space."""
+        atom = self.to_ground(self.collection.batch([int(training[0])], 1, stream(0, "width"))).x
+        fit = self.settings.step_numbers // (4 * self.settings.encoded * atom.numel())
+        return min(self.settings.step_pairs, max(4, fit))
 
     def _halves(self, rows: list[int], atoms: int, rng: torch.Generator) -> SetBatch:
         """Draw two disjoint parts of some sets in the ground space: first those of all sets."""
