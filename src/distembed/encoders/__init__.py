@@ -54,10 +54,14 @@ ENCODERS = {
 }
 
 _NUMBERS_DEFAULT = {"name": "joined", "parts": ["closed_form", "deepsets"]}
+_IMAGES_DEFAULT = {
+    "name": "joined",
+    "parts": ["closed_form", {"name": "composed", "point": {"name": "conv2d", "channels": 16}}],
+}
 DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,
-    "images": _NUMBERS_DEFAULT,
+    "images": _IMAGES_DEFAULT,
     "tokens": {"name": "composed", "point": "transformer"},
 }
 """What `encoder="auto"` stands for, by kind of atoms."""
