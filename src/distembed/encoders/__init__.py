@@ -54,14 +54,10 @@ ENCODERS = {
 }
 
 _NUMBERS_DEFAULT = {"name": "joined", "parts": ["closed_form", "deepsets"]}
-_IMAGES_DEFAULT = {
-    "name": "joined",
-    "parts": ["closed_form", {"name": "composed", "point": {"name": "conv2d", "channels": 16}}],
-}
 DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,
-    "images": _IMAGES_DEFAULT,
+    "images": "closed_form",
     "tokens": {"name": "composed", "point": "transformer"},
 }
 """What `encoder="auto"` stands for, by kind of atoms."""

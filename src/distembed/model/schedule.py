@@ -20,14 +20,14 @@ __all__ = ["IMAGE_TRAINING", "suited"]
 logger = logging.getLogger(__name__)
 
 IMAGE_TRAINING: Mapping[str, Any] = {
-    "steps": 1200,
+    "steps": 800,
     "batch": 16,
     "context": (8, 64),
     "target": 6,
     "lr": 2e-3,
     "warmup": 100,
 }
-"""Settings for images that a network convolves, chosen for two minutes on two cores."""
+"""Settings for images that a network convolves, chosen on 2 x 32 x 32 pixels (docs/log.md)."""
 
 
 def suited(config: TrainConfig, atoms: AtomSpace, event_shape: tuple[int, ...]) -> TrainConfig:
