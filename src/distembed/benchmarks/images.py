@@ -32,6 +32,7 @@ from distembed.benchmarks.bench import Arm, Bench, Task, Trial, data_folder, mis
 from distembed.benchmarks.curves import Draw
 from distembed.benchmarks.held_out import HeldOut
 from distembed.data.observations import Observations
+from distembed.data.spaces import Images
 from distembed.evaluation.result import Score
 from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
@@ -98,7 +99,8 @@ def _digits(settings: Settings, seed: int) -> Data:
 def _cells(settings: Settings, seed: int) -> Data:
     with np.load(data_folder(_CELLS) / "cells_32x32_dna_gfp.npz") as file:
         images, wells = file["images"].astype(np.float32), file["well"].astype(str)
-    sets = by_label(Observations(images, {"well": wells}), "well")
+    observations = Observations(images, {"well": wells})
+    sets = by_label(observations, "well", atoms=Images(0, 255, whole=True))
     order = torch.randperm(len(sets), generator=stream(seed, "wells")).numpy()
     quarter = len(sets) // 4
     return sets.select(order[quarter:]), sets.select(order[:quarter])

@@ -61,7 +61,7 @@ _NUMBERS_DEFAULT = {"name": "residual", "start": "closed_form", "network": "deep
 DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,
-    "images": _NUMBERS_DEFAULT,
+    "images": "closed_form",
     "tokens": {"name": "composed", "point": "transformer"},
 }
 """What `encoder="auto"` stands for, by kind of atoms."""

@@ -13,6 +13,11 @@ GENERATORS = {
         "distembed.generators.diffusion:diffusion",
         "variance-preserving diffusion with v-prediction, a setting of flow with time reversed",
     ),
+    "image_flow": Member(
+        "distembed.generators.image_flow:image_flow",
+        "flow matching of images: a U-Net from coloured noise (the default of images)",
+        atoms=("images",),
+    ),
     "explicit": Member(
         "distembed.generators.explicit:Explicit",
         "a density: Gaussian, mixture, spline flow, counts or classes, by exact likelihood",
@@ -37,6 +42,6 @@ GENERATORS = {
 DEFAULT_GENERATORS: dict[str, NamedMember] = {
     "vectors": "flow",
     "counts": "flow",
-    "images": "flow",
+    "images": "image_flow",
 }
 """What `generator="auto"` stands for, by kind of atoms."""

@@ -137,7 +137,7 @@ class ConditionalGaussian(nn.Module):
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Solve for the affine part from training sets and their embeddings `(B, L)`."""
-        mean, cov = moments_per_set(batch)
+        mean, cov = self._moments(batch)
         level = cov.diagonal(dim1=1, dim2=2).mean(1)
         total = level.mean() + mean.var(0, unbiased=False).mean()
         self.unit.copy_(total.sqrt().clamp_min(1e-6))
@@ -164,11 +164,12 @@ class ConditionalGaussian(nn.Module):
         the latter. V is without its negative part.
         """
         location, square = self._plug_in(z)
-        mean, cov = moments_per_set(batch)
+        mean, cov = self._moments(batch)
         gap = (mean - location.double()).unsqueeze(2)
-        moments = cov + gap @ gap.mT
-        if not self.full:
-            moments = _level(moments)
+        if self.full:
+            moments = cov + gap @ gap.mT
+        else:
+            moments = cov + gap.square().mean(1, keepdim=True)
         variance = z[:, -1].double().square()[:, None, None]
         weight = sample_weight(batch).double().unsqueeze(2) / _level(square).square()
         size = (weight * variance.square()).sum().clamp_min(1e-12)
@@ -210,6 +211,10 @@ class ConditionalGaussian(nn.Module):
         eye = torch.eye(self.dim, dtype=root.dtype, device=z.device)
         return location, root @ root + variance * eye
 
+    def noise(self, e: Tensor) -> Tensor:
+        """Return noise of the covariance of residuals: white, as it is."""
+        return e
+
     def negative_log_likelihood(self, batch: SetBatch, gaussian: Gaussian) -> Tensor:
         """Score each set in nats per dimension, up to a constant, `(B,)`.
 
@@ -218,6 +223,15 @@ class ConditionalGaussian(nn.Module):
         """
         distance = batch.mean(gaussian.whiten(batch).square().sum(1)) / 2
         return distance / self.dim + gaussian.log_volume() - self.unit.log()
+
+    def _moments(self, batch: SetBatch) -> tuple[Tensor, Tensor]:
+        """Return means `(B, D)`, and covariances `(B, D, D)` or mean variances `(B, 1, 1)`."""
+        if self.full:
+            return moments_per_set(batch)
+        # the covariance of images would be millions of numbers a set
+        x = batch.flat64
+        mean = batch.mean(x)
+        return mean, batch.mean((x - batch.expand(mean)).square()).mean(1)[:, None, None]
 
     def _pack(self, location: Tensor, root: Tensor) -> Tensor:
         """Flatten locations `(B, D)` and roots `(B, D, D)` or `(B, 1, 1)` to `(B, outputs)`."""

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.generators.base import BaseSettings, ConditionalGaussian
+from distembed.generators.image_base import ImageBaseSettings, ImageGaussian
 from distembed.generators.samplers import SAMPLERS, Sampling, trapezoid
 from distembed.nn.backbone import backbone as build_backbone
 from distembed.registry import NamedMember
@@ -44,7 +45,8 @@ class Flow(nn.Module):
         backbone: The velocity network, a member of `nn.backbone.BACKBONES`: `mlp`, or `unet` for
             images.
         sampling: Solver, network calls and guidance.
-        base: Settings of the Gaussian base; without a network if left out.
+        base: Settings of the Gaussian base: of one for images, or of one for vectors, which is
+            without a network if left out.
 
     Raises:
         ValueError: If there is no such backbone, or it is not defined for the shape.
@@ -63,12 +65,16 @@ class Flow(nn.Module):
         depth: int = 3,
         backbone: NamedMember = "mlp",
         sampling: Sampling | None = None,
-        base: BaseSettings | None = None,
+        base: BaseSettings | ImageBaseSettings | None = None,
     ) -> None:
         super().__init__()
         self.event_shape, self.sampling = tuple(event_shape), sampling or Sampling()
-        base = base or BaseSettings(network=False)
-        self.base = ConditionalGaussian(math.prod(event_shape), latent, width, base)
+        base, dim = base or BaseSettings(network=False), math.prod(event_shape)
+        self.base: ConditionalGaussian | ImageGaussian
+        if isinstance(base, ImageBaseSettings):
+            self.base = ImageGaussian(dim, latent, base)
+        else:
+            self.base = ConditionalGaussian(dim, latent, width, base)
         self.field = build_backbone(backbone, self.event_shape, latent, width, depth)
         # as far from the embeddings of sets as they are from each other
         self.null = nn.Parameter(torch.randn(latent)) if self.sampling.dropout else None
@@ -87,6 +93,7 @@ class Flow(nn.Module):
         gaussian = self.base(z)
         u = gaussian.whiten(batch).detach()
         e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
+        e = self.base.noise(e)
         t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
         angle = (torch.pi / 2 * t).unsqueeze(1)
         cos, sin = angle.cos(), angle.sin()
@@ -100,6 +107,7 @@ class Flow(nn.Module):
         """Draw n atoms of each set, `(B, n, *event)`."""
         gaussian = self.base(z)
         e = torch.randn(len(z), n, math.prod(self.event_shape), generator=rng, device=z.device)
+        e = self.base.noise(e)
         solver = SAMPLERS[self.sampling.sampler]
         u = solver(lambda u, t: self._velocity(u, z, t), e, self.sampling.calls, rng)
         atoms: Tensor = gaussian.colour(u)

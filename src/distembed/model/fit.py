@@ -29,6 +29,7 @@ from distembed.model.engine import InferenceEngine
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import snapshot, unrebuildable
 from distembed.model.network import Network
+from distembed.model.schedule import suited
 from distembed.model.spec import Spec
 from distembed.protocols import Collection, Objective
 from distembed.rng import stream
@@ -55,7 +56,7 @@ class PreparationSettings:
     """
 
     sets: int = 1024
-    numbers: int = 2**26
+    numbers: int = 2**24
     context_sizes: int = 6
 
 
@@ -76,6 +77,7 @@ def fit_model(
     if len(collection) < 2:
         raise ValueError("There is one set; a model is trained on many, at least two.")
     spec = spec.resolved(collection)
+    config = suited(config, spec.atoms, collection.event_shape)
     runtime = Runtime.choose(config.device, config.precision, config.threads)
     held_out = held_out_sets(len(collection), config.validation, config.seed)
     training = np.setdiff1d(np.arange(len(collection)), held_out)

@@ -18,6 +18,7 @@ from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.generators import DEFAULT_GENERATORS, GENERATORS
 from distembed.model import CONDITIONINGS
 from distembed.model.network import Network
+from distembed.nn.backbone import convolves
 from distembed.protocols import (
     AtomSpace,
     Collection,
@@ -66,23 +67,27 @@ class Spec:
     def resolved(self, collection: Collection) -> Spec:
         """Replace what each `auto` stands for, given the kind of atoms and their names.
 
-        Counts and classes stay as they are where the generator's likelihood is one of them. A
-        generator of the user's sees z, as in the GDE paper; ours see it standardised and shrunk.
+        Images of fewer than 16 pixels a side get what vectors get. Counts and classes stay as
+        they are where the generator's likelihood is one of them. A generator of the user's sees z,
+        as in the GDE paper; ours see it standardised and shrunk.
 
         Raises:
             ValueError: If there is no default for the kind of atoms.
         """
         atoms = collection.atoms
         spec = replace(self, atoms=atoms)
+        # a handful of pixels is a vector: convolutions lose there (docs/log.md)
+        small = atoms.name == "images" and not convolves(collection.event_shape)
+        kind = "vectors" if small else atoms.name
         if spec.encoder == "auto":
-            spec = replace(spec, encoder=DEFAULT_ENCODERS[atoms.name])
+            spec = replace(spec, encoder=DEFAULT_ENCODERS[kind])
         if spec.generator == "auto":
-            if atoms.name not in DEFAULT_GENERATORS:
+            if kind not in DEFAULT_GENERATORS:
                 raise ValueError(
                     f"There is no generator of {atoms.name} by default; give one of your own, "
                     "GDE(generator=module)."
                 )
-            spec = replace(spec, generator=DEFAULT_GENERATORS[atoms.name])
+            spec = replace(spec, generator=DEFAULT_GENERATORS[kind])
         if spec.conditioning == "auto":
             own = isinstance(spec.generator, nn.Module)
             spec = replace(spec, conditioning="none" if own else "shrinkage")

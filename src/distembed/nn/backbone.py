@@ -15,7 +15,7 @@ from distembed.registry import Family, Member, NamedMember, build
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BACKBONES", "backbone", "mlp"]
+__all__ = ["BACKBONES", "backbone", "convolves", "mlp"]
 
 BACKBONES: Family = {
     "mlp": Member("distembed.nn.backbone:mlp", "residual network of flattened atoms (default)"),
@@ -33,6 +33,19 @@ def backbone(
     """
     network: nn.Module = build(BACKBONES, member, "backbone", event_shape, latent, width, depth)
     return network
+
+
+def convolves(event_shape: tuple[int, ...], shortest: int = 16, longest: int = 128) -> bool:
+    """Return whether events are images on which a U-Net is better than a network of pixels.
+
+    On 8 x 8 pixels the plain network had the lower loss at equal seconds, on 32 x 32 the U-Net.
+
+    Example:
+        >>> convolves((1, 8, 8)), convolves((2, 32, 32)), convolves((50,))
+        (False, True, False)
+    """
+    sides = event_shape[1:]
+    return len(event_shape) == 3 and shortest <= min(sides) and max(sides) <= longest
 
 
 def mlp(event_shape: tuple[int, ...], latent: int, width: int, depth: int) -> nn.Module:

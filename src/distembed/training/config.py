@@ -150,7 +150,8 @@ class TrainConfig(BaseModel):
             ValueError: If a setting is unknown, or its value is wrong.
         """
         try:
-            return self.model_validate(self.model_dump() | dict(settings))
+            stated = self.model_dump(exclude_unset=True)  # a kind of atoms may imply others
+            return self.model_validate(stated | dict(settings))
         except ValidationError as error:
             errors = describe_errors(error.errors(include_url=False), _key, self._unknown)
             text = ". ".join(f"{name} {text}" for name, text in errors.items())

@@ -20,7 +20,7 @@ from distembed.data.transforms.base import (
     refuse_unfitted,
     take_shapes,
 )
-from distembed.rng import stream
+from distembed.nn.subspace import leading_subspace
 
 __all__ = ["PCA"]
 
@@ -73,7 +73,7 @@ class PCA(nn.Module):
         if root.shape[1] <= self.exact_up_to:
             axes = torch.linalg.eigh(root.mT @ root).eigenvectors.flip(1)[:, : self.components]
         else:
-            axes = _leading_subspace(root, self.components)
+            axes, _ = leading_subspace(root, self.components)
         sign = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
         self.mean = mean.to(floating(x))
         self.axes = (axes * sign).mT.contiguous().to(floating(x))
@@ -95,14 +95,3 @@ class PCA(nn.Module):
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return `(K,)`."""
         return (self.components,)
-
-
-def _leading_subspace(root: Tensor, k: int) -> Tensor:
-    """Compute the K leading right singular vectors of `root (N, D)`, `(D, K)`."""
-    width = min(k + 16, *root.shape)
-    start = torch.randn(root.shape[1], width, generator=stream("pca"), dtype=root.dtype)
-    basis = start.to(root.device)
-    for _ in range(6):
-        basis = torch.linalg.qr(root.mT @ (root @ basis)).Q
-    rotation: Tensor = torch.linalg.svd(root @ basis, full_matrices=False).Vh.mT[:, :k]
-    return basis @ rotation
