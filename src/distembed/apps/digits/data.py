@@ -35,7 +35,7 @@ class Settings:
     classes: int = 3
     size: tuple[int, int] = (64, 256)
     latent: int = 32
-    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1500, every=150))
+    training: TrainConfig = field(default_factory=lambda: TrainConfig(steps=1100, every=110))
 
     @classmethod
     def quick(cls) -> Settings:
