@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
-from distembed.data.spaces import require_ground
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -37,7 +36,7 @@ from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
-from distembed.training.metric import CorrectedEncoder, MetricTraining
+from distembed.training.metric import CorrectedEncoder, MetricTraining, TooFewPairsError
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
@@ -143,19 +142,19 @@ def learn_metric(
     Nothing is done where the encoder has no correction, atoms have no distance, or the sets that
     are held out are too few to show a gain. As the preparation, this happens on the CPU.
     """
-    if not (config.metric_steps and isinstance(network.encoder, CorrectedEncoder)):
+    corrected = isinstance(network.encoder, CorrectedEncoder)
+    if not (config.metric_steps and corrected and collection.atoms.has_ground):
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     steps = min(config.metric_steps, config.steps)
     metric = MetricTraining(network.encoder, network.to_ground, collection, config.seed)
     try:
-        require_ground(collection.atoms, "W2")
         gain = metric.fit(training, held_out, steps, config.lr)
-    except ValueError as error:
+    except TooFewPairsError as error:
         log.message(f"distances are those of the closed form: {error}")
         return
     log.message(str(gain))
-    if gain.after < gain.before:
+    if gain:
         batch = _first_batch(collection, training, config, settings)
         network.prepare_generator(batch, *_preparation(config, settings))
 
