@@ -28,6 +28,7 @@ from distembed.model.engine import InferenceEngine
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import snapshot, unrebuildable
 from distembed.model.network import Network
+from distembed.model.noise import atom_noise
 from distembed.model.schedule import suited
 from distembed.model.spec import Spec
 from distembed.protocols import Collection, Objective
@@ -171,8 +172,9 @@ def training_table(
     mask[held_out] = True
     z, effective_sizes = engine.embed(collection)
     pairs = measure_pairs(engine, collection, mask, config.seed)
+    noise = atom_noise(engine, collection, config.seed)
     hashes = tuple(fingerprints(collection, salt))
-    return TrainingTable(z, effective_sizes, mask, hashes, pairs, config.seed)
+    return TrainingTable(z, effective_sizes, mask, hashes, noise, pairs, config.seed)
 
 
 def _preparation(
