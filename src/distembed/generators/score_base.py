@@ -17,6 +17,7 @@ the identity, one covariance for all sets up to its level is fitted (`generators
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -164,7 +165,7 @@ class ScoreGaussian(nn.Module):
         gain = torch.cat(gains)
         wins = int((gain > 0).sum())
         # by more than one standard deviation of the wins of equals
-        better = wins - len(gain) / 2 > len(gain) ** 0.5 / 2
+        better = wins - len(gain) / 2 > math.sqrt(len(gain)) / 2
         logger.info(
             "Atoms are drawn %s: before training, draws are nearer to %d of %d sets with normal "
             "scores of each feature than on the plain scale. State `scale` of the generator to "
