@@ -19,7 +19,7 @@ The name of a row says how much of a data set is used.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -133,12 +133,13 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     embedded = {name: (Subject.of(models[name]), t.z) for name, t in tables.items()}
     once = np.ones((1, len(data.test)))
     compared = score_samples(embedded, sets, data.test.atoms.name, once, config, trial.seed)
-    scores = [Score(s.metric, s.method, s.value, task=data.name) for s in compared]
+    scores = [Score(s.metric, s.method, s.value) for s in compared]
     for name, model in models.items():
         drawn = torch.from_numpy(model.model.sample(tables[name], 64, trial.seed))
         share = float(((drawn < low) | (drawn > high)).double().mean())
-        scores.append(Score("outside", name, share, task=data.name))
-    yield from trial.report("all methods", scores, seconds)
+        scores.append(Score("outside", name, share))
+    for score in trial.report("all methods", scores, seconds):
+        yield replace(score, task=data.name)
 
 
 def _family(name: str, settings: Settings, seed: int) -> DefaultData:

@@ -11,8 +11,9 @@ Atoms of two axes of 8 numbers or more (height x width, without channels) and of
 may be pictures or not, and their kind has to be stated.
 
 Vectors and counts have the same default transform but for draws, which are clipped at zero for
-counts: this choice changes nothing that is fitted. Whole numbers on a scale of their own (channels of a cytometer, ages in years) are counts
-by this rule. Tokens cannot be told from counts, and are stated with their alphabet.
+counts: this choice changes nothing that is fitted. Whole numbers on a scale of their own (channels
+of a cytometer, ages in years) are counts by this rule. Tokens cannot be told from counts, and are
+stated with their alphabet.
 """
 
 from __future__ import annotations

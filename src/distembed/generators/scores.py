@@ -106,10 +106,12 @@ class NormalScores(nn.Module):
         flat = x.reshape(-1, x.shape[-1]).T.to(table.dtype).contiguous()
         low = torch.searchsorted(table, flat)
         high = torch.searchsorted(table, flat, right=True) - 1
-        # a mass has its points of the grid and half a cell on either side, or all beyond the grid
+        # a mass has its points of the grid, half of a cell up to another mass, or all beyond it
+        before = self.masses.gather(1, (low - 1).clamp_min(0)) / 2
+        after = self.masses.gather(1, (high + 1).clamp_max(last)) / 2
         edges = (
-            torch.where(low > 0, low - 0.5, -torch.inf),
-            torch.where(high < last, high + 0.5, torch.inf),
+            torch.where(low > 0, low - before, -torch.inf),
+            torch.where(high < last, high + after, torch.inf),
         )
         p, q = (torch.special.ndtr(edge * step - self.grid.largest) for edge in edges)
         v = torch.rand(flat.shape, generator=stream(0, "scores")).to(flat)
