@@ -38,6 +38,12 @@ def test_the_rule(x, features, space, caplog):
     assert ("State another kind with `atoms`" in caplog.text) == (space != Vectors())
 
 
+@pytest.mark.parametrize("shape", [(5, 8, 8), (5, 28, 28), (5, 2, 3, 8, 8)])
+def test_what_may_be_a_picture_has_to_be_stated(shape):
+    with pytest.raises(ValueError, match=r"x\[:, None\].*atoms='images'.*atoms='vectors'"):
+        recognise(Observations(np.zeros(shape)))
+
+
 def test_values_that_are_mapped_from_disk_are_not_read(tmp_path):
     np.save(tmp_path / "x.npy", WHOLE)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

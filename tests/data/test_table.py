@@ -93,7 +93,7 @@ def test_sets_are_told_by_all_their_columns_and_all_their_rows():
     n = 3000
     a, b, late = np.arange(n) % 3, np.arange(n) % 2, np.zeros(n)
     late[-1] = 1
-    table = {"a": a, "b": b, "x": np.arange(n), "ab": 10 * a + b, "late": late}
+    table = {"a": a, "b": b, "x": np.arange(n) / 2, "ab": 10 * a + b, "late": late}
     read = read_table(table, keep=["a", "b"], others=True, by=["a", "b"])
     assert read.features == ("x", "late")
     assert set(read.columns) == {"a", "b", "ab"}
@@ -207,3 +207,33 @@ def test_a_damaged_parquet_is_refused(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ValueError, match="damaged"):
         read_table(tmp_path / "t.parquet")
+
+
+INDEX = {
+    "who": np.repeat(["a", "b", "c"], 12),
+    "x": np.random.default_rng(0).normal(size=36),
+    "row": np.arange(36),
+    "shuffled": np.random.default_rng(0).permutation(36) + 1,
+    "gaps": np.arange(36) * 3.0 + np.random.default_rng(0).integers(0, 3, 36),
+    "inside": np.tile(np.random.default_rng(0).permutation(12), 3),
+    "level": np.random.default_rng(0).integers(0, 12, 36),
+    "time": np.arange(36) // 2,
+}
+
+
+def test_columns_that_number_rows_are_no_features(caplog):
+    obs = read_table(INDEX, keep=["who"], by=["who"])
+    assert obs.features == ("x", "level", "time")
+    assert "'row', 'shuffled', 'gaps', 'inside' (a number of the row" in caplog.text
+    assert "name it in `columns` to keep it" in caplog.text
+    assert read_table(INDEX, ["x", "row"], keep=["who"], by=["who"]).features == ("x", "row")
+
+
+def test_few_rows_are_not_said_to_be_numbered():
+    few = {name: column[:9] for name, column in INDEX.items()}
+    assert "row" in read_table(few, keep=["who"], by=["who"]).features
+
+
+def test_rows_alone_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match=r"'row' \(a number of the row.*name the features in"):
+        read_table({n: INDEX[n] for n in ("who", "row")}, keep=["who"], by=["who"])

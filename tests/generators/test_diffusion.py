@@ -26,7 +26,7 @@ def exact(x, angle):
 
 
 def make(field, **options):
-    model = diffusion((1,), latent=2, **options)
+    model = diffusion((1,), latent=2, base_network=True, **options)
     model.field.field, model.base.network, model.base.floor = field, Zero(), 0.0
     return model
 

@@ -31,7 +31,7 @@ def exact(s):
 
 
 def make(field, d=1, **options):
-    model = flow((d,), latent=2, **options)
+    model = flow((d,), latent=2, base_network=True, **options)
     model.field, model.base.network = field, Zero()
     return model
 

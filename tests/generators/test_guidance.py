@@ -32,7 +32,7 @@ class Recorder(nn.Module):
 
 
 def guided(**options):
-    model = flow((1,), LATENT, **options)
+    model = flow((1,), LATENT, base_network=True, **options)
     model.field, model.base.network, model.base.floor = Recorder(), Zero(), 0.0
     return model
 
@@ -108,7 +108,7 @@ def test_guidance_leaves_location_and_covariance_to_the_base():
     draws = []
     for w in (1.0, 4.0):
         torch.manual_seed(0)
-        model = flow((2,), LATENT, dropout=0.1, guidance=w)
+        model = flow((2,), LATENT, dropout=0.1, guidance=w, base_network=True)
         model.field = zero_field()
         with torch.no_grad():
             model.base.weight.normal_(0, 0.5, generator=stream("weight"))

@@ -20,7 +20,7 @@ LATENT = 2
 
 def make(field, d, **options):
     """Return a flow with a field, and a base that depends on z."""
-    model = flow((d,), LATENT, **options)
+    model = flow((d,), LATENT, base_network=True, **options)
     model.field, model.base.network = field, Zero()
     model.base.weight.normal_(0, 0.2, generator=stream("weight"))
     return model

@@ -123,7 +123,7 @@ def test_a_generator_that_sees_z_alone_is_not_widened():
     for conditioning, widened in (("none", False), ("size", True)):
         model = de.GDE(latent=8, conditioning=conditioning).fit(data, **settings)
         assert isinstance(model.network, Network)
-        assert bool(model.network.generator.base.error.any()) == widened
+        assert bool(model.network.generator.base.gaussian.error.any()) == widened
 
 
 def test_a_set_of_another_scale_does_not_decide_the_error():

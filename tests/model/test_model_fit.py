@@ -1,5 +1,6 @@
 """Fitting: what it takes, what it leaves, and what it must not touch."""
 
+import logging
 import random
 import time
 
@@ -364,3 +365,17 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
 def test_a_wrong_setting_is_one_line(unnamed, settings, message):
     with pytest.raises(ValueError, match=message):
         de.GDE(**SMALL).fit(unnamed, **settings)
+
+
+def test_constant_features_are_named_at_fit_and_drawn_as_they_are(caplog):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(80, 2)), np.full((80, 1), 7.0)], 1)
+    data = {"who": np.repeat(list("abcdefgh"), 10)} | dict(zip("xyz", x.T, strict=True))
+    constant = de.read(data, by="who", columns=["x", "y", "z"])
+    with caplog.at_level(logging.INFO, "distembed"):
+        model = de.GDE(latent=4).fit(constant, steps=1, warmup=0, progress=False)
+    assert "1 of 3 features have one value" in caplog.text
+    assert caplog.text.count("drawn as this value: z") == 1
+    drawn = model.sample(model.embed(constant), 5, 0)
+    assert (drawn[..., 2] == 7).all()
+    assert (drawn[..., :2].std((0, 1)) > 0.1).all()

@@ -248,9 +248,9 @@ def test_an_older_format_says_how_to_refit(tmp_path):
 
 
 def test_a_missing_tensor(folder):
-    name = "model.generator.base.bias"
+    name = "model.generator.base.gaussian.bias"
     rewritten(folder, lambda config, tensors: tensors.pop(name))
-    with pytest.raises(ValueError, match=r"generator\.base\.bias is missing"):
+    with pytest.raises(ValueError, match=r"generator\.base\.gaussian\.bias is missing"):
         de.load(folder)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
+from distembed.data.spaces import Vectors
 from distembed.sets.construct import as_text, by_label
 from distembed.sets.mixtures import mixtures
 
@@ -193,3 +194,15 @@ def test_mixtures_of_weighted_sets_are_refused():
     weighted = by_label(observed(list("aab"), w=[1.0, 2, 1]), "set", weights="w", min_size=1)
     with pytest.raises(ValueError, match="weighted"):
         mixtures(weighted, 2, 1)
+
+
+def test_images_are_recognised_where_the_kind_is_left_out():
+    labels, x = np.repeat(["a", "b"], 4), np.random.default_rng(0).random((8, 16, 16, 3))
+    sets = by_label(Observations(x, {"set": labels}), "set")
+    assert (sets.atoms.name, sets.event_shape) == ("images", (3, 16, 16))
+    stated = by_label(Observations(x, {"set": labels}), "set", atoms=Vectors())
+    assert (stated.atoms.name, stated.event_shape) == ("vectors", (16, 16, 3))
+    flat = Observations(x[..., 0], {"set": labels})
+    with pytest.raises(ValueError, match=r"x\[:, None\].*atoms='images'.*atoms='vectors'"):
+        by_label(flat, "set")
+    assert by_label(flat, "set", atoms=Vectors()).event_shape == (16, 16)

@@ -38,6 +38,10 @@ BENCHES = {
         f"{_HOME}.rings:BENCH",
         "rings of narrow modes: what z holds of them, and what generators draw",
     ),
+    "defaults": Member(
+        f"{_HOME}.defaults:BENCH",
+        "the default fit on every data set at hand, beside its start and a Gaussian",
+    ),
     "paths": Member(
         f"{_HOME}.paths:BENCH",
         "paths between sets beside shortest paths, and transport of atoms beside exact OT",

@@ -23,22 +23,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.benchmarks.bench import Arm, Bench, Task, Trial, data_folder, missing_data
+from distembed.benchmarks.bench import Arm, Bench, Task, Trial, missing_data
 from distembed.benchmarks.curves import Draw
 from distembed.benchmarks.held_out import HeldOut
-from distembed.data.observations import Observations
-from distembed.data.spaces import Images
+from distembed.benchmarks.real_problems import CELLS, cell_images
 from distembed.evaluation.result import Score
 from distembed.report.mosaic import as_images, tone_of
 from distembed.report.plots import image_grid
 from distembed.rng import stream
 from distembed.sets.collection import Sets
-from distembed.sets.construct import by_label
 from distembed.sets.digit_pools import digit_pools
 from distembed.sets.mixtures import mixtures
 from distembed.training.config import TrainConfig
@@ -47,8 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["BENCH", "TASKS", "ImageJudge", "Settings"]
-
-_CELLS = "images_bbbc013"
 
 
 @dataclass(frozen=True)
@@ -97,10 +92,7 @@ def _digits(settings: Settings, seed: int) -> Data:
 
 
 def _cells(settings: Settings, seed: int) -> Data:
-    with np.load(data_folder(_CELLS) / "cells_32x32_dna_gfp.npz") as file:
-        images, wells = file["images"].astype(np.float32), file["well"].astype(str)
-    observations = Observations(images, {"well": wells})
-    sets = by_label(observations, "well", atoms=Images(0, 255, whole=True))
+    sets = cell_images()
     order = torch.randperm(len(sets), generator=stream(seed, "wells")).numpy()
     quarter = len(sets) // 4
     return sets.select(order[quarter:]), sets.select(order[:quarter])
@@ -190,7 +182,7 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
 
 TASKS = {
     "digits": Task(_measure, _digits),
-    "cells": Task(_measure, _cells, partial(missing_data, _CELLS)),
+    "cells": Task(_measure, _cells, partial(missing_data, CELLS)),
 }
 BENCH = Bench(
     "images",

@@ -31,7 +31,15 @@ from distembed.sets.digit_pools import digit_pools
 from distembed.sets.mixture_w2 import mixture_w2
 from distembed.sets.mixtures import mixtures
 
-__all__ = ["CELLS", "CHARACTERS", "cells", "characters", "digits"]
+__all__ = [
+    "CELLS",
+    "CHARACTERS",
+    "cell_images",
+    "cells",
+    "character_images",
+    "characters",
+    "digits",
+]
 
 CELLS, CHARACTERS = "images_bbbc013", "omniglot28"
 """Folders of `$DISTEMBED_DATA`."""
@@ -52,26 +60,36 @@ def digits(sizes: Sizes, seed: int) -> Problem:
 
 def characters(sizes: Sizes, seed: int) -> Problem:
     """Read drawings of characters, a third of which is held out; a context is ten drawings."""
-    with np.load(data_folder(CHARACTERS) / "omniglot28.npz") as file:
-        images = file["images"][:, None].astype(np.float32)
-        parts = (file["alphabet"], file["character"])
-    labels = np.array([f"{a} {c}" for a, c in zip(*parts, strict=True)])
-    return _measured(images, labels, sizes, seed)
+    return _measured(character_images(), sizes, seed)
 
 
 def cells(sizes: Sizes, seed: int) -> Problem:
     """Read cells of wells, a third of which is held out; a context is 32 cells."""
+    return _measured(cell_images(), sizes, seed)
+
+
+def character_images() -> Sets:
+    """Read drawings of characters, one set a character."""
+    with np.load(data_folder(CHARACTERS) / "omniglot28.npz") as file:
+        images = file["images"][:, None].astype(np.float32)
+        parts = (file["alphabet"], file["character"])
+    labels = np.array([f"{a} {c}" for a, c in zip(*parts, strict=True)])
+    return _labelled(images, labels)
+
+
+def cell_images() -> Sets:
+    """Read cells, one set a well."""
     with np.load(data_folder(CELLS) / "cells_32x32_dna_gfp.npz") as file:
-        images, wells = file["images"].astype(np.float32), file["well"].astype(str)
-    return _measured(images, wells, sizes, seed)
+        return _labelled(file["images"].astype(np.float32), file["well"].astype(str))
 
 
-def _measured(
-    images: NDArray[np.float32], labels: NDArray[np.str_], sizes: Sizes, seed: int
-) -> Problem:
-    """Divide labelled images into training and held-out sets, and measure W2 on other halves."""
+def _labelled(images: NDArray[np.float32], labels: NDArray[np.str_]) -> Sets:
     observations = Observations(images, {"label": labels})
-    sets = by_label(observations, "label", atoms=Images(0, 255, whole=True))
+    return by_label(observations, "label", atoms=Images(0, 255, whole=True))
+
+
+def _measured(sets: Sets, sizes: Sizes, seed: int) -> Problem:
+    """Divide sets into training and held-out ones, and measure W2 on other halves."""
     order = torch.randperm(len(sets), generator=stream(seed, "held out")).numpy()
     train_sets, test_sets = sizes.images
     third = len(sets) // 3

@@ -5,11 +5,15 @@
 | `images`  | atoms have three axes; uint8 pixels have the range 0 to 255       |
 | `counts`  | vectors of whole numbers, none negative: of an integer type, or   |
 |           | features with names that are all whole, as in tables and cells    |
-| `vectors` | all others                                                        |
+| `vectors` | all others but arrays that may be pictures                        |
 
-Vectors and counts have the same default transform, so that this choice changes nothing that is
-fitted. Whole numbers on a scale of their own (channels of a cytometer, ages in years) are counts
-by this rule. Tokens cannot be told from counts, and are stated with their alphabet.
+Atoms of two axes of 8 numbers or more (height x width, without channels) and of four axes or more
+may be pictures or not, and their kind has to be stated.
+
+Vectors and counts have the same default transform but for draws, which are clipped at zero for
+counts: this choice changes nothing that is fitted. Whole numbers on a scale of their own (channels
+of a cytometer, ages in years) are counts by this rule. Tokens cannot be told from counts, and are
+stated with their alphabet.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ __all__ = ["channels_first", "recognise"]
 
 logger = logging.getLogger(__name__)
 
+_SIDE = 8
+"""Least height and width of a picture."""
 _CHANNELS = (1, 3, 4)
 """Channels of an image in files: grey, RGB, and RGB with transparency."""
 
@@ -35,6 +41,9 @@ def recognise(observations: Observations) -> AtomSpace:
 
     Vectors that are mapped from disk are not read for this.
 
+    Raises:
+        ValueError: If the atoms may be pictures or vectors.
+
     Example:
         >>> recognise(Observations(np.array([[0, 3], [1, 0]])))
         Counts()
@@ -42,6 +51,13 @@ def recognise(observations: Observations) -> AtomSpace:
         Images(low=0, high=255, whole=True)
     """
     x = observations.x
+    shape = observations.event_shape
+    if len(shape) == 2 and min(shape) >= _SIDE or len(shape) > 3:
+        raise ValueError(
+            f"Atoms have shape {shape}, which may be a picture or not. An image is channels x "
+            "height x width: give x[:, None] for one channel, with atoms='images'. For flat "
+            "numbers say atoms='vectors'."
+        )
     if x.ndim == 4:
         space: AtomSpace = Images(0, 255, whole=True) if x.dtype == np.uint8 else Images()
     elif x.ndim == 2 and _whole(observations):

@@ -12,10 +12,13 @@ kind asks the space: which members of a family apply is stated by `Member.atoms`
 `distembed.registry.applicable`. An operation that is not defined for a kind is refused by name,
 and never computed on the numbers that encode the symbols.
 
-Counts are standardised as they are. A logarithm first is usual for single cells, and is named by
-`transform=["log1p", "standardise"]`: it is not the default because the samples of a generator are
-then mapped back by an exponential, which multiplies their errors where counts are large (energy
-distance on ten negative binomials of mean 1 to 50: 0.23 and 0.22 without, 0.72 and 0.83 with it).
+Counts are standardised as they are, and draws are clipped at zero. A logarithm first is usual for
+single cells, and is named by `transform=["log1p", "standardise"]`: it is not the default because
+the samples of a generator are then mapped back by an exponential, which multiplies their errors
+where counts are large (energy distance on ten negative binomials of mean 1 to 50: 0.23 and 0.22
+without, 0.72 and 0.83 with it), and because distances are then those of logarithms. Counts with
+masses, such as zeros, are left to the scale of the generator (`distembed.generators.score_base`),
+which changes draws alone.
 """
 
 from __future__ import annotations
@@ -145,8 +148,8 @@ class Counts:
     facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "counts"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
-        """Standardise, as vectors are."""
-        return Vectors().default_transform(features)
+        """Standardise, as vectors are; the inverse returns no negative numbers."""
+        return [{**Vectors().default_transform(features)[0], "low": 0.0}]
 
     def check(self, x: np.ndarray) -> None:
         """Raise a ValueError where a value is negative or not whole."""

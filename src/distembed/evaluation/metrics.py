@@ -130,6 +130,11 @@ METRICS: Mapping[str, Metric] = {
     "paper_w2": Metric(
         "W2 as in the GDE paper", "samples", meaning="mean error plus squared covariance error"
     ),
+    "outside": Metric(
+        "Share out of range",
+        "samples",
+        meaning="drawn numbers beyond the range of the training atoms of their feature",
+    ),
     "energy_pca": Metric(
         "Energy distance, plug-in, PCA", "samples", meaning=f"{_DRAWN}, principal components"
     ),

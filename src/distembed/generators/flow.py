@@ -28,6 +28,7 @@ from distembed.batch import SetBatch
 from distembed.generators.base import BaseSettings, ConditionalGaussian
 from distembed.generators.image_base import ImageBaseSettings, ImageGaussian
 from distembed.generators.samplers import SAMPLERS, Sampling, trapezoid
+from distembed.generators.score_base import ScoreBaseSettings, ScoreGaussian
 from distembed.nn.backbone import backbone as build_backbone
 from distembed.registry import NamedMember
 
@@ -65,14 +66,16 @@ class Flow(nn.Module):
         depth: int = 3,
         backbone: NamedMember = "mlp",
         sampling: Sampling | None = None,
-        base: BaseSettings | ImageBaseSettings | None = None,
+        base: BaseSettings | ImageBaseSettings | ScoreBaseSettings | None = None,
     ) -> None:
         super().__init__()
         self.event_shape, self.sampling = tuple(event_shape), sampling or Sampling()
         base, dim = base or BaseSettings(network=False), math.prod(event_shape)
-        self.base: ConditionalGaussian | ImageGaussian
+        self.base: ConditionalGaussian | ImageGaussian | ScoreGaussian
         if isinstance(base, ImageBaseSettings):
             self.base = ImageGaussian(dim, latent, base)
+        elif isinstance(base, ScoreBaseSettings):
+            self.base = ScoreGaussian(dim, latent, base)
         else:
             self.base = ConditionalGaussian(dim, latent, width, base)
         self.field = build_backbone(backbone, self.event_shape, latent, width, depth)
@@ -162,6 +165,7 @@ def flow(
     guidance: float = 1.0,
     backbone: NamedMember = "mlp",
     base_network: bool = False,
+    scale: str = "auto",
 ) -> Flow:
     """Build a `Flow` from plain options, the default generator.
 
@@ -178,6 +182,10 @@ def flow(
         base_network: Train a network beside the ridge regression of the base. No effect of it was
             measured (docs/benchmarks.md, ablation).
 
+        scale: Scale on which the base is Gaussian, where it has no network: `plain`; `scores`,
+            normal scores of each feature; or `auto`, the one that draws training sets better
+            (`distembed.generators.score_base`).
+
     Raises:
         ValueError: If a name is unknown or a number is out of range.
 
@@ -192,7 +200,7 @@ def flow(
         depth,
         backbone,
         Sampling(sampler, calls, guidance, dropout),
-        BaseSettings(network=base_network),
+        ScoreBaseSettings(scale) if not base_network else BaseSettings(),
     )
 
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
+from distembed.data.features import constant_features
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -43,6 +45,8 @@ from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
 
 __all__ = ["PreparationSettings", "fit_model"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,25 @@ def prepare(
     This happens on the CPU, so that the start is the same on every device.
     """
     batch = _first_batch(collection, training, config, settings)
+    _name_constants(batch, collection)
     network.transform.fit(batch.x, batch.w)
     network.prepare(batch, *_preparation(config, settings))
+
+
+def _name_constants(batch: SetBatch, collection: Collection, most: int = 10) -> None:
+    """Log which features of vectors have one value in all atoms of a batch."""
+    if batch.x.ndim != 2 or not collection.atoms.dtype.is_floating_point:
+        return
+    names = constant_features(batch.x.numpy(), collection.features)
+    if names:
+        logger.info(
+            "%d of %d features have one value in all training atoms that were read; they are "
+            "stored, not modelled, and drawn as this value: %s%s",
+            len(names),
+            batch.x.shape[1],
+            ", ".join(names[:most]),
+            ", ..." if len(names) > most else "",
+        )
 
 
 def learn_metric(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from distembed.data.observations import Observations, plain_column, refuse_unknown
-from distembed.data.spaces import Vectors
+from distembed.data.recognise import channels_first, recognise
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
@@ -44,7 +44,7 @@ def by_label(
         min_size: Fewest atoms of a set.
         max_size: Most atoms of a set; a larger one is replaced by a uniform draw of as many.
         rng: Source of that draw.
-        atoms: The kind of atoms; vectors where left out.
+        atoms: The kind of atoms; recognised where left out (`distembed.data.recognise`).
 
     Raises:
         ValueError: If a column is unknown, a label, an atom or a weight is invalid, a column of
@@ -57,6 +57,9 @@ def by_label(
         >>> sets.ids.tolist(), sets.sizes.tolist(), sets.meta["day"].tolist()
         (['b', 'a'], [2, 2], [1, 2])
     """
+    if atoms is None:
+        atoms = recognise(observations)
+        observations = channels_first(observations)
     names = [by] if isinstance(by, str) else list(by)
     meta = [meta] if isinstance(meta, str) else meta
     columns = observations.columns
@@ -78,7 +81,7 @@ def by_label(
     kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, meta is not None)
     table, w = Observations(observations.x, {}, observations.features), w[rows]
     share = normalised(w, offsets)
-    return Sets(table, rows, offsets, ids, share, kept, atoms or Vectors()).checked()
+    return Sets(table, rows, offsets, ids, share, kept, atoms).checked()
 
 
 def as_text(column: np.ndarray) -> np.ndarray:

@@ -75,7 +75,8 @@ def read_table(
     """Read feature columns as atoms `(R, D)`, and other columns with their own types.
 
     Where `columns` is left out, the features are the numeric columns that have a name, are not in
-    `keep`, and vary within some set of `by`; those that are passed over are logged.
+    `keep`, vary within some set of `by`, and do not number the rows; those that are passed over
+    are logged.
 
     Args:
         source: Path of a `.csv`, `.tsv` or `.parquet` file, a data frame, or a dict of arrays.
@@ -129,25 +130,28 @@ def _varying(
         values = x
     except ValueError:  # a blank is an error in a feature, and none in metadata
         x, values = {}, dict(zip(named, table.load(named, "values"), strict=True))
-    fixed = _constant(values, table.load(list(by), "values")) if by and named else []
+    labels = table.load(list(by), "values")
+    fixed = _constant(values, labels) if by and named else []
+    index = _numbering({n: v for n, v in values.items() if n not in fixed}, labels)
     reasons = [
         f"{', '.join(map(repr, names))} ({why})"
         for names, why in (
             (unnamed, "without a name, as a data frame writes its index"),
             (fixed, "constant within every set, as metadata are"),
+            (index, "a number of the row, in the table or within its set"),
         )
         if names
     ]
-    features = [n for n in named if n not in fixed]
+    features = [n for n in named if n not in fixed and n not in index]
     if not features:
         why = " and ".join(reasons) or "those that name sets or metadata"
-        what = "varies within a set" if fixed else "holds numbers"
+        what = "varies within a set" if fixed or index else "holds numbers"
         raise ValueError(
             f"No column {what}, apart from {why}. The columns are: "
             f"{', '.join(map(repr, table.names))}; name the features in `columns`."
         )
     for reason in reasons:
-        logger.warning("not a feature: %s; choose features with `columns`", reason)
+        logger.warning("not a feature: %s; name it in `columns` to keep it", reason)
     if not x:
         x = dict(zip(features, table.load(features, "numbers"), strict=True))
     return {n: x[n] for n in features}, unnamed
@@ -162,15 +166,54 @@ def _constant(
     """
     candidates, rows = dict(columns), len(labels[0])
     for count in (head, rows):
-        code = np.zeros(min(count, rows), np.int64)
-        for label in labels:
-            values, inverse = np.unique(label[:count], return_inverse=True)
-            code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
+        code = _set_codes(labels, min(count, rows))
         _, first = np.unique(code, return_index=True)
         candidates = {n: v for n, v in candidates.items() if _same(v[:count], v[first[code]])}
         if not candidates:
             return []
     return list(candidates) if 1 < len(first) < rows else []
+
+
+def _numbering(
+    columns: Mapping[str, np.ndarray], labels: Sequence[np.ndarray], least: int = 10
+) -> list[str]:
+    """Return the columns that number the rows of a table, or those of each set.
+
+    Numbers are whole. Those of a table rise, perhaps with gaps, or are consecutive in any order;
+    those of a set are consecutive from 0 or from 1, in any order. Of fewer rows than `least`, in
+    the table and in the largest set, nothing is said.
+    """
+    whole = {
+        name: v.astype(np.float64)
+        for name, v in columns.items()
+        if v.dtype.kind in "iuf" and len(v) >= least and bool((v == np.round(v)).all())
+    }
+    if not whole:
+        return []
+    code = _set_codes(labels, len(next(iter(whole.values()))))
+    sizes = np.bincount(code)
+    start = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    inside = np.arange(len(code)) - start
+    numbering = []
+    for name, v in whole.items():
+        ranked = np.sort(v)
+        consecutive = bool((np.diff(ranked) == 1).all())
+        rises = bool((np.diff(v) > 0).all())
+        within = v[np.lexsort((v, code))] - inside
+        of_sets = sizes.max() >= least and bool(np.isin(within, (0, 1)).all())
+        of_sets = of_sets and len(np.unique(within)) == 1
+        if consecutive or rises or of_sets:
+            numbering.append(name)
+    return numbering
+
+
+def _set_codes(labels: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Return the number of the set of each row, `(R,)`, from columns of labels."""
+    code = np.zeros(rows, np.int64)
+    for label in labels:
+        values, inverse = np.unique(label[:rows], return_inverse=True)
+        code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
+    return code
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

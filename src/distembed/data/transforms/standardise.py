@@ -27,6 +27,7 @@ class Standardise(nn.Module):
     Args:
         over: "feature" for one mean and deviation a feature, "all" for a single one, as for
             images, whose pixels share a unit.
+        low: Least number that the inverse returns, such as 0 for counts; any if None.
 
     Raises:
         ValueError: If `over` is neither, or the transform is used before it is fitted.
@@ -35,11 +36,11 @@ class Standardise(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, over: str = "feature") -> None:
+    def __init__(self, over: str = "feature", low: float | None = None) -> None:
         super().__init__()
         if over not in ("feature", "all"):
             raise ValueError(f"over = {over!r}; choose 'feature' or 'all'.")
-        self.over = over
+        self.over, self.low = over, low
         self.register_buffer("mean", torch.empty(0))
         self.register_buffer("deviation", torch.empty(0))
         self.register_load_state_dict_pre_hook(take_shapes)  # type: ignore[no-untyped-call]
@@ -47,7 +48,7 @@ class Standardise(nn.Module):
     @property
     def options(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"over": self.over}
+        return {"over": self.over, "low": self.low}
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
         """Compute weighted moments of `(N, *event)`, in float64."""
@@ -73,9 +74,10 @@ class Standardise(nn.Module):
         return torch.where(deviation > 0, scaled, 0)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Return y * deviation + mean."""
+        """Return y * deviation + mean, at least `low`."""
         refuse_unfitted(self.mean, "standardise")
-        return y * self.deviation.to(y) + self.mean.to(y)
+        x = y * self.deviation.to(y) + self.mean.to(y)
+        return x if self.low is None else x.clamp_min(self.low)
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shapes stay."""
