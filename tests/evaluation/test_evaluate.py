@@ -312,12 +312,18 @@ def test_a_calibrated_model_is_embedded_once_with_its_errors():
             z = sets.mean(sets.x).numpy()
             return Embeddings(z, n.astype(str), n, n.astype(float), {}, cov)
 
+        def distances(self, table, *, calibrated):
+            assert not calibrated
+            return np.arange(36.0).reshape(6, 6)
+
         def distance_intervals(self, table, pairs, level):
             raise ValueError("too few pairs")
 
     model = Calibrated()
     evaluation = evaluate(model, normal_sets(6), truth=truth(normal_sets(6)), baselines=[])
     assert model.calls == (True,)
+    index = evaluation.pairs.index
+    assert (evaluation.pairs.latent == 6 * index[:, 0] + index[:, 1]).all()
     assert evaluation.settings["w2_intervals"] == "none: too few pairs"
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import (
@@ -155,14 +154,18 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     subject, config = Subject.of(models["gde"]), settings.evaluation
     sets = halves(subject, data.test, config, trial.seed)
     reference = reference_w2(sets, data.w2, settings.pairs, config, trial.seed)
-    embedded = {
-        name: (Subject.of(model), model.embed(sets.raw, covariance=False).z)
+    tables = {
+        name: (Subject.of(model), model.embed(sets.raw, covariance=False))
         for name, model in models.items()
     }
+    embedded = {name: (own, table.z) for name, (own, table) in tables.items()}
     once = np.ones((1, len(data.test)))
     scores = score_samples(embedded, sets, data.test.atoms.name, once, config, trial.seed)
     geometry, _ = score_geometry(
-        {name: torch.as_tensor(z).double() for name, (_, z) in embedded.items()},
+        {
+            name: own.distances(table, reference.index.numpy())
+            for name, (own, table) in tables.items()
+        },
         sets,
         reference,
         {},

@@ -4,9 +4,10 @@ r"""Evaluation of a model on held-out sets, beside baselines that see the same a
   and compared with the target half by unbiased metrics (`distembed.evaluation.metrics`), beside
   the context half itself (the floor), a Gaussian with the context's moments, atoms of other sets,
   and the untrained model.
-- Geometry: the rank correlation of latent distances with W2, over all pairs of sets and over the
-  closest tenth, beside the baselines. W2 is the given truth, or exact OT between target halves;
-  the noise of the latter bounds every method, and exact OT between context halves shows it.
+- Geometry: the rank correlation of the model's distances with W2, over all pairs of sets and over
+  the closest tenth, beside the baselines. W2 is the given truth, or exact OT between target
+  halves; the noise of the latter bounds every method, and exact OT between context halves shows
+  it.
 
 Intervals are 95 % percentiles over resampled sets. They hold the trained model fixed: the spread
 over seeds is another matter, which `distembed bench` measures.
@@ -91,10 +92,11 @@ def evaluate(
     sets = halves(subject, test, settings, seed)
     say("embedding")
     table = subject.embed(sets.raw, covariance=True)
-    models = {"gde": (subject, np.asarray(table.z))}
+    tables = {"gde": (subject, table)}
     if subject.trained is not None:
         untrained = Subject.of(subject.trained.untrained())
-        models["untrained"] = (untrained, np.asarray(untrained.embed(sets.raw).z))
+        tables["untrained"] = (untrained, untrained.embed(sets.raw, covariance=True))
+    models = {name: (model, np.asarray(own.z)) for name, (model, own) in tables.items()}
     counts = resamples(len(test), settings.resamples, stream(seed, "bootstrap"))
     say("drawing from the embeddings and comparing with the target halves")
     scores = score_samples(models, sets, kind, counts, settings, seed)
@@ -102,7 +104,10 @@ def evaluate(
         say("measuring the W2 of pairs of target halves")
     reference = reference_w2(sets, truth, pairs, settings, seed)
     more, of_pairs = score_geometry(
-        {name: torch.as_tensor(z).double() for name, (_, z) in models.items()},
+        {
+            name: model.distances(own, reference.index.numpy())
+            for name, (model, own) in tables.items()
+        },
         sets,
         reference,
         distances,

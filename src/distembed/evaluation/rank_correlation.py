@@ -1,4 +1,4 @@
-"""Rank correlation of latent distances with W2, beside baseline distances."""
+"""Rank correlation of distances with W2, beside baseline distances."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.evaluation.baselines import Baseline, ExactDistance, pair_distances
+from distembed.evaluation.baselines import Baseline, ExactDistance
 from distembed.evaluation.bootstrap import spearman
 from distembed.evaluation.halves import HeldOutHalves
 from distembed.evaluation.result import Pairs, Score, compare
@@ -30,7 +30,7 @@ class _Distances:
 
 @torch.no_grad()
 def score_geometry(
-    z: Mapping[str, Tensor],
+    models: Mapping[str, NDArray[np.float64]],
     sets: HeldOutHalves,
     reference: ReferenceW2,
     baselines: Mapping[str, Baseline],
@@ -41,10 +41,10 @@ def score_geometry(
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[list[Score], Pairs]:
-    """Correlate latent and baseline distances with W2.
+    """Correlate the distances of models and of baselines with W2.
 
     Args:
-        z: Embeddings `(S, L)` by method; `gde` among them.
+        models: Distances of the pairs of the reference, `(P,)`, by method; `gde` among them.
         sets: The halves; baselines use the contexts.
         reference: Pairs and their W2.
         baselines: Baseline distances by method.
@@ -60,7 +60,7 @@ def score_geometry(
     index = reference.index
     every = torch.arange(len(index))
     sample = random_rows(every, pairs, seed)
-    distances = {k: _Distances(pair_distances(v, index).numpy(), every) for k, v in z.items()}
+    distances = {name: _Distances(values, every) for name, values in models.items()}
     notes = {}
     for name, baseline in baselines.items():
         rows = sample if baseline.costly else every

@@ -106,10 +106,13 @@ class TrainedModel(Protocol):
 
 @runtime_checkable
 class CalibratedModel(Protocol):
-    """Optional part: error bars of embeddings and of distances are checked."""
+    """Optional part: distances of its own, and error bars, which are checked."""
 
     def embed(self, sets: SetBatch, /, covariance: bool = True) -> Any:
         """Embed each set, with sampling covariances (`distembed.model.embeddings.Embeddings`)."""
+
+    def distances(self, table: Any, /, *, calibrated: bool) -> np.ndarray:
+        """Return the distances of all pairs of rows, `(S, S)`, without units if not calibrated."""
 
     def distance_intervals(self, table: Any, pairs: np.ndarray, level: float) -> Any:
         """Return intervals for the W2 of pairs `(P, 2)` of rows: `low`, `high` and `warning`."""
@@ -124,7 +127,7 @@ class Subject:
         sampling: The model, if it samples.
         ground: The model, if it has a ground space.
         trained: The model, if it stores its training sets and its untrained state.
-        calibrated: The model, if it has error bars.
+        calibrated: The model, if it has distances of its own and error bars.
     """
 
     model: EvaluatedModel
@@ -158,6 +161,20 @@ class Subject:
         if self.calibrated is None:
             return self.model.embed(sets)
         return self.calibrated.embed(sets, covariance=covariance)
+
+    def distances(self, table: Any, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the distances of pairs `(P, 2)` of rows of a table, `(P,)`.
+
+        They are those of the model where it has any, and else Euclidean distances of z.
+        """
+        first, second = pairs.T
+        if self.calibrated is not None:
+            matrix = self.calibrated.distances(table, calibrated=False)
+            own: NDArray[np.float64] = matrix[first, second]
+            return own
+        z = np.asarray(table.z, dtype=np.float64)
+        plain: NDArray[np.float64] = np.linalg.norm(z[first] - z[second], axis=1)
+        return plain
 
     def sample(self, z: NDArray[Any], n: int, seed: int, sizes: NDArray[Any]) -> NDArray[Any]:
         """Draw n atoms of each embedding in the ground space, `(S, n, *event)`.
