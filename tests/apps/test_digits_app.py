@@ -15,11 +15,11 @@ from distembed.training.config import TrainConfig
 pytest.importorskip("sklearn")
 
 
-def test_the_settings_are_those_of_the_documentation():
+def test_quick_settings_are_smaller():
     full, quick = Settings(), Settings.quick()
-    assert (full.train_sets, full.test_sets, full.training.steps) == (1000, 80, 1500)
-    assert (quick.train_sets, quick.test_sets, quick.training.steps) == (100, 24, 60)
-    assert (full.classes, full.size) == (3, (64, 256))
+    assert quick.train_sets < full.train_sets
+    assert quick.test_sets < full.test_sets
+    assert quick.training.steps < full.training.steps
 
 
 def test_sets_are_mixtures_of_three_digits():

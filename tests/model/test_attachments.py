@@ -35,7 +35,7 @@ def context(sets=40, held_out=0, seed=0, measured=None):
     hashes = tuple(map(str, range(sets)))
     measured = pairs() if measured is None else measured
     return TrainingTable(
-        z, np.full(sets, 50.0), np.arange(sets) < held_out, hashes, measured, seed
+        z, np.full(sets, 50.0), np.arange(sets) < held_out, hashes, np.eye(2), measured, seed
     )
 
 
@@ -73,8 +73,12 @@ def test_an_attachment_is_a_function_of_the_table(name):
     if name == "population":
         assert first.log_density(z) == second.log_density(z)
         assert first.log_density(z) != Population.fit(context(seed=1)).log_density(z)
-    else:
+    elif name == "calibration":
         assert first(d) == second(d) == pytest.approx(2)
+    else:
+        one, other = (prior.posterior(z, np.eye(2)[None], d) for prior in (first, second))
+        assert (one.mean == other.mean).all()
+        assert 0 < one.variance == other.variance < 2
 
 
 def test_an_attachment_that_is_not_known():

@@ -66,7 +66,9 @@ def measured(model, data, seed=0, held_out=(), settings=SETTINGS):
 def fitted(model, data, seed=0):
     pairs, count = measured(model, data, seed), len(data)
     z, mask = np.zeros((count, 2), np.float32), np.zeros(count, bool)
-    return Calibration.fit(TrainingTable(z, np.ones(count), mask, ("",) * count, pairs, seed))
+    return Calibration.fit(
+        TrainingTable(z, np.ones(count), mask, ("",) * count, np.eye(z.shape[1]), pairs, seed)
+    )
 
 
 @pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])

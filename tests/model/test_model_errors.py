@@ -156,7 +156,7 @@ def test_columns_are_matched_by_name(fitted):
 def test_intervals_hold_the_distance(fitted):
     table = fitted.embed(Gaussians.prior(6, 2, 40, size=300, seed=5))
     latent = fitted.distance_intervals(table, calibrated=False)
-    denoised = fitted.distances(table, calibrated=False)[np.triu_indices(6, 1)]
+    denoised = fitted.distances(table, calibrated=False, denoise="unbiased")[np.triu_indices(6, 1)]
     assert (latent.low <= denoised + 1e-6).all()
     assert (denoised <= latent.high).all()
     w2 = fitted.distance_intervals(table)

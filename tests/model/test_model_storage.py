@@ -14,7 +14,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import distembed as de
-from distembed.model.storage import CONFIG, HISTORY, WEIGHTS, Stored, read_folder, write_folder
+from distembed.model.storage import (
+    CONFIG,
+    FORMAT,
+    HISTORY,
+    WEIGHTS,
+    Stored,
+    read_folder,
+    write_folder,
+)
 
 FILES = {WEIGHTS, CONFIG, HISTORY, "README.md"}
 
@@ -94,7 +102,7 @@ def test_loading_leaves_the_global_generator_alone(folder):
 def test_what_is_in_a_folder(folder, model):
     assert {f.name for f in folder.iterdir()} == FILES
     config = json.loads((folder / CONFIG).read_text())
-    assert config["format"] == 3
+    assert config["format"] == FORMAT
     assert config["event_shape"] == [3]
     assert config["versions"]["torch"] == importlib.metadata.version("torch")
     assert config["transform"] == [{"name": "standardise", "over": "feature"}]
@@ -226,9 +234,11 @@ def test_a_damaged_history(folder):
 
 def test_a_newer_format(folder):
     config = json.loads((folder / CONFIG).read_text())
-    config.update(format=4, distembed="9.9")
+    config.update(format=FORMAT + 1, distembed="9.9")
     (folder / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"format 4, .*9\.9, .*reads format 3\. Upgrade"):
+    with pytest.raises(
+        ValueError, match=rf"format {FORMAT + 1}, .*9\.9, .*reads format {FORMAT}\. Upgrade"
+    ):
         de.load(folder)
 
 

@@ -14,6 +14,7 @@ from distembed.data.spaces import Counts, Tokens
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.geometry.path import straight_path
 from distembed.inference.population.density import Population
+from distembed.inference.prior import GaussianPrior
 from distembed.model.engine import InferenceSettings
 from distembed.model.paths import outside, warn_outside
 from distembed.rng import stream
@@ -226,10 +227,10 @@ def test_distances(model, named):
     assert (latent == latent.T).all()
     assert not latent.diagonal().any()
     assert model.calibration.pairs >= 10
-    w2 = model.distances(table, denoise=False)
+    w2 = model.distances(table, denoise="none")
     assert (w2 == model.distances(table.z)).all()
     np.testing.assert_allclose(w2, model.calibration(latent))
-    assert (model.distances(table, table.select([3]), denoise=False) == w2[:, 3:4]).all()
+    assert (model.distances(table, table.select([3]), denoise="none") == w2[:, 3:4]).all()
     assert (model.distances(table.z[:2], table.z) == w2[:2]).all()
 
 
@@ -261,16 +262,31 @@ def test_noise_is_taken_off_squared_distances(model, named):
     noise = np.trace(table.cov, axis1=1, axis2=2)
     raw = model.distances(table.z, calibrated=False)
     expected = np.sqrt(np.maximum(raw**2 - noise[:, None] - noise, 0))
-    np.testing.assert_allclose(
-        model.distances(table, calibrated=False), expected, rtol=1e-5, atol=1e-6
-    )
-    np.testing.assert_allclose(
-        model.distances(table, table.select([3]), calibrated=False),
-        expected[:, 3:4],
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    options = {"calibrated": False, "denoise": "unbiased"}
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(model.distances(table, **options), expected, **close)
+    one = model.distances(table, table.select([3]), **options)
+    np.testing.assert_allclose(one, expected[:, 3:4], **close)
     assert (raw > 0).sum() > (expected > 0).sum() > 0  # the sets are small, so noise covers some
+
+
+def test_distances_are_expected_given_the_atoms_of_both(model, named):
+    table = model.embed(named)
+    prior = GaussianPrior.fit(model._state.attachments.context)
+    posterior = prior.posterior(table.z, table.cov, table.effective_sizes)
+    apart = np.square(posterior.mean[:, None] - posterior.mean).sum(2)
+    expected = np.sqrt(apart + posterior.variance[:, None] + posterior.variance)
+    own = model.distances(table, calibrated=False)
+    assert not own.diagonal().any()
+    np.testing.assert_allclose(own + np.diag(expected.diagonal()), expected, rtol=1e-6)
+    rows = model.distances(table.select([3, 5]), table, calibrated=False)
+    np.testing.assert_allclose(rows, expected[[3, 5]], rtol=1e-6)
+    # a vector is exact
+    exact = model.distances(table.z[:2], table, calibrated=False)
+    apart = np.square(table.z[:2, None].astype(float) - posterior.mean).sum(2)
+    np.testing.assert_allclose(exact, np.sqrt(apart + posterior.variance), rtol=1e-5)
+    with pytest.raises(ValueError, match="'posterior'.*'unbiased'.*'none'"):
+        model.distances(table, denoise=True)
 
 
 def test_distances_are_of_tables(model):

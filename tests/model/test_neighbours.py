@@ -79,7 +79,7 @@ def test_blocks_are_parts_of_one_matrix(columns, numbers):
     assert (d == np.abs(x[:, None] - y)).all()
 
 
-@pytest.mark.parametrize("denoise", [False, True])
+@pytest.mark.parametrize("denoise", ["none", "unbiased", "posterior"])
 def test_distances_hold_one_matrix(model, named, denoise):
     """Memory of a large matrix is that of the result: noise and calibration add blocks only."""
     assert model.calibration.pairs

@@ -8,8 +8,15 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.rng import stream
 from distembed.sets.collection import Sets
-from distembed.training.metric import MetricGain, MetricSettings, MetricTraining
+from distembed.training.metric import (
+    MetricGain,
+    MetricScore,
+    MetricSettings,
+    MetricTraining,
+    TooFewPairsError,
+)
 
+STRETCHED = torch.tensor([2.0, 1.0, 0.2])
 TRAINING, HELD_OUT = np.arange(40), np.arange(40, 60)
 
 
@@ -65,34 +72,42 @@ def test_samples_of_one_distribution_are_at_distance_zero_on_average():
 def test_nothing_is_lost_where_the_start_is_exact():
     encoder = Mean(1.0)
     gain = training(encoder, points()).fit(TRAINING, HELD_OUT, 60, 1e-2)
-    assert gain.before == pytest.approx(0, abs=1e-9)
+    assert gain.before.loss == pytest.approx(0, abs=1e-9)
+    assert gain.before.rank_correlation == pytest.approx(1)
     assert gain.after == gain.before
     assert not any(p.any() for p in encoder.parameters())
     assert "no gain" in str(gain)
 
 
-def test_a_wrong_unit_is_corrected():
-    encoder = Mean(0.5)
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_unit_alone_is_no_gain(factor):
+    gain = training(Mean(factor), points()).fit(TRAINING, HELD_OUT, 5, 1e-2)
+    assert gain.before.loss == pytest.approx(0, abs=1e-9)
+    assert not gain
+
+
+def test_a_wrong_shape_is_corrected():
+    encoder = Mean(STRETCHED)
     free = MetricSettings(penalty=0.0)
     gain = training(encoder, points(), settings=free).fit(TRAINING, HELD_OUT, 300, 3e-2)
-    # q is a quarter of y before
-    assert gain.after < 0.05 * gain.before
-    assert gram(encoder).trace() == pytest.approx(3, rel=1e-3)  # 0.75 before
-    assert "fell by 100%" in str(gain)
-    held_back = Mean(0.5)
+    assert gain
+    assert gain.after.loss < 0.05 * gain.before.loss
+    assert gain.after.rank_correlation > max(0.99, gain.before.rank_correlation)
+    np.testing.assert_allclose(gram(encoder), torch.eye(3), atol=0.05)
+    held_back = Mean(STRETCHED)
     training(held_back, points()).fit(TRAINING, HELD_OUT, 300, 3e-2)
-    assert gram(held_back).trace() < 2.9, "the penalty does nothing"
+    assert gram(held_back)[2, 2] < 0.9, "the penalty does nothing"
 
 
 def gram(encoder):
     """Squared distances are those of means under this matrix, whatever the rotation."""
-    a = encoder.factor * torch.eye(3) + encoder.correction.weight.detach()
+    a = torch.eye(3) * encoder.factor + encoder.correction.weight.detach()
     return a.T @ a
 
 
 def test_a_run_is_a_function_of_its_seed():
     def trained(seed):
-        encoder = Mean(0.5)
+        encoder = Mean(STRETCHED)
         training(encoder, points(), seed).fit(TRAINING, HELD_OUT, 20, 1e-2)
         return encoder.correction.weight
 
@@ -115,12 +130,12 @@ def test_noise_of_an_embedding_is_not_a_distance():
 
 
 def test_too_few_sets_or_no_distance_are_named():
-    with pytest.raises(ValueError, match="8 or more|at least 8"):
+    with pytest.raises(TooFewPairsError, match="8 or more|at least 8"):
         training(Mean(1.0), points()).fit(TRAINING[:4], HELD_OUT, 5, 1e-2)
-    with pytest.raises(ValueError, match="0 sets have 16 atoms or more"):
+    with pytest.raises(TooFewPairsError, match="0 sets have 16 atoms or more"):
         training(Mean(1.0), points(copies=4)).fit(TRAINING, HELD_OUT, 5, 1e-2)
     same = Sets.from_batch(SetBatch.from_dense(torch.ones(60, 20, 3)))
-    with pytest.raises(ValueError, match="no further apart"):
+    with pytest.raises(TooFewPairsError, match="no further apart"):
         training(Mean(1.0), same).fit(TRAINING, HELD_OUT, 5, 1e-2)
 
 
@@ -130,7 +145,14 @@ def test_wide_atoms_make_smaller_steps(width, pairs):
     assert training(Mean(1.0), sets)._step_pairs(np.arange(3)) == pairs
 
 
+def test_an_infinite_distance_is_an_error():
+    with pytest.raises(ValueError, match="not finite"):
+        training(Mean(float("inf")), points()).fit(TRAINING, HELD_OUT, 5, 1e-2)
+
+
 def test_a_gain_is_stated_in_one_line():
-    assert str(MetricGain(1.0, 0.75, 300)) == (
-        "300 steps on measured W2: the error of distances of held-out sets fell by 25%"
+    gain = MetricGain(MetricScore(1.0, 0.9), MetricScore(0.75, 0.95), 300)
+    assert str(gain) == (
+        "300 steps on measured W2: the error of distances of held-out sets fell by 25%, and their "
+        "rank correlation went from 0.900 to 0.950"
     )

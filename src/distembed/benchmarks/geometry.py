@@ -138,7 +138,7 @@ def model_distances(
         unit = ground_unit(model) if calibrated else 1.0
         distances[label] = Distances.of_matrix(matrix / unit, pairs, calibrated)
         if own:
-            latent = model.distances(table, calibrated=False, denoise=False)
+            latent = model.distances(table, calibrated=False, denoise="none")
             distances["latent"] = Distances.of_matrix(latent, pairs)
     return distances
 

@@ -81,6 +81,8 @@ class TrainingTable:
         held_out: Whether a set was held out for early stopping, `(S,)`.
         hashes: Salted content hash of each set, `(S,)`: what identifies a set without its name,
             in any order.
+        noise: Mean sampling covariance of an embedding times the number of atoms, `(L, L)`; NaN if
+            no set has one.
         pairs: W2 of pairs of the sets.
         seed: Seed of the training, from which attachments derive theirs.
     """
@@ -89,6 +91,7 @@ class TrainingTable:
     effective_sizes: NDArray[np.float64]
     held_out: NDArray[np.bool_]
     hashes: tuple[str, ...]
+    noise: NDArray[np.float64]
     pairs: MeasuredPairs
     seed: int
 

@@ -18,6 +18,11 @@ ATTACHMENTS: Family = {
         "distembed.geometry.distance:Calibration",
         "latent distances in units of W2",
     ),
+    "prior": Member(
+        "distembed.inference.prior:GaussianPrior",
+        "what all sets share, for the distances of sets of few atoms",
+        atoms=(*NUMBERS, "tokens"),
+    ),
     "population": Member(
         "distembed.inference.population.density:Population",
         "density of the embeddings of sets, and p-values that a set is unusual",

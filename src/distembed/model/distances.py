@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from distembed.geometry.blocks import in_blocks
 from distembed.geometry.distance import latent_distances, subtract_noise
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
+from distembed.inference.prior import GaussianPrior, expected_distances
 from distembed.model.embeddings import Embeddings, noise_of
 from distembed.model.engine import InferenceSettings
 from distembed.model.fitted import FittedModel
@@ -21,7 +22,10 @@ from distembed.model.neighbours import decoded_w2
 from distembed.model.sampling import draw
 from distembed.rng import as_generator
 
-__all__ = ["decoded_distances", "distance_intervals", "distances"]
+__all__ = ["Denoise", "decoded_distances", "distance_intervals", "distances"]
+
+Denoise = Literal["posterior", "unbiased", "none"]
+"""What a distance says of the sampling noise of both sets."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +35,7 @@ def distances(
     a: Embeddings | ArrayLike,
     b: Embeddings | ArrayLike | None,
     calibrated: bool,
-    denoise: bool,
+    denoise: Denoise,
 ) -> NDArray[np.float64]:
     """Return latent or calibrated distances, `(A, B)`, as by `GDE.distances`.
 
@@ -40,18 +44,34 @@ def distances(
         a: Embeddings `(A, L)`.
         b: Others `(B, L)`; those of `a` if None.
         calibrated: In units of W2.
-        denoise: Whether to subtract the sampling noise, if tables have covariances.
+        denoise: What is done about the sampling noise of tables with covariances.
+
+    Raises:
+        ValueError: As by `GDE.distances`.
     """
+    if denoise not in get_args(Denoise):
+        raise ValueError(
+            f"denoise is {denoise!r}; it is 'posterior' (the distance that is expected given the "
+            "atoms), 'unbiased' (the noise is subtracted) or 'none'."
+        )
     latent = fitted.spec.latent
     first = as_table(a, latent)
     second = first if b is None else as_table(b, latent)
     noise = noise_of(a), noise_of(a if b is None else b)
+    prior = fitted.prior if denoise == "posterior" and _noisy(a, b) else None
+    if prior is not None:
+        first, variance = _posterior(prior, a, first)
+        second, other = (first, variance) if b is None else _posterior(prior, b, second)
     calibration = fitted.calibration if calibrated else None
 
     def block(rows: slice, columns: slice) -> NDArray[np.float64]:
         out = latent_distances(first[rows], second[columns])
-        if denoise:
+        if prior is not None:
+            expected_distances(out, variance[rows], other[columns])
+        elif denoise != "none":
             subtract_noise(out, noise[0][rows], noise[1][columns])
+        if b is None:  # a set is at no distance from itself
+            np.fill_diagonal(out, 0)
         return out if calibration is None else calibration(out)
 
     out = in_blocks(block, len(first), None if b is None else len(second))
@@ -94,6 +114,21 @@ def distance_intervals(
     interval = w2_interval(*sides, fitted.calibration, level)
     _warn(interval.warning)
     return interval
+
+
+def _noisy(*tables: Embeddings | ArrayLike | None) -> bool:
+    """Return whether one of the tables has covariances."""
+    return any(isinstance(t, Embeddings) and t.cov is not None for t in tables)
+
+
+def _posterior(
+    prior: GaussianPrior, table: Embeddings | ArrayLike, z: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return posterior means and variances; those of z itself where its noise is not known."""
+    if not isinstance(table, Embeddings) or table.cov is None:
+        return z, np.zeros(len(z))
+    posterior = prior.posterior(table.z, table.cov, table.effective_sizes)
+    return posterior.mean, posterior.variance
 
 
 def _warn(sentence: str) -> None:

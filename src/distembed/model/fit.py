@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
 from distembed.data.features import constant_features
-from distembed.data.spaces import require_ground
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -31,6 +30,7 @@ from distembed.model.engine import InferenceEngine
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import snapshot, unrebuildable
 from distembed.model.network import Network
+from distembed.model.noise import atom_noise
 from distembed.model.schedule import suited
 from distembed.model.spec import Spec
 from distembed.protocols import Collection, Objective
@@ -39,7 +39,7 @@ from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
 from distembed.training.log import RunLog
-from distembed.training.metric import CorrectedEncoder, MetricTraining
+from distembed.training.metric import CorrectedEncoder, MetricTraining, TooFewPairsError
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
@@ -164,19 +164,19 @@ def learn_metric(
     Nothing is done where the encoder has no correction, atoms have no distance, or the sets that
     are held out are too few to show a gain. As the preparation, this happens on the CPU.
     """
-    if not (config.metric_steps and isinstance(network.encoder, CorrectedEncoder)):
+    corrected = isinstance(network.encoder, CorrectedEncoder)
+    if not (config.metric_steps and corrected and collection.atoms.has_ground):
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     steps = min(config.metric_steps, config.steps)
     metric = MetricTraining(network.encoder, network.to_ground, collection, config.seed)
     try:
-        require_ground(collection.atoms, "W2")
         gain = metric.fit(training, held_out, steps, config.lr)
-    except ValueError as error:
+    except TooFewPairsError as error:
         log.message(f"distances are those of the closed form: {error}")
         return
     log.message(str(gain))
-    if gain.after < gain.before:
+    if gain:
         batch = _first_batch(collection, training, config, settings)
         network.prepare_generator(batch, *_preparation(config, settings))
 
@@ -193,8 +193,9 @@ def training_table(
     mask[held_out] = True
     z, effective_sizes = engine.embed(collection)
     pairs = measure_pairs(engine, collection, mask, config.seed)
+    noise = atom_noise(engine, collection, config.seed)
     hashes = tuple(fingerprints(collection, salt))
-    return TrainingTable(z, effective_sizes, mask, hashes, pairs, config.seed)
+    return TrainingTable(z, effective_sizes, mask, hashes, noise, pairs, config.seed)
 
 
 def _preparation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from distembed.geometry.distance import Calibration
 from distembed.inference.population.density import Population
+from distembed.inference.prior import GaussianPrior
 from distembed.model.attachments import Attachments
 from distembed.model.engine import InferenceEngine, InferenceSettings
 from distembed.model.inputs import SetsLike, as_collection, feature_columns
@@ -20,6 +22,8 @@ from distembed.training.runtime import Runtime
 from distembed.training.trainer import Record
 
 __all__ = ["FittedModel"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class FittedModel:
                 "distances, calibrated=False."
             ) from error
         return calibration
+
+    @property
+    def prior(self) -> GaussianPrior | None:
+        """What all sets share; None if the training sets do not suffice for it."""
+        try:
+            prior: GaussianPrior = self.attachments.get("prior")
+        except ValueError as error:
+            logger.warning("Embeddings are taken without a prior. %s", error)
+            return None
+        return prior
 
     @property
     def population(self) -> Population | None:

@@ -27,7 +27,12 @@ from distembed.inference.calibrated import W2Interval
 from distembed.inference.intervals import LimitInterval
 from distembed.inference.population.density import Population
 from distembed.model.card import ModelCard, model_card
-from distembed.model.distances import decoded_distances, distance_intervals, distances
+from distembed.model.distances import (
+    Denoise,
+    decoded_distances,
+    distance_intervals,
+    distances,
+)
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.engine import InferenceSettings
 from distembed.model.fit import fit_model
@@ -253,16 +258,17 @@ class GDE:
         a: Embeddings | ArrayLike,
         b: Embeddings | ArrayLike | None = None,
         calibrated: bool = True,
-        denoise: bool = True,
+        denoise: Denoise = "posterior",
         *,
         method: Literal["latent", "decoded"] = "latent",
         draws: int = 256,
     ) -> NDArray[np.float64]:
         r"""Return distances between embeddings, `(A, B)`.
 
-        Sampling noise makes any two sets look further apart than their distributions are. If
-        tables have covariances it is subtracted from the squared latent distance,
-        $\max(|z_a - z_b|^2 - \operatorname{tr}(V_a + V_b), 0)$.
+        Sampling noise makes any two sets look further apart than their distributions are, the
+        more the fewer atoms they have. If tables have covariances, the squared latent distance is
+        by default the one that is expected given the atoms of both and what all training sets
+        share (`distembed.inference.prior`); sets with few atoms are moved towards their mean.
 
         Args:
             a: Embeddings `(A, L)`.
@@ -270,7 +276,10 @@ class GDE:
             calibrated: In units of W2 of the model's ground space (`model.calibration` has the
                 error), else plain latent distances. Beyond the largest fitted distance W2 goes
                 on linearly, with a warning.
-            denoise: Whether to subtract the noise, if tables have covariances.
+            denoise: What is done about the noise, if tables have covariances. `posterior`: as
+                above, the most accurate over all pairs; two sets of few atoms are never at
+                distance zero. `unbiased`: $\max(|z_a - z_b|^2 - \operatorname{tr}(V_a + V_b), 0)$,
+                which is zero on average for samples of one distribution. `none`: nothing.
             method: `latent` for distances of z; or `decoded` for the exact W2, in the model's
                 ground space, between draws from each z with common noise, which is not calibrated
                 and not corrected. It solves a problem of optimal transport for each pair: about
@@ -279,7 +288,7 @@ class GDE:
 
         Raises:
             ValueError: If the model is not calibrated, an embedding is of another dimension, or
-                there is no such method.
+                there is no such method or denoising.
         """
         if method == "decoded":
             return decoded_distances(self._state, a, b, draws, self.inference)

@@ -54,6 +54,7 @@ def to_stored(fitted: FittedModel, notes: Mapping[str, Any]) -> Stored:
         "z": table.z,
         "effective_sizes": table.effective_sizes,
         "held_out": table.held_out,
+        "noise": table.noise,
         **{f"pairs.{name}": getattr(table.pairs, name) for name in _PAIRS},
     }
     tensors = {
@@ -122,6 +123,7 @@ def _table(config: Mapping[str, Any], tensors: Mapping[str, Tensor], seed: int) 
         arrays["effective_sizes"],
         arrays["held_out"],
         tuple(config["hashes"]),
+        arrays["noise"],
         MeasuredPairs(**columns, reason=config["no_pairs"]),
         seed,
     )

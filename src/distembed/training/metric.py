@@ -18,7 +18,9 @@ does. A correction costs
     penalty * mean |z - z_0|^2 / (L u^2),
 
 u^2 the mean variance of a coordinate of the start z_0, because a few thousand noisy pairs decide
-less than a network has parameters. Where pairs of held-out sets show no gain, none is made.
+less than a network has parameters. Where pairs of held-out sets show no gain, none is made. A gain
+is judged after the one factor that fits these pairs best, since a calibration sets the unit of
+latent distances anyway.
 """
 
 from __future__ import annotations
@@ -39,7 +41,19 @@ from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.training.weights import WeightAverage
 
-__all__ = ["CorrectedEncoder", "MetricGain", "MetricSettings", "MetricTraining", "W2Pairs"]
+__all__ = [
+    "CorrectedEncoder",
+    "MetricGain",
+    "MetricScore",
+    "MetricSettings",
+    "MetricTraining",
+    "TooFewPairsError",
+    "W2Pairs",
+]
+
+
+class TooFewPairsError(ValueError):
+    """The sets have too few pairs whose W2 teaches anything; the message says why."""
 
 
 @runtime_checkable
@@ -106,8 +120,21 @@ class W2Pairs:
 
 
 @dataclass(frozen=True)
+class MetricScore:
+    """Agreement of latent distances with measured W2 on pairs of held-out sets.
+
+    Attributes:
+        loss: The weighted error of squared distances, in the unit that fits best.
+        rank_correlation: That of squared latent distances with squared W2; both have noise.
+    """
+
+    loss: float
+    rank_correlation: float
+
+
+@dataclass(frozen=True)
 class MetricGain:
-    """Loss on pairs of held-out sets before and after the training.
+    """Scores on pairs of held-out sets before and after the training.
 
     Attributes:
         before: That of the start.
@@ -115,16 +142,20 @@ class MetricGain:
         steps: Steps that were taken.
     """
 
-    before: float
-    after: float
+    before: MetricScore
+    after: MetricScore
     steps: int
 
+    def __bool__(self) -> bool:
+        return self.after.loss < self.before.loss
+
     def __str__(self) -> str:
-        if self.after < self.before:
-            share = 1 - self.after / self.before
+        if self:
+            share = 1 - self.after.loss / self.before.loss
+            ranks = [f"{score.rank_correlation:.3f}" for score in (self.before, self.after)]
             return (
                 f"{self.steps} steps on measured W2: the error of distances of held-out sets fell "
-                f"by {share:.0%}"
+                f"by {share:.0%}, and their rank correlation went from {ranks[0]} to {ranks[1]}"
             )
         return (
             f"{self.steps} steps on measured W2: no gain on held-out sets, so distances are those "
@@ -166,19 +197,20 @@ class MetricTraining:
             lr: Largest learning rate.
 
         Raises:
-            ValueError: If too few sets are large enough, or no two differ.
+            TooFewPairsError: If too few sets are large enough, or no two differ.
+            ValueError: If a loss is not finite.
         """
         settings, size = self.settings, self._step_pairs(training)
         pairs = self.measure(training, min(settings.pairs, steps * size))
         validation = self.measure(held_out, min(settings.held_out_pairs, steps * size))
         unit = float(pairs.w2_squared.clip(0).mean())
         if not unit > 0:
-            raise ValueError("The sets are no further apart than samples of one of them.")
+            raise TooFewPairsError("The sets are no further apart than samples of one of them.")
         average = WeightAverage(self.encoder, settings.ema)
         parameters = list(average.parameters.values())
         optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=1e-4, fused=True)
         best = [p.detach().clone() for p in parameters]
-        before = lowest = self._validate(validation, unit)
+        before = after = self._validate(validation, unit)
         self.encoder.train()
         for k in range(steps):
             rng = stream(self.seed, "metric", k)
@@ -193,32 +225,31 @@ class MetricTraining:
             average.update(k)
             if (k + 1) % settings.every == 0 or k + 1 == steps:
                 with average.applied():
-                    loss = self._validate(validation, unit)
-                    if loss < lowest:
-                        lowest, best = loss, [p.detach().clone() for p in parameters]
+                    score = self._validate(validation, unit)
+                    if score.loss < after.loss:
+                        after, best = score, [p.detach().clone() for p in parameters]
                 self.encoder.train()
         with torch.no_grad():
             for parameter, value in zip(parameters, best, strict=True):
                 parameter.copy_(value)
         self.encoder.eval()
-        return MetricGain(before, lowest, steps)
+        return MetricGain(before, after, steps)
 
     @torch.no_grad()
     def measure(self, candidates: NDArray[np.int64], count: int) -> W2Pairs:
         """Measure the debiased squared W2 of random pairs of some sets.
 
         Raises:
-            ValueError: If too few are large enough.
+            TooFewPairsError: If too few are large enough.
         """
         settings, rng = self.settings, stream(self.seed, "metric pairs", len(candidates))
         large = candidates[self.collection.sizes[candidates] >= settings.fewest_atoms]
         if len(large) < settings.fewest_sets:
-            raise ValueError(
+            raise TooFewPairsError(
                 f"{len(large)} sets have {settings.fewest_atoms} atoms or more, and W2 is learned "
                 f"from at least {settings.fewest_sets}."
             )
-        width = math.prod(self.collection.event_shape)
-        fit = settings.numbers // (2 * settings.measured * width)
+        fit = settings.numbers // (2 * settings.measured * self._width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
         rows = large[torch.randperm(len(large), generator=rng)[:limit].numpy()]
         sets, own = len(rows), torch.arange(len(rows))
@@ -233,38 +264,63 @@ class MetricTraining:
         return W2Pairs(rows[pairs.numpy()], w2_squared.cpu().numpy())
 
     @torch.no_grad()
-    def _validate(self, pairs: W2Pairs, unit: float) -> float:
-        """Return the loss of all pairs, with the same halves at each call."""
+    def _validate(self, pairs: W2Pairs, unit: float) -> MetricScore:
+        """Score all pairs, with the same halves at each call.
+
+        Raises:
+            ValueError: If an embedding is not finite.
+        """
+        from scipy.stats import spearmanr
+
         self.encoder.eval()
-        losses = []
-        for k, some in enumerate(
-            np.array_split(np.arange(len(pairs.rows)), max(1, len(pairs.rows) // 32))
-        ):
-            losses.append(
-                self._loss(pairs, some, unit, stream(self.seed, "metric validation", k))[0]
-                * len(some)
+        parts = np.array_split(np.arange(len(pairs.rows)), max(1, len(pairs.rows) // 32))
+        halves = (stream(self.seed, "metric validation", k) for k in range(len(parts)))
+        squared = [self._squared(pairs, *part)[0] for part in zip(parts, halves, strict=True)]
+        q, y = torch.cat(squared).double(), torch.from_numpy(pairs.w2_squared)
+        if not q.isfinite().all():
+            raise ValueError(
+                "A distance of held-out sets is not finite in the training on measured W2. Look "
+                "for extreme values among the atoms, or fit with metric_steps=0."
             )
-        return float(torch.stack(losses).sum()) / len(pairs.rows)
+        weight = self._weight(y, unit)
+        factor = (weight * q * y).sum() / (weight * q.square()).sum().clamp_min(1e-300)
+        loss = (weight * (factor.clamp_min(0) * q - y).square()).mean() / unit
+        ranks = spearmanr(q, y).statistic if len(q) > 2 else math.nan
+        return MetricScore(float(loss), float(ranks))
 
     def _loss(
         self, pairs: W2Pairs, some: NDArray[np.int64], unit: float, rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return the mean weighted error of some pairs, and the mean size of the corrections."""
+        q, size = self._squared(pairs, some, rng)
+        y = torch.from_numpy(pairs.w2_squared[some]).to(q)
+        return (self._weight(y, unit) * (q - y).square()).mean() / unit, size
+
+    def _squared(
+        self, pairs: W2Pairs, some: NDArray[np.int64], rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return unbiased squared latent distances, and the mean size of the corrections."""
         halves = self._halves(pairs.rows[some].flatten().tolist(), self.settings.encoded, rng)
         assert isinstance(self.encoder, CorrectedEncoder)
         start, correction = self.encoder.parts(halves)
         z = (start + correction).float().view(2, len(some), 2, -1)
         a, b = (z[:, :, 0] - z[:, :, 1]).unbind()
-        y = torch.from_numpy(pairs.w2_squared[some]).to(z)
-        error = ((a * b).sum(1) - y).square() / (y.clamp_min(0) + self.settings.level * unit)
-        size = correction.square().mean() / self.encoder.unit.square()
-        return error.mean() / unit, size
+        return (a * b).sum(1), correction.square().mean() / self.encoder.unit.square()
+
+    def _weight(self, y: Tensor, unit: float) -> Tensor:
+        """Return the weights of pairs with these squared W2."""
+        return 1 / (y.clamp_min(0) + self.settings.level * unit)
+
+    def _width(self, sets: NDArray[np.int64]) -> int:
+        """Return the number of coordinates of an atom in the ground space."""
+        atom = self.collection.batch([int(sets[0])], 1, stream(0, "width"))
+        return self.to_ground(atom).x.numel()
 
     def _step_pairs(self, training: NDArray[np.int64]) -> int:
-        """Return the number of pairs of a step, by the width of atoms in the ground space."""
-        atom = self.to_ground(self.collection.batch([int(training[0])], 1, stream(0, "width"))).x
-        fit = self.settings.step_numbers // (4 * self.settings.encoded * atom.numel())
-        return min(self.settings.step_pairs, max(4, fit))
+        """Return the number of pairs of a step, by the width of atoms."""
+        settings = self.settings
+        fit = settings.step_numbers // (4 * settings.encoded * self._width(training))
+        return min(settings.step_pairs, max(4, fit))
 
     def _halves(self, rows: list[int], atoms: int, rng: torch.Generator) -> SetBatch:
         """Draw two disjoint parts of some sets in the ground space: first those of all sets."""
