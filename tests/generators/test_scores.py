@@ -156,3 +156,8 @@ def test_counts_are_drawn_at_zero_or_above_and_with_their_zeros(tmp_path):
     model.save(tmp_path / "model")
     again = GDE.load(tmp_path / "model")
     assert np.array_equal(again.sample(again.embed(sets), 200, 0), drawn)
+
+
+def test_atoms_that_follow_do_not_change_the_scores(fitted):
+    scores, x = fitted
+    assert scores(x)[:1000].equal(scores(x[:1000]))

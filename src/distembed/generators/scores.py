@@ -99,7 +99,7 @@ class NormalScores(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Map atoms `(..., D)` to scores; atoms of one shape are given the same v."""
+        """Map atoms `(..., D)` to scores; an atom's v depends on its place alone."""
         if not bool(self.fitted):
             return x
         table, step, last = self.values, self.grid.step, self.grid.points - 1
@@ -114,7 +114,8 @@ class NormalScores(nn.Module):
             torch.where(high < last, high + after, torch.inf),
         )
         p, q = (torch.special.ndtr(edge * step - self.grid.largest) for edge in edges)
-        v = torch.rand(flat.shape, generator=stream(0, "scores")).to(flat)
+        # row by row, so that atoms that follow change nothing
+        v = torch.rand(flat.T.shape, generator=stream(0, "scores")).T.to(flat)
         mass = torch.special.ndtri(p + v * (q - p))
         cell = (low - 1).clamp(0, last - 1)
         left, right = table.gather(1, cell), table.gather(1, cell + 1)
