@@ -2,11 +2,12 @@ r"""Empirical Bayes for embeddings: what sets of few atoms say, given what all s
 
 The embedding of m atoms is that of their distribution with noise, and distributions vary,
 
-    z = zeta + e,   e ~ N(0, V),   zeta ~ N(mu, c S),
+    z = zeta + e,   e ~ N(0, V),   zeta ~ N(mu, c S).
 
-so that with $G = c S (c S + V)^{-1}$ the distribution of the atoms has
+Along each principal axis of S, of variance s, the noise has a variance v. Given the coordinate y
+of z - mu on it, that of zeta has
 
-    E[zeta | z] = mu + G (z - mu),    Cov[zeta | z] = c S - G c S,
+    mean c s y / (c s + v)    and    variance c s v / (c s + v),
 
 and the expected squared distance of two distributions given the atoms of both is
 
@@ -14,8 +15,11 @@ and the expected squared distance of two distributions given the atoms of both i
 
 - mu and S are moments of the embeddings of training sets, S less their noise, with one
   pseudo-observation of the same variance in all directions, so that none is impossible.
-- V of a set is its own estimate, which m atoms support, and the mean of training sets, which
-  counts as L + 2 atoms: the own one is singular below L atoms.
+- Axes are taken one by one. The posterior of all together also corrects an axis by what is seen on
+  others where noise is correlated, which gains more where S and V are right, and loses more where
+  embeddings of few atoms are biased (docs/log.md, 2026-11-28).
+- v of a set is its own estimate, which m atoms support, and the mean of training sets, which
+  counts as L + 2 atoms: the own one is poor below L atoms.
 - c = 1, unless the set lies outside the population. One set in a hundred is allowed to: c is then
   the power of two of the largest likelihood, and a set far away is hardly moved.
 
@@ -63,7 +67,7 @@ class Posterior:
 
     Attributes:
         mean: `(S, L)`.
-        variance: Trace of the covariance, `(S,)`.
+        variance: Sum of the variances, `(S,)`.
         inflation: c of each set, `(S,)`; above one if the set lies outside the population.
     """
 
@@ -176,12 +180,11 @@ class GaussianPrior:
         self, z: Array, noise: Array, settings: PriorSettings
     ) -> tuple[Array, Array, Array]:
         """Return means, variances and inflations of sets with noise `(S, L, L)`."""
-        # in units of the prior, and the basis where the noise is diagonal, all is by coordinate
-        root = np.linalg.cholesky(self.cov)
-        inverse = np.linalg.inv(root)
-        values, axes = np.linalg.eigh(inverse @ noise @ inverse.T)
+        variances, axes = np.linalg.eigh(self.cov)
+        basis = axes * np.sqrt(variances)  # in units of the prior
+        values = np.einsum("lk,slm,mk->sk", axes, noise, axes, optimize=True) / variances
         values = values.clip(0)
-        y = np.einsum("slk,sl->sk", axes, (z - self.mean) @ inverse.T)
+        y = (z - self.mean) @ (axes / np.sqrt(variances))
         candidates = 2.0 ** np.arange(settings.doublings)
         scores = np.empty((len(candidates), len(z)))
         for row, c in zip(scores, candidates, strict=True):
@@ -190,9 +193,8 @@ class GaussianPrior:
         inflation = candidates[scores.argmax(0)]
         c = inflation[:, None]
         gain = c / (c + values)
-        basis = root @ axes
-        mean = self.mean + np.einsum("slk,sk->sl", basis, gain * y)
-        return mean, (gain * values * np.square(basis).sum(1)).sum(1), inflation
+        mean = self.mean + (gain * y) @ basis.T
+        return mean, (gain * values * variances).sum(1), inflation
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return no JSON, and the three arrays."""
