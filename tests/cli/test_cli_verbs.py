@@ -273,6 +273,11 @@ def test_distance(run, work, tmp_path):
     assert (pairs[0]["a"], pairs[0]["b"]) == ("p00", "p01")
     latent = model.distances(table, calibrated=False)
     np.testing.assert_allclose(float(pairs[0]["distance"]), latent[0, 1])
+    words = ["--latent", "--denoise", "none", "--force", "-o", square]
+    assert run("distance", tmp_path / "model", *words).code == 0
+    plain = model.distances(table, calibrated=False, denoise="none")
+    assert not np.allclose(plain, latent)
+    np.testing.assert_allclose(float(rows(square)[0]["p01"]), plain[0, 1])
 
 
 def test_interpolate(run, work, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
 
-__all__ = ["distance"]
+__all__ = ["Denoising", "distance"]
+
+
+class Denoising(StrEnum):
+    """What is done about sampling noise, as `denoise` of `GDE.distances`."""
+
+    posterior = "posterior"
+    unbiased = "unbiased"
+    none = "none"
 
 
 @takes_data
@@ -34,6 +43,12 @@ def distance(
         bool,
         typer.Option("--latent", help="Latent distance, not calibrated to W2."),
     ] = False,
+    denoise: Annotated[
+        Denoising,
+        typer.Option(
+            help="posterior: what is expected given the atoms. unbiased: tr V is subtracted."
+        ),
+    ] = Denoising.posterior,
     level: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals of --long.")
     ] = 0.95,
@@ -44,9 +59,9 @@ def distance(
 ) -> None:
     """Write the distance of every pair of sets, calibrated to W2 in the model's ground space.
 
-    Distances are corrected for sampling noise. With --long the table has confidence intervals
-    `low` to `high`: of the true W2, or with --latent of the latent distance at infinitely many
-    atoms. They are empty for sets that the model was trained on.
+    Distances are corrected for sampling noise (--denoise). With --long the table has confidence
+    intervals `low` to `high`: of the true W2, or with --latent of the latent distance at
+    infinitely many atoms. They are empty for sets that the model was trained on.
 
     DATA may also be a table that `distembed embed` wrote. The correction and the intervals need
     its columns of --covariances, and its column `trained` marks the training sets.
@@ -62,7 +77,7 @@ def distance(
     gde = GDE.load(model)
     table = embeddings(gde, data, data_options, ids, covariance=True)
     with stage(f"comparing {len(table)} sets"):
-        distances = gde.distances(table, calibrated=not latent)
+        distances = gde.distances(table, calibrated=not latent, denoise=denoise.value)
     if long:
         write_table(output, _pairs(gde, table, distances, level, not latent, data))
     else:

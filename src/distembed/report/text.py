@@ -125,7 +125,7 @@ def _noise(embeddings: Embeddings, largest: int = 1000) -> Iterator[Finding]:
         yield Finding(
             "Sampling noise",
             f"{_percent(share)} of the squared distance of two sets is sampling noise (the median "
-            "over pairs), which the model subtracts from distances",
+            "over pairs), for which the model corrects distances",
         )
 
 
