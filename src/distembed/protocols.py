@@ -37,6 +37,7 @@ __all__ = [
     "PreparedEncoder",
     "PreparedGenerator",
     "RandomDivergence",
+    "Remarking",
     "Step",
     "TransportGenerator",
     "as_encoder",
@@ -216,6 +217,14 @@ class PreparedGenerator(Protocol):
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Set buffers from training sets and their embeddings `(B, L)`."""
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A part that states, after it was prepared, what it chose."""
+
+    remark: str
+    """A sentence for the user; empty if nothing was chosen."""
 
 
 @runtime_checkable

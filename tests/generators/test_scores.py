@@ -1,7 +1,5 @@
 """Normal scores of features, and the base that takes them where they draw better."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from distembed.generators.flow import flow
 from distembed.generators.score_base import ScoreBaseSettings, ScoreGaussian
 from distembed.generators.scores import NormalScores
 from distembed.model.gde import GDE
+from distembed.protocols import Remarking
 from distembed.rng import stream
 from distembed.sets.collection import Sets
 
@@ -109,13 +108,14 @@ def training(kind, sets=60, m=64):
 
 
 @pytest.mark.parametrize(("kind", "chosen"), [("gaussians", False), ("zeros", True)])
-def test_the_scale_is_the_one_that_draws_better(kind, chosen, caplog):
+def test_the_scale_is_the_one_that_draws_better(kind, chosen):
     batch, z = training(kind)
     base = ScoreGaussian(2, 2)
-    with caplog.at_level(logging.INFO, "distembed.generators.score_base"):
-        base.prepare(batch, z)
+    assert isinstance(base, Remarking)
+    assert not base.remark
+    base.prepare(batch, z)
     assert bool(base.scores.fitted) == chosen
-    assert f"drawn {'through normal scores' if chosen else 'plain'}" in caplog.text
+    assert f"drawn {'through normal scores' if chosen else 'plain'}" in base.remark
 
 
 @pytest.mark.parametrize("d", [3, 40])

@@ -16,7 +16,6 @@ the identity, one covariance for all sets up to its level is fitted (`generators
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass, field
 
@@ -32,8 +31,6 @@ from distembed.generators.scores import NormalScores, ScoreGrid
 from distembed.rng import stream
 
 __all__ = ["ScoreBaseSettings", "ScoreGaussian"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,6 +104,7 @@ class ScoreGaussian(nn.Module):
             raise ValueError(
                 f"scale is {self.settings.scale!r}; it is 'auto', 'plain' or 'scores'."
             )
+        self.remark = ""
         self.scores = NormalScores(dim, self.settings.grid)
         self.gaussian: ConditionalGaussian | ImageGaussian
         if dim <= self.settings.gaussian.full_up_to:
@@ -166,13 +164,11 @@ class ScoreGaussian(nn.Module):
         wins = int((gain > 0).sum())
         # by more than one standard deviation of the wins of equals
         better = wins - len(gain) / 2 > math.sqrt(len(gain)) / 2
-        logger.info(
-            "Atoms are drawn %s: before training, draws are nearer to %d of %d sets with normal "
-            "scores of each feature than on the plain scale. State `scale` of the generator to "
-            "change it.",
-            "through normal scores, within the range of the training atoms" if better else "plain",
-            wins,
-            len(gain),
+        how = "through normal scores, within the range of training atoms" if better else "plain"
+        self.remark = (
+            f"atoms are drawn {how}: before training, draws are nearer to {wins} of {len(gain)} "
+            "sets with normal scores of each feature than on the plain scale; `scale` of the "
+            "generator changes it"
         )
         return better
 

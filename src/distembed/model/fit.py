@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import secrets
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ from distembed.model.network import Network
 from distembed.model.noise import atom_noise
 from distembed.model.schedule import suited
 from distembed.model.spec import Spec
-from distembed.protocols import Collection, Objective
+from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
 from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
@@ -45,8 +44,6 @@ from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
 
 __all__ = ["PreparationSettings", "fit_model"]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,9 +87,13 @@ def fit_model(
     refuse_single_atoms(collection)
     log = RunLog(config.steps, progress, _records(checkpoint))
     with runtime.active():
-        prepare(network, collection, training, config)
+        if constants := prepare(network, collection, training, config):
+            log.message(constants)
         initial = snapshot(network)
         learn_metric(network, collection, held_out, config, log)
+        for part in network.modules():
+            if isinstance(part, Remarking) and part.remark:
+                log.message(part.remark)
     history = Trainer(
         network,
         collection,
@@ -124,31 +125,33 @@ def prepare(
     training: NDArray[np.int64],
     config: TrainConfig,
     settings: PreparationSettings = PreparationSettings(),
-) -> None:
+) -> str:
     """Fit the transform, and prepare the network, on some of the training sets.
 
     This happens on the CPU, so that the start is the same on every device.
+
+    Returns:
+        A sentence that names features with one value; empty if there are none.
     """
     batch = _first_batch(collection, training, config, settings)
-    _name_constants(batch, collection)
     network.transform.fit(batch.x, batch.w)
     network.prepare(batch, *_preparation(config, settings))
+    return _constants(batch, collection)
 
 
-def _name_constants(batch: SetBatch, collection: Collection, most: int = 10) -> None:
-    """Log which features of vectors have one value in all atoms of a batch."""
+def _constants(batch: SetBatch, collection: Collection, most: int = 10) -> str:
+    """Name the features of vectors that have one value in all atoms of a batch."""
     if batch.x.ndim != 2 or not collection.atoms.dtype.is_floating_point:
-        return
+        return ""
     names = constant_features(batch.x.numpy(), collection.features)
-    if names:
-        logger.info(
-            "%d of %d features have one value in all training atoms that were read; they are "
-            "stored, not modelled, and drawn as this value: %s%s",
-            len(names),
-            batch.x.shape[1],
-            ", ".join(names[:most]),
-            ", ..." if len(names) > most else "",
-        )
+    if not names:
+        return ""
+    more = ", ..." if len(names) > most else ""
+    return (
+        f"{len(names)} of {batch.x.shape[1]} features have one value in all training atoms that "
+        f"were read; they are stored, not modelled, and drawn as this value: "
+        f"{', '.join(names[:most])}{more}"
+    )
 
 
 def learn_metric(
