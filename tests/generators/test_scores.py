@@ -131,6 +131,11 @@ def test_residuals_and_atoms_are_inverse(d, scale):
     torch.testing.assert_close(back[inside], x[:4][inside], rtol=0.02, atol=0.02)
 
 
+def test_scores_with_a_network_are_refused():
+    with pytest.raises(ValueError, match="base_network is True"):
+        flow((2,), 3, base_network=True, scale="scores")
+
+
 def test_a_scale_that_does_not_exist():
     with pytest.raises(ValueError, match="scale is 'log'; it is 'auto', 'plain' or 'scores'"):
         flow((2,), 3, scale="log")

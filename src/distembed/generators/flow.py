@@ -181,7 +181,6 @@ def flow(
         backbone: The velocity network: `mlp`, or `unet` for images.
         base_network: Train a network beside the ridge regression of the base. No effect of it was
             measured (docs/benchmarks.md, ablation).
-
         scale: Scale on which the base is Gaussian, where it has no network: `plain`; `scores`,
             normal scores of each feature; or `auto`, the one that draws training sets better
             (`distembed.generators.score_base`).
@@ -193,6 +192,11 @@ def flow(
         >>> flow((2,), latent=4, sampler="ddim", calls=20).sampling.calls
         20
     """
+    if base_network and scale == "scores":
+        raise ValueError(
+            "scale='scores' is for a base without a network, and base_network is True. Leave one "
+            "of them out."
+        )
     return Flow(
         event_shape,
         latent,

@@ -277,8 +277,8 @@ class GDE:
                 error), else plain latent distances. Beyond the largest fitted distance W2 goes
                 on linearly, with a warning.
             denoise: What is done about the noise, if tables have covariances. `posterior`: as
-                above, the most accurate over all pairs; two sets of few atoms are never at
-                distance zero. `unbiased`: $\max(|z_a - z_b|^2 - \operatorname{tr}(V_a + V_b), 0)$,
+                above, most often the most accurate; two sets of few atoms are never at distance
+                zero. `unbiased`: $\max(|z_a - z_b|^2 - \operatorname{tr}(V_a + V_b), 0)$,
                 which is zero on average for samples of one distribution. `none`: nothing.
             method: `latent` for distances of z; or `decoded` for the exact W2, in the model's
                 ground space, between draws from each z with common noise, which is not calibrated
