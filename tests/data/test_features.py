@@ -1,9 +1,8 @@
 """Features are matched by name, and constant ones are named."""
 
-import numpy as np
 import pytest
 
-from distembed.data.features import constant_features, match_columns
+from distembed.data.features import match_columns
 
 
 def test_match_columns():
@@ -19,10 +18,3 @@ def test_match_columns():
 def test_many_features_take_no_time():
     names = tuple(map(str, range(100_000)))
     assert match_columns(names, names[::-1]) == list(range(99_999, -1, -1))
-
-
-def test_constant_features_are_named_or_numbered():
-    x = np.array([[1.0, 5, 0], [1, 6, 0], [1, 5, 0]])
-    assert constant_features(x, ("a", "b", "c")) == ["a", "c"]
-    assert constant_features(x, None) == ["0", "2"]
-    assert constant_features(x[:, 1:2], ("b",)) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,12 +10,35 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-__all__ = ["listed", "say", "stage"]
+__all__ = ["listed", "say", "show_warnings", "stage"]
 
 
 def say(text: str) -> None:
     """Write a line to stderr."""
     typer.echo(text, err=True)
+
+
+class _Once(logging.Handler):
+    """Writes every warning of a command once, however often it is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.shown = set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message of a record unless it was written before."""
+        text = record.getMessage()
+        if text not in self.shown:
+            self.shown.add(text)
+            say(text)
+
+
+def show_warnings() -> None:
+    """Show the warnings of the package on stderr, each of them once a command."""
+    logger = logging.getLogger("distembed")
+    for handler in [h for h in logger.handlers if isinstance(h, _Once)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_Once())
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -138,7 +138,22 @@ def stored_embeddings(
             f"{source} has embeddings of dimension {table.z.shape[1]}, but those of the model "
             f"have dimension {model.latent}: they are from another model. Embed the data again."
         )
-    return table if not ids else table.select(choose(table.ids, ids))
+    table = table if not ids else table.select(choose(table.ids, ids))
+    _say_outside(table)
+    return table
+
+
+def _say_outside(table: Embeddings) -> None:
+    """Name the sets of a stored table that are embedded by extrapolation."""
+    from distembed.model.support import HALF
+
+    names = [] if table.outside is None else table.ids[table.outside >= HALF].tolist()
+    if names:
+        say(
+            f"{len(names)} of {len(table)} sets lie outside the range of all training atoms by "
+            f"half or more: {listed(names)}. Their embeddings, samples and distances are an "
+            "extrapolation."
+        )
 
 
 def say_unmarked(source: str | None) -> None:

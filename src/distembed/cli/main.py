@@ -10,7 +10,7 @@ import typer
 
 from distembed.cli.bench import bench
 from distembed.cli.check import check
-from distembed.cli.console import say
+from distembed.cli.console import say, show_warnings
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
 from distembed.cli.embed import embed
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     defects of this package and keep their traceback. With `--debug`, anywhere on the command line,
     all exceptions do.
     """
+    show_warnings()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:

@@ -1,7 +1,8 @@
 """Tables on disk: CSV, Parquet and .h5ad, and the columns of embeddings in them.
 
 A table of embeddings has the columns `id`, `n_atoms`, `n_effective` (the effective size),
-`trained` (whether the model was trained on the set), the metadata, and the coordinates `z0`, ....
+`trained` (whether the model was trained on the set), `outside` (the share of the set outside the
+range of all training atoms), the metadata, and the coordinates `z0`, ....
 If there are covariances, it also has the standard errors `se0`, `se1`, ..., the degrees of freedom
 `df` if they are from a jackknife, `p_unusual`, and on request the upper triangle of each
 covariance, `cov0_0`, `cov0_1`, .... A metadata column of one of these names is written as
@@ -32,7 +33,7 @@ __all__ = [
     "write_table",
 ]
 
-_OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|df|z\d+|se\d+|cov\d+_\d+")
+_OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|outside|df|z\d+|se\d+|cov\d+_\d+")
 
 
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
@@ -64,6 +65,8 @@ def write_embeddings(path: Path, table: Embeddings, covariances: bool = False) -
         rows["trained"] = table.trained
     if table.p_unusual is not None:
         rows["p_unusual"] = table.p_unusual
+    if table.outside is not None:
+        rows["outside"] = table.outside
     if table.df is not None and np.isfinite(table.df).any():
         rows["df"] = table.df
     names = [f"z{i}" for i in range(latent)]
@@ -158,9 +161,9 @@ def read_embeddings(path: Path) -> Embeddings:
         cov = np.empty((len(z), latent, latent), dtype=np.float32)
         for i, j in zip(*upper, strict=True):
             cov[:, i, j] = cov[:, j, i] = columns.pop(f"cov{i}_{j}").astype(np.float32)
-    df, p_unusual = (
+    df, p_unusual, outside = (
         columns.pop(name).astype(np.float64) if name in columns else None
-        for name in ("df", "p_unusual")
+        for name in ("df", "p_unusual", "outside")
     )
     trained = _flags(path, columns.pop("trained")) if "trained" in columns else None
     return Embeddings(
@@ -168,6 +171,7 @@ def read_embeddings(path: Path) -> Embeddings:
         df=df,
         p_unusual=p_unusual,
         trained=trained,
+        outside=outside,
         z=z,
         ids=columns.pop("id").astype(str),
         sizes=columns.pop("n_atoms").astype(np.int64),

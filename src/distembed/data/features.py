@@ -1,25 +1,10 @@
-"""Match feature columns by name, and name those that are constant."""
+"""Match feature columns by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-__all__ = ["constant_features", "match_columns"]
-
-
-def constant_features(x: np.ndarray, features: Sequence[str] | None) -> list[str]:
-    """Return the names of the features of vectors `(N, D)` that have one value only.
-
-    Features without a name are called by their position.
-
-    Example:
-        >>> constant_features(np.array([[1, 0, 2], [1, 3, 2]]), ["a", "b", "c"])
-        ['a', 'c']
-    """
-    constant = np.flatnonzero((x == x[:1]).all(0)).tolist()
-    return [str(features[i] if features else i) for i in constant]
+__all__ = ["match_columns"]
 
 
 def match_columns(

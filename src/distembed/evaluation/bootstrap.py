@@ -16,9 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["BootstrapEstimate", "mean", "paired_p", "resamples", "spearman"]
+__all__ = ["FEWEST_SETS", "BootstrapEstimate", "mean", "paired_p", "resamples", "spearman"]
 
 Array = NDArray[np.float64]
+
+FEWEST_SETS = 4
+"""Resamples of fewer sets do not show how far a statistic varies."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class BootstrapEstimate:
 
 
 def resamples(sets: int, draws: int, rng: torch.Generator) -> Array:
-    """Draw how often each set is in each resample, `(R, S)`."""
+    """Draw how often each set is in each resample, `(R, S)`; R is zero for too few sets."""
+    if sets < FEWEST_SETS:
+        return np.empty((0, sets))
     index = torch.randint(sets, (draws, sets), generator=rng)
     counts = torch.zeros(draws, sets, dtype=torch.float64)
     result: Array = counts.scatter_add(1, index, torch.ones_like(index).double()).numpy()
@@ -89,9 +94,14 @@ def spearman(
 
 
 def paired_p(first: BootstrapEstimate, second: BootstrapEstimate) -> float:
-    """Test that two statistics of the same resamples are equal; the two-sided p-value."""
+    """Test that two statistics of the same resamples are equal; the two-sided p-value.
+
+    It is NaN if there are no resamples.
+    """
     gap = first.draws - second.draws
     gap = gap[np.isfinite(gap)]
+    if not len(gap):
+        return float("nan")
     tail = min((gap <= 0).sum(), (gap >= 0).sum())
     return float(min(1.0, 2 * (tail + 1) / (len(gap) + 1)))
 

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from distembed.data.spaces import require_ground
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import MeanCov, build_baselines
-from distembed.evaluation.bootstrap import resamples
+from distembed.evaluation.bootstrap import FEWEST_SETS, resamples
 from distembed.evaluation.coverage import certainty
 from distembed.evaluation.halves import EvaluationConfig, HeldOutHalves, halves
 from distembed.evaluation.rank_correlation import score_geometry
-from distembed.evaluation.result import Evaluation
+from distembed.evaluation.result import Evaluation, Pairs
 from distembed.evaluation.samples import score_samples
 from distembed.evaluation.subject import EvaluatedModel, Subject, refuse_training_sets
 from distembed.evaluation.truth import ReferenceW2, reference_w2
@@ -67,19 +67,18 @@ def evaluate(
         progress: Whether to write lines of progress to standard error, or a function to call.
 
     Returns:
-        The numbers; `print(evaluation.table())` shows them.
+        The numbers; `print(evaluation.table())` shows them. Of fewer than four sets they are
+        means of the metrics of samples, without intervals.
 
     Raises:
-        ValueError: If there are fewer than four sets, one has a single atom, one was used in
-            training, features are missing, a baseline is unknown or not defined for the kind of
-            atoms, or there is neither a truth nor a distance between atoms.
+        ValueError: If a set has a single atom or was used in training, features are missing, a
+            baseline is unknown or not defined for the kind of atoms, or there is neither a truth
+            nor a distance between atoms.
         TypeError: If the model does not embed.
     """
     say = progress if callable(progress) else _on_stderr if progress else _in_silence
     settings = config or EvaluationConfig()
     subject, kind = Subject.of(model), test.atoms.name
-    if len(test) < 4:
-        raise ValueError(f"There are {len(test)} sets; an evaluation needs at least four.")
     if pairs < 3:
         raise ValueError(f"pairs = {pairs}; a rank correlation needs at least three.")
     if truth is None:
@@ -100,6 +99,8 @@ def evaluate(
     counts = resamples(len(test), settings.resamples, stream(seed, "bootstrap"))
     say("drawing from the embeddings and comparing with the target halves")
     scores = score_samples(models, sets, kind, counts, settings, seed)
+    if len(test) < FEWEST_SETS:
+        return Evaluation(tuple(scores), _of_few(subject, sets, settings, seed), Pairs.none())
     if truth is None:
         say("measuring the W2 of pairs of target halves")
     reference = reference_w2(sets, truth, pairs, settings, seed)
@@ -125,11 +126,22 @@ def evaluate(
     return Evaluation((*scores, *more), described, of_pairs)
 
 
-def _described(
-    subject: Subject, sets: HeldOutHalves, reference: ReferenceW2, config: EvaluationConfig
+def _of_few(
+    subject: Subject, sets: HeldOutHalves, config: EvaluationConfig, seed: int
 ) -> dict[str, Any]:
-    """Return how the numbers were computed, as plain values."""
-    dimension = sets.context.x.shape[1]
+    """Return how the numbers of a few sets were computed, and what was left out."""
+    count = len(sets.target)
+    left_out = (
+        f"{count} held-out {'set is' if count == 1 else 'sets are'} too few for rank correlations "
+        f"of distances, intervals and p-values, which need at least {FEWEST_SETS}"
+    )
+    return _samples_described(subject, sets, config) | {"few_sets": left_out, "seed": seed}
+
+
+def _samples_described(
+    subject: Subject, sets: HeldOutHalves, config: EvaluationConfig
+) -> dict[str, Any]:
+    """Return how samples were compared, as plain values."""
     return {
         "sets": len(sets.target),
         "sample_sets": f"{len(sets.with_pairs)}, those with two atoms in each half",
@@ -137,7 +149,16 @@ def _described(
         "target_atoms": _span(sets.target.sizes),
         "most_atoms": f"{sets.limits[0]} in a context, {sets.limits[1]} in a target",
         "ground": "the model's, after its transforms" if subject.ground else "input",
-        "dimension": dimension,
+        "dimension": sets.context.x.shape[1],
+    }
+
+
+def _described(
+    subject: Subject, sets: HeldOutHalves, reference: ReferenceW2, config: EvaluationConfig
+) -> dict[str, Any]:
+    """Return how the numbers were computed, as plain values."""
+    dimension = sets.context.x.shape[1]
+    return _samples_described(subject, sets, config) | {
         "truth": reference.source,
         "pairs": len(reference.index),
         "near": f"the closest {config.near:.0%} by W2",

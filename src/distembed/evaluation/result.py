@@ -117,6 +117,11 @@ class Pairs:
     w2: NDArray[np.float64]
     index: NDArray[np.int64]
 
+    @classmethod
+    def none(cls) -> Pairs:
+        """Return no pairs."""
+        return cls(np.empty(0), np.empty(0), np.empty((0, 2), dtype=np.int64))
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -151,13 +156,18 @@ class Evaluation:
             groups.setdefault(metric(name).group, []).append(name)
         blocks = [_block(group, names, self.rows) for group, names in groups.items()]
         verdicts = [
-            f"{metric(r.metric).label}{_primary(r.metric)}: {r.note} (p = {r.p:.2g})"
+            f"{metric(r.metric).label}{_primary(r.metric)}: {r.note}"
+            + (f" (p = {r.p:.2g})" if r.p is not None else "")
             for r in self.rows
-            if r.method == "gde" and r.p is not None
+            if r.method == "gde" and r.note
         ]
         verdicts += [
             f"{title}: {self.settings[key]}"
-            for key, title in (("noise", "Noise"), ("w2_intervals", "Intervals for W2"))
+            for key, title in (
+                ("noise", "Noise"),
+                ("w2_intervals", "Intervals for W2"),
+                ("few_sets", "Few sets"),
+            )
             if key in self.settings
         ]
         if any(r.p is not None for r in self.rows):
@@ -214,8 +224,9 @@ def compare(
         return scores
     rivals.sort(key=lambda s: -s.merit)
     p = paired_p(estimates["gde"], estimates[rivals[0].method])
-    note = "; ".join(filter(None, (_verdict(own, rivals, p >= level), own.note)))
-    return [replace(s, p=p, note=note) if s is own else s for s in scores]
+    note = "; ".join(filter(None, (_verdict(own, rivals, not p < level), own.note)))
+    defined = p if math.isfinite(p) else None
+    return [replace(s, p=defined, note=note) if s is own else s for s in scores]
 
 
 def _verdict(own: Score, rivals: Sequence[Score], may_be_chance: bool) -> str:

@@ -65,6 +65,8 @@ def score_samples(
     sizes = sets.target.sizes.tolist()
     draws = {k: draw(s, z, sets, seed) for k, (s, z) in models.items() if s.sampling is not None}
     for name in applicable(SAMPLE_BASELINES, atoms):
+        if name == "pooled" and len(sizes) == 1:
+            continue  # there is no other set
         draws[name] = lookup(SAMPLE_BASELINES, name, "baseline")(sets.context, sizes, seed)
     # both samples are equally noisy if drawn atoms have the weights of the target
     draws = {k: d if k == "floor" else d.replace(w=sets.target.w) for k, d in draws.items()}

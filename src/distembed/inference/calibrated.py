@@ -132,7 +132,7 @@ def w2_interval(
         direction: As in `limit_interval`.
 
     Raises:
-        ValueError: If there is no calibration, or too few ratios for the level.
+        ValueError: If there is no calibration, too few ratios for the level, or none above zero.
     """
     check_level(level)
     if calibration.pairs == 0:
@@ -141,8 +141,15 @@ def w2_interval(
             "it was fitted on too few sets with atoms enough, or its distances did not grow with "
             "W2. Use limit_interval, which is in latent units, or fit on larger sets."
         )
-    low_ratio, high_ratio = conformal_ratios(calibration.ratios, level)
-    ratio = float(np.median(calibration.ratios))
+    low_ratio, high_ratio = map(np.float64, conformal_ratios(calibration.ratios, level))
+    if high_ratio == 0:
+        raise ValueError(
+            "The W2 of pairs of training sets is zero within its error, so that its ratio to the "
+            "latent distance is not known: the sets are samples of one distribution, or have too "
+            "few atoms to tell. Use limit_interval, which is in latent units."
+        )
+    # as the estimate below: a median of zero is taken for a small one
+    ratio = max(np.median(calibration.ratios), 1e-9 * high_ratio)
     limit = limit_interval(z1, z2, v1, v2, level, direction)
     latent = np.sqrt(unbiased_squared(z1, z2, v1, v2).value.clip(0)).clip(limit.low, limit.high)
     upper = calibration(limit.high)

@@ -31,6 +31,8 @@ class Embeddings:
             without covariances, or if there were too few training sets.
         trained: Whether the model was trained on the set, `(S,)`: errors, distances and tests do
             not hold for it. None if not known, as without covariances.
+        outside: Share of each set outside the range of all training atoms, in the feature where it
+            is largest, `(S,)`; None for atoms without features (`distembed.model.support`).
     """
 
     z: NDArray[np.float32]
@@ -42,6 +44,7 @@ class Embeddings:
     df: NDArray[np.float64] | None = None
     p_unusual: NDArray[np.float64] | None = None
     trained: NDArray[np.bool_] | None = None
+    outside: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
         covariances = ", with covariances" if self.cov is not None else ""

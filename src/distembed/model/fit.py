@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
-from distembed.data.features import constant_features
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -32,6 +31,7 @@ from distembed.model.network import Network
 from distembed.model.noise import atom_noise
 from distembed.model.schedule import suited
 from distembed.model.spec import Spec
+from distembed.model.support import Support, has_support, sentences
 from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
 from distembed.sets.fingerprint import fingerprints
@@ -87,8 +87,9 @@ def fit_model(
     refuse_single_atoms(collection)
     log = RunLog(config.steps, progress, _records(checkpoint))
     with runtime.active():
-        if constants := prepare(network, collection, training, config):
-            log.message(constants)
+        support = prepare(network, collection, training, config)
+        for sentence in _remarks(support, collection):
+            log.message(sentence)
         initial = snapshot(network)
         learn_metric(network, collection, held_out, config, log)
         for part in network.modules():
@@ -116,6 +117,7 @@ def fit_model(
         unrebuildable(spec, network, built, initial),
         salt,
         Attachments(table),
+        support,
     )
 
 
@@ -125,33 +127,33 @@ def prepare(
     training: NDArray[np.int64],
     config: TrainConfig,
     settings: PreparationSettings = PreparationSettings(),
-) -> str:
+) -> Support | None:
     """Fit the transform, and prepare the network, on some of the training sets.
 
     This happens on the CPU, so that the start is the same on every device.
 
     Returns:
-        A sentence that names features with one value; empty if there are none.
+        The ranges of the features over all sets; None where atoms have no such features.
     """
     batch = _first_batch(collection, training, config, settings)
     network.transform.fit(batch.x, batch.w)
     network.prepare(batch, *_preparation(config, settings))
-    return _constants(batch, collection)
+    return Support.measure(batch.x, collection) if has_support(collection) else None
 
 
-def _constants(batch: SetBatch, collection: Collection, most: int = 10) -> str:
-    """Name the features of vectors that have one value in all atoms of a batch."""
-    if batch.x.ndim != 2 or not collection.atoms.dtype.is_floating_point:
-        return ""
-    names = constant_features(batch.x.numpy(), collection.features)
-    if not names:
-        return ""
-    more = ", ..." if len(names) > most else ""
-    return (
-        f"{len(names)} of {batch.x.shape[1]} features have one value in all training atoms that "
-        f"were read; they are stored, not modelled, and drawn as this value: "
-        f"{', '.join(names[:most])}{more}"
-    )
+def _remarks(support: Support | None, collection: Collection, most: int = 10) -> Iterator[str]:
+    """Yield sentences on features with one value, and on extreme atoms."""
+    if support is None:
+        return
+    names = support.constants(collection.features)
+    if names:
+        more = ", ..." if len(names) > most else ""
+        yield (
+            f"{len(names)} of {len(support.low)} features have one value in all training atoms "
+            "that were read; they are stored, not modelled, and drawn as this value: "
+            f"{', '.join(names[:most])}{more}"
+        )
+    yield from sentences(support, support.compare(collection), collection, collection.features)
 
 
 def learn_metric(

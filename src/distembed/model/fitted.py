@@ -16,6 +16,7 @@ from distembed.model.engine import InferenceEngine, InferenceSettings
 from distembed.model.inputs import SetsLike, as_collection, feature_columns
 from distembed.model.network import Network
 from distembed.model.spec import Spec
+from distembed.model.support import Support
 from distembed.protocols import Collection
 from distembed.training.config import TrainConfig
 from distembed.training.runtime import Runtime
@@ -42,6 +43,7 @@ class FittedModel:
             (`distembed.model.initial`).
         salt: Salt of the hashes of the training sets.
         attachments: What is fitted to the embeddings of the training sets.
+        support: Ranges of the features over the training atoms; None where atoms have none.
     """
 
     spec: Spec
@@ -54,6 +56,7 @@ class FittedModel:
     initial: Mapping[str, Tensor]
     salt: str
     attachments: Attachments
+    support: Support | None = None
 
     @property
     def calibration(self) -> Calibration:

@@ -158,7 +158,7 @@ class GDE:
             ValueError: If the atoms have another shape or lack features of the model.
         """
         collection, engine = self._state.reader(sets, self.inference)
-        table = embedding_table(engine, collection)
+        table = embedding_table(engine, collection, self._state.support, self.features)
         if not covariance:
             return table
         return with_uncertainty(table, engine, collection, self.population, self.fingerprints)

@@ -2,7 +2,7 @@
 
 The tensors of a folder have a prefix each: `model` (the trained network), `initial` (what cannot
 be rebuilt of it before training), `table` (embeddings of the training sets, and W2 of pairs of
-them), `attachments` (what was fitted to the table).
+them), `attachments` (what was fitted to the table), `support` (ranges of the features).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from distembed.model.fitted import FittedModel
 from distembed.model.initial import misfits
 from distembed.model.spec import Spec
 from distembed.model.storage import Stored, restore
+from distembed.model.support import Support
 from distembed.training.config import TrainConfig
 from distembed.training.runtime import Runtime
 from distembed.version import __version__
@@ -62,6 +63,7 @@ def to_stored(fitted: FittedModel, notes: Mapping[str, Any]) -> Stored:
         **_prefixed("initial", fitted.initial),
         **_prefixed("table", {name: torch.from_numpy(v) for name, v in columns.items()}),
         **_prefixed("attachments", fitted.attachments.state()[1]),
+        **_prefixed("support", fitted.support.tensors() if fitted.support else {}),
     }
     return Stored(describe(fitted, notes), tensors, fitted.history)
 
@@ -94,6 +96,8 @@ def from_stored(
         fitted = Attachments.from_state(
             table, attachments, _with_prefix("attachments", stored.tensors)
         )
+        ranges = _with_prefix("support", stored.tensors)
+        support = Support(**{k: v.numpy() for k, v in ranges.items()}) if ranges else None
     except (KeyError, TypeError) as error:
         raise ValueError(f"The config of the model lacks or misnames {error}.") from error
     network = spec.build(event_shape, train.seed)
@@ -112,6 +116,7 @@ def from_stored(
         initial,
         salt,
         fitted,
+        support,
     )
 
 

@@ -23,11 +23,11 @@ from torch import Tensor
 
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
-FORMAT = 4
+FORMAT = 5
 """Version of the content of a folder.
 
 2: conditioning, attachments and nested members; 3: the calibration and the measured pairs;
-4: the sampling noise of the training sets.
+4: the sampling noise of the training sets; 5: the ranges of the training atoms.
 """
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
 

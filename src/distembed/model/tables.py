@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from distembed.inference.population.density import Population
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.engine import FEW_ATOMS, InferenceEngine
+from distembed.model.support import Support, sentences
 from distembed.protocols import Collection
 from distembed.sets.fingerprint import fingerprints
 
@@ -19,12 +21,30 @@ __all__ = ["embedding_table", "with_uncertainty"]
 logger = logging.getLogger(__name__)
 
 
-def embedding_table(engine: InferenceEngine, collection: Collection) -> Embeddings:
-    """Embed all sets of a collection."""
+def embedding_table(
+    engine: InferenceEngine,
+    collection: Collection,
+    support: Support | None = None,
+    features: Sequence[str] | None = None,
+) -> Embeddings:
+    """Embed all sets of a collection, and log which lie outside the range of the training.
+
+    Args:
+        engine: The engine.
+        collection: The sets.
+        support: Ranges of the training atoms; None if they are not known.
+        features: Names of the model's features.
+    """
+    outside = None
+    if support is not None:
+        comparison = support.compare(collection, engine.columns)
+        outside = comparison.outside
+        for sentence in sentences(support, comparison, collection, features):
+            logger.warning("%s", sentence)
     z, effective_sizes = engine.embed(collection)
     ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
     meta = {name: np.asarray(column) for name, column in collection.meta.items()}
-    return Embeddings(z, ids, sizes, effective_sizes, meta)
+    return Embeddings(z, ids, sizes, effective_sizes, meta, outside=outside)
 
 
 def with_uncertainty(

@@ -13,13 +13,14 @@ zero and adds nothing, so that a set has one hash whatever the number of pads.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
 from distembed.protocols import Collection
+from distembed.sets.pieces import pieces
 
 __all__ = ["fingerprints"]
 
@@ -52,7 +53,7 @@ def fingerprints(
     width = int(np.prod(collection.event_shape, dtype=np.int64))
     keys = _keys(salt, width if columns is None else len(columns))
     sums = np.zeros((len(collection), 2), np.uint64)
-    for first, batch in _pieces(collection, max(1, words // (width + 1))):
+    for first, _, batch in pieces(collection, max(1, words // (width + 1))):
         if columns is not None:
             batch = batch.replace(x=batch.x[:, columns])
         starts = batch.offsets[:-1].numpy()
@@ -62,22 +63,6 @@ def fingerprints(
         hashlib.blake2b(row.astype("<u8").tobytes() + name, digest_size=16).hexdigest()
         for row in sums
     ]
-
-
-def _pieces(collection: Collection, rows: int) -> Iterator[tuple[int, SetBatch]]:
-    """Yield batches of consecutive sets with the number of the first; a large set in pieces."""
-    end = np.cumsum(collection.sizes)
-    first = 0
-    while first < len(collection):
-        start = int(end[first] - collection.sizes[first])
-        last = int(np.searchsorted(end, start + rows, side="right"))
-        if last == first:
-            for piece in collection.chunks(first, rows):
-                yield first, piece
-            last = first + 1
-        else:
-            yield first, collection.batch(range(first, last))
-        first = last
 
 
 def _atom_hashes(batch: SetBatch, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
