@@ -317,3 +317,64 @@ def test_damaged_model(refused, work, tmp_path, act, text):
 
 def test_no_model(refused, tmp_path):
     assert "not a model" in refused("embed", tmp_path / "none", "-o", tmp_path / "z.csv")
+
+
+def test_dates_are_metadata_of_an_anndata_as_text(run, tmp_path):
+    anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
+    data = tmp_path / "visits.parquet"
+    columns = cells()
+    number = np.array([int(name[1:]) for name in columns["patient"]])
+    columns["date"] = np.datetime64("2020-01-01", "ns") + number.astype("timedelta64[D]")
+    columns["since"] = number.astype("timedelta64[s]").astype("timedelta64[ns]")
+    pandas.DataFrame(columns).to_parquet(data)
+    words = [w for w in QUICK if not w.startswith("data.meta")]
+    assert run("fit", *words, f"data.path={data}", f"out={tmp_path / 'model'}").code == 0
+    outcome = run("embed", tmp_path / "model", "-o", tmp_path / "z.h5ad")
+    assert outcome.code == 0, outcome.err
+    table = anndata.read_h5ad(tmp_path / "z.h5ad").obs
+    assert table.loc["p03", "date"].startswith("2020-01-04")
+
+
+def test_ids_may_hold_line_ends(run, tmp_path):
+    columns = cells()
+    columns["patient"] = np.char.add(columns["patient"], "\u2028a\nb")
+    data = write_csv(tmp_path / "cells.csv", columns)
+    outcome = run("fit", *QUICK, f"data.path={data}", f"out={tmp_path / 'model'}")
+    assert outcome.code == 0, outcome.err
+    outcome = run("evaluate", tmp_path / "model")
+    assert outcome.code == 0, outcome.err
+    assert "4 held-out sets of 20" in outcome.err
+
+
+def test_five_sets_are_a_model_an_evaluation_a_report_and_distances(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    columns = cells(sets=5)
+    del columns["group"]
+    data = write_csv(tmp_path / "cells.csv", columns)
+    words = [w for w in QUICK if not w.startswith(("data.meta", "split."))]
+    model = tmp_path / "model"
+    assert run("fit", *words, f"data.path={data}", f"out={model}").code == 0
+    outcome = run("evaluate", model)
+    assert outcome.code == 0, outcome.err
+    assert "1 held-out set is too few" in outcome.out
+    assert run("report", model).code == 0
+    outcome = run("distance", model, "-o", tmp_path / "d.csv")
+    assert outcome.code == 0, outcome.err
+    assert "latent units" in outcome.err
+    assert "calibrated=False" not in outcome.err
+    outcome = run("test", model, "-o", tmp_path / "t.csv")
+    assert outcome.code == 1
+    assert "split.test=2" in outcome.err
+
+
+def test_a_warning_is_shown_once_a_command(run, work, tmp_path):
+    columns = cells()
+    columns["mass"] = columns["mass"] + 1e4
+    data = write_csv(tmp_path / "far.csv", columns)
+    outcome = run("distance", work / "model", data, "--long", "-o", tmp_path / "d.csv")
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("lie outside the range") == 1
+    assert outcome.err.count("further apart than the calibration") <= 1
+    assert run("embed", work / "model", data, "-o", tmp_path / "z.csv").code == 0
+    outcome = run("distance", work / "model", tmp_path / "z.csv", "-o", tmp_path / "e.csv")
+    assert outcome.err.count("lie outside the range") == 1

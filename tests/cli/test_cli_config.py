@@ -131,7 +131,7 @@ def test_all_errors_at_once_with_close_names(tmp_path):
         ("train.threads=0", "at least one thread"),
         ("train.lr=.inf", "finite"),
         ("train.precision=float16", "'float32'"),
-        ("split.test=1", "less than 1"),
+        ("split.test=1.5", "neither a share below 1 nor a whole number"),
         ("model=deepsets", "model"),
         ("data.atoms=token", "there is no kind of atoms 'token'; there are: vectors, counts"),
         ("data.atoms={alphabet: ACGT}", "data.atoms.name=NAME"),

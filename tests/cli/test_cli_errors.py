@@ -1,6 +1,7 @@
 """Error bars on the command line: columns, intervals, and what is refused or left empty."""
 
 import csv
+import json
 import re
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_sets_of_the_training_are_not_judged(run, fitted, tmp_path):
     assert run("embed", fitted / "model", "-o", tmp_path / "z.csv").code == 0
     records = rows(tmp_path / "z.csv")
     empty = [row["id"] for row in records if row["p_unusual"] == "nan"]
-    held_out = (fitted / "model" / "test_ids.txt").read_text().split()
+    held_out = json.loads((fitted / "model" / "test_ids.json").read_text())
     assert held_out
     assert set(empty) == set(OLD) - set(held_out)
     assert [row["id"] for row in records if row["trained"] == "True"] == empty
@@ -135,7 +136,7 @@ def test_a_table_without_covariances_has_distances_alone(run, fitted, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", None])
 def test_pairs_with_training_sets_have_no_interval(run, fitted, tmp_path, suffix):
-    held_out = (fitted / "model" / "test_ids.txt").read_text().split()
+    held_out = json.loads((fitted / "model" / "test_ids.json").read_text())
     trained = next(name for name in OLD if name not in held_out)
     words = [w for name in (trained, *held_out[:2]) for w in ("--id", name)]
     data = []

@@ -1,9 +1,15 @@
 """Outputs: refused before the work, whole or not at all, and never over something else."""
 
+import csv
 import os
+import tempfile
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distembed.cli.tables import holds_embeddings, write_samples, write_table
 from distembed.data.readers.columns import read_columns
@@ -97,3 +103,38 @@ def test_samples_that_are_no_rows_need_arrays(tmp_path):
     with pytest.raises(ValueError, match="'set'"):
         write_samples(tmp_path / "s.csv", {"set": np.array(["a"])}, np.zeros((1, 2, 1)), ["set"])
     assert [p.name for p in tmp_path.iterdir()] == ["s.npz"]
+
+
+IDS = (
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1).map(str.strip).filter(bool)
+)
+
+
+@given(st.lists(IDS, min_size=1, max_size=6, unique=True))
+def test_safe_csv_holds_no_formula_and_changes_nothing_else(names):
+    ids = np.array(["=1+1", "@SUM(A1)", "-x", "+y", "'z", *names])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.csv"
+        write_table(path, {"id": ids, "z0": np.arange(float(len(ids)))}, safe=True)
+        with path.open(newline="", encoding="utf-8") as file:
+            cells = [row[0] for row in csv.reader(file)]
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+        for name, cell in zip(ids, cells[1:], strict=True):
+            assert cell == (f"'{name}" if name.startswith(("=", "+", "-", "@")) else name)
+
+
+def test_numbers_keep_their_sign_in_safe_csv(tmp_path):
+    write_table(tmp_path / "t.csv", {"id": np.array(["a"]), "x": np.array([-1.5])}, safe=True)
+    assert (tmp_path / "t.csv").read_text() == "id,x\na,-1.5\n"
+
+
+def test_a_large_matrix_is_written_in_memory_of_its_size(tmp_path):
+    n = 1500
+    matrix = np.random.default_rng(0).random((n, n))
+    columns = {"id": np.arange(n).astype(str)} | {str(i): matrix[i] for i in range(n)}
+    tracemalloc.start()
+    write_table(tmp_path / "d.csv", columns)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * matrix.nbytes  # whole columns of text are 16 times their numbers and more
+    assert read_columns(tmp_path / "d.csv")["7"].tolist() == matrix[7].tolist()

@@ -1,6 +1,7 @@
 """`distembed test`: pairs of sets, by embeddings and by permutations, and what is refused."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_training_sets_of_a_table_are_left_out_or_refused(run, fitted, tmp_path,
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     model, z, out = fitted / "model", tmp_path / f"z{suffix}", tmp_path / "t.csv"
-    held_out = (model / "test_ids.txt").read_text().split()
+    held_out = json.loads((model / "test_ids.json").read_text())
     assert run("embed", model, "--covariances", "-o", z).code == 0
     outcome = run("test", model, z, "-o", out)
     assert outcome.code == 0, outcome.err

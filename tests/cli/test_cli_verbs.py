@@ -29,10 +29,10 @@ def test_fit_leaves_a_whole_folder(work, model):
     names = {p.name for p in (work / "model").iterdir()}
     assert names == {
         "model.safetensors", "config.json", "README.md", "history.jsonl", "run.yaml",
-        "test_ids.txt",
+        "test_ids.json",
     }  # fmt: skip
     assert not (work / "model.partial").exists()
-    held_out = (work / "model" / "test_ids.txt").read_text().split()
+    held_out = json.loads((work / "model" / "test_ids.json").read_text())
     assert len(held_out) == 4
     assert {int(name[1:]) % 2 for name in held_out} == {0, 1}
     assert model.history[-1]["step"] == 6
@@ -110,9 +110,9 @@ def test_fit_on_everything_holds_nothing_out(run, work, tmp_path):
         "split.stratify=null", "--out", tmp_path / "model",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert (tmp_path / "model" / "test_ids.txt").read_text() == ""
+    assert (tmp_path / "model" / "test_ids.json").read_text() == "[]\n"
     refused = run("evaluate", tmp_path / "model")
-    assert "no held-out sets in test_ids.txt" in refused.err
+    assert "no held-out sets in test_ids.json" in refused.err
     assert "--sets all" in refused.err
 
 
@@ -126,7 +126,15 @@ def test_embed(run, work, model, tmp_path, suffix):
     else:
         records = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
     numbers = [f"{name}{i}" for name in ("z", "se") for i in range(4)]
-    assert list(records[0]) == ["id", "n_atoms", "n_effective", "trained", "group", *numbers]
+    assert list(records[0]) == [
+        "id",
+        "n_atoms",
+        "n_effective",
+        "trained",
+        "outside",
+        "group",
+        *numbers,
+    ]
     errors = np.array([[row[f"se{i}"] for i in range(4)] for row in records], dtype=np.float32)
     np.testing.assert_allclose(errors, expected.standard_errors, rtol=1e-5)
     assert [row["id"] for row in records] == expected.ids.tolist()

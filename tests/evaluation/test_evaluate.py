@@ -1,5 +1,6 @@
 """Evaluation of models whose quality is known in advance."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -268,8 +269,6 @@ def test_pairs_are_limited_and_weights_are_used():
 
 
 def test_what_cannot_be_judged():
-    with pytest.raises(ValueError, match="at least four"):
-        evaluate(MeanModel(), normal_sets(3))
     with pytest.raises(ValueError, match="no baseline 'nope'; there are: bures"):
         evaluate(MeanModel(), normal_sets(5), baselines=["nope"])
     with pytest.raises(ValueError, match="pairs = 1"):
@@ -366,3 +365,20 @@ def test_tokens_are_judged_by_a_given_truth_alone(sequences):
         evaluate(Composition(), sequences)
     with pytest.raises(ValueError, match="baseline mean is not defined for tokens"):
         evaluate(Composition(), sequences, truth=gap, baselines=["mean"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_a_few_sets_there_are_means_without_intervals(count):
+    few = evaluate(MeanModel(), normal_sets(count))
+    own = few.row("energy_unbiased")
+    assert own.defined
+    assert own.interval is None
+    assert own.p is None
+    assert not len(few.pairs.w2)
+    assert f"{count} held-out" in few.table()
+    assert "too few for rank correlations" in few.table()
+    names = {row.method for row in few.rows}
+    assert ("pooled" in names) == (count > 1)
+    assert "floor" in names
+    again = type(few).from_json(json.loads(json.dumps(few.to_json())))
+    assert again.table() == few.table()

@@ -42,7 +42,9 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    test: Number = Field(default=0.2, ge=0, lt=1, description="Share of the sets held out.")
+    test: Number = Field(
+        default=0.2, ge=0, description="Share of the sets held out, or their number."
+    )
     stratify: str | None = Field(
         default=None, description="Metadata column with equal shares on both sides."
     )
@@ -50,6 +52,15 @@ class SplitConfig(BaseModel):
         default=None, description="Metadata column whose values are never on both sides."
     )
     seed: Whole = Field(default=0, description="Seed of the split.")
+
+    @field_validator("test")
+    @classmethod
+    def _share_or_number(cls, value: float) -> float | int:
+        if value >= 1 and value != int(value):
+            raise ValueError(
+                f"{value} is neither a share below 1 nor a whole number of sets to hold out"
+            )
+        return int(value) if value >= 1 else value
 
 
 Transform = Annotated[

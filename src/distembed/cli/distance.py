@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from distembed.cli.console import listed, say, stage
-from distembed.cli.options import Data, Force, Ids, Model, takes_data
+from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, takes_data
 from distembed.files import claim
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def distance(
         float, typer.Option(min=0.5, max=0.999, help="Coverage of the intervals of --long.")
     ] = 0.95,
     ids: Ids = None,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     *,
     data_options: Mapping[str, Any],
@@ -61,7 +62,8 @@ def distance(
 
     Distances are corrected for sampling noise (--denoise). With --long the table has confidence
     intervals `low` to `high`: of the true W2, or with --latent of the latent distance at
-    infinitely many atoms. They are empty for sets that the model was trained on.
+    infinitely many atoms. They are empty for sets that the model was trained on. A model of too
+    few sets is not calibrated, and its distances are latent ones.
 
     DATA may also be a table that `distembed embed` wrote. The correction and the intervals need
     its columns of --covariances, and its column `trained` marks the training sets.
@@ -76,15 +78,18 @@ def distance(
 
     gde = GDE.load(model)
     table = embeddings(gde, data, data_options, ids, covariance=True)
+    calibrated = gde.calibration.pairs > 0 and not latent
     with stage(f"comparing {len(table)} sets"):
-        distances = gde.distances(table, calibrated=not latent, denoise=denoise.value)
+        distances = gde.distances(table, calibrated=calibrated, denoise=denoise.value)
     if long:
-        write_table(output, _pairs(gde, table, distances, level, not latent, data))
+        columns = _pairs(gde, table, distances, level, calibrated, data)
     else:
-        write_table(output, {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True)))
-    calibrated = gde.calibration.pairs and not latent
+        columns = {"id": table.ids} | dict(zip(table.ids, distances.T, strict=True))
+    write_table(output, columns, safe_csv)
     units = "latent units"
-    if calibrated:
+    if not (calibrated or latent):
+        units = f"latent units, which compare sets of this model alone. {_uncalibrated(gde)}"
+    elif calibrated:
         sentence = error_sentence(gde.calibration.error, gde.calibration.deciles)
         units = f"W2 in {gde.calibration.ground} space, {sentence}"
     say(f"{output}: distances of {len(table)} sets, {units}")
@@ -94,6 +99,15 @@ def distance(
             f"distances are not corrected for sampling noise, because {data} has no covariances; "
             "distembed embed --covariances writes them"
         )
+
+
+def _uncalibrated(model: GDE) -> str:
+    """State why the distances of a model are not calibrated."""
+    try:
+        model.attachment("calibration")
+    except ValueError as error:
+        return f"W2 is not calibrated: {error}"
+    return ""
 
 
 def _pairs(

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distembed.cli.console import say
-from distembed.cli.options import Data, Force, Ids, Model, takes_data
+from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, takes_data
 from distembed.files import claim
 
 __all__ = ["embed"]
@@ -33,6 +33,7 @@ def embed(
         bool,
         typer.Option("--covariances", help="Covariances too, which `distance` and `test` need."),
     ] = False,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     *,
     data_options: Mapping[str, Any],
@@ -64,6 +65,6 @@ def embed(
         claim(path, (".csv", ".tsv", ".parquet", ".h5ad"), force)
     table = embeddings(gde, data, data_options, ids, covariance=errors, marked=True)
     for path in sorted(outputs):
-        write_embeddings(path, table, covariances)
+        write_embeddings(path, table, covariances, safe_csv)
         say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")
     say_unusual(gde, table)

@@ -120,7 +120,7 @@ def fit(
     model = _model(run)
     with _working(partial):
         write_atomically(partial / RUN, to_yaml(run))
-        write_atomically(partial / HELD_OUT, "".join(f"{name}\n" for name in test))
+        write_atomically(partial / HELD_OUT, json.dumps(test) + "\n")
         model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
         for name in ATTACHMENTS:  # saved with the model: no later command has to fit them
             with contextlib.suppress(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,8 +36,8 @@ __all__ = [
     "test_sets",
 ]
 
-HELD_OUT = "test_ids.txt"
-"""File in the folder of a model with the ids of the held-out sets."""
+HELD_OUT = "test_ids.json"
+"""File in the folder of a model with the ids of the held-out sets, a list."""
 
 
 def read_sets(config: DataConfig) -> Sets:
@@ -176,14 +177,14 @@ def test_sets(
     if which == "all":
         return sets
     file = folder / HELD_OUT
-    names = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     if not names:
         raise ValueError(
             f"{folder} has no held-out sets in {HELD_OUT}. Name DATA that the model was not "
             "trained on, with --sets all, or fit again with split.test above 0."
         )
     test = sets.select(choose(sets.ids, names))
-    say(f"{len(test)} held-out sets of {len(sets)}")
+    say(f"{len(test)} held-out {'set' if len(test) == 1 else 'sets'} of {len(sets)}")
     return test
 
 

@@ -12,7 +12,18 @@ import typer
 
 from distembed.cli.config import DataConfig, Names
 
-__all__ = ["Count", "Data", "Force", "Ids", "Model", "Pairs", "Seed", "Which", "takes_data"]
+__all__ = [
+    "Count",
+    "Data",
+    "Force",
+    "Ids",
+    "Model",
+    "Pairs",
+    "SafeCsv",
+    "Seed",
+    "Which",
+    "takes_data",
+]
 
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar="MODEL")]
 Data = Annotated[
@@ -30,6 +41,13 @@ Which = Annotated[
 ]
 Pairs = Annotated[
     int, typer.Option(min=1, help="Largest number of pairs of sets whose distances are compared.")
+]
+SafeCsv = Annotated[
+    bool,
+    typer.Option(
+        "--safe-csv",
+        help="For spreadsheets: an apostrophe before text that would be a formula, such as =A1.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite an existing output.")]
 

@@ -33,11 +33,20 @@ __all__ = [
     "write_table",
 ]
 
+_FORMULA = "=+-@\t\r"
+"""First characters of a cell that a spreadsheet takes for a formula."""
 _OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|outside|df|z\d+|se\d+|cov\d+_\d+")
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
-    """Write columns of equal length atomically as .csv, .tsv or .parquet."""
+def write_table(path: Path, columns: Mapping[str, np.ndarray], safe: bool = False) -> None:
+    """Write columns of equal length atomically as .csv, .tsv or .parquet.
+
+    Args:
+        path: The file, whose suffix is the format.
+        columns: The columns.
+        safe: Whether text that a spreadsheet would take for a formula gets an apostrophe in front,
+            in .csv and .tsv files. Ids that are read back from such a file keep it.
+    """
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
             arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
@@ -47,11 +56,25 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
             delimiter = "\t" if path.suffix == ".tsv" else ","
             writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
             writer.writerow(columns)
-            # astype(str) writes the shortest text that reads back as the same float32
-            writer.writerows(zip(*(c.astype(str) for c in columns.values()), strict=True))
+            arrays = [_guarded(c) if safe else c for c in columns.values()]
+            rows = max(1, 2**20 // len(arrays))  # a matrix as text is many times its size
+            for start in range(0, len(arrays[0]), rows):
+                # astype(str) writes the shortest text that reads back as the same float32
+                part = (c[start : start + rows].astype(str) for c in arrays)
+                writer.writerows(zip(*part, strict=True))
 
 
-def write_embeddings(path: Path, table: Embeddings, covariances: bool = False) -> None:
+def _guarded(column: np.ndarray) -> np.ndarray:
+    """Put an apostrophe before text that a spreadsheet would take for a formula."""
+    if column.dtype.kind != "U":
+        return column
+    formula = np.isin(column.astype("U1"), list(_FORMULA))
+    return np.where(formula, np.char.add("'", column), column)
+
+
+def write_embeddings(
+    path: Path, table: Embeddings, covariances: bool = False, safe: bool = False
+) -> None:
     """Write embeddings as a table, or as an AnnData with one observation a set.
 
     The AnnData has standard errors as the layer `standard_error`, and the upper triangles of
@@ -79,10 +102,12 @@ def write_embeddings(path: Path, table: Embeddings, covariances: bool = False) -
         if covariances:
             entries = (f"cov{i}_{j}" for i, j in zip(*upper, strict=True))
             columns |= dict(zip(entries, table.covariances[:, *upper].T, strict=True))
-        write_table(path, columns)
+        write_table(path, columns, safe)
         return
     anndata, pandas = need("anndata", "anndata"), need("pandas", "anndata")
-    observations = pandas.DataFrame(rows | meta, index=table.ids.astype(str))
+    # the format has no dates: they are written as text
+    texts = {k: v.astype(str) if v.dtype.kind in "Mm" else v for k, v in meta.items()}
+    observations = pandas.DataFrame(rows | texts, index=table.ids.astype(str))
     cells = anndata.AnnData(table.z, obs=observations, var=pandas.DataFrame(index=names))
     if table.cov is not None:
         cells.layers["standard_error"] = table.standard_errors

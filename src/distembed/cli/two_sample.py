@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from distembed.cli.console import listed, say, stage
-from distembed.cli.options import Data, Force, Ids, Model, Seed, Which, takes_data
+from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, Seed, Which, takes_data
 from distembed.files import claim
 from distembed.registry import need
 
@@ -42,6 +42,7 @@ def two_sample(
         Path | None, typer.Option(help="A .png, .svg or .pdf file for a matrix of the pairs.")
     ] = None,
     seed: Seed = 0,
+    safe_csv: SafeCsv = False,
     force: Force = False,
     *,
     data_options: Mapping[str, Any],
@@ -78,7 +79,7 @@ def two_sample(
         )
     pairs = np.stack(np.triu_indices(len(table), 1), 1)
     columns = _tests(gde, table, sets, pairs, permutations, seed)
-    write_table(output, columns)
+    write_table(output, columns, safe_csv)
     count = (columns["q"] <= level).sum()
     say(f"{output}: {len(pairs)} pairs of {len(table)} sets, {count} with q <= {level:g}")
     say_unusual(gde, table)
@@ -115,7 +116,11 @@ def _read(
     elif table.trained.any():
         table = _without_training_sets(table, refuse=which == "all" or bool(ids))
     if len(table) < 2:
-        raise ValueError(f"A test compares two or more sets, and there are {len(table)}.")
+        raise ValueError(
+            f"A test compares two or more sets, and there are {len(table)}. Name DATA with sets "
+            "that the model was not trained on, with --sets all, or hold more of them out: "
+            "distembed fit with split.test=2, or any number of sets."
+        )
     return table, sets
 
 

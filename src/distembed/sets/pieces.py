@@ -25,7 +25,7 @@ def pieces(collection: Collection, rows: int) -> Iterator[tuple[int, int, SetBat
 
     Example:
         >>> from distembed.sets.read import read
-        >>> sets = read([[[1.0]], [[2.0]], [[3.0], [4.0], [5.0]]])
+        >>> sets = read([[[1.0]], [[2.0]], [[3.0], [4.0], [5.0]]], min_size=1)
         >>> [(s, atom, batch.x.flatten().tolist()) for s, atom, batch in pieces(sets, 2)]
         [(0, 0, [1.0, 2.0]), (2, 0, [3.0, 4.0]), (2, 2, [5.0])]
     """
