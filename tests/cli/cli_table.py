@@ -42,13 +42,17 @@ def write_csv(path, columns):
 
 def edit_config(folder, **changes):
     """Change the config of a model as somebody could who knows how its hash is made."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    config = {k: v for k, v in config.items() if k != "config_sha256"}
+    config = json.loads((folder / "config.json").read_text())
     for key, value in changes.items():
         config[key] = config[key] | value if isinstance(value, dict) else value
+    write_config(folder, config)
+
+
+def write_config(folder, config):
+    """Write the config of a model with a hash that fits."""
+    config = {k: v for k, v in config.items() if k != "config_sha256"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-    path.write_text(json.dumps(config | {"config_sha256": digest}))
+    (folder / "config.json").write_text(json.dumps(config | {"config_sha256": digest}))
 
 
 def cells(sets=20, seed=0):

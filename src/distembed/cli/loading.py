@@ -63,7 +63,10 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
     other columns are ignored. In another file than the model's own, its metadata and the options
     of another reader do not apply.
     """
-    fitted = dict(model.notes.get("data", {}))
+    fitted = model.notes.get("data", {})
+    if not isinstance(fitted, Mapping):
+        raise ValueError("The model's notes on its data are no mapping: its config was edited.")
+    fitted = dict(fitted)
     if source is None and "path" not in fitted:
         raise ValueError("The model does not name the data that it was fitted on; name DATA.")
     if source is not None and source != fitted.get("path"):

@@ -85,21 +85,34 @@ def from_stored(
     Raises:
         ValueError: If the config is incomplete, or tensors do not fit the model.
     """
-    config = stored.config
     try:
-        spec = Spec.from_description(config, encoder, generator)
-        event_shape = tuple(config["event_shape"])
-        features = tuple(config["features"]) if config["features"] else None
-        train = TrainConfig.model_validate(config["train"])
-        salt, attachments = str(config["salt"]), dict(config["attachments"])
-        table = _table(config, _with_prefix("table", stored.tensors), train.seed)
-        fitted = Attachments.from_state(
-            table, attachments, _with_prefix("attachments", stored.tensors)
-        )
-        ranges = _with_prefix("support", stored.tensors)
-        support = Support(**{k: v.numpy() for k, v in ranges.items()}) if ranges else None
-    except (KeyError, TypeError) as error:
+        return _rebuilt(stored, runtime, encoder, generator)
+    except ValueError:
+        raise
+    except KeyError as error:
         raise ValueError(f"The config of the model lacks or misnames {error}.") from error
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError) as error:
+        # a folder may come from anybody: a value of a wrong type or size fails in any way
+        raise ValueError(
+            f"The config of the model holds a value that no model has: {error}. Copy it again."
+        ) from error
+
+
+def _rebuilt(
+    stored: Stored, runtime: Runtime, encoder: nn.Module | None, generator: nn.Module | None
+) -> FittedModel:
+    config = stored.config
+    spec = Spec.from_description(config, encoder, generator)
+    event_shape = tuple(config["event_shape"])
+    features = tuple(config["features"]) if config["features"] else None
+    train = TrainConfig.model_validate(config["train"])
+    salt, attachments = str(config["salt"]), dict(config["attachments"])
+    table = _table(config, _with_prefix("table", stored.tensors), train.seed)
+    fitted = Attachments.from_state(
+        table, attachments, _with_prefix("attachments", stored.tensors)
+    )
+    ranges = _with_prefix("support", stored.tensors)
+    support = Support(**{k: v.numpy() for k, v in ranges.items()}) if ranges else None
     network = spec.build(event_shape, train.seed)
     restore(network, _with_prefix("model", stored.tensors))
     initial = _with_prefix("initial", stored.tensors)

@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from distembed.model.schema import check_config
+
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
 FORMAT = 5
@@ -128,6 +130,10 @@ def read_folder(path: str | Path) -> Stored:
     _check_format(folder, version, config.get("distembed"))
     if config.pop("config_sha256", None) != _digest(config):
         raise ValueError(f"{folder / CONFIG} was edited after it was written. Copy it again.")
+    try:
+        check_config(config)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG} is no config of a model: {error}.") from error
     weights = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(weights).hexdigest() != config.get("weights_sha256"):
         raise ValueError(
