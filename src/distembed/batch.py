@@ -327,7 +327,8 @@ class SetBatch:
         if (m := self.common_size) is not None:
             wide = v.unsqueeze(1).expand(len(self), m, *v.shape[1:])
             return wide.reshape(len(self.x), *v.shape[1:])
-        return v[self.owner]
+        # the gradient of v[owner] adds rows in an order that depends on the threads
+        return v.index_select(0, self.owner)
 
     def dense(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return `h` as `(B, M, *H)`, M the largest size, and log-weights `(B, M)`.

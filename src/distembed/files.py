@@ -7,15 +7,18 @@ On the command line a file that exists is left alone unless `--force` is given. 
 from __future__ import annotations
 
 import errno
+import json
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from distembed.registry import need
 
-__all__ = ["claim", "claim_folder", "replacing", "write_atomically"]
+__all__ = ["claim", "claim_folder", "parse_json", "replacing", "write_atomically", "writing"]
 
 _EXTRAS = {".parquet": ("pyarrow", "parquet"), ".h5ad": ("anndata", "anndata")}
 
@@ -89,10 +92,39 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path, advice: str) -> Iterator[None]:
+    """Name the file and the usual fix in the error of a block that writes it.
+
+    Raises:
+        OSError: If the block does, such as for a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = f"cannot be written ({reason}). {advice}"
+        raise OSError(error.errno, text, str(path)) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file, text as UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    """Write a file, text as UTF-8, whole or not at all, also where the machine loses power."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON of unknown origin.
+
+    Raises:
+        ValueError: If it is no JSON, or is nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply to be read") from error
 
 
 def _nearest(folder: Path) -> Path:

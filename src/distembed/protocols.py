@@ -137,8 +137,11 @@ class Collection(Protocol):
     ) -> SetBatch:
         """Read some sets, all atoms or at most m of each drawn with `rng`."""
 
-    def chunks(self, index: int, rows: int) -> Iterator[SetBatch]:
-        """Read one set in pieces of at most `rows` atoms; weights stay fractions of the set."""
+    def chunks(self, index: int, rows: int, part: int = 0, parts: int = 1) -> Iterator[SetBatch]:
+        """Read one set in pieces of at most `rows` atoms; weights stay fractions of the set.
+
+        Of many readers each reads every `parts`-th piece, from piece `part` on.
+        """
 
 
 @dataclass(frozen=True)

@@ -293,10 +293,11 @@ class Lists:
             rng = torch.Generator().manual_seed(self.reads)
         return batch if self.defect == "m" else batch.subsample(m, rng)
 
-    def chunks(self, index, rows):
+    def chunks(self, index, rows, part=0, parts=1):
         whole = self.batch([index])
         rows = rows + (self.defect == "chunk size")
-        for start in range(0, len(whole.x), rows):
+        part = 0 if self.defect == "shared chunks" else part
+        for start in range(part * rows, len(whole.x), parts * rows):
             x, w = whole.x[start : start + rows], whole.w[start : start + rows]
             w = w / w.sum() if self.defect == "chunks" else w
             yield SetBatch(x, w, torch.tensor([0, len(x)]))
@@ -311,7 +312,7 @@ def test_a_lawful_collection_passes():
     "defect",
     [
         *("lengths", "ids", "sizes", "dtype", "weighted", "order"),
-        *("m", "seed", "pickle", "chunk size", "chunks"),
+        *("m", "seed", "pickle", "chunk size", "chunks", "shared chunks"),
     ],
 )
 def test_a_defect_of_a_collection_is_seen(defect):

@@ -6,13 +6,13 @@ evaluation. A row is a `Score`: one number with its interval.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from distembed.evaluation.result import Score
+from distembed.files import parse_json
 
 __all__ = ["Result"]
 
@@ -39,7 +39,7 @@ class Result:
             ValueError: If the file does not hold one.
         """
         try:
-            return cls.from_json(json.loads(file.read_text(encoding="utf-8")), file.stem)
+            return cls.from_json(parse_json(file.read_text(encoding="utf-8")), file.stem)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} holds no result of `distembed bench NAME --json FILE`: {error}."

@@ -68,7 +68,7 @@ def step_scores(sets: Collection, config: TrainConfig, repeats: int) -> Iterator
     trainer.module.train()
 
     def draw(k: int) -> Step:
-        return training_step(trainer.sampler, k, trainer.runtime.device)
+        return training_step(trainer.gradient.sampler, k, trainer.runtime.device)
 
     numbers = iter(range(repeats + 1))
     with trainer.runtime.active():

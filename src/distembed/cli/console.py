@@ -1,8 +1,12 @@
-"""Messages of the command line on stderr, so that stdout has the results only."""
+"""Messages of the command line on stderr, so that stdout has the results only.
+
+Of the processes that `torchrun` starts the first one writes; the others report errors alone.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +14,25 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-__all__ = ["listed", "say", "show_warnings", "stage"]
+__all__ = ["complain", "listed", "rank", "say", "show_warnings", "stage"]
+
+
+def rank() -> int:
+    """Return the number of this process among those of `torchrun`, without importing torch."""
+    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("RANK", "0")) if many else 0
 
 
 def say(text: str) -> None:
     """Write a line to stderr."""
-    typer.echo(text, err=True)
+    if rank() == 0:
+        typer.echo(text, err=True)
+
+
+def complain(text: str) -> None:
+    """Write an error to stderr, with the number of the process where there are many."""
+    number = rank()
+    typer.echo(f"process {number}: {text}" if number else text, err=True)
 
 
 class _Once(logging.Handler):
@@ -56,7 +73,7 @@ def stage(text: str) -> Iterator[None]:
     """Announce work, show a spinner on a terminal, and report its duration if above a second."""
     console = Console(stderr=True)
     start = time.perf_counter()
-    if console.is_terminal:
+    if console.is_terminal and rank() == 0:
         with console.status(f"{text} ..."):
             yield
     else:

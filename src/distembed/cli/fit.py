@@ -26,6 +26,8 @@ from distembed.files import claim_folder, write_atomically
 from distembed.generators import GENERATORS
 from distembed.model import ATTACHMENTS, CONDITIONINGS
 from distembed.registry import build, check_options
+from distembed.training.config import TrainConfig
+from distembed.training.interrupt import Interrupted
 
 if TYPE_CHECKING:
     from distembed.model.gde import GDE
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FitCommand", "fit"]
 
-RUN, CHECKPOINT, CONFIG = "run.yaml", "checkpoint.safetensors", "config.json"
+RUN, CONFIG = "run.yaml", "config.json"
+CHECKPOINT, RECORDS = "checkpoint.safetensors", "checkpoint.jsonl"
 
 
 class FitCommand(TyperCommand):
@@ -102,6 +105,7 @@ def fit(
     """Train a model on the sets of a table, hold a share of them out, and save the model.
 
     An interrupted run leaves FOLDER.partial. The same command resumes it from its last checkpoint.
+    `torchrun --nproc-per-node N -m distembed fit ...` trains with N processes.
 
     Example: distembed fit run.yaml data.path=cells.csv train.steps=2000 --out run
 
@@ -116,22 +120,44 @@ def fit(
     folder = Path(run.out).expanduser()
     partial = _claim(folder, run, force)
     _check_options(run)
-    train, test = _split(run, read_sets(run.data))
-    model = _model(run)
-    with _working(partial):
-        write_atomically(partial / RUN, to_yaml(run))
-        write_atomically(partial / HELD_OUT, json.dumps(test) + "\n")
-        model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
-        for name in ATTACHMENTS:  # saved with the model: no later command has to fit them
-            with contextlib.suppress(ValueError):
-                model.attachment(name)
-        model.save(folder)
-        for name in (RUN, HELD_OUT):
-            (partial / name).replace(folder / name)
-        for old in ("evaluation.json", "report.html"):  # of an earlier model in this folder
-            (folder / old).unlink(missing_ok=True)
-        (partial / CHECKPOINT).unlink(missing_ok=True)
+    from distembed.training.distributed import process_group
+
+    with process_group() as ranks:
+        train, test = _split(run, read_sets(run.data))
+        model = _model(run)
+        with _working(partial) if ranks.first else contextlib.nullcontext():
+            if ranks.first:
+                _begin(partial, run, test, force)
+            try:
+                model.fit(train, run.train, checkpoint=partial / CHECKPOINT, progress=True)
+            except Interrupted as stop:
+                say(f"stopped at step {stop.step} of {stop.steps}; the same command resumes there")
+                raise typer.Exit(stop.exit_code) from stop
+            if ranks.first:
+                _save(model, partial, folder)
     say(f"{folder}: the model, its card and its config; next: distembed report {folder}")
+
+
+def _begin(partial: Path, run: RunConfig, test: list[str], force: bool) -> None:
+    """Write what a run is resumed by; with `force`, drop the checkpoint of another run."""
+    if force:
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+    write_atomically(partial / RUN, to_yaml(run))
+    write_atomically(partial / HELD_OUT, json.dumps(test) + "\n")
+
+
+def _save(model: GDE, partial: Path, folder: Path) -> None:
+    """Write the model, and drop what a resumed run would need."""
+    for name in ATTACHMENTS:  # saved with the model: no later command has to fit them
+        with contextlib.suppress(ValueError):
+            model.attachment(name)
+    model.save(folder)
+    for name in (RUN, HELD_OUT):
+        (partial / name).replace(folder / name)
+    for old in ("evaluation.json", "report.html"):  # of an earlier model in this folder
+        (folder / old).unlink(missing_ok=True)
+    for name in (CHECKPOINT, RECORDS):
+        (partial / name).unlink(missing_ok=True)
 
 
 def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
@@ -148,9 +174,8 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
             str(folder),
         )
     partial = folder.with_name(f"{folder.name}.partial")
-    if force:
-        (partial / CHECKPOINT).unlink(missing_ok=True)
-    elif (partial / CHECKPOINT).exists() and load_config(partial / RUN) != run:
+    unfinished = (partial / CHECKPOINT).exists() and not force
+    if unfinished and _decisive(load_config(partial / RUN)) != _decisive(run):
         raise FileExistsError(
             errno.EEXIST,
             "contains an unfinished run of another config; --force replaces it, --out names "
@@ -158,6 +183,13 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
             str(partial),
         )
     return partial
+
+
+def _decisive(run: RunConfig) -> RunConfig:
+    """Return a config without what does not change the numbers of a run."""
+    free = ("device", "threads", "checkpoint_seconds", "parts")
+    plain = {name: TrainConfig.model_fields[name].default for name in free}
+    return run.model_copy(update={"train": run.train.model_copy(update=plain)})
 
 
 def _check_options(run: RunConfig) -> None:
@@ -217,14 +249,18 @@ def _model(run: RunConfig) -> GDE:
 
 @contextlib.contextmanager
 def _working(partial: Path) -> Iterator[None]:
-    """Remove the folder of a run that stops, unless it can resume from a checkpoint."""
+    """Make the folder of a run, and remove what a run that stops can do without.
+
+    What was there before is left alone: an error of a resumed run keeps its checkpoint.
+    """
+    ours = not partial.exists()
     partial.mkdir(parents=True, exist_ok=True)
-    resumable = True
     try:
         yield
-    except ValueError:  # the same data and settings would raise it again
-        resumable = False
+    except BaseException as error:
+        # the same data and settings would raise a ValueError again
+        if ours and (isinstance(error, ValueError) or not (partial / CHECKPOINT).exists()):
+            shutil.rmtree(partial, ignore_errors=True)
         raise
-    finally:
-        if not resumable or not (partial / CHECKPOINT).exists():
-            shutil.rmtree(partial)
+    with contextlib.suppress(OSError):  # something else is in it
+        partial.rmdir()

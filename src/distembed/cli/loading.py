@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from distembed.cli.dataconfig import reader_options
 from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
+from distembed.files import parse_json
 
 if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
@@ -180,7 +180,9 @@ def test_sets(
     if which == "all":
         return sets
     file = folder / HELD_OUT
-    names = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    names = parse_json(file.read_text(encoding="utf-8")) if file.exists() else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{file} is damaged: it is no list of ids. Copy the model again.")
     if not names:
         raise ValueError(
             f"{folder} has no held-out sets in {HELD_OUT}. Name DATA that the model was not "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 
 from distembed.cli.bench import bench
 from distembed.cli.check import check
-from distembed.cli.console import say, show_warnings
+from distembed.cli.console import complain, rank, show_warnings
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
 from distembed.cli.embed import embed
@@ -68,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show_warnings()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if rank():
+        logging.disable(logging.WARNING)
+        warnings.simplefilter("ignore")
     try:
         app([word for word in words if word != "--debug"], prog_name="distembed")
     except (ValueError, ImportError, OSError) as error:
@@ -76,14 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         text = error.strerror if where and isinstance(error, OSError) else str(error)
-        say(f"error: {where}{text}")
+        complain(f"error: {where}{text}")
         sys.exit(1)
     except RuntimeError as error:
         # the error of a matrix decomposition in torch, compared by name because torch is not
         # imported here
         if debug or type(error).__name__ != "_LinAlgError":
             raise
-        say(
+        complain(
             f"error: {error}\nThe features are too large or of too different scales for this "
             "computation. Standardise them first, or leave extreme values out."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from distembed.cli.console import say, stage
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
-from distembed.files import claim
+from distembed.files import claim, parse_json
 from distembed.registry import need
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _stored_scores(path: Path, sets: int) -> Evaluation:
     """
     from distembed.evaluation.result import Evaluation
 
-    scores = Evaluation.from_json(json.loads(path.read_text(encoding="utf-8")))
+    scores = Evaluation.from_json(parse_json(path.read_text(encoding="utf-8")))
     if scores.settings.get("sets") != sets:
         raise ValueError(
             f"{path} is an evaluation of {scores.settings.get('sets')} sets, but there are {sets} "

@@ -60,7 +60,7 @@ def parse(text: str) -> Any:
     """Read a YAML document.
 
     Raises:
-        ValueError: If the text is not YAML, or has a key twice.
+        ValueError: If the text is not YAML, is nested too deeply, or has a key twice.
 
     Example:
         >>> parse("{lr: 1e-3, by: no, day: 2020-01-01}")
@@ -70,6 +70,8 @@ def parse(text: str) -> Any:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"this is not YAML: {error}") from error
+    except RecursionError as error:
+        raise ValueError("the YAML is nested too deeply to be read") from error
 
 
 def inline(value: Any) -> str:

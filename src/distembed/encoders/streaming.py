@@ -131,13 +131,18 @@ def result(encoder: StreamedEncoder, chunk: SetBatch, carry: Carry) -> Tensor:
 
 
 @torch.no_grad()
-def embed_chunks(encoder: StreamedEncoder, chunks: Callable[[], Iterable[SetBatch]]) -> Tensor:
+def embed_chunks(
+    encoder: StreamedEncoder,
+    chunks: Callable[[], Iterable[SetBatch]],
+    merge: Callable[[Iterable[State]], State] = merge,
+) -> Tensor:
     """Embed sets from chunks that can be read again, `(B, L)`.
 
     Args:
         encoder: An encoder that streams.
         chunks: Called once a pass; every chunk holds some atoms of each of the same B sets, with
             weights that are fractions of the set.
+        merge: Puts the states of a pass together, those of other processes included.
 
     Raises:
         ValueError: If the encoder cannot stream or there is no chunk.

@@ -8,7 +8,7 @@ to about $(\kappa / 512)^{1/2}$ of itself, with $\kappa \approx 2$ for normal in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.encoders.streaming import State, merge
 from distembed.geometry.distance import Ground
 from distembed.inference.covariance import Covariance, covariance
 from distembed.model.network import Network
 from distembed.protocols import Collection
 from distembed.rng import stream
+from distembed.training.distributed import Ranks
 from distembed.training.runtime import Runtime
 
 __all__ = ["FEW_ATOMS", "InferenceEngine", "InferenceSettings"]
@@ -41,6 +43,8 @@ class InferenceSettings:
         stream_from: A larger set is embedded from pieces of so many atoms, if the encoder streams.
         covariance_atoms: Atoms of a set that its covariance is estimated from.
         covariance_pass: Atoms of one pass of the covariances.
+        ranks: The processes that share out the sets. With more than one, all of them embed the
+            same sets at the same time.
     """
 
     cpu_atoms: int = 2**13
@@ -48,6 +52,7 @@ class InferenceSettings:
     stream_from: int = 2**18
     covariance_atoms: int = 512
     covariance_pass: int = 2**15
+    ranks: Ranks = Ranks()
 
     def atoms(self, device: torch.device) -> int:
         """Return the number of atoms of one pass on a device."""
@@ -72,18 +77,21 @@ class InferenceEngine:
 
     def embed(self, collection: Collection) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return z `(S, L)` and effective sizes `(S,)` of all sets, from all of their atoms."""
-        sizes = collection.sizes
-        z = np.empty((len(sizes), self.network.latent), dtype=np.float32)
-        effective_sizes = np.empty(len(sizes))
+        sizes, ranks = np.asarray(collection.sizes), self.settings.ranks
+        z = np.zeros((len(sizes), self.network.latent), dtype=np.float32)
+        effective_sizes = np.zeros(len(sizes))
+        groups = list(_by_atoms(sizes, self.settings.atoms(self.runtime.device)))
+        large = [self.network.streams and self._large(sizes[rows]) for rows in groups]
+        whole = [rows for rows, streamed in zip(groups, large, strict=True) if not streamed]
         with self.runtime.active(), torch.inference_mode():
-            for rows in _by_atoms(sizes, self.settings.atoms(self.runtime.device)):
-                if self.network.streams and sizes[rows].max() > self.settings.stream_from:
-                    for i in rows:
-                        z[i], effective_sizes[i] = self._stream(collection, int(i))
-                    continue
+            for rows in ranks.share(whole):
                 batch = self.batch(collection, rows.tolist())
                 z[rows] = self.network.encode(batch).cpu().numpy()
                 effective_sizes[rows] = batch.effective_sizes.cpu().numpy()
+            z, effective_sizes = ranks.sum(z), ranks.sum(effective_sizes)
+            for rows, streamed in zip(groups, large, strict=True):
+                for i in rows.tolist() if streamed else ():
+                    z[i], effective_sizes[i] = self._stream(collection, i)
         return z, effective_sizes
 
     def covariance(
@@ -95,21 +103,22 @@ class InferenceEngine:
             collection: The sets.
             effective_sizes: Their effective sizes, `(S,)`.
         """
-        latent = self.network.latent
-        cov = np.empty((len(collection), latent, latent), dtype=np.float32)
-        df = np.empty(len(collection))
-        rng = stream(0, "covariance")
+        latent, ranks = self.network.latent, self.settings.ranks
+        cov = np.zeros((len(collection), latent, latent), dtype=np.float32)
+        df = np.zeros(len(collection))
         sizes, pilot = collection.sizes, self.settings.covariance_atoms
         small = sizes <= self.settings.stream_from
         whole = small if collection.weighted else np.zeros_like(small)
         atoms = np.where(whole, sizes, np.minimum(sizes, pilot))
         with self.runtime.active():
-            for indices in _by_atoms(atoms, self.settings.covariance_pass):
+            groups = list(enumerate(_by_atoms(atoms, self.settings.covariance_pass)))
+            for number, indices in ranks.share(groups):
+                rng = stream(0, "covariance", number)
                 part = self._pilot(collection, indices, bool(whole[indices].all()), rng)
                 share = part.effective_sizes / effective_sizes[indices]
                 cov[indices] = part.cov * share[:, None, None]
                 df[indices] = part.df
-        return cov, df
+        return ranks.sum(cov), ranks.sum(df)
 
     def sample(
         self,
@@ -240,14 +249,29 @@ class InferenceEngine:
             batch = batch.replace(x=batch.x[:, self.columns])
         return batch.to(self.runtime.device)
 
+    def _large(self, sizes: NDArray[np.int64]) -> bool:
+        return bool(sizes.max() > self.settings.stream_from)
+
     def _stream(self, collection: Collection, index: int) -> tuple[np.ndarray, float]:
-        """Embed one large set from pieces; return z `(L,)` and its effective size."""
+        """Embed one large set from pieces; return z `(L,)` and its effective size.
+
+        Ranks share out the pieces, at least one each, and merge their statistics.
+        """
+        ranks = self.settings.ranks
+        size = int(collection.sizes[index])
+        rows = min(self.settings.stream_from, max(1, size // ranks.size))
 
         def chunks() -> Iterator[SetBatch]:
-            yield from map(self._matched, collection.chunks(index, self.settings.stream_from))
+            share = (ranks.rank, ranks.size) if ranks.size > 1 else ()
+            pieces = collection.chunks(index, rows, *share)
+            yield from map(self._matched, pieces)
+
+        def merged(states: Iterable[State]) -> State:
+            return merge(ranks.gather(merge(states)))
 
         squares = sum(float(chunk.w.double().square().sum()) for chunk in chunks())
-        return self.network.encode_chunks(chunks)[0].cpu().numpy(), 1 / squares
+        z = self.network.encode_chunks(chunks, merged)[0].cpu().numpy()
+        return ranks.of_first(z), 1 / float(ranks.sum(np.array([squares]))[0])
 
 
 def _by_atoms(sizes: np.ndarray, atoms: int) -> Iterator[np.ndarray]:

@@ -24,7 +24,7 @@ from distembed.batch import SetBatch
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
-from distembed.model.engine import InferenceEngine
+from distembed.model.engine import InferenceEngine, InferenceSettings
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import snapshot, unrebuildable
 from distembed.model.network import Network
@@ -37,6 +37,7 @@ from distembed.rng import stream
 from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
+from distembed.training.distributed import Ranks
 from distembed.training.log import RunLog
 from distembed.training.metric import CorrectedEncoder, MetricTraining, TooFewPairsError
 from distembed.training.runtime import Runtime
@@ -85,7 +86,9 @@ def fit_model(
     network = spec.build(collection.event_shape, config.seed, objectives)
     built = snapshot(network)
     refuse_single_atoms(collection)
-    log = RunLog(config.steps, progress, _records(checkpoint))
+    ranks = Ranks.current()
+    records = _records(checkpoint) if ranks.first else None
+    log = RunLog(config.steps, progress and ranks.first, records)
     with runtime.active():
         support = prepare(network, collection, training, config)
         for sentence in _remarks(support, collection):
@@ -104,8 +107,9 @@ def fit_model(
         checkpoint=checkpoint,
         log=log,
     ).fit()
-    salt = secrets.token_hex(8)
-    table = training_table(InferenceEngine(network, runtime), collection, held_out, salt, config)
+    salt = ranks.of_first(secrets.token_hex(8))
+    engine = InferenceEngine(network, runtime, settings=InferenceSettings(ranks=ranks))
+    table = training_table(engine, collection, held_out, salt, config)
     return FittedModel(
         spec,
         collection.event_shape,

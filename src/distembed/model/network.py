@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.data.transforms.chain import Chain
 from distembed.data.transforms.volume import log_volume
-from distembed.encoders.streaming import StreamedEncoder, embed_chunks
+from distembed.encoders.streaming import State, StreamedEncoder, embed_chunks, merge
 from distembed.protocols import (
     Conditioning,
     Density,
@@ -159,8 +159,16 @@ class Network(nn.Module):
         """Whether the encoder can read a set in pieces."""
         return isinstance(self.encoder, StreamedEncoder) and self.traits.passes is not None
 
-    def encode_chunks(self, chunks: Callable[[], Iterable[SetBatch]]) -> Tensor:
+    def encode_chunks(
+        self,
+        chunks: Callable[[], Iterable[SetBatch]],
+        merge: Callable[[Iterable[State]], State] = merge,
+    ) -> Tensor:
         """Embed sets from pieces that can be read again, `(B, L)`.
+
+        Args:
+            chunks: The pieces, of this process if there are many.
+            merge: Puts the states of the pieces together.
 
         Raises:
             ValueError: If the encoder cannot stream.
@@ -169,7 +177,7 @@ class Network(nn.Module):
         def ground() -> Iterable[SetBatch]:
             return map(self.to_ground, chunks())
 
-        return embed_chunks(cast(StreamedEncoder, self.encoder), ground).float()
+        return embed_chunks(cast(StreamedEncoder, self.encoder), ground, merge).float()
 
     def condition(self, z: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Map embeddings `(B, L)` and effective sizes `(B,)` to what the generator sees."""

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from distembed.files import parse_json
 from distembed.model.schema import check_config
 
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
@@ -118,17 +119,18 @@ def read_folder(path: str | Path) -> Stored:
                 "GDE.save or `distembed fit` wrote."
             )
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = parse_json((folder / CONFIG).read_text())
         version = int(config["format"])
         history = folder / HISTORY
-        lines = history.read_text().splitlines() if history.is_file() else []
-        records = [json.loads(line) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+        records = _records(history.read_text()) if history.is_file() else []
+        signed = config.pop("config_sha256", None)
+        unchanged = signed == _digest(config)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"The text files of {folder} are damaged: {error}. Copy it again."
         ) from error
     _check_format(folder, version, config.get("distembed"))
-    if config.pop("config_sha256", None) != _digest(config):
+    if not unchanged:
         raise ValueError(f"{folder / CONFIG} was edited after it was written. Copy it again.")
     try:
         check_config(config)
@@ -145,6 +147,26 @@ def read_folder(path: str | Path) -> Stored:
     except SafetensorError as error:
         raise ValueError(f"{folder / WEIGHTS} is damaged: {error}.") from error
     return Stored(config, tensors, records)
+
+
+def _records(lines: str) -> list[dict[str, float]]:
+    """Read the records of a training, one a line.
+
+    Raises:
+        ValueError: If a line is no mapping of names to numbers with a step and its seconds.
+    """
+    records: list[dict[str, float]] = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        record = parse_json(line)
+        entries = record.items() if isinstance(record, dict) else ()
+        numeric = all(type(value) in (int, float) for _, value in entries)
+        if not (numeric and {"step", "seconds"} <= dict(entries).keys()):
+            raise ValueError(
+                f"line {number} of {HISTORY} is {line[:60]!r}; a record is a JSON object of "
+                "numbers, with step and seconds"
+            )
+        records.append(record)
+    return records
 
 
 def _check_format(folder: Path, version: int, author: object) -> None:

@@ -181,10 +181,16 @@ class Sets:
         drawn = SetBatch(torch.from_numpy(where), w, offsets).subsample(m, rng)
         return self._read(drawn.x.numpy(), drawn.sizes.numpy(), drawn.w.numpy())
 
-    def chunks(self, index: int, rows: int) -> Iterator[SetBatch]:
+    def chunks(self, index: int, rows: int, part: int = 0, parts: int = 1) -> Iterator[SetBatch]:
         """Read set `index` in pieces of at most `rows` atoms.
 
         Weights stay fractions of the set, so that those of all pieces together sum to one.
+
+        Args:
+            index: Number of the set.
+            rows: Most atoms of a piece.
+            part: Number of the first piece that is read.
+            parts: Every `parts`-th piece is read, from that one on.
 
         Raises:
             ValueError: If an atom is NaN or infinite, or `rows` is not positive.
@@ -192,7 +198,7 @@ class Sets:
         if rows < 1:
             raise ValueError(f"rows = {rows}; a piece holds at least one atom.")
         start, stop = self.offsets[index], self.offsets[index + 1]
-        for low in range(start, stop, rows):
+        for low in range(start + part * rows, stop, parts * rows):
             where = np.arange(low, min(low + rows, stop))
             w = np.full(len(where), 1 / (stop - start)) if self.w is None else self.w[where]
             yield self._read(where, np.array([len(where)]), w)

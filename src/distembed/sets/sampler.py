@@ -3,6 +3,10 @@ r"""Sample the batch of a training step, as a pure function of (seed, k).
 Step k takes the next `batch` sets of an endless sequence of random permutations of all sets, so
 that every set is read equally often. The context size is drawn log-uniformly from its range, one
 a step, so that small and large contexts are equally frequent on a logarithmic scale.
+
+A batch can be read in P parts of consecutive sets, each with its own stream (seed, k, part, P), so
+that a process reads the parts that it computes and no others. The sets of a step and its context
+size do not depend on P; the atoms do.
 """
 
 from __future__ import annotations
@@ -72,11 +76,19 @@ class Sampler:
         self.seed = seed
         self.indices = torch.from_numpy(rows)
 
-    def step(self, k: int) -> tuple[SetBatch, SetBatch, Tensor]:
-        """Read step k: the contexts, the targets, and which sets they are, `(B,)` int64."""
+    def step(self, k: int, part: int = 0, parts: int = 1) -> tuple[SetBatch, SetBatch, Tensor]:
+        """Read a part of step k: the contexts, the targets, and which sets they are, `(B,)` int64.
+
+        Args:
+            k: The step.
+            part: Number of the part, below `parts`.
+            parts: Number of parts of the batch, at most one a set.
+        """
         rng = stream(self.seed, "sampler", k)
-        index = self._index(k)
+        index = self._index(k).tensor_split(parts)[part]
         m = self._context(rng)
+        if parts > 1:
+            rng = stream(self.seed, "sampler", k, part, parts)
         batch = self.collection.batch(index.tolist(), m + self.target, rng)
         context, target = batch.split(m, self.target, rng)
         return context, target, index

@@ -100,6 +100,7 @@ def _chunks(
     collection: Collection, index: list[int], whole: SetBatch, rows: int
 ) -> Iterator[Check]:
     chunks = [list(collection.chunks(i, rows)) for i in index]
+    third = [list(collection.chunks(i, rows, 1, 3)) for i in index]
     yield requirement(
         "chunk size",
         all(len(chunk.x) <= rows for parts in chunks for chunk in parts),
@@ -109,6 +110,14 @@ def _chunks(
         "chunks",
         all(_joined(parts, whole[b]) for b, parts in enumerate(chunks)),
         "the chunks of a set do not make the set",
+    )
+    yield requirement(
+        "shared chunks",
+        all(
+            len(own) == len(parts[1::3]) and all(map(_same, own, parts[1::3]))
+            for own, parts in zip(third, chunks, strict=True)
+        ),
+        "part 1 of 3 is not every third chunk, from the second on",
     )
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_core import ErrorDetails
@@ -132,6 +133,14 @@ class TrainConfig(BaseModel):
         description="Steps before the others in which distances learn W2 of pairs; 0 for none.",
     )
     seed: Whole = Field(default=0, description="Seed of the weights, the batches and the noise.")
+    parts: Whole | Literal["auto"] = Field(
+        default="auto",
+        description="Number of parts of a batch that are computed one after another, or by as "
+        "many processes of torchrun; `auto` is one for each process.",
+    )
+    checkpoint_seconds: Number = Field(
+        default=60.0, gt=0, description="Longest time between two checkpoints, to a step."
+    )
     device: str = Field(
         default="auto", description="`auto`, `cpu`, `cuda`, or a device such as `cuda:1`."
     )
@@ -178,9 +187,10 @@ class TrainConfig(BaseModel):
             raise ValueError(f"is {low} to {high}, but needs 1 <= smallest <= largest")
         return value
 
-    @field_validator("threads")
+    @field_validator("threads", "parts")
     @classmethod
-    def _positive(cls, value: int | str) -> int | str:
+    def _positive(cls, value: int | str, info: ValidationInfo) -> int | str:
         if isinstance(value, int) and value < 1:
-            raise ValueError(f"is {value}, but at least one thread is needed")
+            noun = str(info.field_name).removesuffix("s")
+            raise ValueError(f"is {value}, but at least one {noun} is needed")
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +13,12 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from distembed.files import parse_json, write_atomically, writing
+
 __all__ = ["RunLog"]
 
 logger = logging.getLogger("distembed")
+_ADVICE = "Free space on the disk, or restore the folder, and resume the run."
 
 
 class RunLog:
@@ -69,6 +73,19 @@ class RunLog:
         if self.bar is not None:
             self.bar.update(self.task, completed=number)
 
+    def resume(self, step: int) -> None:
+        """Take the last records off the file that are of later steps than the resumed one.
+
+        They were written after the checkpoint, and their steps are taken again.
+        """
+        if self.file is None or not self.file.exists():
+            return
+        lines = self.file.read_text(errors="replace").splitlines(keepends=True)
+        while lines and _step(lines[-1]) > step:
+            lines.pop()
+        with writing(self.file, _ADVICE):
+            write_atomically(self.file, "".join(lines))
+
     def record(self, values: Mapping[str, float]) -> None:
         """Show and store the numbers of a validation."""
         names = ("loss", "validation", "z_used")
@@ -79,5 +96,13 @@ class RunLog:
             done = int(values["step"])
             self.message(f"step {done}/{self.total}  {note}  {values['seconds']:.0f} s")
         if self.file is not None:
-            with self.file.open("a") as out:
+            with writing(self.file, _ADVICE), self.file.open("a") as out:
                 out.write(json.dumps(dict(values)) + "\n")
+
+
+def _step(line: str) -> float:
+    """Return the step of a record; infinity for a line that was not written whole."""
+    try:
+        return float(parse_json(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from distembed.nn.precision import reduced_to
+from distembed.training.distributed import Ranks
 
 __all__ = ["Runtime"]
 
@@ -48,6 +49,8 @@ class Runtime:
             raise ValueError(
                 f"device is {device!r}; moments are pooled in float64, which cpu and cuda have."
             )
+        if str(choice) == "cuda" and Ranks.current().size > 1:
+            choice = torch.device("cuda", torch.cuda.current_device())  # chosen with the group
         count = None if isinstance(threads, str) else threads
         return cls(choice, torch.bfloat16 if precision == "bfloat16" else None, count)
 

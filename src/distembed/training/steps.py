@@ -43,10 +43,13 @@ def training_sampler(
     )
 
 
-def training_step(sampler: Sampler, k: int, device: torch.device) -> Step:
-    """Draw step k of a sampler, with the noise that belongs to it."""
-    context, target, index = sampler.step(k)
-    rng = stream(sampler.seed, "noise", k, device=device)
+def training_step(
+    sampler: Sampler, k: int, device: torch.device, part: int = 0, parts: int = 1
+) -> Step:
+    """Draw a part of step k of a sampler, or all of it, with the noise that belongs to it."""
+    context, target, index = sampler.step(k, part, parts)
+    keys = (part, parts) if parts > 1 else ()
+    rng = stream(sampler.seed, "noise", k, *keys, device=device)
     return Step(context.to(device), target.to(device), index.to(device), k, rng)
 
 

@@ -14,38 +14,30 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from distembed.protocols import Collection
 from distembed.training.checkpoint import Checkpoint, run_identity
 from distembed.training.config import TrainConfig
+from distembed.training.distributed import Ranks
 from distembed.training.estimate import estimate
+from distembed.training.gradient import BatchGradient
+from distembed.training.interrupt import Interrupted, StopRequest, deferred_signals
 from distembed.training.log import RunLog
+from distembed.training.progress import Progress, Record
 from distembed.training.runtime import Runtime
-from distembed.training.steps import training_sampler, training_step, validation_steps
-from distembed.training.validation import Validation, mean_loss
+from distembed.training.steps import training_sampler, validation_steps
+from distembed.training.validation import Validation
 from distembed.training.weights import WeightAverage, frozen_parts, trained_state
 
 __all__ = ["Record", "Trainer"]
 
-Record = dict[str, float]
-"""Step, loss, lr and seconds; where sets are held out, validation, z_signal and z_used."""
 _TIMED_STEPS = 6
-
-
-@dataclass
-class _Progress:
-    """How far a run is: what a checkpoint stores beside tensors."""
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = math.inf
-    stale: int = 0
-    history: list[Record] = field(default_factory=list)
 
 
 class Trainer:
@@ -93,9 +85,13 @@ class Trainer:
         self.runtime = Runtime.choose(config.device, config.precision, config.threads)
         self.log = log or RunLog(config.steps, progress=False)
         self.module = module.to(self.runtime.device)
-        self.sampler = training_sampler(collection, config, indices)
+        self.ranks = Ranks.current()
+        sampler = training_sampler(collection, config, indices)
+        self.gradient = BatchGradient(
+            self.module, sampler, config, self.ranks, self.runtime.device
+        )
         held_out_steps = validation_steps(collection, config, held_out, self.runtime.device)
-        self.validation = Validation(held_out_steps)
+        self.validation = Validation(held_out_steps, self.ranks)
         self.average = WeightAverage(module, config.ema)
         self._parameters = list(self.average.parameters.values())
         # fused AdamW is a third faster than the default, on the CPU too
@@ -105,13 +101,13 @@ class Trainer:
         self.best = {name: value.detach().clone() for name, value in trained_state(module).items()}
         self.checkpoint = None
         if checkpoint is not None:
-            identity = run_identity(module, collection, config, indices)
+            identity = run_identity(module, collection, config, indices, self.gradient.parts)
             self.checkpoint = Checkpoint(checkpoint, identity)
-        self.progress = _Progress()
+        self.progress = Progress()
         self._sizes = len(indices), len(held_out)
-        self._began = 0.0
-        self._losses: list[Tensor] = []
+        self._began = self._saved = 0.0
         self._durations: list[float] = []
+        self._stop = StopRequest()
 
     def fit(self) -> list[Record]:
         """Run the steps that remain.
@@ -121,8 +117,14 @@ class Trainer:
 
         Raises:
             ValueError: If the loss is not finite, or the checkpoint belongs to another run.
+            OSError: If the checkpoint cannot be written.
+            Interrupted: If the process was asked to stop and the run has a checkpoint, which then
+                is written.
         """
-        with self.runtime.active(), self.log:
+        if self.checkpoint is not None and self.ranks.first:
+            self.checkpoint.claim()
+        signals = deferred_signals(self.checkpoint is not None)
+        with self.runtime.active(), self.log, signals as self._stop:
             self._start()
             for k in range(self.progress.step, self.config.steps):
                 if self._stops_early():
@@ -130,30 +132,40 @@ class Trainer:
                         f"stopped at step {k}: no gain in {self.progress.stale} validations"
                     )
                     break
-                self.step(k)
-                if (k + 1) % self.config.every == 0 or k + 1 == self.config.steps:
+                stop = self.step(k)
+                due = (k + 1) % self.config.every == 0 or k + 1 == self.config.steps
+                if due:
                     self.validate(k + 1)
+                seconds = time.perf_counter() - self._saved
+                if due or stop or seconds > self.config.checkpoint_seconds:
                     self.save()
+                if stop and self.checkpoint is not None:
+                    raise Interrupted(stop, k + 1, self.config.steps, self.checkpoint.path)
             self._finish()
         if self.validation.advice:
             warnings.warn(self.validation.advice, stacklevel=2)
         return self.progress.history
 
-    def step(self, k: int) -> None:
-        """Take step k: one of the optimiser, and one of the average."""
+    def step(self, k: int) -> int:
+        """Take step k: one of the optimiser, and one of the average.
+
+        Returns:
+            The signal that asked any of the processes to stop; 0 for none.
+        """
         began = time.perf_counter()
-        loss = mean_loss(self.module, training_step(self.sampler, k, self.runtime.device))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, stop = self.gradient.add(k, self._stop.number)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
-        _refuse_infinite(k, loss, norm)
+        _refuse_infinite(k, loss, float(norm))
         for group in self.optimizer.param_groups:
             group["lr"] = _learning_rate(self.config, k)
         self.optimizer.step()
         self.average.update(k)
-        self._losses.append(loss.detach())
+        self.progress.losses.append(loss)
+        self.progress.step = k + 1
         self.log.step(k + 1)
         self._time(k, time.perf_counter() - began)
+        return stop
 
     def validate(self, step: int) -> None:
         """Score the averaged weights after a number of steps, and keep them if they are best."""
@@ -162,9 +174,10 @@ class Trainer:
             "step": step,
             "lr": _learning_rate(self.config, step - 1) if step else 0.0,
         }
-        if self._losses:
-            record["loss"] = float(torch.stack(self._losses).mean())
-            self._losses.clear()
+        if progress.losses:
+            record["loss"] = float(np.mean(progress.losses))
+            progress.losses.clear()
+        self.ranks.copy_from_first(self.module.buffers())
         with self._evaluation():
             if self.validation:
                 record |= self.validation.score(self.module, step)
@@ -181,21 +194,47 @@ class Trainer:
         self.log.record(record)
 
     def save(self) -> None:
-        """Write the checkpoint, if the run has one."""
-        if self.checkpoint is not None:
+        """Write the checkpoint, if the run has one and this process is the one that writes."""
+        self._saved = time.perf_counter()
+        self.progress.seconds = self._saved - self._began
+        if self.checkpoint is not None and self.ranks.first:
             self.checkpoint.save(self._tensors(), self.optimizer, asdict(self.progress))
 
     def _start(self) -> None:
-        saved = self.checkpoint.load(self._tensors(), self.optimizer) if self.checkpoint else None
+        resumed = self._load()
         training, held_out = self._sizes
-        self.log.message(f"{training} sets to train on, {held_out} to validate; {self.runtime}")
-        if saved is not None:
-            self.progress = _Progress(**saved)
+        processes = f", {self.ranks.size} processes" if self.ranks.size > 1 else ""
+        self.log.message(
+            f"{training} sets to train on, {held_out} to validate; {self.runtime}{processes}"
+        )
+        if resumed:
             self.log.message(f"resumed at step {self.progress.step} of {self.config.steps}")
-        self._began = time.perf_counter() - self.progress.seconds
+            self.log.resume(self.progress.step)
+        self._saved = time.perf_counter()
+        self._began = self._saved - self.progress.seconds
         self._set_training()
         if not self.progress.history:
             self.validate(0)
+
+    def _load(self) -> bool:
+        """Restore the checkpoint, if there is one, on all ranks.
+
+        Raises:
+            ValueError: If it is damaged or belongs to another run, or some ranks do not see it.
+        """
+        saved = self.checkpoint.load(self._tensors(), self.optimizer) if self.checkpoint else None
+        if saved is not None and self.checkpoint is not None:
+            try:
+                self.progress = Progress(**saved)
+            except TypeError as error:
+                raise self.checkpoint.damaged(error) from error
+        steps = self.ranks.gather(None if saved is None else self.progress.step)
+        if len(set(steps)) > 1:
+            raise ValueError(
+                f"The processes resume at different steps, {steps} (None: without a checkpoint). "
+                "All of them read the checkpoint: name a file that every machine sees."
+            )
+        return saved is not None
 
     def _finish(self) -> None:
         history = self.progress.history
@@ -253,11 +292,10 @@ def _learning_rate(config: TrainConfig, k: int) -> float:
     return config.lr * warmup * (1 + math.cos(math.pi * k / config.steps)) / 2
 
 
-def _refuse_infinite(k: int, loss: Tensor, norm: Tensor) -> None:
-    value = float(loss.detach())
-    if not (math.isfinite(value) and math.isfinite(float(norm))):
+def _refuse_infinite(k: int, loss: float, norm: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(norm)):
         raise ValueError(
-            f"The loss at step {k} is {value:.3g}, its gradient's norm {float(norm):.3g}. "
+            f"The loss at step {k} is {loss:.3g}, its gradient's norm {norm:.3g}. "
             "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or "
             "lower the learning rate."
         )

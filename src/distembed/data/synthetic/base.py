@@ -90,10 +90,10 @@ class Known(Protocol):
         atoms = [self.draw(i[None], self.size, stream(self.seed, "atoms", int(i))) for i in index]
         return SetBatch.from_dense(torch.cat(atoms))
 
-    def chunks(self, index: int, rows: int) -> Iterator[SetBatch]:
+    def chunks(self, index: int, rows: int, part: int = 0, parts: int = 1) -> Iterator[SetBatch]:
         """Read the set's own atoms in pieces of at most `rows`; weights stay 1 / size."""
         whole = self.batch([index])
-        for low in range(0, self.size, positive(rows)):
+        for low in range(part * rows, self.size, parts * positive(rows)):
             x, w = whole.x[low : low + rows], whole.w[low : low + rows]
             yield SetBatch(x, w, torch.tensor([0, len(x)]))
 
