@@ -5,6 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import squareform
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
@@ -93,3 +96,26 @@ def test_distances_hold_one_matrix(model, named, denoise):
         tracemalloc.stop()
     assert distances.shape == (3000, 3000)
     assert peak < 1.5 * distances.nbytes
+
+
+@given(st.integers(1, 12), st.integers(1, 40))
+def test_condensed_distances_are_those_above_the_diagonal(count, numbers):
+    x = np.random.default_rng(count).normal(size=count)
+
+    def block(i, j):
+        return np.abs(x[i, None] - x[j])
+
+    square = in_blocks(block, count, numbers=numbers)
+    condensed = in_blocks(block, count, numbers=numbers, condensed=True, dtype=np.float32)
+    assert condensed.dtype == np.float32
+    np.testing.assert_array_equal(condensed, square[np.triu_indices(count, 1)].astype("f"))
+
+
+def test_condensed_distances_of_a_model(model, named):
+    table = model.embed(named)
+    square = model.distances(table)
+    np.testing.assert_array_equal(squareform(model.distances(table, condensed=True)), square)
+    with pytest.raises(ValueError, match="only those of one table"):
+        model.distances(table, table, condensed=True)
+    with pytest.raises(ValueError, match="leave them out for draws"):
+        model.distances(table, method="decoded", dtype=np.float32)

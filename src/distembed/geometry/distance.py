@@ -224,8 +224,8 @@ class Calibration:
         far = self.beyond(latent)
         return self._warning(int(far.sum()), far.size)
 
-    def warning_of_matrix(self, w2: NDArray[np.float64], symmetric: bool) -> str:
-        """Return the sentence of `warning` from a matrix of calibrated distances.
+    def warning_of_matrix(self, w2: NDArray[np.floating[Any]], symmetric: bool) -> str:
+        """Return the sentence of `warning` from calibrated distances, a matrix or a vector.
 
         Args:
             w2: What the calibration made of latent distances.
@@ -234,7 +234,8 @@ class Calibration:
         if not self.pairs:
             return ""
         limit = float(self(self.relation.largest)) * (1 + 1e-9)
-        far, size = int((w2 > limit).sum()), w2.size
+        parts = np.array_split(w2, max(1, w2.size >> 22))  # no second matrix is held
+        far, size = sum(int((part > limit).sum()) for part in parts), w2.size
         if symmetric:
             far, size = far // 2, len(w2) * (len(w2) - 1) // 2
         return self._warning(far, size)

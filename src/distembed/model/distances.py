@@ -36,7 +36,9 @@ def distances(
     b: Embeddings | ArrayLike | None,
     calibrated: bool,
     denoise: Denoise,
-) -> NDArray[np.float64]:
+    condensed: bool = False,
+    dtype: type[np.floating[Any]] = np.float64,
+) -> NDArray[Any]:
     """Return latent or calibrated distances, `(A, B)`, as by `GDE.distances`.
 
     Args:
@@ -45,6 +47,8 @@ def distances(
         b: Others `(B, L)`; those of `a` if None.
         calibrated: In units of W2.
         denoise: What is done about the sampling noise of tables with covariances.
+        condensed: Return the pairs of one table as a vector.
+        dtype: Type of the result.
 
     Raises:
         ValueError: As by `GDE.distances`.
@@ -74,9 +78,15 @@ def distances(
             np.fill_diagonal(out, 0)
         return out if calibration is None else calibration(out)
 
-    out = in_blocks(block, len(first), None if b is None else len(second))
+    out = in_blocks(
+        block,
+        len(first),
+        None if b is None else len(second),
+        condensed=condensed,
+        dtype=dtype,
+    )
     if calibration is not None:
-        _warn(calibration.warning_of_matrix(out, symmetric=b is None))
+        _warn(calibration.warning_of_matrix(out, symmetric=b is None and not condensed))
     return out
 
 
