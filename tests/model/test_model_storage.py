@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import distembed as de
+from distembed.model.card import ModelCard
 from distembed.model.storage import (
     CONFIG,
     FORMAT,
@@ -317,7 +319,7 @@ def test_a_tensor_of_another_shape(folder):
 @pytest.mark.parametrize("key", ["event_shape", "encoder", "attachments", "salt", "train"])
 def test_a_config_that_lacks_something(folder, key):
     rewritten(folder, lambda config, tensors: config.pop(key))
-    with pytest.raises(ValueError, match=f"lacks or misnames '{key}'"):
+    with pytest.raises(ValueError, match=f"no config of a model: {key}: Field required"):
         de.load(folder)
 
 
@@ -435,3 +437,12 @@ def test_folders_are_made(model, tmp_path):
     for path in (tmp_path / "empty", tmp_path / "a" / "b"):
         assert model.save(path) == path
         de.load(path)
+
+
+def test_a_bar_in_a_card_does_not_end_a_cell():
+    rows = {"distance": "up to |dz| = 5.8", "two\nlines": "a\nb"}
+    table = str(ModelCard("", rows, "", ())).splitlines()[4:8]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table]
+    assert [len(line) for line in cells] == [2, 2, 2, 2]
+    assert cells[2] == [" distance ", r" up to \|dz\| = 5.8 "]
+    assert cells[3] == [" two lines ", " a b "]

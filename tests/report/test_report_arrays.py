@@ -215,3 +215,9 @@ def test_a_data_uri_is_the_picture():
     head, code = data_uri(page).split(",")
     assert head == "data:image/png;base64"
     np.testing.assert_array_equal(np.asarray(image.open(io.BytesIO(base64.b64decode(code)))), page)
+
+
+def test_labels_that_begin_with_a_number_are_in_the_order_of_numbers():
+    values = [">60", "30-60", "<30", "10 nM", "2 nM", "dmso", "60"]
+    labels = [level.label for level in colouring("dose", values).levels]
+    assert labels == ["2 nM", "10 nM", "<30", "30-60", "60", ">60", "dmso"]

@@ -13,6 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from distembed.report import plots
+from distembed.report.plane import Plane
 from distembed.report.style import INK, drawing
 from distembed.report.svg import draw
 
@@ -175,3 +176,27 @@ def test_drawing_leaves_pyplot_alone_and_importing_the_report_is_cheap():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_points_of_a_map_are_whole_within_its_frame():
+    figure = Figure(figsize=(5, 3))
+    ax = figure.add_subplot()
+    corners = np.array([[0.0, 0], [10, 0], [0, 5], [10, 5], [4, 2]])
+    plots.embedding_map(ax, Plane(corners, ("PC 1", "PC 2"), "PCA"))
+    figure.draw_without_rendering()
+    frame, points = ax.get_window_extent(), ax.transData.transform(corners)
+    radius = np.sqrt(ax.collections[0].get_sizes()[0] / np.pi) * figure.dpi / 72
+    assert (points - radius >= frame.min).all()
+    assert (points + radius <= frame.max).all()
+
+
+def test_a_label_does_not_hide_the_only_point_of_its_class():
+    figure = Figure(figsize=(5, 3))
+    ax = figure.add_subplot()
+    points = np.concatenate([normal(9, 2), [[4.0, 4.0]]])
+    plots.embedding_map(ax, Plane(points, ("x", "y"), "PCA"), ["many"] * 9 + ["one"])
+    figure.draw_without_rendering()
+    label = next(text for text in ax.texts if text.get_text() == "one")
+    at = ax.transData.transform(points[-1])
+    radius = np.sqrt(ax.collections[0].get_sizes()[0] / np.pi) * figure.dpi / 72
+    assert label.get_window_extent().y0 > at[1] + radius

@@ -22,12 +22,12 @@ table = model.embed(sets)               # z, its covariances, ids, sizes, metada
 new = model.sample(table.z[0], 1000)    # in the units of the data"""
 _LIMITS = (
     "The model describes sets like those that it was trained on. The embedding of another kind of "
-    "set is an extrapolation, and so is that of a set with a small `table.p_unusual`, or with "
-    "fewer atoms than the smallest context of the training.",
+    "set is an extrapolation, and so is that of a set with a small `table.p_unusual`, with half "
+    "or more of it outside the range of the training (`table.outside`), or with fewer atoms than "
+    "the smallest context of the training.",
     "A distance in units of W2 is a regression on pairs of training sets. For half of all pairs "
     "its error is larger than the median error above. Beyond the largest of these distances it is "
     "an extrapolation, with a warning.",
-    "Training does not change the part of z that is a closed form.",
     "The embedding of a set of few atoms is uncertain: `table.standard_errors` estimates by how "
     "much. Below a hundred atoms these estimates are too small.",
 )
@@ -52,7 +52,7 @@ class ModelCard:
     def __str__(self) -> str:
         lines = [
             *("# A distribution embedding", "", self.introduction, "", "| | |", "|---|---|"),
-            *(f"| {name} | {value} |" for name, value in self.rows.items()),
+            *(f"| {_cell(name)} | {_cell(value)} |" for name, value in self.rows.items()),
             *("", "## Use", "", "```python", self.usage, "```", "", "## Limits", ""),
             *(f"- {limit}" for limit in self.limits),
         ]
@@ -87,6 +87,11 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
     }
     return ModelCard(_INTRODUCTION, {k: str(v) for k, v in rows.items()}, _USAGE, _LIMITS)
+
+
+def _cell(text: str) -> str:
+    """Write text as one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _shortened(names: Sequence[str], limit: int = 8) -> str:

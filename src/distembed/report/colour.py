@@ -9,6 +9,7 @@ in expectation for an embedding that is independent of the column.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from distembed.report.style import OKABE_ITO, PETROFF, REAL, SEQUENTIAL
 __all__ = ["Colouring", "Column", "Level", "choose_column", "colouring", "hex_rgb", "skill"]
 
 _MISSING, _OTHER = "missing", "other"
+_NUMBER = re.compile(r"[<>]?=?\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -193,14 +195,18 @@ def _label(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _order(label: str) -> tuple[int, float, str]:
-    """Sort numbers by value, then text, then `other`, then `missing`."""
+def _order(label: str) -> tuple[int, float, int, str]:
+    """Sort by the number that a label begins with, then text, then `other`, then `missing`.
+
+    So <30, 30-60 and >60 stand in this order, and 2 nM before 10 nM.
+    """
     if label in (_OTHER, _MISSING):
-        return (1 + (label == _MISSING), 0.0, label)
-    try:
-        return (0, float(label), "")
-    except ValueError:
-        return (0, np.inf, label)
+        return (1 + (label == _MISSING), 0.0, 0, label)
+    start = _NUMBER.match(label)
+    if start is None:
+        return (0, np.inf, 0, label)
+    side = {"<": -1, ">": 1}.get(label[:1], 0)
+    return (0, float(start[1]), side, label)
 
 
 def _largest_component(meta: Mapping[str, np.ndarray]) -> np.ndarray | None:

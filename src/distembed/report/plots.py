@@ -62,6 +62,8 @@ def embedding_map(
             if the plane is linear in z. The limits of the axes are those of the points.
         df: Their degrees of freedom, `(S,)`.
     """
+    from matplotlib.transforms import offset_copy
+
     plane = z if isinstance(z, Plane) else pca_plane(z)
     points = plane.points
     if color is not None and not isinstance(color, Colouring):
@@ -87,6 +89,9 @@ def embedding_map(
             text = ax.text(
                 middle[0], middle[1], level.label, ha="center", va="center", weight="bold"
             )
+            if level.count == 1:  # a label does not hide its only point
+                text.set_va("bottom")
+                text.set_transform(offset_copy(ax.transData, ax.figure, y=9, units="points"))
             text.set_gid("class:halo")
     return ax
 
