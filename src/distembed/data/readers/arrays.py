@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distembed.data.labels import as_column
 from distembed.data.observations import Observations
 from distembed.data.readers.base import Encode, Request
 
@@ -104,7 +105,7 @@ def from_labels(
     """
     names = None if features is None else tuple(features)
     atoms = _encoded("The array", x, encode) if x.dtype.kind in "UO" and x.ndim == 1 else x
-    return Observations(atoms, {SET: np.asarray(labels)}, names)
+    return Observations(atoms, {SET: as_column(labels)}, names)
 
 
 def _array(name: str, x: Any, encode: Encode | None) -> np.ndarray:

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.data.labels import as_column, plain_column
+from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request
 from distembed.registry import need
 
@@ -97,13 +98,14 @@ def read_cells(
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
     refuse_unknown(kept, adata.obs.columns, "column of obs")
-    columns = {name: plain_column(np.asarray(adata.obs[name])) for name in kept}
+    exact = {name: as_column(adata.obs[name]) for name in kept}
+    columns = {name: plain_column(values) for name, values in exact.items()}
     if obsm is not None:
         refuse_unknown([obsm], adata.obsm.keys(), "embedding in obsm")
         x = np.asarray(adata.obsm[obsm])
         if adata.isbacked and adata is not source:
             adata.file.close()
-        return Observations(x, columns, tuple(f"{obsm}{j}" for j in range(x.shape[1])))
+        return Observations(x, columns, tuple(f"{obsm}{j}" for j in range(x.shape[1])), exact)
     if layer is not None:
         refuse_unknown([layer], adata.layers.keys(), "layer")
     x = adata.X if layer is None else adata.layers[layer]
@@ -113,7 +115,9 @@ def read_cells(
     if genes is not None:
         chosen = _chosen(genes, adata.var, names)
         x, names = x[:, chosen], names[chosen]
-    return Observations(x.tocsr() if hasattr(x, "tocsr") else np.asarray(x), columns, tuple(names))
+    return Observations(
+        x.tocsr() if hasattr(x, "tocsr") else np.asarray(x), columns, tuple(names), exact
+    )
 
 
 def _open(source: Any, backed: bool) -> Any:
