@@ -157,10 +157,10 @@ def read_embeddings(path: Path) -> Embeddings:
     names = sorted((n for n in table.names if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
     latent, upper = len(names), np.triu_indices(len(names))
     entries = [f"cov{i}_{j}" for i, j in zip(*upper, strict=True)]
-    given = [n for n in ("n_atoms", "n_effective", "df", "p_unusual") if n in table.names]
+    optional = [n for n in ("df", "p_unusual") if n in table.names]
     entries = entries if "cov0_0" in table.names else []
-    own = [*names, *given, *entries]
-    refuse_unknown(own, table.names, "column")
+    own = [*names, "n_atoms", "n_effective", *optional, *entries]
+    refuse_unknown(["id", *own], table.names, "column")
     numbers = dict(zip(own, table.load(own, "numbers"), strict=True))
     z = np.stack([numbers[name] for name in names], axis=1).astype(np.float32)
     cov = None

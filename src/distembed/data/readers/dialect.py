@@ -16,11 +16,14 @@ import csv
 import gzip
 import logging
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+
+from distembed.data.readers.bounds import refuse_inflated
 
 __all__ = ["SUFFIXES", "Dialect", "comma_number", "dialect_of", "suffix"]
 
@@ -70,7 +73,7 @@ class Dialect:
                 yield file
         except UnicodeDecodeError as error:
             raise ValueError(_foreign(path, self.packed)) from error
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path.name} is damaged or is not gzip: {error}") from error
         except csv.Error as error:
             raise ValueError(f"{path.name} is damaged: {error}.") from error
@@ -102,7 +105,7 @@ def dialect_of(path: Path, head: int = 200) -> Dialect:
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
             start = file.read(4096)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path.name} is damaged or is not gzip: {error}") from error
     utf16 = start[:2] in (b"\xff\xfe", b"\xfe\xff")
     if b"\0" in start and not utf16:
@@ -111,6 +114,8 @@ def dialect_of(path: Path, head: int = 200) -> Dialect:
             "UTF-16 without a mark, or a binary file; save it as UTF-8."
         )
     dialect = Dialect(path, ",", "utf-16" if utf16 else "utf-8-sig")
+    if dialect.packed:
+        _check_packed(path)
     with dialect.open() as file:
         lines = [line for line, _ in zip(file, range(head), strict=False)]
     dialect = replace(dialect, delimiter=_delimiter(path, lines))
@@ -154,6 +159,18 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
             f"{what}. Write it as .csv, with commas, or as .tsv, with tabs."
         )
     return own
+
+
+def _check_packed(path: Path, piece: int = 2**20) -> None:
+    """Check that a compressed file is whole, and does not grow without measure."""
+    size = 0
+    try:
+        with gzip.open(path) as file:
+            while part := file.read(piece):
+                size += len(part)
+                refuse_inflated(path, size, "its content", "Unpack it first, if that is right.")
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path.name} is damaged or is not gzip: {error}") from error
 
 
 def _foreign(path: Path, packed: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from distembed.data.labels import plain_column
+from distembed.data.readers.bounds import refuse_inflated
 from distembed.data.readers.tabular import As, refuse_long
 from distembed.registry import need
 
@@ -35,6 +36,9 @@ class ParquetTable:
             raise ValueError(f"{path.name} is damaged or is not Parquet: {error}") from error
         with file:
             self._schema, self._path = file.schema_arrow, path
+            cells = file.metadata.num_rows * file.metadata.num_columns
+        advice = "Write the file again from its source."
+        refuse_inflated(path, 8 * cells, f"{cells} values, as it states,", advice)
         self.names: list[str] = list(self._schema.names)
 
     @cached_property

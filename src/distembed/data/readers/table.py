@@ -112,7 +112,8 @@ def read_table(
         n for n in table.names if n not in {*(features or ()), *skipped} and (others or n in keep)
     ]
     names = [*rest, *(n for n in keep if n in (features or ()))]
-    annotation = dict(zip(names, table.load(names, "values"), strict=True))
+    names = [n for n in names if len(by) > 1 or n not in by]
+    annotation = exact | dict(zip(names, table.load(names, "values"), strict=True))
     if encode is None and columns is None:
         say_passed(table, annotation, keep, code)
     return Observations(x, annotation, None if features is None else tuple(features), exact)
