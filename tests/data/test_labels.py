@@ -82,6 +82,9 @@ def test_integers_beside_missing_ones_are_exact():
     for column in (
         pandas.Series([large, None], dtype="Int64"),
         pandas.Series(pandas.Categorical([large, None])),
+        pandas.Categorical([large, None]),
+        pandas.array([large, None], "Int64"),
+        pandas.Index([large, None], dtype="Int64"),
         np.ma.masked_array([large, 0], [False, True]),
         np.array([large, None], object),
     ):

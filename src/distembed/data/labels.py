@@ -49,9 +49,10 @@ def as_column(values: Any) -> np.ndarray:
     dtype = getattr(values, "dtype", None)
     if dtype is None or isinstance(dtype, np.dtype):
         return np.asarray(values)
-    if hasattr(dtype, "categories") and hasattr(values, "cat"):  # pandas makes floats of integers
-        codes: np.ndarray = np.asarray(values.cat.codes)
-        categories = as_column(values.cat.categories)
+    if hasattr(dtype, "categories") and hasattr(values, "isna"):  # pandas makes floats of integers
+        coded = getattr(values, "cat", values)
+        codes: np.ndarray = np.asarray(coded.codes)
+        categories = as_column(coded.categories)
         if (codes < 0).any():
             categories = np.array([*categories.tolist(), None], object)
         taken: np.ndarray = categories[codes]
@@ -60,7 +61,7 @@ def as_column(values: Any) -> np.ndarray:
     if not missing:
         return np.asarray(values)
     objects = np.empty(len(values), object)
-    objects[:] = values.to_list()
+    objects[:] = list(values)
     return objects
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from distembed.data.labels import as_text, numbered_rows
 from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.atoms import is_array
 from distembed.data.readers.base import Encode, Request
 from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.features import say_passed, varying
@@ -39,7 +40,8 @@ class TableReader:
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
         """Return whether the source is a data frame, or a dict of columns with labels."""
-        return hasattr(source, "columns") or isinstance(source, Mapping) and by is not None
+        columns = isinstance(source, Mapping) and by is not None and not is_array(source)
+        return hasattr(source, "columns") or columns
 
     def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
         """Read the features, the columns of labels and those that are requested.
