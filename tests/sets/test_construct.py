@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distembed.data.labels import as_text
 from distembed.data.observations import Observations
 from distembed.data.spaces import Vectors
-from distembed.sets.construct import as_text, by_label
+from distembed.sets.construct import by_label
 from distembed.sets.mixtures import mixtures
 
 

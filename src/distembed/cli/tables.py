@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distembed.data.observations import refuse_unknown
 from distembed.files import replacing
 from distembed.registry import need
 
@@ -105,9 +106,9 @@ def write_embeddings(
         write_table(path, columns, safe)
         return
     anndata, pandas = need("anndata", "anndata"), need("pandas", "anndata")
-    # the format has no dates: they are written as text
-    texts = {k: v.astype(str) if v.dtype.kind in "Mm" else v for k, v in meta.items()}
-    observations = pandas.DataFrame(rows | texts, index=table.ids.astype(str))
+    # AnnData stores no dates
+    stored = {n: v.astype(str) if v.dtype.kind in "mM" else v for n, v in meta.items()}
+    observations = pandas.DataFrame(rows | stored, index=table.ids.astype(str))
     cells = anndata.AnnData(table.z, obs=observations, var=pandas.DataFrame(index=names))
     if table.cov is not None:
         cells.layers["standard_error"] = table.standard_errors
@@ -155,54 +156,74 @@ def write_samples(
 
 
 def holds_embeddings(path: Path) -> bool:
-    """Return whether a file is a table of embeddings, from the names of its columns."""
-    if path.suffix == ".parquet":
-        names = need("pyarrow.parquet", "parquet").read_schema(path).names
-    elif path.suffix in (".csv", ".tsv"):
-        with path.open(newline="", encoding="utf-8") as file:
-            names = next(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","), [])
-    else:
-        return False
+    """Return whether a file is a table of embeddings, from the names of its columns.
+
+    Raises:
+        ImportError, ValueError: If it is a table that cannot be read.
+    """
+    from distembed.data.readers.columns import TABLES, column_names
+    from distembed.data.readers.dialect import suffix
+
+    names = column_names(path) if suffix(path) in TABLES else []
     return {"id", "n_atoms", "n_effective", "z0"} <= set(names)
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read a table of `write_embeddings`.
+    """Read a table of `write_embeddings`; ids are text, exactly as they are written.
 
     Raises:
-        ValueError: If coordinates are not numbers, or `trained` is not true or false.
+        ValueError: If coordinates are not numbers, `trained` is not true or false, or two rows
+            have one id.
     """
-    from distembed.data.readers.columns import read_columns
+    from distembed.data.labels import as_text
+    from distembed.data.readers.columns import open_table
     from distembed.model.embeddings import Embeddings
 
-    columns = dict(read_columns(path))
-    names = sorted((n for n in columns if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
-    z = np.stack([columns.pop(name).astype(np.float32) for name in names], axis=1)
-    latent = len(names)
-    for name in names:
-        columns.pop(f"se{name[1:]}", None)
-    cov, upper = None, np.triu_indices(latent)
-    if "cov0_0" in columns:
+    table = open_table(path)
+    names = sorted((n for n in table.names if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
+    latent, upper = len(names), np.triu_indices(len(names))
+    entries = [f"cov{i}_{j}" for i, j in zip(*upper, strict=True)]
+    optional = [n for n in ("df", "p_unusual", "outside") if n in table.names]
+    entries = entries if "cov0_0" in table.names else []
+    own = [*names, "n_atoms", "n_effective", *optional, *entries]
+    refuse_unknown(["id", *own], table.names, "column")
+    numbers = dict(zip(own, table.load(own, "numbers"), strict=True))
+    z = np.stack([numbers[name] for name in names], axis=1).astype(np.float32)
+    cov = None
+    if entries:
         cov = np.empty((len(z), latent, latent), dtype=np.float32)
-        for i, j in zip(*upper, strict=True):
-            cov[:, i, j] = cov[:, j, i] = columns.pop(f"cov{i}_{j}").astype(np.float32)
-    df, p_unusual, outside = (
-        columns.pop(name).astype(np.float64) if name in columns else None
-        for name in ("df", "p_unusual", "outside")
-    )
-    trained = _flags(path, columns.pop("trained")) if "trained" in columns else None
+        for name, i, j in zip(entries, *upper, strict=True):
+            cov[:, i, j] = cov[:, j, i] = numbers[name]
+    marked = "trained" in table.names
+    ids, *flags = table.load(["id", "trained"] if marked else ["id"], "exact")
+    rest = {*own, "id", "trained", *(f"se{name[1:]}" for name in names)}
+    meta = [name for name in table.names if name not in rest]
     return Embeddings(
         cov=cov,
-        df=df,
-        p_unusual=p_unusual,
-        trained=trained,
-        outside=outside,
+        df=numbers.get("df"),
+        p_unusual=numbers.get("p_unusual"),
+        outside=numbers.get("outside"),
+        trained=_flags(path, flags[0]) if flags else None,
         z=z,
-        ids=columns.pop("id").astype(str),
-        sizes=columns.pop("n_atoms").astype(np.int64),
-        effective_sizes=columns.pop("n_effective").astype(np.float64),
-        meta=columns,
+        ids=_unique(path, as_text(ids)),
+        sizes=numbers["n_atoms"].astype(np.int64),
+        effective_sizes=numbers["n_effective"].astype(np.float64),
+        meta=dict(zip(meta, table.load(meta, "values"), strict=True)),
     )
+
+
+def _unique(path: Path, ids: np.ndarray) -> np.ndarray:
+    """Return ids after checking that no two rows have the same one."""
+    names, first, counts = np.unique(ids, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        twice = names[np.argmax(counts > 1)]
+        raise ValueError(
+            f"{path} has {counts.max()} rows with the id {str(twice)!r}; a set has one embedding. "
+            "Drop all but one, or give the sets other ids."
+        )
+    if "" in names:
+        raise ValueError(f"{path} has no id in row {first[0]}; every embedding is of a set.")
+    return ids
 
 
 def _rounded(effective: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Observations", "plain_column", "refuse_unknown"]
+from distembed.data.labels import as_text, check_labels
 
-_MISSING = {"None", "nan", "NaN", "<NA>", "NaT"}
+__all__ = ["Observations", "refuse_unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +23,7 @@ class Observations:
         x: Atoms, a NumPy array or memory map `(R, *event)`, or a SciPy CSR matrix `(R, D)`.
         columns: Annotation of the rows, such as the label of their set, each `(R,)`.
         features: Names of the D features, where atoms are vectors with names.
+        exact: Labels as they stand in the source, for columns that are numbers in `columns`.
 
     Raises:
         TypeError: If `x` is none of these.
@@ -36,6 +37,7 @@ class Observations:
     x: Any
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: tuple[str, ...] | None = None
+    exact: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.x, np.ndarray) and not self.sparse:
@@ -50,7 +52,7 @@ class Observations:
             )
         if not self.x.ndim or not self.rows:
             raise ValueError(f"x has shape {self.x.shape}; there is no observation in it.")
-        for name, column in self.columns.items():
+        for name, column in (*self.columns.items(), *self.exact.items()):
             if column.shape != (self.rows,):
                 raise ValueError(
                     f"Column {name!r} has shape {column.shape}; x has {self.rows} rows, and a "
@@ -72,8 +74,19 @@ class Observations:
         if isinstance(x, np.memmap) and isinstance(base, mmap) and x.filename:  # no view of a map
             order = "C" if x.flags.c_contiguous else "F"
             location = (x.filename, x.dtype, "r", x.offset, x.shape, order)
-            return _reopened, (location, self.columns, self.features)
-        return Observations, (x, self.columns, self.features)
+            return _reopened, (location, self.columns, self.features, self.exact)
+        return Observations, (x, self.columns, self.features, self.exact)
+
+    def labels(self, name: str) -> np.ndarray:
+        """Return a column of labels as strings, exactly as they are in the source, `(R,)`.
+
+        Raises:
+            ValueError: If a row has no label, or a label has lost digits.
+        """
+        column = self.exact.get(name, self.columns[name])
+        text = as_text(column)
+        check_labels(name, column, text)
+        return text
 
     @property
     def sparse(self) -> bool:
@@ -91,22 +104,8 @@ class Observations:
         return tuple(self.x.shape[1:])
 
 
-def _reopened(
-    location: tuple[Any, ...], columns: Mapping[str, np.ndarray], features: tuple[str, ...] | None
-) -> Observations:
-    return Observations(np.memmap(*location), columns, features)
-
-
-def plain_column(values: np.ndarray) -> np.ndarray:
-    """Convert a column of objects to strings, with a missing value as an empty string."""
-    if values.dtype.kind != "O":
-        return values
-    return np.array([v if isinstance(v, str) else _text(v) for v in values.tolist()])
-
-
-def _text(value: object) -> str:
-    text = str(value)
-    return "" if text in _MISSING else text
+def _reopened(location: tuple[Any, ...], *others: Any) -> Observations:
+    return Observations(np.memmap(*location), *others)
 
 
 def refuse_unknown(names: Iterable[str], available: Iterable[str], kind: str) -> None:

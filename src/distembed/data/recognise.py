@@ -19,6 +19,7 @@ stated with their alphabet.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def channels_first(observations: Observations) -> Observations:
         )
     logger.info("The channels of images of shape %s are the last axis; they are moved to the "
                 "first.", shape)  # fmt: skip
-    return Observations(np.moveaxis(observations.x, -1, 1), observations.columns)
+    return replace(observations, x=np.moveaxis(observations.x, -1, 1))
 
 
 def _whole(observations: Observations) -> bool:

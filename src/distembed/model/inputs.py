@@ -14,6 +14,7 @@ from distembed.data.spaces import Images, Vectors, describe, same_kind
 from distembed.model.embeddings import Embeddings
 from distembed.protocols import AtomSpace, Collection, as_encoder
 from distembed.sets.collection import Sets
+from distembed.sets.precision import check_rounding
 from distembed.sets.read import read
 
 __all__ = [
@@ -50,13 +51,20 @@ def as_collection(sets: SetsLike, atoms: AtomSpace | None = None) -> Collection:
                 f"The sets hold {describe(sets.atoms)}, and the model was fitted to "
                 f"{describe(atoms)}. Read the sets with atoms={atoms.describe()}."
             )
-        return sets
+        return _in_float32(sets)
     # values do not bind a model: one of counts takes fractions, one of images other ranges
     values: dict[str, AtomSpace] = {"counts": Vectors(), "images": Images()}
     space = None if atoms is None else values.get(atoms.name, atoms)
     if isinstance(sets, SetBatch):
-        return Sets.from_batch(sets.checked(), space)
+        return _in_float32(Sets.from_batch(sets.checked(), space))
     return read(sets, min_size=1, atoms=space)
+
+
+def _in_float32(sets: Collection) -> Collection:
+    """Return sets after a check of those that are read as float64, because models take float32."""
+    if isinstance(sets, Sets) and sets.double:
+        check_rounding(sets.observations, sets.rows, sets.offsets)
+    return sets
 
 
 def as_numbers(z: ArrayLike) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["check_layout", "check_metadata", "check_weights", "missing_value"]
+__all__ = ["all_finite", "check_layout", "check_metadata", "check_weights", "missing_value"]
 
 
 def check_layout(ids: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> None:
@@ -69,21 +69,34 @@ def check_metadata(meta: Mapping[str, np.ndarray], sets: int) -> None:
             )
 
 
+def all_finite(x: np.ndarray, largest: float) -> bool:
+    """Return whether all numbers are finite and of at most this size."""
+    return x.size == 0 or float(x.min()) >= -largest and float(x.max()) <= largest
+
+
 def missing_value(
-    x: np.ndarray, rows: np.ndarray, owners: np.ndarray, features: tuple[str, ...] | None
+    x: np.ndarray,
+    rows: np.ndarray,
+    owners: np.ndarray,
+    features: tuple[str, ...] | None,
+    largest: float,
 ) -> ValueError:
-    """Return the error for the first atom `(N, *event)` that is not finite.
+    """Return the error for the first atom `(N, *event)` that is not finite, or too large.
 
     Args:
-        x: Atoms, of which at least one is not finite.
+        x: Atoms, of which at least one is.
         rows: Row of each atom in the observations, `(N,)`.
         owners: Name of the set of each atom, `(N,)`.
         features: Names of the features.
+        largest: The largest number of the type of a batch.
     """
-    atom, *place = np.argwhere(~np.isfinite(x))[0]
+    atom, *place = np.argwhere(~(np.abs(x.astype(np.float64)) <= largest))[0]
     feature = repr(features[place[0]]) if features else f"{tuple(map(int, place))}"
+    value = x[(atom, *place)]
+    advice = "Drop or impute it first: a missing value is not a sample."
+    if np.isfinite(value):
+        advice = f"Rescale the feature: float32 holds numbers of up to {largest:.2g}."
     return ValueError(
-        f"Set '{owners[atom]}' holds {x[(atom, *place)]} in feature {feature}, row "
-        f"{rows[atom]} of the observations. Drop or impute it first: a missing value is not a "
-        "sample."
+        f"Set '{owners[atom]}' holds {value} in feature {feature}, row {rows[atom]} of the "
+        f"observations. {advice}"
     )

@@ -20,6 +20,7 @@ from distembed.data.spaces import Vectors, as_space
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.checks import (
+    all_finite,
     check_layout,
     check_metadata,
     check_weights,
@@ -27,6 +28,7 @@ from distembed.sets.checks import (
 )
 from distembed.sets.draw import ranks, without_replacement
 from distembed.sets.positions import Choice, positions
+from distembed.sets.precision import check_rounding
 from distembed.sets.split import split
 
 __all__ = ["Sets"]
@@ -134,6 +136,11 @@ class Sets:
         return torch.float64 if self.double else self.atoms.dtype
 
     @property
+    def _largest(self) -> float:
+        """The largest number of a batch; a larger one would become infinite."""
+        return torch.finfo(self.dtype).max if self.dtype.is_floating_point else np.inf
+
+    @property
     def features(self) -> tuple[str, ...] | None:
         """Names of the features where atoms are vectors with names."""
         return self.observations.features
@@ -210,15 +217,19 @@ class Sets:
         their kind.
 
         Raises:
-            ValueError: If an atom is NaN or infinite, or is not of the kind.
+            ValueError: If an atom is NaN or infinite, is not of the kind, or a feature is lost in
+                float32 (`distembed.sets.precision`).
         """
         x = self.observations.x
         if isinstance(x, np.memmap):
+            check_rounding(self.observations, self.rows, self.offsets)
             return self
         # the stored values of a sparse matrix are all that is not zero
         values = x.data[:, None] if self.observations.sparse else x
-        if values.dtype.kind != "f" or np.isfinite(values).all():
+        if values.dtype.kind != "f" or all_finite(values, self._largest):
             self.atoms.check(values)
+            if not self.double:
+                check_rounding(self.observations, self.rows, self.offsets)
             return self
         for s in range(len(self)):  # a row that is not finite may belong to no set
             for _ in self.chunks(s, 65_536):
@@ -230,9 +241,10 @@ class Sets:
         table, rows = self.observations.x, self.rows[where]
         # take is four times as fast as indexing here, and reads no more of a map
         x = table[rows].toarray() if self.observations.sparse else np.asarray(table.take(rows, 0))
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
+        x = x.astype(x.dtype.newbyteorder("="), copy=False)  # of a map; others are native
+        if x.dtype.kind == "f" and not all_finite(x, self._largest):
             owners = self.ids[np.searchsorted(self.offsets, where, side="right") - 1]
-            raise missing_value(x, rows, owners, self.features)
+            raise missing_value(x, rows, owners, self.features, self._largest)
         if w is None:
             w = np.repeat(1 / sizes, sizes)
         return SetBatch(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.data.labels import numbered_rows
+from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.recognise import channels_first, recognise
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.draw import without_replacement
 
-__all__ = ["as_text", "by_label", "normalised"]
+__all__ = ["by_label", "normalised"]
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def by_label(
     if not names:
         raise ValueError("by is empty; name the column that says which set a row belongs to.")
     refuse_unknown([*names, *(meta or ()), *([weights] if weights else [])], columns, "column")
-    ids, code = _labels({name: columns[name] for name in names})
+    ids, code = _labels([observations.labels(name) for name in names])
     w = _checked_weights(columns[weights], weights, code, ids) if weights else np.ones(len(code))
     rows = np.flatnonzero(w)
     rows = rows[np.argsort(code[rows], kind="stable")]
@@ -79,18 +80,9 @@ def by_label(
     kept = {n: columns[n][rows[offsets[:-1]]] for n in names if len(names) > 1}
     candidates = [n for n in columns if n not in {*names, weights}] if meta is None else meta
     kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, meta is not None)
-    table, w = Observations(observations.x, {}, observations.features), w[rows]
+    table, w = Observations(observations.x, features=observations.features), w[rows]
     share = normalised(w, offsets)
     return Sets(table, rows, offsets, ids, share, kept, atoms).checked()
-
-
-def as_text(column: np.ndarray) -> np.ndarray:
-    """Write labels as strings, whole floats like integers, a missing label as an empty string."""
-    if column.dtype.kind != "f":
-        return plain_column(column).astype(str)
-    whole = np.isfinite(column) & (column == np.round(column)) & (np.abs(column) < 2**53)
-    text = np.where(whole, np.where(whole, column, 0).astype(np.int64).astype(str), column)
-    return np.where(np.isnan(column), "", text.astype(str))
 
 
 def _thinned(
@@ -102,24 +94,10 @@ def _thinned(
     return rows[np.repeat(np.cumsum(sizes) - sizes, counts) + drawn], counts
 
 
-def _labels(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _labels(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return ids in the order in which they appear, and the number of the id of each row."""
-    texts = [as_text(column) for column in columns.values()]
-    code = np.zeros(len(texts[0]), np.int64)
-    for name, text in zip(columns, texts, strict=True):
-        if (text == "").any():
-            raise ValueError(
-                f"Row {np.argmax(text == '')} has no label in column {name!r}; every atom belongs "
-                "to a set. Drop such rows first."
-            )
-        values, inverse = np.unique(text, return_inverse=True)
-        code = np.unique(code * len(values) + inverse, return_inverse=True)[1]
-    _, first = np.unique(code, return_index=True)
-    order = np.argsort(first)
-    number = np.empty_like(order)
-    number[order] = np.arange(len(order))
-    parts = zip(*(text[first[order]].tolist() for text in texts), strict=True)
-    return np.array(["|".join(part) for part in parts]), number[code]
+    parts, code = numbered_rows(texts)
+    return np.array(["|".join(part) for part in parts]), code
 
 
 def _checked_weights(

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.arrays import SET
 from distembed.data.readers.base import Request, choose_reader
 from distembed.data.readers.columns import read_columns
 from distembed.data.recognise import channels_first, recognise
@@ -16,7 +18,7 @@ from distembed.data.spaces import as_space
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
-from distembed.sets.construct import as_text, by_label
+from distembed.sets.construct import by_label
 
 __all__ = ["read"]
 
@@ -38,9 +40,10 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.parquet` or `.h5ad` file; an AnnData object; a data frame or a
-            dict of columns; a list, or a dict by name, of arrays `(m, *event)` or of lists of
-            strings; or one array `(R, *event)` with its labels as `by`.
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet` or `.h5ad` file; an AnnData
+            object; a data frame, or a dict of columns; a list, or a dict by name, of arrays
+            `(m, *event)` or of lists of strings; or one array `(R, *event)` with its labels as
+            `by`.
         by: Column, or columns, that name the set of each row.
         columns: Feature columns of a table, by name or pattern ("PC*"); where left out, all
             numeric ones that have a name and vary within a set. Of tokens, the column of strings.
@@ -68,11 +71,12 @@ def read(
         >>> read([["ACG", "T"], ["CC", "G"]], atoms={"name": "tokens", "alphabet": "ACGT"})
         Sets(2 sets of 2 to 2 atoms (median 2) of shape (3,), tokens)
     """
-    second = None if metadata is None else read_columns(metadata)
+    request = Request(by, weights=weights)
+    second = None if metadata is None else read_columns(metadata, request.labels or [SET])
     names = [meta] if isinstance(meta, str) else meta
     own = names if names is None else [n for n in names if second is None or n not in second]
     observations, labels, space = _observations(
-        source, Request(by, own, weights), atoms, {"columns": columns, **options}
+        source, replace(request, meta=own), atoms, {"columns": columns, **options}
     )
     sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
     sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
@@ -80,7 +84,9 @@ def read(
         return sets
     if names is not None:
         second = {n: v for n, v in second.items() if n in names or n in labels}
-    return _joined(sets, labels, second)
+    first = sets.rows[sets.offsets[:-1]]
+    keys = {name: observations.labels(name)[first] for name in labels}
+    return _joined(sets, keys, second)
 
 
 def _observations(
@@ -100,14 +106,19 @@ def _observations(
     return observations, labels, space
 
 
-def _joined(sets: Sets, by: list[str], second: dict[str, np.ndarray]) -> Sets:
-    """Join the columns of a table with one row a set, or one row for each value of a `by`."""
+def _joined(sets: Sets, by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Sets:
+    """Join the columns of a table with one row a set, or one row for each value of a `by`.
+
+    Args:
+        sets: The sets.
+        by: Columns of labels as text, each `(S,)`.
+        second: The table, with its columns of labels as text.
+    """
     keys = [name for name in by if name in second]
     if not keys:
-        refuse_unknown(by[:1], second, "column of the metadata")
-    own = [sets.meta[name] if len(by) > 1 else sets.ids for name in keys]
-    keyed = list(zip(*(as_text(second[name]).tolist() for name in keys), strict=True))
-    sought = list(zip(*(as_text(column).tolist() for column in own), strict=True))
+        refuse_unknown(list(by)[:1], second, "column of the metadata")
+    keyed = list(zip(*(second[name].tolist() for name in keys), strict=True))
+    sought = list(zip(*(by[name].tolist() for name in keys), strict=True))
     row = {key: i for i, key in enumerate(keyed)}
     if len(row) < len(keyed):
         twice = next(key for i, key in enumerate(keyed) if row[key] != i)
@@ -116,7 +127,8 @@ def _joined(sets: Sets, by: list[str], second: dict[str, np.ndarray]) -> Sets:
     if missing:
         raise ValueError(
             f"The metadata have no row for {len(missing)} of {len(sets)} sets, the first being "
-            f"{'|'.join(missing[0])!r}. Add them, or drop these sets first."
+            f"{'|'.join(missing[0])!r}; they have rows for names such as {'|'.join(keyed[0])!r}, "
+            "and names are compared as text. Add the rows, or drop these sets first."
         )
     index = np.array([row[key] for key in sought])
     joined = {name: column[index] for name, column in second.items() if name not in keys}

@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distembed.data.features import match_columns
+from distembed.data.labels import as_column
 from distembed.data.observations import Observations
+from distembed.data.readers.atoms import Atoms, as_atoms, is_array
 from distembed.data.readers.base import Encode, Request
 
 __all__ = ["SET", "ArrayReader", "from_arrays", "from_labels"]
@@ -26,8 +29,8 @@ class ArrayReader:
 
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
-        """Return whether the source is an array, or a list or dict of them."""
-        return isinstance(source, np.ndarray | Mapping | Sequence)
+        """Return whether the source is an array of any library, or a list or dict of them."""
+        return is_array(source) or isinstance(source, Mapping | Sequence)
 
     def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
         """Read one array with the labels `by`, or one array a set.
@@ -35,7 +38,7 @@ class ArrayReader:
         Raises:
             ValueError: If labels are missing or not needed, or the arrays do not fit.
         """
-        if isinstance(source, np.ndarray):
+        if is_array(source):
             if request.by is None or isinstance(request.by, str):
                 raise ValueError("One array needs `by`, an array with the label of each row.")
             return from_labels(source, request.by, encode=request.encode), [SET]
@@ -52,8 +55,9 @@ def from_arrays(
     """Concatenate one array a set, each `(m, *event)`.
 
     Args:
-        sets: The arrays, in order, or by the name of their set. Where atoms are tokens, a list of
-            strings or an array `(m, T)` of tokens each; T may differ.
+        sets: The arrays or data frames, in order, or by the name of their set; columns of data
+            frames are matched by name (`distembed.data.readers.atoms`). Where atoms are tokens, a
+            list of strings or an array `(m, T)` of tokens each; T may differ.
         encode: Function from strings to tokens, where atoms are tokens.
 
     Returns:
@@ -67,26 +71,26 @@ def from_arrays(
         >>> obs.x.shape, obs.columns["set"].tolist()
         ((3, 1), ['a', 'a', 'b'])
     """
-    named = sets if isinstance(sets, Mapping) else {str(i): x for i, x in enumerate(sets)}
+    named = list(sets.items() if isinstance(sets, Mapping) else enumerate(sets))
     if not named:
         raise ValueError("There is no set; give at least one array.")
-    arrays = {str(name): _array(str(name), x, encode) for name, x in named.items()}
-    if encode is not None and all(x.ndim == 2 for x in arrays.values()):
-        longest = max(x.shape[1] for x in arrays.values())
-        arrays = {n: np.pad(x, ((0, 0), (0, longest - x.shape[1]))) for n, x in arrays.items()}
-    first, shape = next((name, x.shape[1:]) for name, x in arrays.items())
-    for name, x in arrays.items():
-        if x.shape[1:] != shape:
-            raise ValueError(
-                f"Set {name!r} has atoms of shape {x.shape[1:]}, but those of set {first!r} have "
-                f"shape {shape}; all atoms of a collection have one shape."
-            )
-    labels = np.repeat(list(arrays), [len(x) for x in arrays.values()])
-    return Observations(np.concatenate(list(arrays.values())), {SET: labels})
+    names = [str(name) for name, _ in named]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise ValueError(f"Two sets are named {twice!r}; names are compared as text.")
+    atoms = [_encoded(f"Set {n!r}", x, encode) for n, (_, x) in zip(names, named, strict=True)]
+    if encode is not None and all(a.x.ndim == 2 for a in atoms):
+        longest = max(a.x.shape[1] for a in atoms)
+        atoms = [Atoms(np.pad(a.x, ((0, 0), (0, longest - a.x.shape[1])))) for a in atoms]
+    parts = [
+        _like_first(name, a, names[0], atoms[0]) for name, a in zip(names, atoms, strict=True)
+    ]
+    labels = np.repeat(names, [x.shape[0] for x in parts])
+    return Observations(_concatenated(parts), {SET: labels}, atoms[0].features)
 
 
 def from_labels(
-    x: np.ndarray,
+    x: Any,
     labels: Any,
     features: Sequence[str] | None = None,
     encode: Encode | None = None,
@@ -100,42 +104,60 @@ def from_labels(
         encode: Function from strings to tokens, where atoms are tokens.
 
     Raises:
-        ValueError: If there is not one label a row.
+        ValueError: If `x` holds no atoms, or there is not one label a row.
     """
-    names = None if features is None else tuple(features)
-    atoms = _encoded("The array", x, encode) if x.dtype.kind in "UO" and x.ndim == 1 else x
-    return Observations(atoms, {SET: np.asarray(labels)}, names)
+    atoms = _encoded("The array", x, encode)
+    names = atoms.features if features is None else tuple(features)
+    return Observations(atoms.x, {SET: as_column(labels)}, names)
 
 
-def _array(name: str, x: Any, encode: Encode | None) -> np.ndarray:
-    """Return the atoms of one set as an array."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        advice = " Pad tokens with 0 at the end, or give strings." if encode else ""
+def _like_first(name: str, atoms: Atoms, first: str, model: Atoms) -> Any:
+    """Return atoms with the shape, and with the features in the order, of those of a first set."""
+    if (atoms.features is None) != (model.features is None):
+        one, other = (name, first) if atoms.features else (first, name)
         raise ValueError(
-            f"Set {name!r} is ragged; its atoms must have one shape.{advice}"
-        ) from error
-    if array.dtype.kind in "UO" and array.ndim == 1 and len(array):
-        return _encoded(f"Set {name!r}", array, encode)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"Set {name!r} holds {array.dtype} values; atoms are numbers.")
-    if array.ndim < 2:
-        raise ValueError(
-            f"Set {name!r} has shape {array.shape}; it needs (m, *event). A set of m numbers is "
-            "x[:, None], of shape (m, 1)."
+            f"The features of set {one!r} have names, and those of set {other!r} have none; give "
+            "all sets as data frames with the same columns, or all as arrays."
         )
-    if not len(array):
-        raise ValueError(f"Set {name!r} is empty; a distribution needs at least one atom.")
-    return array
+    if atoms.features is not None and model.features is not None:
+        if differing := set(atoms.features) ^ set(model.features):
+            raise ValueError(
+                f"Set {name!r} has the features {', '.join(atoms.features)}, and set {first!r} "
+                f"has {', '.join(model.features)}; they differ in "
+                f"{', '.join(sorted(differing))}. All sets have the same features."
+            )
+        order = match_columns(model.features, atoms.features)
+        return atoms.x if order is None else atoms.x[:, order]
+    if atoms.x.shape[1:] != model.x.shape[1:]:
+        raise ValueError(
+            f"Set {name!r} has atoms of shape {atoms.x.shape[1:]}, but those of set {first!r} "
+            f"have shape {model.x.shape[1:]}; all atoms of a collection have one shape."
+        )
+    return atoms.x
 
 
-def _encoded(subject: str, x: np.ndarray, encode: Encode | None) -> np.ndarray:
-    """Return the tokens of strings `(m,)`."""
-    strings = x.tolist()
-    for row, value in enumerate(strings):
-        if not isinstance(value, str):
-            raise ValueError(f"{subject} holds {value!r} in row {row}; atoms are all strings.")
+def _concatenated(parts: Sequence[Any]) -> Any:
+    """Join parts row by row; sparse if all of them are."""
+    if all(isinstance(x, np.ndarray) for x in parts):
+        return np.concatenate(parts)
+    if any(isinstance(x, np.ndarray) for x in parts):
+        return np.concatenate([x if isinstance(x, np.ndarray) else x.toarray() for x in parts])
+    import scipy.sparse
+
+    return scipy.sparse.vstack(parts, format="csr")
+
+
+def _encoded(subject: str, source: Any, encode: Encode | None) -> Atoms:
+    """Return atoms; strings as the tokens of an alphabet."""
+    try:
+        atoms = as_atoms(subject, source)
+    except ValueError as error:
+        if encode is not None and "is ragged" in str(error):
+            raise ValueError(f"{error} Pad tokens with 0 at the end, or give strings.") from error
+        raise
+    if not isinstance(atoms.x, np.ndarray) or atoms.x.dtype.kind != "U":
+        return atoms
+    strings = atoms.x.tolist()
     if encode is None:
         symbols = "".join(sorted(set().union(*strings)))
         raise ValueError(
@@ -143,6 +165,6 @@ def _encoded(subject: str, x: np.ndarray, encode: Encode | None) -> np.ndarray:
             f"atoms={{'name': 'tokens', 'alphabet': ...}}; the symbols here are {symbols!r}."
         )
     try:
-        return encode(strings)
+        return Atoms(encode(strings))
     except ValueError as error:
         raise ValueError(f"{subject}: {error}") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from distembed.data.observations import Observations
 from distembed.data.readers import READERS
+from distembed.data.readers.dialect import suffix
 from distembed.registry import build, lookup, member_options
 
 __all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
@@ -101,13 +102,13 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
         TableReader(columns='PC*')
     """
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
-    suffix = suffix_of(source)
+    own = suffix_of(source)
     accepting = [
         name
         for name, reader in readers.items()
-        if (suffix in reader.suffixes if suffix is not None else reader.accepts(source, by))
+        if (own in reader.suffixes if own is not None else reader.accepts(source, by))
     ]
-    if not accepting and suffix is not None:
+    if not accepting and own is not None:
         suffixes = ", ".join(s for reader in readers.values() for s in reader.suffixes)
         raise ValueError(f"{source} has no known format; expected {suffixes}.")
     if not accepting:
@@ -116,21 +117,21 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
             "arrays."
         )
     name, values = accepting[0], {k: v for k, v in (values or {}).items() if v is not None}
-    own = member_options(READERS, name, "reader")
-    for option in values.keys() - own.keys():
+    taken = member_options(READERS, name, "reader")
+    for option in values.keys() - taken.keys():
         owners = [n for n in READERS if option in member_options(READERS, n, "reader")]
         other = f"it is an option of the reader {owners[0]!r}" if owners else "no reader has it"
         raise ValueError(
             f"{option!r} is no option for {type_of(source)}: {other}. The reader {name!r} takes: "
-            f"{', '.join(own) or 'no options'}."
+            f"{', '.join(taken) or 'no options'}."
         )
     chosen: Reader = build(READERS, {"name": name, **values}, "reader")
     return chosen
 
 
 def suffix_of(source: Any) -> str | None:
-    """Return the suffix of a path, or None for an object."""
-    return Path(source).suffix if isinstance(source, str | Path) else None
+    """Return the suffix of a path as `suffix` writes it, or None for an object."""
+    return suffix(source) if isinstance(source, str | Path) else None
 
 
 def type_of(source: Any) -> str:

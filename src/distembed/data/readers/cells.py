@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from distembed.data.observations import Observations, plain_column, refuse_unknown
+from distembed.data.labels import as_column, plain_column
+from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.atoms import as_atoms
 from distembed.data.readers.base import Request
-from distembed.registry import need
+from distembed.data.readers.hdf5 import open_h5ad
 
 __all__ = ["CellReader", "read_cells"]
 
@@ -81,8 +83,8 @@ def read_cells(
     Args:
         source: An AnnData object, or the path of an `.h5ad` file.
         layer: Layer to read instead of `X`.
-        obsm: Embedding to read instead of `X`, such as "X_pca"; its features are named
-            "X_pca0" and so on.
+        obsm: Embedding to read instead of `X`, such as "X_pca"; its features have the names of
+            a data frame, or are named "X_pca0" and so on.
         genes: A boolean column of `var`, a boolean mask `(G,)`, or names of genes.
         keep: Columns of `obs` to keep; all where left out.
 
@@ -97,39 +99,34 @@ def read_cells(
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
     refuse_unknown(kept, adata.obs.columns, "column of obs")
-    columns = {name: plain_column(np.asarray(adata.obs[name])) for name in kept}
+    exact = {name: as_column(adata.obs[name]) for name in kept}
+    columns = {name: plain_column(values) for name, values in exact.items()}
     if obsm is not None:
         refuse_unknown([obsm], adata.obsm.keys(), "embedding in obsm")
-        x = np.asarray(adata.obsm[obsm])
+        atoms = as_atoms(f"obsm[{obsm!r}]", adata.obsm[obsm])
         if adata.isbacked and adata is not source:
             adata.file.close()
-        return Observations(x, columns, tuple(f"{obsm}{j}" for j in range(x.shape[1])))
+        names = atoms.features or tuple(f"{obsm}{j}" for j in range(atoms.x.shape[1]))
+        return Observations(atoms.x, columns, names, exact)
     if layer is not None:
         refuse_unknown([layer], adata.layers.keys(), "layer")
     x = adata.X if layer is None else adata.layers[layer]
     if x is None:
         raise ValueError("X is empty; name a layer or an obsm.")
-    names = np.asarray(adata.var_names).astype(str)
+    x = as_atoms("X" if layer is None else f"The layer {layer!r}", x).x
+    genes_here = np.asarray(adata.var_names).astype(str)
     if genes is not None:
-        chosen = _chosen(genes, adata.var, names)
-        x, names = x[:, chosen], names[chosen]
-    return Observations(x.tocsr() if hasattr(x, "tocsr") else np.asarray(x), columns, tuple(names))
+        chosen = _chosen(genes, adata.var, genes_here)
+        x, genes_here = x[:, chosen], genes_here[chosen]
+    return Observations(x, columns, tuple(genes_here.tolist()), exact)
 
 
 def _open(source: Any, backed: bool) -> Any:
-    if not isinstance(source, str | Path):
-        if not all(hasattr(source, name) for name in ("obs", "var_names", "obsm", "layers")):
-            raise TypeError(f"A {type(source).__name__} is no AnnData; give one, or a path.")
-        return source
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    anndata = need("anndata", "anndata")
-    try:
-        adata = anndata.read_h5ad(path, backed="r" if backed else None)
-    except OSError as error:
-        raise ValueError(f"{path.name} is damaged or is not HDF5: {error}") from error
-    return adata
+    if isinstance(source, str | Path):
+        return open_h5ad(Path(source), backed)
+    if not all(hasattr(source, name) for name in ("obs", "var_names", "obsm", "layers")):
+        raise TypeError(f"A {type(source).__name__} is no AnnData; give one, or a path.")
+    return source
 
 
 def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray) -> np.ndarray:

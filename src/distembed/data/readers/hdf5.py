@@ -1,0 +1,54 @@
+"""Checks of an `.h5ad` file before and while anndata reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from distembed.data.readers.bounds import refuse_inflated
+from distembed.registry import need
+
+__all__ = ["open_h5ad"]
+
+_READING = (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError)
+"""Errors of h5py and anndata on files that are truncated, or of another structure."""
+
+
+def open_h5ad(path: Path, backed: bool) -> Any:
+    """Read an `.h5ad` file.
+
+    Args:
+        path: The file.
+        backed: Whether `X` stays in the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If anndata is not installed.
+        ValueError: If the file is damaged, is no AnnData, or states shapes that it cannot hold.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    anndata, h5py = need("anndata", "anndata"), need("h5py", "anndata")
+    try:
+        with h5py.File(path) as file:
+            parts = set(file)
+            shapes: dict[str, int] = {}
+            file.visititems(lambda name, item: shapes.update({name: _bytes(item)}))
+    except _READING as error:
+        raise ValueError(f"{path.name} is damaged or is not HDF5: {error}") from error
+    if not {"obs", "var"} <= parts:
+        raise ValueError(
+            f"{path.name} is HDF5 and no AnnData: it has no obs and var. It holds: "
+            f"{', '.join(sorted(parts)) or 'nothing'}."
+        )
+    for name, size in shapes.items():
+        advice = "Write the file again from its source."
+        refuse_inflated(path, size, f"{name!r}, by the shape that it states,", advice)
+    try:
+        return anndata.read_h5ad(path, backed="r" if backed else None)
+    except _READING as error:
+        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
+
+
+def _bytes(item: Any) -> int:
+    return int(item.size or 0) * int(item.dtype.itemsize) if hasattr(item, "dtype") else 0

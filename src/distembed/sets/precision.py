@@ -1,0 +1,75 @@
+r"""Check that atoms survive as float32: a large offset leaves no digits for what varies.
+
+Numbers $x$ around $\mu$ are rounded to float32 with an error of up to $2^{-24} |\mu|$: seconds
+since 1970 to multiples of 128. A feature is refused if the root mean square of the errors exceeds
+1 % of its standard deviation within sets (that over all atoms, if it varies between sets only). A
+rounding error of this size changes a W2 distance by at most 1 % of the spread of a set.
+
+Both are estimated from up to 64 sets and $2^{22}$ numbers, evenly spaced over the collection; a
+source of float32, or of whole numbers below $2^{24}$, is exact. Subtracting a constant from the
+feature mends it, and changes no distance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distembed.data.observations import Observations
+
+__all__ = ["check_rounding"]
+
+
+def check_rounding(
+    observations: Observations,
+    rows: np.ndarray,
+    offsets: np.ndarray,
+    most: float = 0.01,
+    sets: int = 64,
+    numbers: int = 2**22,
+) -> None:
+    """Refuse a feature that float32 does not resolve.
+
+    Args:
+        observations: The table of atoms.
+        rows: Rows of all sets, `(N,)`.
+        offsets: Where each set starts and ends, `(S + 1,)`.
+        most: Largest rounding error, as a fraction of the standard deviation.
+        sets: Most sets that are read.
+        numbers: Most numbers that are read.
+
+    Raises:
+        ValueError: If there is one; the message names the first, its spread and the fix.
+    """
+    x = observations.x
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2):
+        return
+    chosen = np.unique(np.linspace(0, len(offsets) - 2, sets).astype(np.int64))
+    share = max(2, numbers // (len(chosen) * int(np.prod(x.shape[1:]))))
+    error, within, values = np.zeros(x.shape[1:]), np.zeros(x.shape[1:]), []
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # refused elsewhere
+        for start, stop in zip(offsets[chosen], offsets[chosen + 1], strict=True):
+            where = rows[np.unique(np.linspace(start, stop - 1, share).astype(np.int64))]
+            part = (x[where].toarray() if observations.sparse else x[where]).astype(np.float64)
+            error += np.square(part - part.astype(np.float32)).sum(0)
+            within += np.square(part - part.mean(0)).sum(0)
+            values.append(part)
+        if not error.any():
+            return
+        every = np.concatenate(values)
+        total = np.square(every - every.mean(0)).sum(0)
+        spread = np.where(within > 0, within, total)
+        lost = (error > most**2 * spread) & (every != every[:1]).any(0) & np.isfinite(error)
+    if not lost.any():
+        return
+    place = tuple(np.argwhere(lost)[0].tolist())
+    name = observations.features[place[0]] if observations.features else place
+    others = f", and of {int(lost.sum()) - 1} more," if lost.sum() > 1 else ""
+    mean = every[(slice(None), *place)].mean()
+    deviation = np.sqrt(spread[place] / len(every))
+    raise ValueError(
+        f"The values of feature {name!r}{others} are lost in float32: they vary by "
+        f"{deviation:.3g} around {mean:.6g}, where float32 numbers are "
+        f"{np.spacing(np.float32(abs(mean))):.3g} apart. Subtract a reference from the "
+        "feature, such as its smallest value, or rescale it: "
+        "distances stay the same."
+    )
