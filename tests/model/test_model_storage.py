@@ -215,7 +215,9 @@ def test_a_config_that_was_only_laid_out_anew_is_the_same(folder):
     de.load(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"format": "one"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"format": "one"}', "\x00", "[" * 100_000]
+)
 def test_a_config_that_is_none(folder, text):
     (folder / CONFIG).write_text(text)
     with pytest.raises(ValueError, match=r"are damaged: .*Copy it again"):
@@ -228,8 +230,14 @@ def test_a_config_that_is_not_text(folder):
         de.load(folder)
 
 
-def test_a_damaged_history(folder):
-    (folder / HISTORY).write_text('{"step": 1}\n{"ste')
+@pytest.mark.parametrize(
+    "line",
+    ["{", '{"ste', "null", "[1]", '{"step": 1}', '{"step": "1", "seconds": 2}', "[" * 100_000],
+    ids=lambda line: line[:12],
+)
+def test_a_damaged_history(folder, line):
+    with (folder / HISTORY).open("a") as file:
+        file.write(line + "\n")
     with pytest.raises(ValueError, match="are damaged"):
         de.load(folder)
 

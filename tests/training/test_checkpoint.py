@@ -1,11 +1,18 @@
 """A killed run goes on as if it had not been, and no other run takes its place."""
 
+import contextlib
+import errno
+import json
 import os
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 from training_fakes import Killed, Scalar, config, sets, train
+
+from distembed.training.log import RunLog
 
 
 class Noisy(nn.Module):
@@ -196,8 +203,6 @@ def test_a_damaged_file_is_refused(tmp_path, keep):
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
-    from safetensors.torch import save_file
-
     path = tmp_path / "model.safetensors"
     save_file({"weights.net.0.weight": torch.zeros(5, 2)}, path)
     with pytest.raises(ValueError, match=r"model\.safetensors"):
@@ -207,3 +212,119 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
 def test_the_folder_is_made(tmp_path):
     run(Noisy(), tmp_path / "deep" / "er" / "run.ckpt")
     assert (tmp_path / "deep" / "er" / "run.ckpt").is_file()
+
+
+def edited(path, **texts):
+    """Write a checkpoint whose header has other texts."""
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    save_file(tensors, path, metadata={**header, **texts})
+
+
+@pytest.mark.parametrize("key", ["state", "config"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[1]", "[" * 100_000, '{"step": "x"}', '{"history": [1]}']
+)
+def test_a_damaged_header_is_refused(tmp_path, key, text):
+    path = tmp_path / "run.ckpt"
+    run(Noisy(), path)
+    edited(path, **{key: text})
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"run\.ckpt (is damaged|belongs to a run)"):
+        run(Noisy(), path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("defect", ["missing", "shape"])
+def test_damaged_tensors_are_refused(tmp_path, defect):
+    path = tmp_path / "run.ckpt"
+    run(Noisy(), path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    name = "average.net.0.weight"
+    tensors[name] = tensors[name][:1]
+    if defect == "missing":
+        del tensors[name]
+    save_file(tensors, path, metadata=header)
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged .*average\.net\.0\.weight"):
+        run(Noisy(), path)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    straight = Noisy()
+    run(straight)
+    path, fsync, calls = tmp_path / "run.ckpt", os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device.*Free space.*run\.ckpt"):
+        run(Noisy(), path)
+    monkeypatch.undo()
+    assert [f.name for f in tmp_path.iterdir()] == ["run.ckpt"]
+    resumed = Noisy()
+    run(resumed, path)
+    assert resumed.trained == list(range(3, 9))
+    assert_same(resumed, straight)
+
+
+def test_a_folder_that_disappears_is_an_error_and_no_new_folder(tmp_path):
+    drive = tmp_path / "drive"
+
+    class Unplugged(Noisy):
+        def forward(self, step):
+            if torch.is_grad_enabled() and step.number == 4:
+                drive.rename(tmp_path / "elsewhere")
+            return super().forward(step)
+
+    with pytest.raises(FileNotFoundError, match="restore the folder"):
+        run(Unplugged(), drive / "run.ckpt")
+    assert not drive.exists()
+    (tmp_path / "elsewhere").rename(drive)
+    resumed, straight = Noisy(), Noisy()
+    run(resumed, drive / "run.ckpt")
+    run(straight)
+    assert resumed.trained == list(range(3, 9))
+    assert_same(resumed, straight)
+
+
+def test_every_frozen_weight_counts(tmp_path):
+    class Pretrained(Noisy):
+        def __init__(self, last):
+            super().__init__()
+            self.frozen = nn.Linear(50, 50).requires_grad_(False)
+            self.frozen.register_buffer("table", torch.zeros(30))
+            with torch.no_grad():
+                self.frozen.weight.fill_(1).view(-1)[-1] = last
+                self.frozen.table[-1] = last
+
+    path = tmp_path / "run.ckpt"
+    run(Pretrained(1.0), path)
+    run(Pretrained(1.0), path)
+    with pytest.raises(ValueError, match="another frozen weights"):
+        run(Pretrained(2.0), path)
+    with safe_open(path, framework="pt") as file:
+        assert not [name for name in file.keys() if "frozen" in name]
+
+
+def test_records_after_the_checkpoint_are_written_once(tmp_path):
+    path, file = tmp_path / "run.ckpt", tmp_path / "run.jsonl"
+    file.write_text('{"step": 99, "of": 1}\n')  # of another run
+    log = RunLog(9, progress=False, file=file)
+    for module in (Noisy(dies_at=4), Noisy()):
+        with contextlib.suppress(Killed):
+            train(
+                module, sets(), config(every=3, steps=9), held_out=(0, 1), checkpoint=path, log=log
+            )
+        if module.dies_at:  # what a process leaves that is killed between record and checkpoint
+            with file.open("a") as out:
+                out.write('{"step": 6, "loss": 7}\n{"step": 9, "lo')
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [r["step"] for r in records] == [99, 0, 3, 6, 9]
+    assert records[3].get("loss") != 7

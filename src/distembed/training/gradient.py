@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from distembed.sets.sampler import Sampler
 from distembed.training.config import TrainConfig
 from distembed.training.distributed import Ranks
-from distembed.training.interrupt import SIGNALS
+from distembed.training.interrupt import SIGNALS, StopRequest
 from distembed.training.steps import training_step
 from distembed.training.validation import mean_loss
 
@@ -52,15 +52,15 @@ class BatchGradient:
         self.sampler, self.ranks, self.device = sampler, ranks, device
         self.replica = DistributedDataParallel(module) if ranks.size > 1 else module
 
-    def add(self, k: int, stop: int = 0) -> tuple[float, int]:
+    def add(self, k: int, request: StopRequest) -> tuple[float, int]:
         """Add the gradient of step k.
 
         Args:
             k: The step.
-            stop: Signal that asked this process to stop; 0 for none.
+            request: Whether this process is asked to stop.
 
         Returns:
-            The loss of the batch, and a signal that asked any process to stop.
+            The loss of the batch, and a signal that asked any process to stop; 0 for none.
         """
         loss = 0.0
         own = self.ranks.share(range(self.parts))
@@ -68,8 +68,9 @@ class BatchGradient:
             with self._exchange(part == own[-1]):
                 loss += self._add_part(k, part)
         if self.ranks.size == 1:
-            return loss, stop
-        total = self.ranks.sum(np.array([loss, *(stop == number for number in SIGNALS)], float))
+            return loss, request.number
+        flags = (request.number == number for number in SIGNALS)
+        total = self.ranks.sum(np.array([loss, *flags], float))
         asked = zip(SIGNALS, total[1:], strict=True)
         return float(total[0]), next((int(number) for number, count in asked if count), 0)
 

@@ -154,7 +154,7 @@ class Trainer:
         """
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        loss, stop = self.gradient.add(k, self._stop.number)
+        loss, stop = self.gradient.add(k, self._stop)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
         _refuse_infinite(k, loss, float(norm))
         for group in self.optimizer.param_groups:
