@@ -8,7 +8,7 @@ divides the sets of some pairs anew into halves a and b, and encodes the halves 
 
 The halves have no atom in common, so their sampling errors are independent and q estimates the
 squared distance of the embeddings of the distributions: nothing rewards noise. The weights are
-those of values whose variance grows with their size, as that of a measured W2^2. A correction costs
+those of values whose variance grows with their size, as that of a W2^2. A correction costs
 
     penalty * mean |z - z_0|^2 / (L u^2),
 
