@@ -138,6 +138,11 @@ class Moments(nn.Module):
         """Embed means `(B, D)` and covariances on the axes `(B, A, A)`, `(B, L)`."""
         return self._reduced(self._joined(mean, cov))
 
+    def vectors(self, mean: Tensor, cov: Tensor) -> tuple[Tensor, ...]:
+        """Return what each projection takes of means `(B, D)` and covariances `(B, A, A)`."""
+        parts: tuple[Tensor, ...] = self._joined(mean, cov).split(self.sizes, 1)
+        return parts
+
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         return run(self.stages(batch), batch)
