@@ -156,12 +156,15 @@ class EncoderTraits:
             for medians and quantiles, whose error bars come from a jackknife.
         informed: How many coordinates of z, the first, carry signal before training, because they
             are solved in closed form.
+        remainder: Whether the last coordinate is the length of what the others leave out, so that
+            distances add its squares (`distembed.geometry.remainder`).
     """
 
     passes: int | None = None
     normal: bool = True
     smooth: bool = True
     informed: int = 0
+    remainder: bool = False
 
 
 @runtime_checkable

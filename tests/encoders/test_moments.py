@@ -181,3 +181,26 @@ def test_summaries_of_one_atom():
     for kind in ("mean", "mean_cov", "quantiles"):
         encoder = Moments((2,), 600, kind)
         assert encoder(SetBatch.from_dense(x)).isfinite().all()
+
+
+@pytest.mark.parametrize("atoms", [3, 40])
+def test_axes_of_large_images_are_those_of_the_covariance(atoms, monkeypatch):
+    """Above 1,024 pixels no covariance is held, and the leading axes are the same."""
+    rng = stream("large images", atoms)
+    # ten directions stand out: power iterations find those, to (0.05)^12 or better
+    scale = torch.full((1200,), 0.01, dtype=torch.float64)
+    scale[:10] = torch.linspace(10, 5, 10)
+    x = torch.randn(4, atoms // 2 + 1, 1200, generator=rng, dtype=torch.float64) * scale
+    batch = SetBatch.from_dense(x)
+    large = Moments((1200,), 8, axes=10).double()
+    large.prepare(batch)
+    eye = torch.eye(10, dtype=torch.float64)
+    torch.testing.assert_close(large.axes.mT @ large.axes, eye, rtol=0, atol=1e-6)
+    monkeypatch.setattr("distembed.encoders.moments._EXACT_UP_TO", 1200)
+    exact = Moments((1200,), 8, axes=10).double()
+    exact.prepare(batch)
+    # axes of the same variance may turn among each other: what they explain is compared
+    centred = x.flatten(0, 1) - x.flatten(0, 1).mean(0)
+    explained = [(centred @ m.axes).square().sum() for m in (large, exact)]
+    torch.testing.assert_close(*explained, rtol=1e-6, atol=0)
+    torch.testing.assert_close(large.floor, exact.floor)

@@ -123,7 +123,7 @@ def images(side, sets=6):
 def test_defaults_of_images_follow_the_number_of_pixels(side, generator):
     spec = Spec().resolved(images(side))
     assert spec.generator == generator
-    assert (spec.encoder == "closed_form") == (side == 16)
+    assert (spec.encoder == "orthogonal_moments") == (side == 16)
 
 
 def test_a_model_of_images_is_fitted_with_smaller_steps_and_says_so(caplog):

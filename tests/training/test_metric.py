@@ -13,8 +13,8 @@ from distembed.training.metric import (
     MetricScore,
     MetricSettings,
     MetricTraining,
-    TooFewPairsError,
 )
+from distembed.training.w2_pairs import HalvedSets, TooFewPairsError
 
 STRETCHED = torch.tensor([2.0, 1.0, 0.2])
 TRAINING, HELD_OUT = np.arange(40), np.arange(40, 60)
@@ -46,27 +46,7 @@ SETTINGS = MetricSettings()
 
 
 def training(encoder, sets, seed=0, settings=SETTINGS):
-    return MetricTraining(encoder, lambda batch: batch, sets, seed, settings)
-
-
-def test_w2_of_point_masses_is_the_distance_of_their_atoms():
-    sets = points()
-    pairs = training(Mean(1.0), sets).measure(TRAINING, 100)
-    assert pairs.rows.shape == (100, 2)
-    assert set(pairs.rows.flatten()) <= set(TRAINING)
-    assert (pairs.rows[:, 0] != pairs.rows[:, 1]).all()
-    atoms = sets.batch(range(60)).x.view(60, 20, 3)[:, 0]
-    expected = (atoms[pairs.rows[:, 0]] - atoms[pairs.rows[:, 1]]).square().sum(1)
-    np.testing.assert_allclose(pairs.w2_squared, expected.numpy(), rtol=1e-5)
-
-
-def test_samples_of_one_distribution_are_at_distance_zero_on_average():
-    x = torch.randn(200, 32, 2, generator=stream("one distribution"))
-    sets = Sets.from_batch(SetBatch.from_dense(x))
-    y = training(Mean(1.0, 2), sets).measure(np.arange(200), 100).w2_squared
-    # the 100 pairs are of 200 different sets but for chance; four standard errors
-    assert abs(y.mean()) < 4 * y.std() / 10
-    assert y.std() > 0
+    return MetricTraining(encoder, HalvedSets(lambda batch: batch, sets), seed, settings)
 
 
 def test_nothing_is_lost_where_the_start_is_exact():
@@ -120,7 +100,7 @@ def test_noise_of_an_embedding_is_not_a_distance():
     x = torch.randn(400, 64, 3, generator=stream("noise"))
     sets = Sets.from_batch(SetBatch.from_dense(x))
     run = training(Mean(1.0), sets)
-    pairs = run.measure(np.arange(400), 200)
+    pairs = run.sets.measure(np.arange(400), 200, stream("pairs"))
     zero = type(pairs)(pairs.rows, np.zeros(200))
     error, _ = run._loss(zero, np.arange(200), 1.0, stream("halves"))
     # q has variance 3 (2 / 32)^2 where noise is independent; its mean square is that, over 0.2.

@@ -41,6 +41,10 @@ ENCODERS = {
         "distembed.encoders.closed_form:ClosedForm",
         "mean, root covariance and a kernel mean, scaled to W2: untrained",
     ),
+    "orthogonal_moments": Member(
+        "distembed.encoders.orthogonal:OrthogonalMoments",
+        "moments, and the length of what they leave out: untrained (the default of images)",
+    ),
     "residual": Member(
         "distembed.encoders.residual:Residual",
         "closed_form, and a deep set that corrects every coordinate (the default)",
@@ -61,7 +65,7 @@ _NUMBERS_DEFAULT = {"name": "residual", "start": "closed_form", "network": "deep
 DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,
-    "images": "closed_form",
+    "images": "orthogonal_moments",
     "tokens": {"name": "composed", "point": "transformer"},
 }
 """What `encoder="auto"` stands for, by kind of atoms."""

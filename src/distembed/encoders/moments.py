@@ -22,12 +22,14 @@ from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Covariance, Mean, Stages, run
 from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
+from distembed.nn.subspace import leading_subspace
 from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
 __all__ = ["Moments", "moment_count"]
 
 Kind = Literal["mean", "mean_cov", "quantiles"]
+_EXACT_UP_TO = 1024  # dimensions whose covariance is held: that of 128 x 128 pixels has 2 GB
 AXES = 16
 """Most principal axes that a root covariance is taken on, by default."""
 
@@ -97,11 +99,10 @@ class Moments(nn.Module):
         x = batch.flat.double()
         if self.kind == "mean_cov":
             centred = x - batch.mean(x).mean(0)
-            pooled = centred.T @ (centred * batch.w.double().unsqueeze(1)) / len(batch)
-            self.floor.copy_(0.02 * pooled.diagonal().mean().sqrt())
+            root = centred * (batch.w.double() / len(batch)).sqrt().unsqueeze(1)
+            self.floor.copy_(0.02 * root.square().sum(0).mean().sqrt())
             if self.axes.shape[1] < self.axes.shape[0]:
-                top = torch.linalg.eigh(pooled)[1].flip(1)[:, : self.axes.shape[1]]
-                self.axes.copy_(top)
+                self.axes.copy_(_principal_axes(root, self.axes.shape[1]))
         vectors = self.vector(batch).split(self.sizes, 1)
         for projection, vector in zip(self.projections, vectors, strict=True):
             cast(PrincipalProjection, projection).fit(vector)
@@ -138,6 +139,11 @@ class Moments(nn.Module):
         """Embed means `(B, D)` and covariances on the axes `(B, A, A)`, `(B, L)`."""
         return self._reduced(self._joined(mean, cov))
 
+    def vectors(self, mean: Tensor, cov: Tensor) -> tuple[Tensor, ...]:
+        """Return what each projection takes of means `(B, D)` and covariances `(B, A, A)`."""
+        parts: tuple[Tensor, ...] = self._joined(mean, cov).split(self.sizes, 1)
+        return parts
+
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
         return run(self.stages(batch), batch)
@@ -150,6 +156,18 @@ class Moments(nn.Module):
     def _reduced(self, vector: Tensor) -> Tensor:
         parts = vector.split(self.sizes, 1)
         return torch.cat([f(v) for f, v in zip(self.projections, parts, strict=True)], 1)
+
+
+def _principal_axes(root: Tensor, count: int) -> Tensor:
+    """Return the leading eigenvectors of root^T root, `(N, D) -> (D, count)`."""
+    if root.shape[1] <= _EXACT_UP_TO:
+        vectors: Tensor = torch.linalg.eigh(root.mT @ root)[1].flip(1)[:, :count]
+        return vectors
+    vectors, _ = leading_subspace(root, min(count, *root.shape))
+    # fewer atoms than axes leave some, which may be any
+    extra = torch.eye(len(vectors), count - vectors.shape[1], dtype=root.dtype)
+    complete: Tensor = torch.linalg.qr(torch.cat([vectors, extra.to(root.device)], 1))[0]
+    return complete
 
 
 def _half_vector(s: Tensor) -> Tensor:

@@ -40,9 +40,10 @@ class PrincipalProjection(nn.Module):
     def fit(self, v: Tensor) -> None:
         """Turn the map towards the principal axes of `v (B, K)`."""
         rank = min(*self.rows.shape)
+        centre = v.double().mean(0)
+        self.centre.copy_(centre)
         if not rank:
             return
-        centre = v.double().mean(0)
         # axes beyond the data's own are completed where that is cheap, and else stay as they are
         complete = len(centre) <= _COMPLETE_UP_TO
         _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=complete)
@@ -53,9 +54,16 @@ class PrincipalProjection(nn.Module):
         self.rows[: len(leading)] = leading
         if len(leading) < rank:
             self.rows[:rank] = torch.linalg.qr(self.rows[:rank].T)[0].T
-        self.centre.copy_(centre)
 
     def forward(self, v: Tensor) -> Tensor:
         """Project `(B, K) -> (B, L)`."""
+        return self._centred(v) @ self.rows.T
+
+    def left(self, v: Tensor) -> Tensor:
+        """Return the squared length of what the projection leaves out, `(B, K) -> (B,)`."""
+        centred = self._centred(v)
+        return (centred - centred @ self.rows.T @ self.rows).square().sum(1)
+
+    def _centred(self, v: Tensor) -> Tensor:
         # centred in the type of v: a small difference of large means must not be rounded away
-        return (v - self.centre.to(v.dtype)).to(self.rows.dtype) @ self.rows.T
+        return (v - self.centre.to(v.dtype)).to(self.rows.dtype)

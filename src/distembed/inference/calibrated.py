@@ -41,6 +41,7 @@ from distembed.inference.intervals import (
     limit_interval,
     unbiased_squared,
 )
+from distembed.inference.remainders import with_remainders
 
 __all__ = ["W2Interval", "calibration_band", "conformal_ratios", "w2_interval"]
 
@@ -119,6 +120,7 @@ def w2_interval(
     calibration: Calibration,
     level: float = 0.95,
     direction: Direction = "likely",
+    remainder: bool = False,
 ) -> W2Interval:
     r"""Return intervals for the true W2: sampling error and calibration error together.
 
@@ -130,6 +132,7 @@ def w2_interval(
         calibration: From latent distances to W2, with ratios of pairs that were not fitted.
         level: Coverage.
         direction: As in `limit_interval`.
+        remainder: Whether the last coordinate is a remainder (`distembed.geometry.remainder`).
 
     Raises:
         ValueError: If there is no calibration, too few ratios for the level, or none above zero.
@@ -152,6 +155,8 @@ def w2_interval(
     ratio = max(np.median(calibration.ratios), 1e-9 * high_ratio)
     limit = limit_interval(z1, z2, v1, v2, level, direction)
     latent = np.sqrt(unbiased_squared(z1, z2, v1, v2).value.clip(0)).clip(limit.low, limit.high)
+    if remainder:
+        limit, latent = with_remainders(limit, z1, z2, v1, v2)
     upper = calibration(limit.high)
     # an estimate of zero, whose logarithm is infinite, is taken for a small one
     estimate = np.maximum(calibration(latent), 1e-9 * upper)

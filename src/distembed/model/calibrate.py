@@ -43,6 +43,7 @@ from distembed.batch import SetBatch
 from distembed.data.spaces import require_ground
 from distembed.divergences.exact import pairwise_w2
 from distembed.geometry.attachment import MeasuredPairs
+from distembed.geometry.remainder import add_remainders
 from distembed.inference.covariance import covariance
 from distembed.model.engine import InferenceEngine
 from distembed.protocols import Collection
@@ -173,9 +174,11 @@ def _latent_squared(
         z = engine.network.encode(half).double().cpu().numpy()
         parts.append((z, half.effective_sizes.cpu().numpy()))
     i, j = pairs.numpy().T
-    return np.stack(
-        [((z[i] - z[j]) ** 2).sum(1) - (noise / sizes)[pairs].sum(1) for z, sizes in parts]
-    )
+    squared = [((z[i] - z[j]) ** 2).sum(1) - (noise / sizes)[pairs].sum(1) for z, sizes in parts]
+    if engine.network.traits.remainder:
+        lengths = [z[:, -1] for z, _ in parts]
+        squared = [add_remainders(x, u[i], u[j]) for x, u in zip(squared, lengths, strict=True)]
+    return np.stack(squared)
 
 
 def _squared_w2(engine: InferenceEngine, part: SetBatch, pairs: Tensor) -> NDArray[np.float64]:

@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from distembed.data.spaces import require_ground
 from distembed.geometry.blocks import in_blocks
 from distembed.geometry.distance import latent_distances, subtract_noise
+from distembed.geometry.remainder import add_remainders
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.prior import GaussianPrior, expected_distances
+from distembed.inference.remainders import with_remainders
 from distembed.model.embeddings import Embeddings, noise_of
 from distembed.model.engine import InferenceSettings
 from distembed.model.fitted import FittedModel
@@ -67,6 +69,7 @@ def distances(
         first, variance = _posterior(prior, a, first)
         second, other = (first, variance) if b is None else _posterior(prior, b, second)
     calibration = fitted.calibration if calibrated else None
+    remainder = fitted.network.traits.remainder
 
     def block(rows: slice, columns: slice) -> NDArray[np.float64]:
         out = latent_distances(first[rows], second[columns])
@@ -76,6 +79,8 @@ def distances(
             subtract_noise(out, noise[0][rows], noise[1][columns])
         if b is None:  # a set is at no distance from itself
             np.fill_diagonal(out, 0)
+        if remainder:
+            out = np.sqrt(add_remainders(out**2, first[rows, -1:], second[columns, -1]))
         return out if calibration is None else calibration(out)
 
     out = in_blocks(
@@ -119,11 +124,13 @@ def distance_intervals(
     every = np.stack(np.triu_indices(len(z), 1), 1)
     first, second = (every if pairs is None else np.asarray(pairs)).T
     sides = z[first], z[second], cov[first], cov[second]
-    if not calibrated:
-        return limit_interval(*sides, level)
-    interval = w2_interval(*sides, fitted.calibration, level)
-    _warn(interval.warning)
-    return interval
+    remainder = fitted.network.traits.remainder
+    if calibrated:
+        interval = w2_interval(*sides, fitted.calibration, level, remainder=remainder)
+        _warn(interval.warning)
+        return interval
+    limit = limit_interval(*sides, level)
+    return with_remainders(limit, *sides)[0] if remainder else limit
 
 
 def _noisy(*tables: Embeddings | ArrayLike | None) -> bool:

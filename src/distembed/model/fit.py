@@ -39,10 +39,11 @@ from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
 from distembed.training.distributed import Ranks
 from distembed.training.log import RunLog
-from distembed.training.metric import CorrectedEncoder, MetricTraining, TooFewPairsError
+from distembed.training.metric import CorrectedEncoder, MetricTraining
 from distembed.training.runtime import Runtime
 from distembed.training.steps import held_out_sets
 from distembed.training.trainer import Trainer
+from distembed.training.w2_pairs import HalvedSets, TooFewPairsError
 
 __all__ = ["PreparationSettings", "fit_model"]
 
@@ -178,7 +179,8 @@ def learn_metric(
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     steps = min(config.metric_steps, config.steps)
-    metric = MetricTraining(network.encoder, network.to_ground, collection, config.seed)
+    sets = HalvedSets(network.to_ground, collection)
+    metric = MetricTraining(network.encoder, sets, config.seed)
     try:
         gain = metric.fit(training, held_out, steps, config.lr)
     except TooFewPairsError as error:

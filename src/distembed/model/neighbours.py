@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
 from distembed.geometry.distance import latent_distances
+from distembed.geometry.remainder import add_remainders
 from distembed.model.engine import InferenceEngine
 from distembed.protocols import Collection
 from distembed.rng import stream
@@ -95,7 +96,13 @@ def exact_top_k(
             f"k = {k} neighbours of {chosen} candidates among {available} sets: expected "
             "1 <= k <= candidates <= the number of other sets."
         )
-    nearest = _nearest(z, None if others is None else pool, chosen, settings.rows)
+    nearest = _nearest(
+        z,
+        None if others is None else pool,
+        chosen,
+        settings.rows,
+        sets[1].network.traits.remainder,
+    )
     atoms = _ground_atoms(sets, settings, "sets")
     if others is not None:
         target = _ground_atoms(others, settings, "others")
@@ -112,13 +119,20 @@ def exact_top_k(
 
 
 def _nearest(
-    z: NDArray[np.float32], others: NDArray[np.float32] | None, count: int, rows: int
+    z: NDArray[np.float32],
+    others: NDArray[np.float32] | None,
+    count: int,
+    rows: int,
+    remainder: bool = False,
 ) -> NDArray[np.int64]:
     """Return the row numbers of the nearest embeddings, the nearest first, `(S, count)`."""
     out = np.empty((len(z), count), dtype=np.int64)
     for start in range(0, len(z), rows):
         part = slice(start, start + rows)
-        distances = latent_distances(z[part], z if others is None else others)
+        pool = z if others is None else others
+        distances = latent_distances(z[part], pool)
+        if remainder:
+            distances = add_remainders(distances**2, z[part, -1:], pool[:, -1])
         if others is None:
             own = np.arange(len(distances))
             distances[own, start + own] = np.inf

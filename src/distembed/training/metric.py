@@ -1,19 +1,14 @@
 r"""Train the correction of an encoder on measured W2, before the joint training.
 
-A pair of sets has the debiased squared W2
-
-    y = (W^2(a_i, a_j) + W^2(b_i, b_j)) / 2 - (W^2(a_i, b_i) + W^2(a_j, b_j)) / 2
-
-between random halves a and b of their atoms: zero on average for two samples of one distribution.
-A step divides the sets of some pairs anew and encodes the halves by themselves,
+Pairs of sets have a debiased squared W2, y, measured once (`distembed.training.w2_pairs`). A step
+divides the sets of some pairs anew into halves a and b, and encodes the halves by themselves,
 
     q    = <z_i^a - z_j^a, z_i^b - z_j^b>,
     loss = mean of (q - y)^2 / (max(y, 0) + y_0 / 5) / y_0,      y_0 the mean of y.
 
-The halves have no atom in common, so their sampling errors are independent
-and q estimates the squared distance of the embeddings of the distributions: nothing rewards noise.
-The weights are those of values whose variance grows with their size, as that of a measured W2^2
-does. A correction costs
+The halves have no atom in common, so their sampling errors are independent and q estimates the
+squared distance of the embeddings of the distributions: nothing rewards noise. The weights are
+those of values whose variance grows with their size, as that of a W2^2. A correction costs
 
     penalty * mean |z - z_0|^2 / (L u^2),
 
@@ -26,7 +21,6 @@ latent distances anyway.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -36,9 +30,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.divergences.exact import pairwise_w2
-from distembed.protocols import Collection
 from distembed.rng import stream
+from distembed.training.w2_pairs import HalvedSets, TooFewPairsError, W2Pairs
 from distembed.training.weights import WeightAverage
 
 __all__ = [
@@ -47,13 +40,7 @@ __all__ = [
     "MetricScore",
     "MetricSettings",
     "MetricTraining",
-    "TooFewPairsError",
-    "W2Pairs",
 ]
-
-
-class TooFewPairsError(ValueError):
-    """The sets have too few pairs whose W2 teaches anything; the message says why."""
 
 
 @runtime_checkable
@@ -72,11 +59,6 @@ class MetricSettings:
     """Settings of the training on W2.
 
     Attributes:
-        fewest_sets: With fewer sets of enough atoms, training or held out, there is no training.
-        fewest_atoms: Smaller sets are left out.
-        sets: Number of sets that are paired, at most.
-        numbers: Coordinates of the measured atoms together, at most.
-        measured: Atoms of each half of a set between which W2 is measured, at most.
         pairs: Pairs of training sets, at most, and no more than the steps draw.
         held_out_pairs: The same of held-out sets.
         encoded: Atoms of each half of a set that are encoded, at most.
@@ -89,11 +71,6 @@ class MetricSettings:
         ema: Largest decay of the weight average.
     """
 
-    fewest_sets: int = 8
-    fewest_atoms: int = 16
-    sets: int = 1024
-    numbers: int = 2**25
-    measured: int = 64
     pairs: int = 10_000
     held_out_pairs: int = 200
     encoded: int = 128
@@ -104,19 +81,6 @@ class MetricSettings:
     every: int = 100
     warmup: int = 50
     ema: float = 0.99
-
-
-@dataclass(frozen=True)
-class W2Pairs:
-    """Debiased squared W2 of pairs of sets of a collection.
-
-    Attributes:
-        rows: Positions of the two sets in the collection, `(P, 2)`.
-        w2_squared: Squared W2 of the pairs, `(P,)`; single estimates may be negative.
-    """
-
-    rows: NDArray[np.int64]
-    w2_squared: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -168,8 +132,7 @@ class MetricTraining:
 
     Args:
         encoder: A `CorrectedEncoder` with trained parameters.
-        to_ground: Brings atoms to the space in which the encoder and W2 live.
-        collection: The sets.
+        sets: The sets, in the space in which the encoder and W2 live.
         seed: Decides pairs, atoms and halves.
         settings: Sizes.
     """
@@ -177,13 +140,11 @@ class MetricTraining:
     def __init__(
         self,
         encoder: nn.Module,
-        to_ground: Callable[[SetBatch], SetBatch],
-        collection: Collection,
+        sets: HalvedSets,
         seed: int,
         settings: MetricSettings = MetricSettings(),
     ) -> None:
-        self.encoder, self.to_ground, self.collection = encoder, to_ground, collection
-        self.seed, self.settings = seed, settings
+        self.encoder, self.sets, self.seed, self.settings = encoder, sets, seed, settings
 
     def fit(
         self, training: NDArray[np.int64], held_out: NDArray[np.int64], steps: int, lr: float
@@ -201,8 +162,12 @@ class MetricTraining:
             ValueError: If a loss is not finite.
         """
         settings, size = self.settings, self._step_pairs(training)
-        pairs = self.measure(training, min(settings.pairs, steps * size))
-        validation = self.measure(held_out, min(settings.held_out_pairs, steps * size))
+        pairs, validation = (
+            self.sets.measure(
+                rows, min(most, steps * size), stream(self.seed, "metric pairs", len(rows))
+            )
+            for rows, most in ((training, settings.pairs), (held_out, settings.held_out_pairs))
+        )
         unit = float(pairs.w2_squared.clip(0).mean())
         if not unit > 0:
             raise TooFewPairsError("The sets are no further apart than samples of one of them.")
@@ -234,34 +199,6 @@ class MetricTraining:
                 parameter.copy_(value)
         self.encoder.eval()
         return MetricGain(before, after, steps)
-
-    @torch.no_grad()
-    def measure(self, candidates: NDArray[np.int64], count: int) -> W2Pairs:
-        """Measure the debiased squared W2 of random pairs of some sets.
-
-        Raises:
-            TooFewPairsError: If too few are large enough.
-        """
-        settings, rng = self.settings, stream(self.seed, "metric pairs", len(candidates))
-        large = candidates[self.collection.sizes[candidates] >= settings.fewest_atoms]
-        if len(large) < settings.fewest_sets:
-            raise TooFewPairsError(
-                f"{len(large)} sets have {settings.fewest_atoms} atoms or more, and W2 is learned "
-                f"from at least {settings.fewest_sets}."
-            )
-        fit = settings.numbers // (2 * settings.measured * self._width(large))
-        limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
-        rows = large[torch.randperm(len(large), generator=rng)[:limit].numpy()]
-        sets, own = len(rows), torch.arange(len(rows))
-        halves = self._halves(rows.tolist(), settings.measured, rng)
-        first = torch.arange(count) % sets
-        pairs = torch.stack(
-            [first, (first + torch.randint(1, sets, (count,), generator=rng)) % sets], 1
-        )
-        between = pairwise_w2(halves, torch.cat([pairs, pairs + sets])).double().square()
-        within = pairwise_w2(halves, torch.stack([own, own + sets], 1)).double().square()
-        w2_squared = between.view(2, -1).mean(0) - within[pairs].mean(1)
-        return W2Pairs(rows[pairs.numpy()], w2_squared.cpu().numpy())
 
     @torch.no_grad()
     def _validate(self, pairs: W2Pairs, unit: float) -> MetricScore:
@@ -300,7 +237,7 @@ class MetricTraining:
         self, pairs: W2Pairs, some: NDArray[np.int64], rng: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return unbiased squared latent distances, and the mean size of the corrections."""
-        halves = self._halves(pairs.rows[some].flatten().tolist(), self.settings.encoded, rng)
+        halves = self.sets.draw(pairs.rows[some].flatten().tolist(), self.settings.encoded, rng)
         assert isinstance(self.encoder, CorrectedEncoder)
         start, correction = self.encoder.parts(halves)
         z = (start + correction).float().view(2, len(some), 2, -1)
@@ -311,18 +248,8 @@ class MetricTraining:
         """Return the weights of pairs with these squared W2."""
         return 1 / (y.clamp_min(0) + self.settings.level * unit)
 
-    def _width(self, sets: NDArray[np.int64]) -> int:
-        """Return the number of coordinates of an atom in the ground space."""
-        atom = self.collection.batch([int(sets[0])], 1, stream(0, "width"))
-        return self.to_ground(atom).x.numel()
-
     def _step_pairs(self, training: NDArray[np.int64]) -> int:
         """Return the number of pairs of a step, by the width of atoms."""
         settings = self.settings
-        fit = settings.step_numbers // (4 * settings.encoded * self._width(training))
+        fit = settings.step_numbers // (4 * settings.encoded * self.sets.width(training))
         return min(settings.step_pairs, max(4, fit))
-
-    def _halves(self, rows: list[int], atoms: int, rng: torch.Generator) -> SetBatch:
-        """Draw two disjoint parts of some sets in the ground space: first those of all sets."""
-        sets = self.collection.batch(rows, 2 * atoms, rng)
-        return self.to_ground(SetBatch.concat(list(sets.split(atoms, atoms, rng))))
