@@ -90,8 +90,9 @@ def embedding_map(
                 middle[0], middle[1], level.label, ha="center", va="center", weight="bold"
             )
             if level.count == 1:  # a label does not hide its only point
-                text.set_va("bottom")
-                text.set_transform(offset_copy(ax.transData, ax.figure, y=9, units="points"))
+                text.set_verticalalignment("bottom")
+                figure: Any = ax.figure
+                text.set_transform(offset_copy(ax.transData, figure, y=9, units="points"))
             text.set_gid("class:halo")
     return ax
 
