@@ -42,7 +42,10 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
             "of the other."
         )
     if a.event_shape != b.event_shape:
-        raise ValueError(f"The atoms have event shapes {a.event_shape} and {b.event_shape}.")
+        raise ValueError(
+            f"The atoms have event shapes {a.event_shape} and {b.event_shape}; atoms of one shape "
+            "are compared, feature by feature."
+        )
     return torch.promote_types(torch.promote_types(a.x.dtype, b.x.dtype), torch.float32)
 
 

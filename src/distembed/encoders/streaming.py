@@ -104,7 +104,7 @@ def merge(states: Iterable[State]) -> State:
     rest = iter(states)
     first = next(rest, None)
     if first is None:
-        raise ValueError("There is no chunk to read.")
+        raise ValueError("There is no chunk to read; give the chunks of a set, at least one.")
     return reduce(_merge, rest, first)
 
 
@@ -162,7 +162,10 @@ def embed_chunks(
         carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()))
     for chunk in chunks():
         return result(encoder, chunk, carry)
-    raise ValueError("There is no chunk to read.")
+    raise ValueError(
+        "There is no chunk to read in the last pass; `chunks` is called once a pass, and returns "
+        "the chunks anew each time."
+    )
 
 
 def require_streaming(encoder: object) -> None:
