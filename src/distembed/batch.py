@@ -79,7 +79,7 @@ class SetBatch:
         """
         atoms = _padded([_tensor(s) for s in sets])
         if not atoms:
-            raise ValueError("There is no set to pack; give at least one.")
+            raise ValueError("There is no set to pack in the list; give at least one.")
         _check_events(atoms)
         x = torch.cat(atoms)
         float_dtype = _weight_dtype(x)
@@ -297,7 +297,7 @@ class SetBatch:
             ValueError: If there is no batch or the event shapes differ.
         """
         if not batches:
-            raise ValueError("There is no batch to concatenate; give at least one.")
+            raise ValueError("There is no batch to concatenate in the list; give at least one.")
         atoms = _padded([b.x for b in batches])
         _check_events(atoms)
         return SetBatch(

@@ -165,7 +165,7 @@ def _without_foreign(text: str, cause: BaseException | None) -> str:
     """Replace what another package writes, which differs between its versions, by dots."""
     if cause is None or not str(cause):
         return text
-    path = Path(traceback.extract_tb(cause.__traceback__)[-1].filename)
-    if not path.is_relative_to(PACKAGE):
+    frames = traceback.extract_tb(cause.__traceback__)
+    if not frames or not Path(frames[-1].filename).is_relative_to(PACKAGE):
         text = text.replace(str(cause), "...")
     return _without_foreign(text, cause.__cause__)

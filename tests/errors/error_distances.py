@@ -97,10 +97,7 @@ def covariance_of_another_shape():
 
 
 def covariance_that_is_not_symmetric():
-    """A covariance that is not symmetric.
-
-    Symmetrise it, `(cov + cov.mT) / 2`, where rounding is the cause.
-    """
+    """A covariance that is not symmetric."""
     odd = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
     bures_w2(torch.zeros(2), odd, torch.zeros(2), torch.eye(2))
 

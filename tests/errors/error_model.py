@@ -27,9 +27,9 @@ def sequences_for_a_model_of_numbers(model):
     model.embed(reads)
 
 
-def sets_in_place_of_an_embedding(model, sets):
-    """Sets in the place of an embedding."""
-    model.sample(sets, 100)
+def id_in_place_of_an_embedding(model):
+    """An id in the place of an embedding."""
+    model.sample("p03", 100)
 
 
 def embedding_of_another_dimension(model):

@@ -8,11 +8,12 @@ from error_cases import COMMAND, Case, Refusal
 COMMAND_LINE = "pytest tests/errors --write-docs"
 HEAD = """# Errors
 
-Search this page for a few words of a message. It has {count} errors, which are raised in {sites}
-places of the package. `{command}` runs the code of each and writes its message here, and a test
-fails where the page differs.
+Search this page for a few words of a message. It has {count} errors, which are raised in
+{sites} places of the package. `{command}` runs the code of each and writes its
+message here, and a test fails where the page differs.
 
-In the examples `de` is `distembed`, `np` is `numpy`, and `sets` are those of the table `cells.csv`:
+In the examples `de` is `distembed`, `np` is `numpy`, and `sets` are those of the table
+`cells.csv`:
 
 ```text
 {table}

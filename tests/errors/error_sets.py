@@ -122,11 +122,6 @@ def context_of_no_atom():
     batch.split(context=0, target=2, rng=torch.Generator())
 
 
-def subsample_of_no_atom():
-    """A subsample of no atom."""
-    SetBatch.from_list([np.zeros((5, 2))]).subsample(0, torch.Generator())
-
-
 def concatenation_of_nothing():
     """No batch to concatenate."""
     SetBatch.concat([])

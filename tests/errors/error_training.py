@@ -74,7 +74,7 @@ def objective_of_no_weight():
 
 def more_parts_than_sets(sets):
     """More parts than sets in a batch."""
-    de.GDE().fit(sets, batch=4, parts=8, progress=False)
+    de.GDE().fit(sets, batch=4, parts=8, metric_steps=0)
 
 
 def checkpoint_of_another_run(sets):
@@ -87,12 +87,12 @@ def checkpoint_of_another_run(sets):
 def damaged_checkpoint(sets):
     """A damaged checkpoint."""
     Path("run.safetensors").write_bytes(b"half")
-    de.GDE().fit(sets, checkpoint="run.safetensors", progress=False)
+    de.GDE().fit(sets, checkpoint="run.safetensors", metric_steps=0)
 
 
 def model_as_a_checkpoint(sets):
     """A model in place of a checkpoint."""
-    de.GDE().fit(sets, checkpoint="model/model.safetensors", progress=False)
+    de.GDE().fit(sets, checkpoint="model/model.safetensors", metric_steps=0)
 
 
 def generator_of_scalar_loss(sets):
@@ -109,7 +109,7 @@ def generator_of_scalar_loss(sets):
         def sample(self, z, n, rng):
             return self.location(z)[:, None].expand(-1, n, -1)
 
-    de.GDE(generator=Summed(), latent=8).fit(sets, progress=False)
+    de.GDE(generator=Summed(), latent=8).fit(sets, metric_steps=0, progress=False)
 
 
 def generator_of_another_latent(sets):
@@ -126,7 +126,7 @@ def generator_of_another_latent(sets):
         def sample(self, z, n, rng):
             return self.location(z)[:, None].expand(-1, n, -1)
 
-    de.GDE(generator=Located(), latent=8).fit(sets, progress=False)
+    de.GDE(generator=Located(), latent=8).fit(sets, metric_steps=0, progress=False)
 
 
 def encoder_of_another_shape(sets):

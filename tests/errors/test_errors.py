@@ -91,14 +91,15 @@ def given(code):
             words.add(getattr(node, "attr", None) or getattr(node, "id", ""))
         elif isinstance(node, ast.List | ast.Dict):
             words.add(type(node).__name__)
+    words |= {part for word in words for part in word.split("_")}
     return {word.strip(".-").lower() for word in words} - FILLERS
 
 
 def names_what_was_given(case, text):
-    """Whether a message has a word of the code, or a number or a quoted word of the data."""
-    words = {word.strip(".").lower() for word in re.findall(r"[\w.]+", text)}
+    """Whether a message has a word of the code, or a number or a quoted text of the data."""
+    words = {w.strip(".").lower() for w in re.findall(r"[\w.]+", text) + re.findall(r"\w+", text)}
     stems = {word.removesuffix("s") for word in words}
-    facts = re.search(r"\d|'[^']+'", text)
+    facts = re.search(r"\d|'[^']+'|\bone\b", text)
     return bool(facts) or any(word.removesuffix("s") in stems for word in given(case.code))
 
 

@@ -104,7 +104,10 @@ def merge(states: Iterable[State]) -> State:
     rest = iter(states)
     first = next(rest, None)
     if first is None:
-        raise ValueError("There is no chunk to read; give the chunks of a set, at least one.")
+        raise ValueError(
+            "There is no chunk to read in this pass. A function of chunks is called once a pass, "
+            "and returns them anew each time."
+        )
     return reduce(_merge, rest, first)
 
 
@@ -164,7 +167,7 @@ def embed_chunks(
         return result(encoder, chunk, carry)
     raise ValueError(
         "There is no chunk to read in the last pass; `chunks` is called once a pass, and returns "
-        "the chunks anew each time."
+        "them anew each time."
     )
 
 

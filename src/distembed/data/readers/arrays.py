@@ -37,7 +37,10 @@ class ArrayReader:
         """
         if isinstance(source, np.ndarray):
             if request.by is None or isinstance(request.by, str):
-                raise ValueError("One array needs `by`, an array with the label of each row.")
+                raise ValueError(
+                    f"One array, here of shape {source.shape}, needs `by`: an array with the "
+                    "label of each row. Give a list of arrays if each is a set."
+                )
             return from_labels(source, request.by, encode=request.encode), [SET]
         if request.by is not None:
             raise ValueError(
@@ -69,7 +72,7 @@ def from_arrays(
     """
     named = sets if isinstance(sets, Mapping) else {str(i): x for i, x in enumerate(sets)}
     if not named:
-        raise ValueError("There is no set; give at least one array.")
+        raise ValueError("There is no set in this list or dict; give at least one array.")
     arrays = {str(name): _array(str(name), x, encode) for name, x in named.items()}
     if encode is not None and all(x.ndim == 2 for x in arrays.values()):
         longest = max(x.shape[1] for x in arrays.values())
