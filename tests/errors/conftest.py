@@ -18,7 +18,9 @@ def pytest_addoption(parser):
 def setting(tmp_path_factory):
     """A folder with `cells.csv` and `model`, and the objects that cases take."""
     folder = tmp_path_factory.mktemp("errors")
-    write_csv(folder / "cells.csv", cells())
+    columns = cells().items()
+    columns = {k: v.round(2) if v.dtype.kind == "f" else v for k, v in columns}
+    write_csv(folder / "cells.csv", columns)
     with chdir(folder):
         outcome = run_verb("fit", *QUICK, "data.path=cells.csv", "out=model")
         assert outcome.code == 0, outcome.err

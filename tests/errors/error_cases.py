@@ -62,6 +62,15 @@ class Setting:
     objects: dict[str, object]
 
 
+def imports_of(module: ModuleType) -> str:
+    """Return the imports of the package and of torch that the cases of a section use."""
+    body = ast.parse(inspect.getsource(module)).body
+    lines = [ast.unparse(n) for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+    return "\n".join(
+        line for line in lines if re.match(r"from (distembed|torch)|import torch", line)
+    )
+
+
 def cases_of(module: ModuleType) -> list[Case]:
     """Read the cases of a section in the order in which they stand in the file."""
     functions = [

@@ -1,7 +1,8 @@
 """The page `docs/errors.md`, written from the cases of the sections."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from error_cases import COMMAND, Case, Refusal
 
@@ -25,25 +26,31 @@ the text of another package.
 """
 
 
-def page(sections: Mapping[str, Sequence[tuple[Case, Refusal]]], table: str) -> str:
-    """Write the page.
+@dataclass(frozen=True)
+class Section:
+    """A section of the page: its title, the imports of its code, and its cases and errors."""
 
-    Args:
-        sections: Titles of sections, and their cases with their errors.
-        table: The first lines of the table that the cases read.
-    """
-    refusals = [refusal for pairs in sections.values() for _, refusal in pairs]
+    title: str
+    imports: str
+    pairs: Sequence[tuple[Case, Refusal]]
+
+
+def page(sections: Sequence[Section], table: str) -> str:
+    """Write the page; `table` is the first lines of the table that the cases read."""
+    refusals = [refusal for section in sections for _, refusal in section.pairs]
     head = HEAD.format(
         command=COMMAND_LINE,
         count=len(refusals),
         sites=len({refusal.site for refusal in refusals}),
         table=table.strip(),
     )
-    links = [f"- [{title}](#{_anchor(title)}): {len(pairs)}" for title, pairs in sections.items()]
+    links = [f"- [{s.title}](#{_anchor(s.title)}): {len(s.pairs)}" for s in sections]
     blocks = [head, "\n".join(links) + "\n"]
-    for title, pairs in sections.items():
-        blocks.append(f"## {title}\n")
-        blocks += [_entry(case, refusal) for case, refusal in pairs]
+    for section in sections:
+        blocks.append(f"## {section.title}\n")
+        if section.imports:
+            blocks.append(f"```python\n{section.imports}\n```\n")
+        blocks += [_entry(case, refusal) for case, refusal in section.pairs]
     return "\n".join(blocks)
 
 

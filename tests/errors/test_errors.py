@@ -1,6 +1,7 @@
 """Every error teaches, and docs/errors.md shows all of them as they are."""
 
 import ast
+import inspect
 import logging
 import re
 from pathlib import Path
@@ -18,8 +19,8 @@ import error_reading
 import error_sets
 import error_training
 import pytest
-from error_cases import cases_of, refusal_of
-from error_page import COMMAND_LINE, page
+from error_cases import cases_of, imports_of, refusal_of
+from error_page import COMMAND_LINE, Section, page
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 MODULES = (
@@ -36,8 +37,8 @@ MODULES = (
     error_fit_config,
     error_cli,
 )
-SECTIONS = {module.__doc__.strip().removesuffix("."): cases_of(module) for module in MODULES}
-CASES = [case for cases in SECTIONS.values() for case in cases]
+CASES = {module: cases_of(module) for module in MODULES}
+ALL = [case for cases in CASES.values() for case in cases]
 
 
 class Refusals(dict):
@@ -64,13 +65,13 @@ def refusals(setting, tmp_path_factory):
 
 
 def test_names_and_titles_differ():
-    assert len({case.name for case in CASES}) == len(CASES)
-    assert len({case.title for case in CASES}) == len(CASES)
+    assert len({case.name for case in ALL}) == len(ALL)
+    assert len({case.title for case in ALL}) == len(ALL)
 
 
 def test_every_error_is_of_a_place_of_its_own(refusals):
-    assert len({refusals[case].site for case in CASES}) >= 80
-    texts = [refusals[case].text for case in CASES]
+    assert len({refusals[case].site for case in ALL}) >= 80
+    texts = [refusals[case].text for case in ALL]
     assert sorted({text for text in texts if texts.count(text) > 1}) == []
 
 
@@ -103,7 +104,7 @@ def names_what_was_given(case, text):
     return bool(facts) or any(word.removesuffix("s") in stems for word in given(case.code))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_a_message_teaches(case, refusals):
     text = refusals[case].text
     assert "Traceback" not in text
@@ -117,7 +118,7 @@ PYTHON_ADVICE = re.compile(r"\w\([^)]*\w=|GDE\(|=(True|False|None)\b|=\{'|\bde\.
 COMMAND_ADVICE = re.compile(r"--\w|\b(data|train|model|split)\.\w+=")
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_advice_is_for_where_the_error_is_met(case, refusals):
     refusal = refusals[case]
     if refusal.command:
@@ -129,9 +130,14 @@ def test_advice_is_for_where_the_error_is_met(case, refusals):
 
 
 def test_the_page_shows_every_error_as_it_is(refusals, first_lines, request):
-    sections = {
-        title: [(case, refusals[case]) for case in cases] for title, cases in SECTIONS.items()
-    }
+    sections = [
+        Section(
+            inspect.getdoc(module).removesuffix("."),
+            imports_of(module),
+            [(case, refusals[case]) for case in cases],
+        )
+        for module, cases in CASES.items()
+    ]
     text = page(sections, first_lines)
     if request.config.getoption("--write-docs", default=False):
         PAGE.write_text(text, encoding="utf-8")

@@ -59,7 +59,7 @@ def as_collection(sets: SetsLike, atoms: AtomSpace | None = None) -> Collection:
     return read(sets, min_size=1, atoms=space)
 
 
-def as_numbers(z: ArrayLike) -> NDArray[np.float32]:
+def as_numbers(z: Embeddings | ArrayLike) -> NDArray[np.float32]:
     """Return embeddings as a contiguous float32 array of the same shape.
 
     Raises:
