@@ -79,7 +79,7 @@ class SetBatch:
         """
         atoms = _padded([_tensor(s) for s in sets])
         if not atoms:
-            raise ValueError("There is no set to pack; give at least one.")
+            raise ValueError("There is no set to pack in the list; give at least one.")
         _check_events(atoms)
         x = torch.cat(atoms)
         float_dtype = _weight_dtype(x)
@@ -89,10 +89,15 @@ class SetBatch:
             )
         else:
             if len(weights) != len(atoms):
-                raise ValueError(f"There are {len(atoms)} sets but {len(weights)} weight vectors.")
+                raise ValueError(
+                    f"There are {len(atoms)} sets but {len(weights)} weight vectors; give one a "
+                    "set."
+                )
             for b, (a, v) in enumerate(zip(atoms, weights, strict=True)):
                 if len(a) != len(v):
-                    raise ValueError(f"Set {b} has {len(a)} atoms but {len(v)} weights.")
+                    raise ValueError(
+                        f"Set {b} has {len(a)} atoms but {len(v)} weights; give one an atom."
+                    )
             w = torch.cat([_tensor(v).to(float_dtype) for v in weights])
         offsets = torch.tensor([0, *(len(a) for a in atoms)]).cumsum(0)
         return cls(x, w.to(x.device), offsets.to(x.device)).checked(normalise=True)
@@ -140,8 +145,13 @@ class SetBatch:
                 f"{int(self.owner[row])} holds NaN or infinity. Drop or impute it first: a "
                 "missing value is not a sample."
             )
-        if not bool(torch.isfinite(self.w).all()) or bool((self.w < 0).any()):
-            raise ValueError("Weights must be finite and not negative; they are probabilities.")
+        wrong = ~torch.isfinite(self.w) | (self.w < 0)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"A weight of set {int(self.owner[row])} is {float(self.w[row]):.4g}; weights "
+                "must be finite and not negative, because they are probabilities."
+            )
         total = self.mass
         if bool((total <= 0).any()):
             raise ValueError(
@@ -287,7 +297,7 @@ class SetBatch:
             ValueError: If there is no batch or the event shapes differ.
         """
         if not batches:
-            raise ValueError("There is no batch to concatenate.")
+            raise ValueError("There is no batch to concatenate in the list; give at least one.")
         atoms = _padded([b.x for b in batches])
         _check_events(atoms)
         return SetBatch(

@@ -70,7 +70,9 @@ def claim_folder(path: Path, ours: str, force: bool | None = None) -> Path:
             written.
     """
     if path.is_dir() and not (path / ours).exists() and any(path.iterdir()) and not force:
-        way_out = "name another" if force is None else "--force writes to it, or name another"
+        way_out = "name another folder"
+        if force is not None:
+            way_out = f"--force writes to it, or {way_out}"
         raise FileExistsError(
             errno.EEXIST, f"has files in it, but no {ours} of ours; {way_out}", str(path)
         )
@@ -134,9 +136,9 @@ def _nearest(folder: Path) -> Path:
 
 def _check_writable(folder: Path) -> None:
     if not folder.exists():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(folder))
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder; make it", str(folder))
     if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder; name another path", str(folder))
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

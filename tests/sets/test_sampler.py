@@ -76,7 +76,7 @@ def test_only_the_chosen_sets_are_read():
     sets = by_label(Observations(np.zeros((16, 1)), {"set": label}), "set", min_size=1)
     sampler = Sampler(sets, batch=4, context=(2, 2), target=2, indices=[3, 0])
     assert torch.bincount(sampler.step(0)[2]).tolist() == [2, 0, 0, 2]
-    with pytest.raises(ValueError, match="1 sets have a single atom, the first being '1'"):
+    with pytest.raises(ValueError, match="1 set has a single atom, the first being '1'"):
         Sampler(sets, batch=4, context=(2, 2), target=2)
 
 

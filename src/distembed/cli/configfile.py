@@ -41,6 +41,11 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
                 f"settings. Write data.path={source} data.by=COLUMN instead, where COLUMN names "
                 "the set of each row."
             )
+        if not path.exists():
+            raise FileNotFoundError(
+                f"There is no file {source}, where a config is expected: a YAML file, or "
+                "settings, such as data.path=cells.csv data.by=COLUMN."
+            )
         try:
             document = parse(path.read_text(encoding="utf-8"))
         except ValueError as error:  # a UnicodeDecodeError included

@@ -75,11 +75,14 @@ def _stored_scores(path: Path, sets: int) -> Evaluation:
     """Read an evaluation.
 
     Raises:
-        ValueError: If it is of another number of sets.
+        ValueError: If it is damaged, or of another number of sets.
     """
     from distembed.evaluation.result import Evaluation
 
-    scores = Evaluation.from_json(parse_json(path.read_text(encoding="utf-8")))
+    try:
+        scores = Evaluation.from_json(parse_json(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if scores.settings.get("sets") != sets:
         raise ValueError(
             f"{path} is an evaluation of {scores.settings.get('sets')} sets, but there are {sets} "

@@ -60,8 +60,8 @@ def sample(
             raise ValueError("--new draws sets from the population; leave DATA and --id out.")
         if gde.population is None:
             raise ValueError(
-                "This model has no population of sets to draw from, because it was fitted to "
-                "fewer than twenty sets or their embeddings do not vary."
+                "--new draws from the population of the training sets, and this model has none, "
+                "because it was fitted to fewer than twenty sets or their embeddings do not vary."
             )
         names = np.array([f"new{i}" for i in range(new)])
         z: Any = gde.population.sample(new, seed)

@@ -68,6 +68,13 @@ def parse(text: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = str(error.problem or error.context)
+        for shown in (r"'\x00'", "'<stream end>'"):
+            problem = problem.replace(shown, "the end")
+        raise ValueError(f"this is not YAML: {problem}{where}") from error
     except yaml.YAMLError as error:
         raise ValueError(f"this is not YAML: {error}") from error
     except RecursionError as error:

@@ -95,7 +95,11 @@ class Tokens:
         if x.ndim != 2:
             raise ValueError(f"Atoms have shape {x.shape[1:]}; a token sequence has shape (T,).")
         if x.dtype.kind not in "iu" and (x != np.round(x)).any():
-            raise ValueError("Tokens are whole numbers; these atoms have fractions.")
+            fraction = x[x != np.round(x)][0]
+            raise ValueError(
+                f"Tokens are whole numbers, and one is {fraction:.4g}. Give strings, or number "
+                f"the symbols of {self.alphabet!r} from 1."
+            )
         vocab = len(self.alphabet)
         invalid = x[(x < 0) | (x > vocab)]
         if invalid.size:

@@ -57,8 +57,12 @@ def bures_w2(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor
                 "expected (*batch, D) and (*batch, D, D)."
             )
         largest = cov.abs().amax((-2, -1), keepdim=True)
-        if not bool(((cov - cov.mT).abs() <= 1e-4 * largest).all()):
-            raise ValueError("A covariance is not symmetric (or not finite).")
+        asymmetry = (cov - cov.mT).abs()
+        if not bool((asymmetry <= 1e-4 * largest).all()):
+            raise ValueError(
+                "A covariance is not symmetric (or not finite): it differs from its transpose by "
+                f"{float(asymmetry.max()):.3g}. Where rounding is the cause, average the two."
+            )
     return procrustes_w2(mean1, sqrtm(cov1.double()), mean2, sqrtm(cov2.double()))
 
 

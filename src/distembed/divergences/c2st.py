@@ -35,7 +35,10 @@ def neighbour_accuracy(a: SetBatch, b: SetBatch) -> Tensor:
     """
     aligned(a, b)
     if not a.sizes.equal(b.sizes) or a.equal is None or b.equal is None:
-        raise ValueError("The sets differ in size or weights; subsample them to equal numbers.")
+        raise ValueError(
+            f"Sets of {_range(a)} and {_range(b)} atoms are compared, of unequal sizes or "
+            "weights; subsample both to equal numbers: batch.subsample(m, rng)."
+        )
     accuracies = []
     for x, y in zip(pieces(a, a.flat.double()), pieces(b, b.flat.double()), strict=True):
         points = torch.cat([x, y])
@@ -45,3 +48,9 @@ def neighbour_accuracy(a: SetBatch, b: SetBatch) -> Tensor:
         label = torch.arange(len(points)) < len(x)
         accuracies.append((label == label[nearest]).double().mean())
     return torch.stack(accuracies)
+
+
+def _range(batch: SetBatch) -> str:
+    """Write the sizes of a batch: one number, or the smallest and the largest."""
+    low, high = int(batch.sizes.min()), int(batch.sizes.max())
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -32,9 +32,9 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
     """
     if not (a.x.is_floating_point() and b.x.is_floating_point()):
         raise ValueError(
-            "The atoms are integers, as tokens are, and a divergence is not defined for tokens: "
-            "it compares numbers by their distance. If the atoms are numbers, convert them: "
-            "batch.replace(x=batch.x.float())."
+            f"The atoms are {a.x.dtype} and {b.x.dtype}, integers as tokens are, and a divergence "
+            "is not defined for tokens: it compares numbers by their distance. If the atoms are "
+            "numbers, convert them: batch.replace(x=batch.x.float())."
         )
     if len(a) != len(b):
         raise ValueError(
@@ -42,7 +42,10 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
             "of the other."
         )
     if a.event_shape != b.event_shape:
-        raise ValueError(f"The atoms have event shapes {a.event_shape} and {b.event_shape}.")
+        raise ValueError(
+            f"The atoms have event shapes {a.event_shape} and {b.event_shape}; atoms of one shape "
+            "are compared, feature by feature."
+        )
     return torch.promote_types(torch.promote_types(a.x.dtype, b.x.dtype), torch.float32)
 
 

@@ -64,7 +64,10 @@ class SetTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if heads < 1 or width % heads:
-            raise ValueError(f"heads = {heads} do not divide the width {width}.")
+            raise ValueError(
+                f"heads = {heads} do not divide the width {width}; take a width that is a "
+                "multiple of them."
+            )
         self.latent, self.points = latent, points
         self.inputs = nn.Linear(math.prod(event_shape), width)
         self.layers: Sequence[_Layer] = cast(

@@ -149,7 +149,11 @@ class ClosedForm(nn.Module):
         return mean, cov, relative_atoms(batch, mean, second, self.floor.double())
 
     def _fitted_scales(self, batch: SetBatch) -> Tensor:
-        """Regress measured W2^2 on the squared distances of each block, `(3,)`."""
+        """Regress measured W2^2 on the squared distances of each block, `(3,)`.
+
+        Raises:
+            ValueError: If a square of a distance overflows.
+        """
         rng, fit = stream(0, "worth"), self.scale_fit
         whole = batch.keep(batch.w > 0)
         whole = whole.select((whole.sizes > 1).nonzero().flatten().tolist())
@@ -163,6 +167,12 @@ class ClosedForm(nn.Module):
         gaps = [(block[pairs[:, 0]] - block[pairs[:, 1]]) for block in z.split(self.sizes, 1)]
         squared = torch.stack([gap.square().sum(1) for gap in gaps], 1)
         w2_squared = pairwise_w2(other, pairs).double().square()
+        if not bool((squared.sum(1) + w2_squared).isfinite().all()):
+            raise ValueError(
+                "A distance between training sets is not finite: their atoms are as large as "
+                f"{float(whole.x.abs().max()):.3g}. Look for extreme values among the atoms, or "
+                "use a transform: standardise, arcsinh or log1p."
+            )
         # the deviation of a measured W2^2 grows as its root: near pairs count as far ones do
         weight = 1 / (w2_squared + 0.01 * w2_squared.mean()).clamp_min(1e-300)
         slopes = _non_negative(squared, w2_squared, weight, prior, fit.prior)

@@ -104,7 +104,10 @@ def merge(states: Iterable[State]) -> State:
     rest = iter(states)
     first = next(rest, None)
     if first is None:
-        raise ValueError("There is no chunk to read.")
+        raise ValueError(
+            "There is no chunk to read in this pass. A function of chunks is called once a pass, "
+            "and returns them anew each time."
+        )
     return reduce(_merge, rest, first)
 
 
@@ -162,7 +165,10 @@ def embed_chunks(
         carry = finish(merge(accumulate(encoder, chunk, carry) for chunk in chunks()))
     for chunk in chunks():
         return result(encoder, chunk, carry)
-    raise ValueError("There is no chunk to read.")
+    raise ValueError(
+        "There is no chunk to read in the last pass; `chunks` is called once a pass, and returns "
+        "them anew each time."
+    )
 
 
 def require_streaming(encoder: object) -> None:

@@ -17,6 +17,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from distembed.registry import NUMBERS
@@ -279,7 +280,10 @@ def metric(name: str) -> Metric:
         if (match := re.fullmatch(f"(.+?){suffix}", name)) and match[1] in METRICS:
             base = METRICS[match[1]]
             return replace(base, label=f"{base.label}, {match.expand(words.replace('1', '2'))}")
-    raise ValueError(f"There is no metric {name!r}; there are: {', '.join(METRICS)}.")
+    names = get_close_matches(name, METRICS, n=3) or list(METRICS)[:8]
+    raise ValueError(
+        f"There is no metric {name!r}; there are {len(METRICS)}, such as {', '.join(names)}."
+    )
 
 
 def number(value: float) -> str:

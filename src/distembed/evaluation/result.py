@@ -197,7 +197,11 @@ class Evaluation:
             latent, w2 = (np.array(data["pairs"][k], np.float64) for k in ("latent", "w2"))
             return cls(rows, dict(data["settings"]), Pairs(latent, w2, index))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"This is not an evaluation: {error}.") from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else f"{error}"
+            raise ValueError(
+                f"This is not an evaluation: {reason}. Evaluation.to_json writes one, and so does "
+                "`distembed evaluate` in the folder of a model."
+            ) from error
 
 
 def compare(

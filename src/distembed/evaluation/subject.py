@@ -213,7 +213,8 @@ def refuse_training_sets(model: object, test: Collection) -> None:
         raise ValueError(
             f"{len(ids)} of the {len(test)} sets were used to train this model: "
             f"{', '.join(ids[:5])}{', ...' if len(ids) > 5 else ''}. Numbers on them would "
-            "flatter it; evaluate on held-out sets, such as the second part of sets.split()."
+            "flatter it. Use held-out sets: --sets held-out on the command line, the second part "
+            "of sets.split() in Python."
         )
 
 

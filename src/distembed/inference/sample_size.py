@@ -116,7 +116,7 @@ def needed_atoms(
     if table.cov is None:
         raise ValueError(
             "The pilot has no covariances, from which the numbers of atoms are computed. Embed it "
-            "again with full covariances."
+            "again with covariance=True."
         )
     cov = np.asarray(table.cov, dtype=np.float64)
     if z.ndim != 2 or cov.shape != (*z.shape, z.shape[1]) or sizes.shape != z.shape[:1]:

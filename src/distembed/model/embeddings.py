@@ -94,7 +94,7 @@ class Embeddings:
         if self.cov is None:
             raise ValueError(
                 "These embeddings have no covariances, so their errors are unknown. Embed the "
-                "sets with covariance=True (distembed embed --covariances, for a table)."
+                "sets with covariance=True in Python, or with distembed embed --covariances."
             )
         return self.cov
 

@@ -67,7 +67,7 @@ def _in_float32(sets: Collection) -> Collection:
     return sets
 
 
-def as_numbers(z: ArrayLike) -> NDArray[np.float32]:
+def as_numbers(z: Embeddings | ArrayLike) -> NDArray[np.float32]:
     """Return embeddings as a contiguous float32 array of the same shape.
 
     Raises:
@@ -77,10 +77,11 @@ def as_numbers(z: ArrayLike) -> NDArray[np.float32]:
     try:
         numbers = np.asarray(z, np.float32, order="C")
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"An embedding is a vector of numbers, not {type(z).__name__}. Embed sets first: "
-            "table = model.embed(sets), then table.z[i]."
-        ) from error
+        kind = type(z).__name__
+        advice = "Embed sets first: table = model.embed(sets), then table.z[i]."
+        if isinstance(z, Embeddings):
+            kind, advice = f"a table of {len(z)}", "Give its vectors, table.z, or one, table.z[i]."
+        raise TypeError(f"An embedding is a vector of numbers, not {kind}. {advice}") from error
     if not np.isfinite(numbers).all():
         raise ValueError("An embedding holds NaN or infinity; embeddings are finite numbers.")
     return numbers
@@ -169,7 +170,9 @@ def as_effective_sizes(sizes: ArrayLike | None, count: int) -> NDArray[np.float3
     """
     numbers = np.asarray(np.inf if sizes is None else sizes, dtype=np.float32)
     if np.min(numbers) <= 0:
-        raise ValueError("Effective sizes are numbers of atoms, and positive.")
+        raise ValueError(
+            f"An effective size is {np.min(numbers):g}; it is a number of atoms, and positive."
+        )
     return np.broadcast_to(numbers, count).copy()
 
 

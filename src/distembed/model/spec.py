@@ -84,8 +84,8 @@ class Spec:
         if spec.generator == "auto":
             if kind not in DEFAULT_GENERATORS:
                 raise ValueError(
-                    f"There is no generator of {atoms.name} by default; give one of your own, "
-                    "GDE(generator=module)."
+                    f"There is no generator of {atoms.name} yet; give a module of your own in "
+                    "Python, GDE(generator=module)."
                 )
             spec = replace(spec, generator=DEFAULT_GENERATORS[kind])
         if spec.conditioning == "auto":

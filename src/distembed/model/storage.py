@@ -127,7 +127,8 @@ def read_folder(path: str | Path) -> Stored:
         unchanged = signed == _digest(config)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
-            f"The text files of {folder} are damaged: {error}. Copy it again."
+            f"The text files of {folder}, {CONFIG} or {HISTORY}, are damaged: {error}. Copy it "
+            "again."
         ) from error
     _check_format(folder, version, config.get("distembed"))
     if not unchanged:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distembed.data.features import match_columns
+from distembed.data.observations import refuse_unknown
 from distembed.rng import stream
 
 if TYPE_CHECKING:
@@ -145,7 +146,6 @@ def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
 
 
 def _row(ids: np.ndarray, name: str) -> int:
-    rows = np.flatnonzero(np.asarray(ids).astype(str) == name)
-    if not len(rows):
-        raise ValueError(f"There is no set {name!r} to interpolate from or to.")
-    return int(rows[0])
+    names = np.asarray(ids).astype(str)
+    refuse_unknown([name], names.tolist(), "set")
+    return int(np.flatnonzero(names == name)[0])

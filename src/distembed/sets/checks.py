@@ -35,7 +35,10 @@ def check_layout(ids: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> None
         )
     names, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
-        raise ValueError(f"The id '{names[np.argmax(counts)]}' names more than one set.")
+        raise ValueError(
+            f"The id '{names[np.argmax(counts)]}' names more than one set; tables and commands "
+            "choose sets by their ids, so each needs its own."
+        )
 
 
 def check_weights(w: np.ndarray, ids: np.ndarray, offsets: np.ndarray) -> None:

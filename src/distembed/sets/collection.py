@@ -295,8 +295,8 @@ class Sets:
         if column and not self.meta:
             raise ValueError(
                 f"The sets have no metadata columns, and so no {column!r} to split by. Keep one "
-                f"of the data with data.meta={column} (meta= in Python), or join a table that "
-                "has a row a set with data.metadata=FILE (metadata= in Python)."
+                f"of the data with meta (on the command line data.meta={column}), or join a "
+                "table that has a row a set with metadata (data.metadata=FILE)."
             )
         return split(self, test, rng=rng, stratify=stratify, group=group)
 

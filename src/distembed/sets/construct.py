@@ -104,7 +104,10 @@ def _checked_weights(
     column: np.ndarray, name: str, code: np.ndarray, ids: np.ndarray
 ) -> np.ndarray:
     if column.dtype.kind not in "biuf":
-        raise ValueError(f"The weights in column {name!r} are {column.dtype}; they are numbers.")
+        raise ValueError(
+            f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; weights "
+            "are numbers. Name a column of numbers."
+        )
     w = column.astype(float)
     invalid = ~np.isfinite(w) | (w < 0)
     if invalid.any():
@@ -128,10 +131,10 @@ def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
         median = int(np.median(sizes))
         advice = f"Lower min_size: half of them have {median} or more."
         if median < 2:
-            advice = "Check that the column `by` names sets, and not single atoms."
+            advice = "Check that `by`, or the first axis of an array, tells sets and not atoms."
         raise ValueError(
-            f"None of {len(sizes)} sets has min_size = {min_size} atoms; the largest has "
-            f"{sizes.max()}. {advice}"
+            f"None of {len(sizes)} {'set' if len(sizes) == 1 else 'sets'} has min_size = "
+            f"{min_size} atoms; the largest has {sizes.max()}. {advice}"
         )
     if not large.all():
         dropped, atoms = int((~large).sum()), int(sizes[~large].sum())

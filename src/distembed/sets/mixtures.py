@@ -86,7 +86,10 @@ def _check(sets: Sets, n: int, k: int, alpha: float, size: tuple[int, int]) -> N
     """Raise a ValueError if the components or the numbers of a mixture are invalid."""
     low, high = size
     if sets.weighted:
-        raise ValueError("The components are weighted; mixtures need sets of equal weights.")
+        raise ValueError(
+            "The components are weighted, and mixtures draw atoms of equal weights. Read the sets "
+            "without weights, or draw atoms by their weights first."
+        )
     if not 1 <= k <= len(sets) or not k <= low <= high or n < 1 or not alpha > 0:
         raise ValueError(
             f"n = {n}, k = {k}, size = {size} and alpha = {alpha} with {len(sets)} components: "

@@ -122,7 +122,8 @@ def refuse_single_atoms(collection: Collection, indices: np.ndarray | None = Non
     single = index[collection.sizes[index] < 2]
     if len(single):
         raise ValueError(
-            f"{len(single)} sets have a single atom, the first being "
+            f"{len(single)} {'set has' if len(single) == 1 else 'sets have'} a single atom, the "
+            "first being "
             f"'{collection.ids[single[0]]}'; context and target are disjoint, so a set needs two. "
             "Set min_size=2 where the sets are made."
         )

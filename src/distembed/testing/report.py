@@ -52,11 +52,15 @@ class Check:
         """Whether the check passes; an error that is not a number fails."""
         return self.error <= self.allowed
 
+    @property
+    def cause(self) -> str:
+        """A sentence on what usually breaks the law; empty where there is none."""
+        return f" Usual cause: {_CAUSES[self.law]}." if self.law in _CAUSES else ""
+
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
         size = self.detail or f"off by {self.error:.2g}, allowed {self.allowed:.0e}"
-        cause = f". Usual cause: {_CAUSES[self.law]}." if self.law in _CAUSES else "."
-        return f"{self.law}{where}: {size}{cause}"
+        return f"{self.law}{where}: {size}."
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,11 @@ class Report:
     def __str__(self) -> str:
         if not self.broken:
             return f"{self.subject} passes {len(self.checks)} checks"
-        lines = [f"  {c}" for c in self.checks if not c.ok]
-        return "\n".join([f"{self.subject} breaks: {', '.join(self.broken)}", *lines])
+        lines = [f"{self.subject} breaks: {', '.join(self.broken)}"]
+        for law in self.broken:
+            first, *others = [c for c in self.checks if c.law == law and not c.ok]
+            lines += [f"  {first}{first.cause}", *(f"  {c}" for c in others)]
+        return "\n".join(lines)
 
 
 class LawError(AssertionError):

@@ -108,7 +108,7 @@ def number_of_parts(config: TrainConfig, sets: int, ranks: Ranks) -> int:
     if not ranks.size <= parts <= sets:
         raise ValueError(
             f"A batch of {sets} sets is divided into {parts} parts and shared out to {ranks.size} "
-            "processes; each part needs a set and each process a part. Raise train.batch, or "
-            "lower the number of parts or of processes."
+            "processes; each part needs a set and each process a part. Raise `batch`, or lower "
+            "`parts` or the number of processes."
         )
     return parts

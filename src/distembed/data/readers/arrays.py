@@ -40,7 +40,10 @@ class ArrayReader:
         """
         if is_array(source):
             if request.by is None or isinstance(request.by, str):
-                raise ValueError("One array needs `by`, an array with the label of each row.")
+                raise ValueError(
+                    f"One array, here of shape {source.shape}, needs `by`: an array with the "
+                    "label of each row. Give a list of arrays if each is a set."
+                )
             return from_labels(source, request.by, encode=request.encode), [SET]
         if request.by is not None:
             raise ValueError(
@@ -73,7 +76,7 @@ def from_arrays(
     """
     named = list(sets.items() if isinstance(sets, Mapping) else enumerate(sets))
     if not named:
-        raise ValueError("There is no set; give at least one array.")
+        raise ValueError("There is no set in this list or dict; give at least one array.")
     names = [str(name) for name, _ in named]
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)

@@ -113,8 +113,8 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
         raise ValueError(f"{source} has no known format; expected {suffixes}.")
     if not accepting:
         raise TypeError(
-            f"Sets cannot be read from {type_of(source)}; give a path, AnnData, a data frame, or "
-            "arrays."
+            f"Sets cannot be read from an object of type {type(source).__name__}; give a path, "
+            "AnnData, a data frame, or arrays."
         )
     name, values = accepting[0], {k: v for k, v in (values or {}).items() if v is not None}
     taken = member_options(READERS, name, "reader")

@@ -95,7 +95,10 @@ def read_cells(
         ImportError: If anndata is not installed.
     """
     if obsm is not None and (layer is not None or genes is not None):
-        raise ValueError("obsm holds features of its own; layer and genes do not go with it.")
+        raise ValueError(
+            f"obsm={obsm!r} holds features of its own, and a layer and genes choose those of X. "
+            "Name the one or the other."
+        )
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
     refuse_unknown(kept, adata.obs.columns, "column of obs")
@@ -112,7 +115,7 @@ def read_cells(
         refuse_unknown([layer], adata.layers.keys(), "layer")
     x = adata.X if layer is None else adata.layers[layer]
     if x is None:
-        raise ValueError("X is empty; name a layer or an obsm.")
+        raise ValueError("X is empty in this AnnData; name a layer, or an embedding as obsm.")
     x = as_atoms("X" if layer is None else f"The layer {layer!r}", x).x
     genes_here = np.asarray(adata.var_names).astype(str)
     if genes is not None:
@@ -133,18 +136,25 @@ def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
     """Return the positions of the chosen genes, in the order in which they are named."""
     if isinstance(genes, str):
         refuse_unknown([genes], var.columns, "column of var")
-        genes = np.asarray(var[genes])
-        if genes.dtype != bool:
-            raise ValueError(f"The column of var has dtype {genes.dtype}; a mask is boolean.")
+        column = np.asarray(var[genes])
+        if column.dtype != bool:
+            raise ValueError(
+                f"Column {genes!r} of var has dtype {column.dtype}; genes are chosen by a boolean "
+                "column, such as highly_variable. Compare its values with a threshold first."
+            )
+        genes = column
     mask = np.asarray(genes)
     if mask.dtype == bool:
         if mask.shape != names.shape:
-            raise ValueError(f"The mask has shape {mask.shape}; there are {len(names)} genes.")
+            raise ValueError(
+                f"The mask of genes has shape {mask.shape}, and there are {len(names)} genes; "
+                "give one boolean a gene."
+            )
         positions = np.flatnonzero(mask)
     else:
         refuse_unknown(mask.tolist(), names.tolist(), "gene")
         position = {name: i for i, name in enumerate(names.tolist())}
         positions = np.array([position[name] for name in mask.tolist()], np.int64)
     if not len(positions):
-        raise ValueError("No gene is chosen; at least one is needed.")
+        raise ValueError("`genes` chooses no gene; leave it out to read all of them.")
     return positions

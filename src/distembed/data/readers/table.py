@@ -147,7 +147,8 @@ def _numeric(table: Table, names: list[str]) -> list[str]:
             raise ValueError(
                 f"Column {name!r} holds text; features are numbers. Encode it first, leave it out "
                 "of `columns`, or, if it holds sequences, state their alphabet: atoms={'name': "
-                "'tokens', 'alphabet': ...}."
+                "'tokens', 'alphabet': ...} in Python, data.atoms={name: tokens, alphabet: ...} "
+                "on the command line."
             )
     return names
 

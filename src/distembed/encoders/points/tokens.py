@@ -59,7 +59,7 @@ def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
         odd = x[x != x.round()][0]
         raise ValueError(
             f"Tokens are whole numbers, and one is {odd:.4g}. Read the sets as tokens, "
-            "atoms={'name': 'tokens', 'alphabet': ...}, or choose an encoder of numbers."
+            "atoms={'name': 'tokens', 'alphabet': ...} in Python, or choose an encoder of numbers."
         )
     wrong = x[(x < 0) | (x > vocab)]
     if len(wrong):

@@ -70,9 +70,14 @@ def pairwise_tests(
             f"pairs has shape {index.shape} and dtype {index.dtype}; expected (P, 2) integers."
         )
     if index.size and (index.min() < 0 or index.max() >= len(points)):
-        raise ValueError(f"pairs has numbers of sets beyond 0 to {len(points) - 1}.")
+        beyond = index[(index < 0) | (index >= len(points))][0]
+        raise ValueError(
+            f"pairs names set {beyond}, which is beyond the numbers of the sets, 0 to "
+            f"{len(points) - 1}."
+        )
     if (index[:, 0] == index[:, 1]).any():
-        raise ValueError("A pair has one set twice; a test compares two sets.")
+        same = index[index[:, 0] == index[:, 1]][0, 0]
+        raise ValueError(f"pairs has the pair {same}, {same}; a test compares two sets.")
     sets = np.unique(index)
     finite = np.isfinite(spread[sets]).all((1, 2)) & np.isfinite(points[sets]).all(1)
     if not finite.all():

@@ -208,8 +208,9 @@ class _Runner:
         reversed_z = self(sets.replace(sets.x[reverse], sets.w[reverse]))
         if not torch.allclose(z, reversed_z, rtol=1e-4, atol=1e-4 * float(z.abs().max())):
             raise ValueError(
-                "z changes with the order of the atoms, or from call to call, so permutations "
-                "are not valid. Use an encoder of sets, in eval mode."
+                "z changes with the order of the atoms, or from call to call, by up to "
+                f"{float((z - reversed_z).abs().max()):.3g}, so permutations are not valid. Use "
+                "an encoder of sets, in eval mode."
             )
 
 
