@@ -51,11 +51,12 @@ def written(source, labels, folder):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_labels_are_text_as_it_stands(source, tmp_path):
-    data, by = written(source, WORDS, tmp_path)
+@pytest.mark.parametrize("words", [WORDS, ["1.10", "1.20"], ["1.0", "2.0"], ["1e+05", "0.50"]])
+def test_labels_are_text_as_it_stands(source, words, tmp_path):
+    data, by = written(source, words, tmp_path)
     sets = read(data, **by)
-    assert sets.ids.tolist() == WORDS
-    assert sets.sizes.tolist() == [2] * len(WORDS)
+    assert sets.ids.tolist() == words
+    assert sets.sizes.tolist() == [2] * len(words)
 
 
 @pytest.mark.parametrize("source", ["dict", "array", "parquet", "categories", "pandas", "cells"])
@@ -226,6 +227,10 @@ def test_metadata_are_joined_by_text(first, tmp_path):
     path = tmp_path / "meta.csv"
     path.write_text("who,dose\n1.10,2\n1.1,1\n7,5\n007,3\n")
     assert read(data, **by, metadata=path).meta["dose"].tolist() == [1, 2, 3]
+    alike, by = written(first, ["1.10", "1.20"], tmp_path)  # whose metadata would be numbers
+    path.write_text("who,dose\n1.20,2\n1.10,1\n")
+    assert read(alike, **by, metadata=path).meta["dose"].tolist() == [1, 2]
+    data, by = written(first, ["1.1", "1.10", "007"], tmp_path)
     path.write_text("who,dose\n1.10,2\n1.1,1\n7.0,3\n")
     with pytest.raises(ValueError, match="being '007'; they have rows for names such as '1.10'"):
         read(data, **by, metadata=path)

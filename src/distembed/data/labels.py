@@ -49,14 +49,6 @@ def as_column(values: Any) -> np.ndarray:
     dtype = getattr(values, "dtype", None)
     if dtype is None or isinstance(dtype, np.dtype):
         return np.asarray(values)
-    if hasattr(dtype, "categories") and hasattr(values, "isna"):  # pandas makes floats of integers
-        coded = getattr(values, "cat", values)
-        codes: np.ndarray = np.asarray(coded.codes)
-        categories = as_column(coded.categories)
-        if (codes < 0).any():
-            categories = np.array([*categories.tolist(), None], object)
-        taken: np.ndarray = categories[codes]
-        return taken
     missing = values.isna().any() if hasattr(values, "isna") else values.null_count()
     if not missing:
         return np.asarray(values)
