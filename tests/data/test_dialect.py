@@ -80,16 +80,39 @@ def test_suffixes():
     assert suffix("t.gz") == ".gz"
 
 
-COMMAS = "who\tx\ty\n" + "".join(f"a\t{i},{i}5\t{i / 8}\n" for i in range(4))
+def table(path, delimiter, *rows):
+    lines = (delimiter.join(map(str, row)) for row in rows)
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
-def test_decimal_commas_beside_points_are_named_and_not_read(tmp_path, caplog):
-    path = tmp_path / "t.tsv"
-    path.write_text(COMMAS)
-    assert read(path, "who", min_size=1).features == ("y",)
-    assert "'x' (numbers such as '0,05', whose comma may be one of decimals or" in caplog.text
-    with pytest.raises(ValueError, match="Column 'x' is no feature: numbers such as '0,05'"):
-        read(path, "who", ["x"])
+def test_commas_beside_points_are_read_where_they_can_only_be_decimal(tmp_path, caplog):
+    rows = [(f"{i % 2}.1", f"{i},{i}5", f"{i + 1},25{i}", i / 8) for i in range(6)]
+    path = table(tmp_path / "t.tsv", "\t", ("who", "x", "z", "y"), *rows)
+    sets = read(path, "who", atoms="vectors")
+    assert sets.ids.tolist() == ["0.1", "1.1"]
+    assert sets.features == ("x", "y")
+    assert sets.batch([0]).x.tolist() == [[np.float32(v), w] for v, w in
+                                          ((0.05, 0), (2.25, 0.25), (4.45, 0.5))]  # fmt: skip
+    assert "'z' (numbers such as '1,250', whose comma may be one of decimals or" in caplog.text
+    with pytest.raises(ValueError, match="Column 'z' is no feature: numbers such as '1,250'"):
+        read(path, "who", ["z"])
+
+
+@pytest.mark.parametrize("value", ["1.234", "1.234,5"])
+def test_a_point_of_thousands_among_decimal_commas_is_refused_by_line(value, tmp_path):
+    rows = [("a", f"0,{i + 1}", i / 8) for i in range(1500)] + [("a", value, 0.5)]
+    for columns in (3, 2):
+        path = table(tmp_path / "t.tsv", "\t", *(r[:columns] for r in [("who", "x", "y"), *rows]))
+        with pytest.raises(ValueError, match=f"'x' of t.tsv holds '{value}' in line 1502"):
+            read(path, "who")
+
+
+def test_a_comma_among_points_is_refused_by_line(tmp_path):
+    rows = [("a", f"0,{i + 1}", i / 8) for i in range(1500)] + [("a", "0,5", "1,5")]
+    path = table(tmp_path / "t.tsv", "\t", ("who", "x", "y"), *rows)
+    with pytest.raises(ValueError, match="'y' of t.tsv holds '1,5' in line 1502"):
+        read(path, "who")
 
 
 def test_thousands_are_not_taken_for_decimals(tmp_path, caplog):
@@ -137,3 +160,12 @@ def test_the_delimiter_is_logged_where_it_is_not_that_of_the_suffix(tmp_path, ca
         assert "divided" not in caplog.text
         column_names(tmp_path / "t.csv")
     assert "t.csv: columns are divided by semicolons" in caplog.text
+
+
+def test_points_that_may_be_of_thousands_are_not_read_beside_decimal_commas(tmp_path, caplog):
+    rows = [("a", f"0,{i + 1}", f"{i + 1}.250", f"{i}.25") for i in range(6)]
+    path = table(tmp_path / "t.csv", ";", ("who", "x", "n", "y"), *rows)
+    assert read(path, "who").features == ("x", "y")
+    assert "'n' (numbers such as '1.250', whose points may be of decimals or of th" in caplog.text
+    alone = table(tmp_path / "u.csv", ";", ("who", "n"), *((r[0], r[2]) for r in rows))
+    assert read(alone, "who").features == ("n",)

@@ -99,14 +99,19 @@ def test_a_column_of_parquet_is_a_number_or_named(kind, tmp_path, caplog):
         assert read(path, "c", ["x"]).ids[0] == expected[kind]
 
 
-def test_a_gap_in_a_feature_of_parquet_is_named_by_row(tmp_path):
+@pytest.mark.parametrize("kind", ["float64", "int64", "bool", "decimal128(9, 2)"])
+def test_a_gap_in_a_feature_of_parquet_is_refused_where_it_is_in_a_set(kind, tmp_path):
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "t.parquet"
-    gap = [None if i == 7 else i / 7 for i in range(36)]
+    gap = arrow.array([None if i == 7 else i % 2 for i in range(36)])
+    gap = gap.cast(arrow.decimal128(20, 0)) if kind.startswith("decimal") else gap.cast(kind)
     parquet.write_table(arrow.table({"who": WHO, "x": X, "c": gap}), path)
-    with pytest.raises(ValueError, match="'c' of t.parquet has no value in row 7"):
+    with pytest.raises(ValueError, match="Set 'a' holds nan in feature 'c', row 7"):
         read(path, "who")
     assert read(path, "who", "x").features == ("x",)
+    who = ["z" if i == 7 else w for i, w in enumerate(WHO)]  # a set that is too small
+    parquet.write_table(arrow.table({"who": who, "x": X, "c": gap}), path)
+    assert read(path, "who").ids.tolist() == ["a", "b", "c"]
 
 
 def test_integers_of_parquet_keep_their_digits_beside_gaps(tmp_path):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from distembed.data.numerals import MISSING, is_number, loss_as_numbers, narrowed
-from distembed.data.readers.dialect import Dialect, comma_number, dialect_of
+from distembed.data.readers.dialect import Dialect, comma_number, decimal_commas, dialect_of
 from distembed.data.readers.tabular import As, refuse_long
 
 __all__ = ["TextTable", "header_of", "open_text"]
@@ -27,6 +27,7 @@ __all__ = ["TextTable", "header_of", "open_text"]
 logger = logging.getLogger(__name__)
 
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}([T ].*)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
 _DIGITS = re.compile(r"[+-]?[0-9][0-9.,' ]*")
 
 
@@ -47,6 +48,7 @@ class TextTable:
     first: dict[str, tuple[str, ...]]
     _texts: dict[str, np.ndarray] = field(default_factory=dict)
     _narrowed: dict[str, np.ndarray] = field(default_factory=dict)
+    _decimal: dict[str, bool] = field(default_factory=dict)
 
     @cached_property
     def numeric(self) -> set[str]:
@@ -66,7 +68,7 @@ class TextTable:
                 line.
         """
         if as_ == "numbers":
-            return list(self._read(columns, float).T) if columns else []
+            return self._numbers(columns)
         absent = [name for name in columns if name not in self._texts]
         if absent:
             for name, words in zip(absent, self._read(absent, object).T, strict=True):
@@ -74,9 +76,16 @@ class TextTable:
                 self._texts[name] = words.astype(str)
         return [self._values(name) if as_ == "values" else self._texts[name] for name in columns]
 
-    def _read(self, columns: Sequence[str], dtype: type) -> np.ndarray:
-        """Read columns, `(R, C)`."""
-        decimal = dtype is float and self.dialect.decimal == ","
+    def _numbers(self, columns: Sequence[str]) -> list[np.ndarray]:
+        read: dict[str, np.ndarray] = {}
+        for commas in (False, True):
+            part = [name for name in columns if self._commas(name) == commas]
+            if part:
+                read.update(zip(part, self._read(part, float, commas).T, strict=True))
+        return [read[name] for name in columns]
+
+    def _read(self, columns: Sequence[str], dtype: type, commas: bool = False) -> np.ndarray:
+        """Read columns, `(R, C)`; those with decimal commas have no decimal points."""
         options: dict[str, Any] = {
             "dtype": dtype,
             "delimiter": self.dialect.delimiter,
@@ -90,11 +99,10 @@ class TextTable:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Input line", UserWarning)  # of a blank line
-                if not decimal and not self.dialect.packed:  # NumPy reads a path fastest
+                if not commas and not self.dialect.packed:  # NumPy reads a path fastest
                     return np.loadtxt(self.dialect.path, **options)
                 with self.dialect.open() as file:
-                    lines = (line.replace(",", ".") for line in file) if decimal else file
-                    return np.loadtxt(lines, **options)
+                    return np.loadtxt(map(_with_points, file) if commas else file, **options)
         except ValueError as error:
             raise ValueError(self._first_fault(columns) or str(error)) from error
 
@@ -104,8 +112,8 @@ class TextTable:
             return self._narrowed[name]
         text = self._texts[name]
         values = narrowed(text)
-        if values is text and self.dialect.decimal == ",":
-            points = narrowed(np.char.replace(text, ",", "."))
+        if values is text and self._commas(name):
+            points = narrowed(np.array([_with_points(v) for v in text.tolist()]))
             values = points if points.dtype.kind in "if" else text
         if values is text and (loss := loss_as_numbers(set(text.tolist()))):
             logger.warning("column %r stays text: %s", name, loss)
@@ -120,7 +128,7 @@ class TextTable:
             next(lines)
             for row in filter(None, lines):
                 for name, value in zip(self.names, row, strict=True):
-                    if name in columns and not self._number(value):
+                    if name in columns and not self._number(name, value):
                         what = f"holds {value!r}" if value else "is blank"
                         return (
                             f"Column {name!r} of {path.name} {what} in line {lines.line_num}; the "
@@ -129,19 +137,39 @@ class TextTable:
                         )
         return ""
 
-    def _number(self, value: str) -> bool:
-        return is_number(value.replace(",", ".") if self.dialect.decimal == "," else value)
+    def _commas(self, name: str) -> bool:
+        """Return whether numbers of a column have decimal commas."""
+        if name not in self._decimal:
+            own = self.dialect.delimiter != "," and decimal_commas(self.first[name])
+            self._decimal[name] = self.dialect.commas or own
+        return self._decimal[name]
+
+    def _number(self, name: str, value: str) -> bool:
+        return is_number(_with_points(value) if self._commas(name) else value)
 
     def _share(self, name: str) -> float:
         """Return the share of numbers among the first values that are not blank."""
         filled = [v for v in self.first[name] if v]
-        return sum(map(self._number, filled)) / len(filled) if filled else 0.0
+        if not filled or self._thousands(name):
+            return 0.0
+        return sum(self._number(name, v) for v in filled) / len(filled)
+
+    def _thousands(self, name: str) -> bool:
+        """Return whether the points of a column may be of thousands, as beside decimal commas."""
+        pointed = [v for v in self.first[name] if "." in v]
+        possible = self.dialect.both and bool(pointed)
+        return possible and all(map(_THOUSANDS.fullmatch, pointed))
 
     def _reason(self, name: str) -> str:
         filled = [v for v in self.first[name] if v not in MISSING]
         if not filled:
             return "no value in its first rows"
         example = repr(filled[0])
+        if self._thousands(name):
+            return (
+                f"numbers such as {example}, whose points may be of decimals or of thousands, as "
+                "other columns have decimal commas: write one decimal sign"
+            )
         if all(comma_number(v) or is_number(v) for v in filled) and any(map(comma_number, filled)):
             if self.dialect.delimiter == ",":
                 return f"decimal commas, such as {example}: write decimal points"
@@ -160,6 +188,11 @@ class TextTable:
                 f"{word!r}"
             )
         return ""
+
+
+def _with_points(text: str) -> str:
+    """Return decimal points for decimal commas; a point, as of thousands, makes no number."""
+    return text.replace(".", "?").replace(",", ".")
 
 
 def header_of(path: Path) -> list[str]:
