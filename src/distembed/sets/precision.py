@@ -5,7 +5,7 @@ since 1970 to multiples of 128. A feature is refused if the root mean square of 
 1 % of its standard deviation within sets (that over all atoms, if it varies between sets only). A
 rounding error of this size changes a W2 distance by at most 1 % of the spread of a set.
 
-Both are estimated from up to 64 sets and $2^{22}$ numbers, evenly spaced over the collection; a
+Both are estimated from up to 64 sets and $2^{20}$ numbers, evenly spaced over the collection; a
 source of float32, or of whole numbers below $2^{24}$, is exact. Subtracting a constant from the
 feature mends it, and changes no distance.
 """
@@ -26,7 +26,7 @@ def check_rounding(
     offsets: np.ndarray,
     most: float = 0.01,
     sets: int = 64,
-    numbers: int = 2**22,
+    numbers: int = 2**20,
 ) -> None:
     """Refuse a feature that float32 does not resolve.
 

@@ -91,10 +91,10 @@ class ParquetTable:
             values = np.empty(len(column), object)
             values[:] = column.to_pylist()
             return values if as_ == "exact" else plain_column(values)
-        values: np.ndarray = column.to_numpy()
+        array: np.ndarray = column.to_numpy()
         if text:
-            refuse_long(name, np.array([v or "" for v in values.tolist()], object))
-        return plain_column(values) if as_ != "exact" or text else values
+            refuse_long(name, np.array([v or "" for v in array.tolist()], object))
+        return plain_column(array) if as_ != "exact" or text else array
 
     def _reason(self, kind: Any) -> str:
         """Return why a column that is not numeric resembles one, or a blank."""
