@@ -202,3 +202,8 @@ def test_columns_that_are_named_are_not_commented(caplog):
     with caplog.at_level(logging.WARNING):
         read({"who": WHO, "x": X, "k": np.arange(36) % 5, "t": varying(["p", "q"])}, "who", ["k"])
     assert not caplog.text
+
+
+def test_columns_of_other_lengths_are_refused():
+    with pytest.raises(ValueError, match="rows: 'who' has 36, 'x' has 36, 'y' has 35"):
+        read({"who": WHO, "x": X, "y": X[:35]}, "who")

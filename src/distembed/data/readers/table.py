@@ -39,7 +39,9 @@ class TableReader:
 
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
-        """Return whether the source is a data frame, or a dict of columns with labels."""
+        """Return whether the source is a data frame, or columns by name with labels among them."""
+        if isinstance(source, np.ndarray):
+            return bool(source.dtype.names) and isinstance(by, str | list | tuple)
         columns = isinstance(source, Mapping) and by is not None and not is_array(source)
         return hasattr(source, "columns") or columns
 
