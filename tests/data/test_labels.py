@@ -217,10 +217,22 @@ def test_columns_of_several_labels_are_numbers_as_metadata_and_text_as_ids(tmp_p
 def test_objects_of_numbers_are_numbers():
     assert plain_column(np.array([1, 2], object)).dtype == np.int64
     np.testing.assert_array_equal(plain_column(np.array([1, None], object)), [1, np.nan])
+    mixed = np.array([np.int64(1), np.float32(0.5), None], object)
+    np.testing.assert_array_equal(plain_column(mixed), [1, 0.5, np.nan])
     large = plain_column(np.array([2**53 + 1, None], object))
     assert large.tolist() == [str(2**53 + 1), ""]
     assert plain_column(np.array([True, None], object)).tolist() == ["True", ""]
     assert plain_column(np.array([1, "a"], object)).tolist() == ["1", "a"]
+
+
+def test_a_dose_with_a_gap_is_a_number_in_every_table(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"who": ["a", "b"], "dose": pandas.array([1, None], "Int64")})
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    data = {"who": list("aabb"), "x": [0.5, 1, 2, 4]}
+    for table in (frame, tmp_path / "m.csv", {"who": ["a", "b"], "dose": [1, None]}):
+        dose = read(data, "who", "x", metadata=table).meta["dose"]
+        np.testing.assert_array_equal(dose, [1, np.nan])
 
 
 @pytest.mark.parametrize("first", ["csv", "parquet", "dict"])

@@ -207,3 +207,9 @@ def test_columns_that_are_named_are_not_commented(caplog):
 def test_columns_of_other_lengths_are_refused():
     with pytest.raises(ValueError, match="rows: 'who' has 36, 'x' has 36, 'y' has 35"):
         read({"who": WHO, "x": X, "y": X[:35]}, "who")
+
+
+def test_text_of_one_set_is_metadata(caplog):
+    sets = read({"who": ["a"] * 9, "x": X[:9], "c": ["t"] * 9}, "who")
+    assert sets.meta["c"].tolist() == ["t"]
+    assert not caplog.text

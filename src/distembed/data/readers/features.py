@@ -97,7 +97,7 @@ def say_passed(
         code: Number of the set of each row, `(R,)`; None where sets are not known.
     """
     loaded = {n: v for n, v in columns.items() if n in table.others}
-    metadata = [] if code is None else _constant(loaded, code)
+    metadata = [] if code is None else _constant(loaded, code, enough=True)
     reasons: dict[str, list[str]] = {}
     for name, why in table.others.items():
         requested = name in keep or name in metadata
@@ -153,10 +153,13 @@ def _rises(values: np.ndarray, code: np.ndarray) -> bool:
     return bool((np.diff(values[order].astype(np.float64))[inside] > 0).all())
 
 
-def _constant(columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1000) -> list[str]:
-    """Return the columns with one value a set; none where there is one set, or one row a set.
+def _constant(
+    columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1000, enough: bool = False
+) -> list[str]:
+    """Return the columns with one value a set.
 
-    Most features vary within the first rows, which are compared before all are.
+    Most features vary within the first rows, which are compared before all are. One set, or one
+    row a set, says nothing of a feature: then none is returned, unless it is `enough`.
     """
     candidates = dict(columns)
     for count in (head, len(code)):
@@ -164,7 +167,7 @@ def _constant(columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1
             return []
         _, first, part = np.unique(code[:count], return_index=True, return_inverse=True)
         candidates = {n: v for n, v in candidates.items() if _same(v[:count], v[first][part])}
-    return list(candidates) if 1 < len(first) < len(code) else []
+    return list(candidates) if enough or 1 < len(first) < len(code) else []
 
 
 def _numbering(
