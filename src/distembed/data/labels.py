@@ -140,7 +140,7 @@ def check_labels(name: str, column: np.ndarray, text: np.ndarray) -> None:
         )
     if column.dtype.kind in "fO":
         for row, value in enumerate(column.tolist()):
-            if isinstance(value, float | np.floating) and abs(value) >= _EXACT:
+            if isinstance(value, float | np.floating) and abs(float(value)) >= _EXACT:
                 raise ValueError(
                     f"The label in row {row} of column {name!r} is the float {value!r}; floats of "
                     "2^53 or more have lost digits, so that two labels may have become one. Read "
