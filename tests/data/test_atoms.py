@@ -296,3 +296,11 @@ def test_embeddings_in_another_order_are_matched_by_name():
     a, b = (read(adata, "who", obsm="frame") for adata in (one, other))
     columns = feature_columns(b, a.features, a.event_shape)
     assert np.array_equal(a.batch([0, 1]).x, b.batch([0, 1]).x[:, columns])
+
+
+def test_records_are_a_table_where_a_column_names_the_sets():
+    rows = [("p", 1.5, 2), ("p", 2.5, 3), ("q", 3.5, 5), ("q", 0.5, 7)]
+    records = np.array(rows, [("who", "U1"), ("x", float), ("n", int)])
+    sets = read(records, by="who")
+    assert (sets.ids.tolist(), sets.features) == (["p", "q"], ("x", "n"))
+    assert sets.batch([1]).x.tolist() == [[3.5, 5], [0.5, 7]]

@@ -51,11 +51,12 @@ def written(source, labels, folder):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_labels_are_text_as_it_stands(source, tmp_path):
-    data, by = written(source, WORDS, tmp_path)
+@pytest.mark.parametrize("words", [WORDS, ["1.10", "1.20"], ["1.0", "2.0"], ["1e+05", "0.50"]])
+def test_labels_are_text_as_it_stands(source, words, tmp_path):
+    data, by = written(source, words, tmp_path)
     sets = read(data, **by)
-    assert sets.ids.tolist() == WORDS
-    assert sets.sizes.tolist() == [2] * len(WORDS)
+    assert sets.ids.tolist() == words
+    assert sets.sizes.tolist() == [2] * len(words)
 
 
 @pytest.mark.parametrize("source", ["dict", "array", "parquet", "categories", "pandas", "cells"])
@@ -117,7 +118,9 @@ def test_words_for_a_missing_label_are_named_with_their_rows(word, caplog):
     table = {"who": np.array(["a", "a", word, word, "a"]), "x": np.arange(5.0)}
     with caplog.at_level(logging.WARNING):
         assert read(table, "who", "x").ids.tolist() == ["a", word]
-    assert f"2 rows, the first being row 2, have the label {word!r} in column 'who'" in caplog.text
+        read(table, "who", "x", metadata={"who": ["a", word], "y": [1, 2]})
+    said = f"2 rows, the first being row 2, have the label {word!r} in column 'who'"
+    assert [said in line for line in caplog.messages] == [True, True]  # once a reading
 
 
 def test_ordinary_labels_are_not_said_to_be_missing(caplog):
@@ -214,10 +217,22 @@ def test_columns_of_several_labels_are_numbers_as_metadata_and_text_as_ids(tmp_p
 def test_objects_of_numbers_are_numbers():
     assert plain_column(np.array([1, 2], object)).dtype == np.int64
     np.testing.assert_array_equal(plain_column(np.array([1, None], object)), [1, np.nan])
+    mixed = np.array([np.int64(1), np.float32(0.5), None], object)
+    np.testing.assert_array_equal(plain_column(mixed), [1, 0.5, np.nan])
     large = plain_column(np.array([2**53 + 1, None], object))
     assert large.tolist() == [str(2**53 + 1), ""]
     assert plain_column(np.array([True, None], object)).tolist() == ["True", ""]
     assert plain_column(np.array([1, "a"], object)).tolist() == ["1", "a"]
+
+
+def test_a_dose_with_a_gap_is_a_number_in_every_table(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"who": ["a", "b"], "dose": pandas.array([1, None], "Int64")})
+    frame.to_csv(tmp_path / "m.csv", index=False)
+    data = {"who": list("aabb"), "x": [0.5, 1, 2, 4]}
+    for table in (frame, tmp_path / "m.csv", {"who": ["a", "b"], "dose": [1, None]}):
+        dose = read(data, "who", "x", metadata=table).meta["dose"]
+        np.testing.assert_array_equal(dose, [1, np.nan])
 
 
 @pytest.mark.parametrize("first", ["csv", "parquet", "dict"])
@@ -226,6 +241,10 @@ def test_metadata_are_joined_by_text(first, tmp_path):
     path = tmp_path / "meta.csv"
     path.write_text("who,dose\n1.10,2\n1.1,1\n7,5\n007,3\n")
     assert read(data, **by, metadata=path).meta["dose"].tolist() == [1, 2, 3]
+    alike, by = written(first, ["1.10", "1.20"], tmp_path)  # whose metadata would be numbers
+    path.write_text("who,dose\n1.20,2\n1.10,1\n")
+    assert read(alike, **by, metadata=path).meta["dose"].tolist() == [1, 2]
+    data, by = written(first, ["1.1", "1.10", "007"], tmp_path)
     path.write_text("who,dose\n1.10,2\n1.1,1\n7.0,3\n")
     with pytest.raises(ValueError, match="being '007'; they have rows for names such as '1.10'"):
         read(data, **by, metadata=path)

@@ -119,8 +119,9 @@ def test_the_largest_float32_is_read():
     assert sets.batch([0]).x.ravel().tolist() == [largest, -largest]
 
 
-def test_a_map_of_another_byte_order_is_read(tmp_path):
-    x = np.random.default_rng(0).normal(size=(6, 2)).astype(">f4")
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4", np.longdouble])
+def test_a_map_of_any_type_is_read(dtype, tmp_path):
+    x = np.arange(12).reshape(6, 2).astype(dtype)
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     sets = read(mapped, by=np.array(list("aaabbb")))

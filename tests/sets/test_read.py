@@ -316,3 +316,26 @@ def test_cells_of_guides(data_dir):
     assert (len(several), several.sizes.min(), several.sizes.max()) == (72, 5, 571)
     assert several.features is not None
     assert "STAT1" in several.features
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "txt"])
+def test_weights_are_numbers_however_they_are_written(suffix, tmp_path):
+    path = tmp_path / f"t.{suffix}"
+    comma = "," if suffix == "csv" else "\t"
+    rows = ["who,x,w", "a,1,0.50", "a,2,1.5", "b,3,1_0", "b,4,1e0"]
+    path.write_text("\n".join(rows[:3] + rows[4:]).replace(",", comma))
+    assert read(path, "who", "x", weights="w").batch([0]).w.tolist() == [0.25, 0.75]
+    path.write_text("\n".join(rows).replace(",", comma))
+    with pytest.raises(ValueError, match="'w' of t.* holds '1_0' in line 4"):
+        read(path, "who", "x", weights="w")
+    path.write_text("who,x,w\na,1,p\na,2,q\n".replace(",", comma))
+    with pytest.raises(ValueError, match="Column 'w' of weights holds text"):
+        read(path, "who", "x", weights="w")
+
+
+def test_metadata_of_one_array_are_joined_on_the_text_of_its_labels(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("set,y\n1.10,2\n1.20,1\n")
+    x = np.arange(4.0)[:, None]
+    for labels in (["1.20", "1.20", "1.10", "1.10"], np.array(["1.20", "1.20", "1.10", "1.10"])):
+        assert read(x, by=labels, metadata=path).meta["y"].tolist() == [1, 2]

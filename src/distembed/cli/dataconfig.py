@@ -31,7 +31,8 @@ class DataSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(
-        description="A .csv, .tsv, .parquet or .h5ad file; $VARIABLES are filled in."
+        description="A .csv, .tsv, .txt (perhaps .gz), .parquet or .h5ad file; $VARIABLES are "
+        "filled in."
     )
     by: Names = Field(
         default=None, description="Column, or columns, that name the set of an atom."

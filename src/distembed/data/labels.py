@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,6 @@ def as_column(values: Any) -> np.ndarray:
     dtype = getattr(values, "dtype", None)
     if dtype is None or isinstance(dtype, np.dtype):
         return np.asarray(values)
-    if hasattr(dtype, "categories") and hasattr(values, "isna"):  # pandas makes floats of integers
-        coded = getattr(values, "cat", values)
-        codes: np.ndarray = np.asarray(coded.codes)
-        categories = as_column(coded.categories)
-        if (codes < 0).any():
-            categories = np.array([*categories.tolist(), None], object)
-        taken: np.ndarray = categories[codes]
-        return taken
     missing = values.isna().any() if hasattr(values, "isna") else values.null_count()
     if not missing:
         return np.asarray(values)
@@ -76,12 +69,12 @@ def plain_column(values: np.ndarray) -> np.ndarray:
         return values
     items = values.tolist()
     numbers = [v for v in items if not _missing(v)]
-    if numbers and all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
+    if numbers and all(isinstance(v, Real) and not isinstance(v, bool) for v in numbers):
         largest = max(abs(v) for v in numbers)
-        if len(numbers) == len(items) and all(isinstance(v, int) for v in items):
+        if len(numbers) == len(items) and all(isinstance(v, Integral) for v in items):
             if largest < 2**63:
                 return np.array(items, np.int64)
-        elif largest <= _EXACT or all(isinstance(v, float) for v in numbers):
+        elif largest <= _EXACT or not any(isinstance(v, Integral) for v in numbers):
             return np.array([np.nan if _missing(v) else v for v in items], np.float64)
     return np.array([_text(v) for v in items], str)
 
@@ -147,7 +140,7 @@ def check_labels(name: str, column: np.ndarray, text: np.ndarray) -> None:
         )
     if column.dtype.kind in "fO":
         for row, value in enumerate(column.tolist()):
-            if isinstance(value, float) and abs(value) >= _EXACT:
+            if isinstance(value, float | np.floating) and abs(float(value)) >= _EXACT:
                 raise ValueError(
                     f"The label in row {row} of column {name!r} is the float {value!r}; floats of "
                     "2^53 or more have lost digits, so that two labels may have become one. Read "
@@ -174,6 +167,7 @@ def _text(value: Any) -> str:
         return value.decode()
     if _missing(value):
         return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+    floating = isinstance(value, float | np.floating)
+    if floating and float(value).is_integer() and abs(value) < _EXACT:
         return str(int(value))
     return str(value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from distembed.data.labels import as_text, check_labels
 
-__all__ = ["Observations", "refuse_unknown"]
+__all__ = ["Observations", "portable_type", "refuse_unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +77,20 @@ class Observations:
             return _reopened, (location, self.columns, self.features, self.exact)
         return Observations, (x, self.columns, self.features, self.exact)
 
-    def labels(self, name: str) -> np.ndarray:
+    def labels(self, name: str, check: bool = False) -> np.ndarray:
         """Return a column of labels as strings, exactly as they are in the source, `(R,)`.
 
+        Args:
+            name: Name of the column.
+            check: Whether to check them, and to log those that may stand for a missing one.
+
         Raises:
-            ValueError: If a row has no label, or a label has lost digits.
+            ValueError: If a row has no label, or a label has lost digits, and they are checked.
         """
         column = self.exact.get(name, self.columns[name])
         text = as_text(column)
-        check_labels(name, column, text)
+        if check:
+            check_labels(name, column, text)
         return text
 
     @property
@@ -106,6 +111,16 @@ class Observations:
 
 def _reopened(location: tuple[Any, ...], *others: Any) -> Observations:
     return Observations(np.memmap(*location), *others)
+
+
+def portable_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type of native byte order, of at most 64 bits, of a batch of these numbers.
+
+    Example:
+        >>> portable_type(np.dtype(">f4")), portable_type(np.dtype(np.longdouble))
+        (dtype('float32'), dtype('float64'))
+    """
+    return np.dtype(np.float64) if dtype.char == "g" else dtype.newbyteorder("=")
 
 
 def refuse_unknown(names: Iterable[str], available: Iterable[str], kind: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
-from distembed.data.observations import Observations
+from distembed.data.observations import Observations, portable_type
 from distembed.data.recognise import recognise
 from distembed.data.spaces import Vectors, as_space
 from distembed.protocols import AtomSpace
@@ -241,7 +241,7 @@ class Sets:
         table, rows = self.observations.x, self.rows[where]
         # take is four times as fast as indexing here, and reads no more of a map
         x = table[rows].toarray() if self.observations.sparse else np.asarray(table.take(rows, 0))
-        x = x.astype(x.dtype.newbyteorder("="), copy=False)  # of a map; others are native
+        x = x.astype(portable_type(x.dtype), copy=False)
         if x.dtype.kind == "f" and not all_finite(x, self._largest):
             owners = self.ids[np.searchsorted(self.offsets, where, side="right") - 1]
             raise missing_value(x, rows, owners, self.features, self._largest)

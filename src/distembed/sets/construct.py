@@ -67,7 +67,7 @@ def by_label(
     if not names:
         raise ValueError("by is empty; name the column that says which set a row belongs to.")
     refuse_unknown([*names, *(meta or ()), *([weights] if weights else [])], columns, "column")
-    ids, code = _labels([observations.labels(name) for name in names])
+    ids, code = _labels([observations.labels(name, check=True) for name in names])
     w = _checked_weights(columns[weights], weights, code, ids) if weights else np.ones(len(code))
     rows = np.flatnonzero(w)
     rows = rows[np.argsort(code[rows], kind="stable")]

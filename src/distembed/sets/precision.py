@@ -5,7 +5,7 @@ since 1970 to multiples of 128. A feature is refused if the root mean square of 
 1 % of its standard deviation within sets (that over all atoms, if it varies between sets only). A
 rounding error of this size changes a W2 distance by at most 1 % of the spread of a set.
 
-Both are estimated from up to 64 sets and $2^{22}$ numbers, evenly spaced over the collection; a
+Both are estimated from up to 64 sets and $2^{20}$ numbers, evenly spaced over the collection; a
 source of float32, or of whole numbers below $2^{24}$, is exact. Subtracting a constant from the
 feature mends it, and changes no distance.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from distembed.data.observations import Observations
+from distembed.sets.draw import ranks
 
 __all__ = ["check_rounding"]
 
@@ -25,7 +26,7 @@ def check_rounding(
     offsets: np.ndarray,
     most: float = 0.01,
     sets: int = 64,
-    numbers: int = 2**22,
+    numbers: int = 2**20,
 ) -> None:
     """Refuse a feature that float32 does not resolve.
 
@@ -45,31 +46,31 @@ def check_rounding(
         return
     chosen = np.unique(np.linspace(0, len(offsets) - 2, sets).astype(np.int64))
     share = max(2, numbers // (len(chosen) * int(np.prod(x.shape[1:]))))
-    error, within, values = np.zeros(x.shape[1:]), np.zeros(x.shape[1:]), []
+    sizes = np.diff(offsets)[chosen]
+    counts = np.minimum(sizes, share)
+    start, size, count = (np.repeat(v, counts) for v in (offsets[chosen], sizes, counts))
+    where = rows[start + ranks(counts) * size // count]
+    part = (x[where].toarray() if observations.sparse else x[where]).astype(np.float64)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # refused elsewhere
-        for start, stop in zip(offsets[chosen], offsets[chosen + 1], strict=True):
-            where = rows[np.unique(np.linspace(start, stop - 1, share).astype(np.int64))]
-            part = (x[where].toarray() if observations.sparse else x[where]).astype(np.float64)
-            error += np.square(part - part.astype(np.float32)).sum(0)
-            within += np.square(part - part.mean(0)).sum(0)
-            values.append(part)
+        error = np.square(part - part.astype(np.float32)).sum(0)
         if not error.any():
             return
-        every = np.concatenate(values)
-        total = np.square(every - every.mean(0)).sum(0)
-        spread = np.where(within > 0, within, total)
-        lost = (error > most**2 * spread) & (every != every[:1]).any(0) & np.isfinite(error)
+        means = np.add.reduceat(part, np.cumsum(counts) - counts)
+        means /= counts.reshape(-1, *[1] * (part.ndim - 1))
+        within = np.square(part - np.repeat(means, counts, axis=0)).sum(0)
+        spread = np.where(within > 0, within, np.square(part - part.mean(0)).sum(0))
+        lost = (error > most**2 * spread) & (part != part[:1]).any(0) & np.isfinite(error)
     if not lost.any():
         return
     place = tuple(np.argwhere(lost)[0].tolist())
     name = observations.features[place[0]] if observations.features else place
     others = f", and of {int(lost.sum()) - 1} more," if lost.sum() > 1 else ""
-    mean = every[(slice(None), *place)].mean()
-    deviation = np.sqrt(spread[place] / len(every))
+    mean = part[(slice(None), *place)].mean()
+    deviation = np.sqrt(spread[place] / len(part))
     raise ValueError(
         f"The values of feature {name!r}{others} are lost in float32: they vary by "
         f"{deviation:.3g} around {mean:.6g}, where float32 numbers are "
-        f"{np.spacing(np.float32(abs(mean))):.3g} apart. Subtract a reference from the "
-        "feature, such as its smallest value, or rescale it: "
-        "distances stay the same."
+        f"{np.spacing(np.float32(abs(mean))):.3g} apart. Subtract a reference from the feature, "
+        "such as its smallest value: distances stay the same. If numbers are very small, rescale "
+        "it."
     )

@@ -10,9 +10,8 @@ import numpy as np
 
 from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.readers.arrays import SET
 from distembed.data.readers.base import Request, choose_reader
-from distembed.data.readers.columns import read_columns
+from distembed.data.readers.columns import column_names, read_columns
 from distembed.data.recognise import channels_first, recognise
 from distembed.data.spaces import as_space
 from distembed.protocols import AtomSpace
@@ -71,17 +70,17 @@ def read(
         >>> read([["ACG", "T"], ["CC", "G"]], atoms={"name": "tokens", "alphabet": "ACGT"})
         Sets(2 sets of 2 to 2 atoms (median 2) of shape (3,), tokens)
     """
-    request = Request(by, weights=weights)
-    second = None if metadata is None else read_columns(metadata, request.labels or [SET])
+    joined = [] if metadata is None else column_names(metadata)
     names = [meta] if isinstance(meta, str) else meta
-    own = names if names is None else [n for n in names if second is None or n not in second]
+    own = names if names is None else [n for n in names if n not in joined]
     observations, labels, space = _observations(
-        source, replace(request, meta=own), atoms, {"columns": columns, **options}
+        source, Request(by, own, weights), atoms, {"columns": columns, **options}
     )
     sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
     sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
-    if second is None:
+    if metadata is None:
         return sets
+    second = read_columns(metadata, labels)
     if names is not None:
         second = {n: v for n, v in second.items() if n in names or n in labels}
     first = sets.rows[sets.offsets[:-1]]

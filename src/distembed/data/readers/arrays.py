@@ -82,7 +82,7 @@ def from_arrays(
         twice = next(n for n in names if names.count(n) > 1)
         raise ValueError(f"Two sets are named {twice!r}; names are compared as text.")
     atoms = [_encoded(f"Set {n!r}", x, encode) for n, (_, x) in zip(names, named, strict=True)]
-    if encode is not None and all(a.x.ndim == 2 for a in atoms):
+    if encode is not None and all(isinstance(a.x, np.ndarray) and a.x.ndim == 2 for a in atoms):
         longest = max(a.x.shape[1] for a in atoms)
         atoms = [Atoms(np.pad(a.x, ((0, 0), (0, longest - a.x.shape[1])))) for a in atoms]
     parts = [

@@ -6,8 +6,8 @@
 | encoding | UTF-8, or UTF-16 with its byte order mark; other bytes are refused by line |
 | delimiter | that of the suffix (`.csv` a comma, `.tsv` a tab) if it divides the header; \
 otherwise the only one of comma, semicolon and tab that divides all of the first lines alike |
-| decimal sign | a point; a comma where the delimiter is another, no number has a point, and \
-some number can only be read so (`0,5`, not `1,234`) |
+| decimal sign | a point; a comma where the delimiter is another and some number can only be \
+read so (`0,5`, not `1,234`): one of the column, or of the file if it has no number with a point |
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import gzip
 import logging
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from distembed.data.readers.bounds import refuse_inflated
 
-__all__ = ["SUFFIXES", "Dialect", "comma_number", "dialect_of", "suffix"]
+__all__ = ["SUFFIXES", "Dialect", "comma_number", "decimal_commas", "dialect_of", "suffix"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +46,15 @@ class Dialect:
         path: The file.
         delimiter: Character between fields.
         encoding: Name of the encoding.
-        decimal: Character before the decimals.
+        commas: Whether numbers with commas have decimals, in every column.
+        both: Whether some numbers have decimal commas, and some have points.
     """
 
     path: Path
     delimiter: str
     encoding: str
-    decimal: str = "."
+    commas: bool = False
+    both: bool = False
 
     @property
     def packed(self) -> bool:
@@ -95,7 +97,7 @@ def suffix(path: str | Path) -> str:
     return Path(last.stem).suffix + last.suffix if last.suffix == ".gz" else last.suffix
 
 
-def dialect_of(path: Path, head: int = 200) -> Dialect:
+def dialect_of(path: Path, head: int = 1000) -> Dialect:
     """Recognise how a text table is written, from its first lines.
 
     Raises:
@@ -122,7 +124,8 @@ def dialect_of(path: Path, head: int = 200) -> Dialect:
     if dialect.delimiter == ",":
         return dialect
     fields = [value for row in csv.reader(lines[1:], delimiter=dialect.delimiter) for value in row]
-    return replace(dialect, decimal="," if _decimal_commas(fields) else ".")
+    commas, points = decimal_commas(fields), any(map(_POINT.fullmatch, fields))
+    return replace(dialect, commas=commas and not points, both=commas and points)
 
 
 def comma_number(text: str) -> bool:
@@ -130,9 +133,14 @@ def comma_number(text: str) -> bool:
     return _COMMA.fullmatch(text) is not None
 
 
-def _decimal_commas(fields: Sequence[str]) -> bool:
-    only = any(comma_number(v) and _ONLY_DECIMAL.fullmatch(v) for v in fields)
-    return only and not any(map(_POINT.fullmatch, fields))
+def decimal_commas(fields: Iterable[str]) -> bool:
+    """Return whether some number with a comma can only have decimals after it.
+
+    Example:
+        >>> decimal_commas(["1,234", "7"]), decimal_commas(["1,234", "0,5"])
+        (False, True)
+    """
+    return any(comma_number(v) and _ONLY_DECIMAL.fullmatch(v) for v in fields)
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:

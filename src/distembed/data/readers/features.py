@@ -7,8 +7,9 @@
 | a number of the row, in the table or within its set | it says nothing of an atom |
 | not numeric | of the type that is named: text, dates, decimal commas, mostly missing, ... |
 
-Columns of few whole numbers stay features, because counts are such; they may also be codes of
-categories, and are named once.
+Columns of few whole numbers stay features, because counts are such, and so do columns that rise
+from row to row in every set, because times are; they may also be codes of categories or an index,
+and are named.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def varying(
     if not features:
         why = " and ".join(reasons) or "those that name sets or metadata"
         what = "varies within a set" if fixed or index else "holds numbers"
+        why += "".join(f"; {name!r} holds {text}" for name, text in table.others.items() if text)
         raise ValueError(
             f"No column {what}, apart from {why}. The columns are: "
             f"{', '.join(map(repr, table.names))}; name the features in `columns`."
@@ -77,7 +79,7 @@ def varying(
     if not x:
         x = dict(zip(features, table.load(features, "numbers"), strict=True))
     numbers = {n: x[n] for n in features}
-    _say_few(numbers)
+    _say_doubtful(numbers, code)
     return numbers, unnamed
 
 
@@ -95,7 +97,7 @@ def say_passed(
         code: Number of the set of each row, `(R,)`; None where sets are not known.
     """
     loaded = {n: v for n, v in columns.items() if n in table.others}
-    metadata = [] if code is None else _constant(loaded, code)
+    metadata = [] if code is None else _constant(loaded, code, enough=True)
     reasons: dict[str, list[str]] = {}
     for name, why in table.others.items():
         requested = name in keep or name in metadata
@@ -105,8 +107,25 @@ def say_passed(
         logger.warning("neither a feature nor metadata: %s (%s)", ", ".join(map(repr, names)), why)
 
 
-def _say_few(columns: Mapping[str, np.ndarray], most: int = 12, listed: int = 5) -> None:
-    """Log the features of few whole numbers, which may be the codes of categories."""
+def _say_doubtful(
+    columns: Mapping[str, np.ndarray], code: np.ndarray | None, listed: int = 5
+) -> None:
+    """Log the features that may be codes of categories, or may number the rows."""
+    doubtful = (
+        ("of few whole numbers each", "the code of a category", _few(columns)),
+        ("rising from row to row", "an index or a time", _rising(columns, code)),
+    )
+    for what, other, names in doubtful:
+        if names:
+            more = f" and {len(names) - listed} more" if len(names) > listed else ""
+            logger.warning(
+                "taken as quantities, though %s: %s%s; leave out of `columns` what is %s",
+                what, ", ".join(names[:listed]), more, other,
+            )  # fmt: skip
+
+
+def _few(columns: Mapping[str, np.ndarray], most: int = 12) -> list[str]:
+    """Return the columns of at least 3 and at most so many whole numbers, with their range."""
     few = []
     for name, values in columns.items():
         for part in (values[:1000], values):
@@ -115,18 +134,32 @@ def _say_few(columns: Mapping[str, np.ndarray], most: int = 12, listed: int = 5)
                 break
         else:
             few.append(f"{name!r} ({levels[0]:g} to {levels[-1]:g})")
-    if few:
-        more = f" and {len(few) - listed} more" if len(few) > listed else ""
-        logger.warning(
-            "taken as quantities, of few whole numbers each: %s%s; leave out of `columns` what "
-            "is the code of a category", ", ".join(few[:listed]), more,
-        )  # fmt: skip
+    return few
 
 
-def _constant(columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1000) -> list[str]:
-    """Return the columns with one value a set; none where there is one set, or one row a set.
+def _rising(
+    columns: Mapping[str, np.ndarray], code: np.ndarray | None, least: int = 10
+) -> list[str]:
+    """Return the columns that rise from row to row in every set, if there are enough rows."""
+    if code is None or len(code) - len(np.unique(code)) < least:
+        return []
+    rising = [n for n, v in columns.items() if _rises(v[:1000], code[:1000])]
+    return [repr(n) for n in rising if _rises(columns[n], code)]
 
-    Most features vary within the first rows, which are compared before all are.
+
+def _rises(values: np.ndarray, code: np.ndarray) -> bool:
+    order = np.argsort(code, kind="stable")
+    inside = np.diff(code[order]) == 0
+    return bool((np.diff(values[order].astype(np.float64))[inside] > 0).all())
+
+
+def _constant(
+    columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1000, enough: bool = False
+) -> list[str]:
+    """Return the columns with one value a set.
+
+    Most features vary within the first rows, which are compared before all are. One set, or one
+    row a set, says nothing of a feature: then none is returned, unless it is `enough`.
     """
     candidates = dict(columns)
     for count in (head, len(code)):
@@ -134,7 +167,7 @@ def _constant(columns: Mapping[str, np.ndarray], code: np.ndarray, head: int = 1
             return []
         _, first, part = np.unique(code[:count], return_index=True, return_inverse=True)
         candidates = {n: v for n, v in candidates.items() if _same(v[:count], v[first][part])}
-    return list(candidates) if 1 < len(first) < len(code) else []
+    return list(candidates) if enough or 1 < len(first) < len(code) else []
 
 
 def _numbering(

@@ -30,7 +30,7 @@ class FrameTable:
         get: Function from a name to the column.
 
     Raises:
-        ValueError: If a column has more than one axis.
+        ValueError: If a column has more than one axis, or columns differ in length.
     """
 
     def __init__(self, names: Iterable[Any], get: Callable[[Any], Any]) -> None:
@@ -46,6 +46,10 @@ class FrameTable:
                     f"Column {name!r} has shape {values.shape}; a column holds one value a row. "
                     "For one array a set, leave `by` out."
                 )
+        lengths = {name: len(values) for name, values in self._arrays.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name!r} has {rows}" for name, rows in list(lengths.items())[:8])
+            raise ValueError(f"Columns differ in their numbers of rows: {listed}.")
 
     @cached_property
     def numeric(self) -> set[str]:

@@ -10,9 +10,6 @@ from distembed.registry import need
 
 __all__ = ["open_h5ad"]
 
-_READING = (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError)
-"""Errors of h5py and anndata on files that are truncated, or of another structure."""
-
 
 def open_h5ad(path: Path, backed: bool) -> Any:
     """Read an `.h5ad` file.
@@ -34,7 +31,7 @@ def open_h5ad(path: Path, backed: bool) -> Any:
             parts = set(file)
             shapes: dict[str, int] = {}
             file.visititems(lambda name, item: shapes.update({name: _bytes(item)}))
-    except _READING as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path.name} is damaged or is not HDF5: {error}") from error
     if not {"obs", "var"} <= parts:
         raise ValueError(
@@ -46,7 +43,7 @@ def open_h5ad(path: Path, backed: bool) -> Any:
         refuse_inflated(path, size, f"{name!r}, by the shape that it states,", advice)
     try:
         return anndata.read_h5ad(path, backed="r" if backed else None)
-    except _READING as error:
+    except Exception as error:  # each of the readers in anndata has errors of its own
         raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
 
 

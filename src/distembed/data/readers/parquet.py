@@ -16,6 +16,8 @@ from distembed.registry import need
 
 __all__ = ["ParquetTable"]
 
+_TEXT = ("string", "large_string", "string_view")
+
 
 class ParquetTable:
     """A Parquet file.
@@ -72,16 +74,10 @@ class ParquetTable:
         kinds, kind = self._arrow.types, column.type
         if kinds.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type
-        if as_ == "numbers":
-            if column.null_count:
-                row = column.is_null().to_numpy().argmax()
-                raise ValueError(
-                    f"Column {name!r} of {self._path.name} has no value in row {row}; features "
-                    "are numbers. Drop that row, or leave the column out of `columns`."
-                )
-            values: np.ndarray = column.to_numpy()
-            return values.astype(np.float64) if kinds.is_decimal(kind) else values
-        text = kinds.is_string(kind) or kinds.is_large_string(kind)
+        if as_ == "numbers":  # a missing one is NaN, which is refused if its row is in a set
+            numbers: np.ndarray = column.to_numpy()
+            return numbers if numbers.dtype.kind != "O" else numbers.astype(np.float64)
+        text = str(kind) in _TEXT
         if as_ == "strings" and not text:
             raise ValueError(
                 f"Column {name!r} holds {kind} values; sequences are strings. Name a column of "
@@ -95,17 +91,17 @@ class ParquetTable:
             values = np.empty(len(column), object)
             values[:] = column.to_pylist()
             return values if as_ == "exact" else plain_column(values)
-        values = column.to_numpy()
+        array: np.ndarray = column.to_numpy()
         if text:
-            refuse_long(name, np.array([v or "" for v in values.tolist()], object))
-        return plain_column(values) if as_ != "exact" or text else values
+            refuse_long(name, np.array([v or "" for v in array.tolist()], object))
+        return plain_column(array) if as_ != "exact" or text else array
 
     def _reason(self, kind: Any) -> str:
         """Return why a column that is not numeric resembles one, or a blank."""
         kinds = self._arrow.types
         if kinds.is_dictionary(kind):
             kind = kind.value_type
-        if kinds.is_string(kind) or kinds.is_large_string(kind):
+        if str(kind) in _TEXT:
             return ""
         if kinds.is_temporal(kind):
             return f"{kind} values: give numbers, such as days since a reference"

@@ -39,7 +39,9 @@ class TableReader:
 
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
-        """Return whether the source is a data frame, or a dict of columns with labels."""
+        """Return whether the source is a data frame, or columns by name with labels among them."""
+        if isinstance(source, np.ndarray):
+            return bool(source.dtype.names) and isinstance(by, str | list | tuple)
         columns = isinstance(source, Mapping) and by is not None and not is_array(source)
         return hasattr(source, "columns") or columns
 
@@ -58,6 +60,7 @@ class TableReader:
             others=request.meta is None,
             by=labels,
             encode=request.encode,
+            numbers=[request.weights] if request.weights else [],
         )
         return observations, labels
 
@@ -69,6 +72,7 @@ def read_table(
     others: bool = False,
     by: Sequence[str] = (),
     encode: Encode | None = None,
+    numbers: Sequence[str] = (),
 ) -> Observations:
     """Read feature columns as atoms `(R, D)`, and other columns with their own types.
 
@@ -84,6 +88,7 @@ def read_table(
         by: The columns of labels among `keep`.
         encode: Function from strings to tokens, where atoms are tokens: `columns` is then a
             column of strings, or one column a token.
+        numbers: Columns among `keep` that hold numbers, such as weights.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -105,8 +110,8 @@ def read_table(
         sequences, x = _sequences(table, columns, keep, encode)
         features, skipped = None, sequences
     elif columns is None:
-        numbers, skipped = varying(table, keep, code)
-        features, x = list(numbers), np.stack(list(numbers.values()), axis=1)
+        values, skipped = varying(table, keep, code)
+        features, x = list(values), np.stack(list(values.values()), axis=1)
     else:
         features, skipped = _numeric(table, _chosen(table, columns, keep)), []
         x = np.stack(table.load(features, "numbers"), axis=1)
@@ -114,8 +119,12 @@ def read_table(
         n for n in table.names if n not in {*(features or ()), *skipped} and (others or n in keep)
     ]
     names = [*rest, *(n for n in keep if n in (features or ()))]
-    names = [n for n in names if len(by) > 1 or n not in by]
+    names = [n for n in names if n not in numbers and (len(by) > 1 or n not in by)]
     annotation = exact | dict(zip(names, table.load(names, "values"), strict=True))
+    refused = [n for n in numbers if n not in table.numeric]
+    if refused:
+        raise ValueError(f"Column {refused[0]!r} of weights holds text; weights are numbers.")
+    annotation |= dict(zip(numbers, table.load(list(numbers), "numbers"), strict=True))
     if encode is None and columns is None:
         say_passed(table, annotation, keep, code)
     return Observations(x, annotation, None if features is None else tuple(features), exact)

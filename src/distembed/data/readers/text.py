@@ -1,33 +1,28 @@
 """Read the columns of a text table (`distembed.data.readers.dialect`), with NumPy alone.
 
-A column is numeric if more than half of the values in its first thousand rows are numbers. Any
-other value of it is an error that names the line: a column of numbers with single words is a
-damaged one, and reading it as text would drop a feature silently.
+A value of a numeric column that is no number is an error that names the line: a column of numbers
+with single words is a damaged one, and reading it as text would drop a feature silently.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distembed.data.numerals import MISSING, is_number, loss_as_numbers, narrowed
-from distembed.data.readers.dialect import Dialect, comma_number, dialect_of
+from distembed.data.numerals import loss_as_numbers, narrowed
+from distembed.data.readers.dialect import Dialect, dialect_of
+from distembed.data.readers.kinds import ColumnKinds, with_points
 from distembed.data.readers.tabular import As, refuse_long
 
 __all__ = ["TextTable", "header_of", "open_text"]
 
 logger = logging.getLogger(__name__)
-
-_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?[/.]\d\d?[/.]\d{2,4}([T ].*)?")
-_DIGITS = re.compile(r"[+-]?[0-9][0-9.,' ]*")
 
 
 @dataclass(frozen=True)
@@ -38,25 +33,25 @@ class TextTable:
         dialect: How it is written.
         names: Names of the columns.
         header: Number of lines of the header.
-        first: Values of the first rows, by column.
+        kinds: What the columns hold.
     """
 
     dialect: Dialect
     names: list[str]
     header: int
-    first: dict[str, tuple[str, ...]]
+    kinds: ColumnKinds
     _texts: dict[str, np.ndarray] = field(default_factory=dict)
     _narrowed: dict[str, np.ndarray] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def numeric(self) -> set[str]:
         """Names of the columns of numbers."""
-        return {name for name in self.names if self._share(name) > 0.5}
+        return self.kinds.numeric
 
-    @cached_property
+    @property
     def others(self) -> dict[str, str]:
         """Columns that are not numeric, with the reason where they resemble numbers."""
-        return {n: self._reason(n) for n in self.names if self._share(n) <= 0.5}
+        return self.kinds.others
 
     def load(self, columns: Sequence[str], as_: As) -> list[np.ndarray]:
         """Read columns.
@@ -66,7 +61,7 @@ class TextTable:
                 line.
         """
         if as_ == "numbers":
-            return list(self._read(columns, float).T) if columns else []
+            return self._numbers(columns)
         absent = [name for name in columns if name not in self._texts]
         if absent:
             for name, words in zip(absent, self._read(absent, object).T, strict=True):
@@ -74,9 +69,16 @@ class TextTable:
                 self._texts[name] = words.astype(str)
         return [self._values(name) if as_ == "values" else self._texts[name] for name in columns]
 
-    def _read(self, columns: Sequence[str], dtype: type) -> np.ndarray:
-        """Read columns, `(R, C)`."""
-        decimal = dtype is float and self.dialect.decimal == ","
+    def _numbers(self, columns: Sequence[str]) -> list[np.ndarray]:
+        read: dict[str, np.ndarray] = {}
+        for commas in (False, True):
+            part = [name for name in columns if self.kinds.commas(name) == commas]
+            if part:
+                read.update(zip(part, self._read(part, float, commas).T, strict=True))
+        return [read[name] for name in columns]
+
+    def _read(self, columns: Sequence[str], dtype: type, commas: bool = False) -> np.ndarray:
+        """Read columns, `(R, C)`; those with decimal commas have no decimal points."""
         options: dict[str, Any] = {
             "dtype": dtype,
             "delimiter": self.dialect.delimiter,
@@ -90,11 +92,10 @@ class TextTable:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Input line", UserWarning)  # of a blank line
-                if not decimal and not self.dialect.packed:  # NumPy reads a path fastest
+                if not commas and not self.dialect.packed:  # NumPy reads a path fastest
                     return np.loadtxt(self.dialect.path, **options)
                 with self.dialect.open() as file:
-                    lines = (line.replace(",", ".") for line in file) if decimal else file
-                    return np.loadtxt(lines, **options)
+                    return np.loadtxt(map(with_points, file) if commas else file, **options)
         except ValueError as error:
             raise ValueError(self._first_fault(columns) or str(error)) from error
 
@@ -104,8 +105,8 @@ class TextTable:
             return self._narrowed[name]
         text = self._texts[name]
         values = narrowed(text)
-        if values is text and self.dialect.decimal == ",":
-            points = narrowed(np.char.replace(text, ",", "."))
+        if values is text and self.kinds.commas(name):
+            points = narrowed(np.array([with_points(v) for v in text.tolist()]))
             values = points if points.dtype.kind in "if" else text
         if values is text and (loss := loss_as_numbers(set(text.tolist()))):
             logger.warning("column %r stays text: %s", name, loss)
@@ -120,45 +121,13 @@ class TextTable:
             next(lines)
             for row in filter(None, lines):
                 for name, value in zip(self.names, row, strict=True):
-                    if name in columns and not self._number(value):
+                    if name in columns and not self.kinds.number(name, value):
                         what = f"holds {value!r}" if value else "is blank"
                         return (
                             f"Column {name!r} of {path.name} {what} in line {lines.line_num}; the "
-                            "column is read as numbers, because it is a feature. Correct or drop "
-                            "that line, or leave the column out of `columns`."
+                            "column is read as numbers. Correct or drop that line; or, if it is a "
+                            "feature, leave it out of `columns`."
                         )
-        return ""
-
-    def _number(self, value: str) -> bool:
-        return is_number(value.replace(",", ".") if self.dialect.decimal == "," else value)
-
-    def _share(self, name: str) -> float:
-        """Return the share of numbers among the first values that are not blank."""
-        filled = [v for v in self.first[name] if v]
-        return sum(map(self._number, filled)) / len(filled) if filled else 0.0
-
-    def _reason(self, name: str) -> str:
-        filled = [v for v in self.first[name] if v not in MISSING]
-        if not filled:
-            return "no value in its first rows"
-        example = repr(filled[0])
-        if all(comma_number(v) or is_number(v) for v in filled) and any(map(comma_number, filled)):
-            if self.dialect.delimiter == ",":
-                return f"decimal commas, such as {example}: write decimal points"
-            return (
-                f"numbers such as {example}, whose comma may be one of decimals or of thousands: "
-                "write decimal points, and no separators of thousands"
-            )
-        if all(map(_DATE.fullmatch, filled)):
-            return f"dates, such as {example}: give a number, such as days since a reference"
-        if all(map(_DIGITS.fullmatch, filled)) and not all(map(is_number, filled)):
-            return f"values such as {example}, which are no numbers as they are written"
-        if share := self._share(name):
-            word = next((v for v in self.first[name] if v and not is_number(v)), "")
-            return (
-                f"only {share:.0%} of its first values are numbers, and others are such as "
-                f"{word!r}"
-            )
         return ""
 
 
@@ -196,9 +165,8 @@ def open_text(path: Path, head: int = 1000) -> TextTable:
                 first.append(row)
     if not first:
         raise ValueError(f"{path.name} has no row under its header; there is nothing to read.")
-    return TextTable(
-        dialect, names, header, dict(zip(names, zip(*first, strict=True), strict=True))
-    )
+    columns = dict(zip(names, zip(*first, strict=True), strict=True))
+    return TextTable(dialect, names, header, ColumnKinds(dialect, columns))
 
 
 def _other_length(path: Path, line: int, fields: int, names: int) -> str:
