@@ -29,6 +29,7 @@ def fingerprints(
     salt: str,
     columns: Sequence[int] | None = None,
     words: int = 2**22,
+    sets: range | None = None,
 ) -> list[str]:
     """Compute one hash a set, of its atoms and weights in any order.
 
@@ -39,6 +40,7 @@ def fingerprints(
         salt: Any string; hashes of other salts cannot be compared.
         columns: Columns of the atoms in the order of the model's features, where it differs.
         words: Numbers that are held in memory at once.
+        sets: Consecutive sets whose hashes are computed; all where left out.
 
     Returns:
         `(S,)` strings of 32 hexadecimal digits.
@@ -51,8 +53,9 @@ def fingerprints(
     """
     width = int(np.prod(collection.event_shape, dtype=np.int64))
     keys = _keys(salt, width if columns is None else len(columns))
+    sets = range(len(collection)) if sets is None else sets
     sums = np.zeros((len(collection), 2), np.uint64)
-    for first, batch in _pieces(collection, max(1, words // (width + 1))):
+    for first, batch in _pieces(collection, max(1, words // (width + 1)), sets):
         if columns is not None:
             batch = batch.replace(x=batch.x[:, columns])
         starts = batch.offsets[:-1].numpy()
@@ -60,17 +63,17 @@ def fingerprints(
     name = salt.encode()
     return [
         hashlib.blake2b(row.astype("<u8").tobytes() + name, digest_size=16).hexdigest()
-        for row in sums
+        for row in sums[sets.start : sets.stop]
     ]
 
 
-def _pieces(collection: Collection, rows: int) -> Iterator[tuple[int, SetBatch]]:
+def _pieces(collection: Collection, rows: int, sets: range) -> Iterator[tuple[int, SetBatch]]:
     """Yield batches of consecutive sets with the number of the first; a large set in pieces."""
     end = np.cumsum(collection.sizes)
-    first = 0
-    while first < len(collection):
+    first = sets.start
+    while first < sets.stop:
         start = int(end[first] - collection.sizes[first])
-        last = int(np.searchsorted(end, start + rows, side="right"))
+        last = min(int(np.searchsorted(end, start + rows, side="right")), sets.stop)
         if last == first:
             for piece in collection.chunks(first, rows):
                 yield first, piece
