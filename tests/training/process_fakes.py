@@ -6,6 +6,8 @@ import socket
 
 import torch
 
+# threads that wait do not spin: on a machine with other work two threads are as fast as one then
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 CONTEXT = multiprocessing.get_context("forkserver")
 # what a fit imports when it needs it takes longer than the fits here
 CONTEXT.set_forkserver_preload(
