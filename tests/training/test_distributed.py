@@ -97,27 +97,41 @@ def test_parts_have_the_sets_of_the_step_and_atoms_of_their_own(parts):
         assert not pieces[0][0].x[:4].equal(pieces[1][0].x[:4])
 
 
-@pytest.mark.parametrize("parts", [2, 3, 4])
+class Linear(torch.nn.Module):
+    """Its loss is linear in the weight, with slope `index + 1`, whatever the atoms."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, step):
+        return self.weight * (step.index + 1.0)
+
+
+def slope(parts):
+    """Return the loss and the gradient of a step, and what they should be."""
+    module = Linear()
+    trainer = Trainer(module, sets(), config(parts=parts))
+    loss, _ = trainer.gradient.add(3, trainer._stop)
+    mean = float((trainer.gradient.sampler.step(3)[2] + 1.0).mean())
+    return [loss, float(module.weight.grad)], [mean, mean]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
 def test_a_batch_in_parts_has_the_gradient_of_the_batch(parts):
-    class Linear(torch.nn.Module):
-        """Its loss is linear in the weight, with slope `index + 1`, whatever the atoms."""
+    values, expected = slope(parts)
+    assert values == pytest.approx(expected, rel=1e-6)
 
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(()))
 
-        def forward(self, step):
-            return self.weight * (step.index + 1.0)
+def slopes():
+    return [slope(parts) for parts in (2, 3, 4)]
 
-    gradients = []
-    for number in (1, parts):
-        module = Linear()
-        trainer = Trainer(module, sets(), config(parts=number))
-        loss, _ = trainer.gradient.add(3, trainer._stop)
-        gradients.append(float(module.weight.grad))
-        assert loss == 0
-    index = trainer.gradient.sampler.step(3)[2].double()
-    assert gradients == pytest.approx([float(index.mean() + 1)] * 2, rel=1e-6)
+
+def test_processes_have_the_gradient_of_the_batch():
+    # with 3 parts one process has 2 of the 4 sets, and the other has 1 and 1
+    for results in on_ranks(2, slopes):
+        for values, expected in results:
+            assert values == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(("parts", "size"), [(5, 1), (1, 2), ("auto", 5)])
