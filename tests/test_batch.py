@@ -470,3 +470,27 @@ def test_what_cannot_be_drawn():
         batch.split(1, 1, stream(0))
     with pytest.raises(ValueError, match="Set 0 has 1 atom of positive weight"):
         numbered([3], [[0, 1, 0]]).split(1, 1, stream(0))
+
+
+def test_gradients_are_the_same_bits_every_time_at_two_threads():
+    # ragged, and large enough that torch divides the work
+    sizes = torch.arange(200, 220)
+    x = torch.randn(int(sizes.sum()), 64, generator=torch.Generator().manual_seed(0))
+    offsets = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    w = torch.repeat_interleave(1 / sizes, sizes)
+    results = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(4):
+            batch = SetBatch(x, w.clone().requires_grad_(), offsets)
+            h = x.clone().requires_grad_()
+            centred = h - batch.expand(batch.mean(h))
+            values, logits = batch.dense(centred)
+            loss = (values.exp() * logits.exp().nan_to_num()[..., None]).sum()
+            loss = loss + batch.mean(centred.square()).sqrt().sum()
+            results.append(torch.autograd.grad(loss, [h, batch.w]))
+    finally:
+        torch.set_num_threads(threads)
+    for gradients in results[1:]:
+        assert all(map(torch.equal, gradients, results[0]))

@@ -7,6 +7,7 @@ On the command line a file that exists is left alone unless `--force` is given. 
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import secrets
@@ -18,7 +19,15 @@ from typing import Any
 
 from distembed.registry import need
 
-__all__ = ["claim", "claim_folder", "parse_json", "replacing", "write_atomically", "writing"]
+__all__ = [
+    "claim",
+    "claim_folder",
+    "drop_temporaries",
+    "parse_json",
+    "replacing",
+    "write_atomically",
+    "writing",
+]
 
 _EXTRAS = {".parquet": ("pyarrow", "parquet"), ".h5ad": ("anndata", "anndata")}
 
@@ -91,6 +100,13 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def drop_temporaries(path: Path) -> None:
+    """Remove what a process that was killed in `replacing` has left beside a file."""
+    pattern = f".{glob.escape(path.stem)}.{'[0-9a-f]' * 8}{glob.escape(path.suffix)}"
+    for temporary in path.parent.glob(pattern):
         temporary.unlink(missing_ok=True)
 
 

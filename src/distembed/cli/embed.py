@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,9 @@ def embed(
     An .h5ad file has one observation a set, with the embedding in X. If DATA is an .h5ad file,
     such an AnnData is written in addition to a table, under the same name.
 
+    `torchrun --nproc-per-node N -m distembed embed ...` shares out the sets, and the atoms of a
+    set of more than 2^18, to N processes.
+
     Example: distembed embed run new.csv -o z.parquet
     """
     claim(output, (".csv", ".tsv", ".parquet", ".h5ad"), force)
@@ -55,6 +59,7 @@ def embed(
     from distembed.cli.loading import embeddings, expand_path, say_unusual
     from distembed.cli.tables import write_embeddings
     from distembed.model.gde import GDE
+    from distembed.training.distributed import process_group
 
     gde = GDE.load(model)
     source = expand_path(data or gde.notes.get("data", {}).get("path", ""))
@@ -63,8 +68,10 @@ def embed(
         if path.exists() and path.samefile(source):
             raise ValueError(f"{path} is DATA, which would be overwritten; choose another -o.")
         claim(path, (".csv", ".tsv", ".parquet", ".h5ad"), force)
-    table = embeddings(gde, data, data_options, ids, covariance=errors, marked=True)
-    for path in sorted(outputs):
+    with process_group() as ranks:
+        gde.inference = replace(gde.inference, ranks=ranks)
+        table = embeddings(gde, data, data_options, ids, covariance=errors, marked=True)
+    for path in sorted(outputs) if ranks.first else ():
         write_embeddings(path, table, covariances, safe_csv)
         say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")
     say_unusual(gde, table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,8 @@ def evaluate(
 ) -> None:
     """Evaluate samples and distances on held-out sets, beside baselines and floors.
 
-    Sets that the model was trained on are refused.
+    Sets that the model was trained on are refused. `torchrun --nproc-per-node N -m distembed
+    evaluate ...` shares out the embedding to N processes.
 
     Example: distembed evaluate run -o evaluation.json
     """
@@ -41,10 +43,14 @@ def evaluate(
     from distembed.cli.loading import test_sets
     from distembed.evaluation.evaluate import evaluate as run
     from distembed.model.gde import GDE
+    from distembed.training.distributed import process_group
 
     gde = GDE.load(model)
-    test = test_sets(model, gde, data, data_options, which)
-    evaluation = run(gde, test, rng=seed, pairs=pairs, progress=say)
-    write_atomically(path, json.dumps(evaluation.to_json()) + "\n")
-    typer.echo(evaluation.table())
+    with process_group() as ranks:
+        gde.inference = replace(gde.inference, ranks=ranks)
+        test = test_sets(model, gde, data, data_options, which)
+        evaluation = run(gde, test, rng=seed, pairs=pairs, progress=say)
+    if ranks.first:
+        write_atomically(path, json.dumps(evaluation.to_json()) + "\n")
+        typer.echo(evaluation.table())
     say(str(path))

@@ -84,12 +84,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         complain(f"error: {where}{text}")
         sys.exit(1)
     except RuntimeError as error:
-        # the error of a matrix decomposition in torch, compared by name because torch is not
-        # imported here
-        if debug or type(error).__name__ != "_LinAlgError":
+        text = _explained(error)
+        if debug or not text:
             raise
-        complain(
-            f"error: {error}\nThe features are too large or of too different scales for this "
+        complain(f"error: {text}")
+        sys.exit(1)
+
+
+def _explained(error: RuntimeError) -> str:
+    """Return the usual fix of an error of torch; empty if there is none."""
+    # compared by name because torch is not imported here
+    if type(error).__name__ == "_LinAlgError":
+        return (
+            f"{error}\nThe features are too large or of too different scales for this "
             "computation. Standardise them first, or leave extreme values out."
         )
-        sys.exit(1)
+    if "by peer" in str(error):  # gloo: connection closed, or reset, by peer
+        return (
+            "another process of this run ended, and so this one does. The cause is the error of "
+            "that process. The same command resumes from the last checkpoint."
+        )
+    return ""

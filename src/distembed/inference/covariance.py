@@ -116,7 +116,7 @@ def covariance(
     positive = batch.w > 0
     draws = _draws(batch, count, positive)
     replica, batch = frozen_copy(encoder, batch.keep(positive), double)
-    w = batch.w.double() / batch.mass[batch.owner]
+    w = batch.w.double() / batch.expand(batch.mass)
     noise = batch.mean(w / draws)
     if method is None:
         smallest = batch[int(batch.sizes.argmin())]

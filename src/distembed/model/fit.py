@@ -32,9 +32,9 @@ from distembed.model.noise import atom_noise
 from distembed.model.schedule import suited
 from distembed.model.spec import Spec
 from distembed.model.support import Support, has_support, sentences
+from distembed.model.tables import shared_fingerprints
 from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
-from distembed.sets.fingerprint import fingerprints
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.training.config import TrainConfig
 from distembed.training.distributed import Ranks
@@ -205,7 +205,7 @@ def training_table(
     z, effective_sizes = engine.embed(collection)
     pairs = measure_pairs(engine, collection, mask, config.seed)
     noise = atom_noise(engine, collection, config.seed)
-    hashes = tuple(fingerprints(collection, salt))
+    hashes = tuple(shared_fingerprints(collection, salt, None, engine.settings.ranks))
     return TrainingTable(z, effective_sizes, mask, hashes, noise, pairs, config.seed)
 
 

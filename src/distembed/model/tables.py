@@ -15,8 +15,9 @@ from distembed.model.engine import FEW_ATOMS, InferenceEngine
 from distembed.model.support import Support, sentences
 from distembed.protocols import Collection
 from distembed.sets.fingerprint import fingerprints
+from distembed.training.distributed import Ranks
 
-__all__ = ["embedding_table", "with_uncertainty"]
+__all__ = ["embedding_table", "shared_fingerprints", "with_uncertainty"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +72,22 @@ def with_uncertainty(
         p_unusual = np.full(len(table), np.nan)
         p_unusual[finite] = population.unusual(table.z[finite], cov[finite])
     if training.hashes:
-        hashes = fingerprints(collection, training.salt, engine.columns)
+        ranks = engine.settings.ranks
+        hashes = shared_fingerprints(collection, training.salt, engine.columns, ranks)
         trained = np.array([value in training.hashes for value in hashes])
     return replace(table, cov=cov, df=df, p_unusual=p_unusual, trained=trained)
+
+
+def shared_fingerprints(
+    collection: Collection, salt: str, columns: Sequence[int] | None, ranks: Ranks
+) -> list[str]:
+    """Compute the fingerprints of all sets; each rank reads consecutive sets of as many atoms."""
+    total = np.cumsum(collection.sizes)
+    shares = np.arange(1, ranks.size) / ranks.size * total[-1]
+    bounds = [0, *np.searchsorted(total, shares).tolist(), len(total)]
+    own = range(bounds[ranks.rank], bounds[ranks.rank + 1])
+    hashes = fingerprints(collection, salt, columns, sets=own)
+    return [value for part in ranks.gather(hashes) for value in part]
 
 
 def _warn_of_small_sets(table: Embeddings, finite: NDArray[np.bool_]) -> None:

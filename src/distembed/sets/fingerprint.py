@@ -30,6 +30,7 @@ def fingerprints(
     salt: str,
     columns: Sequence[int] | None = None,
     words: int = 2**22,
+    sets: range | None = None,
 ) -> list[str]:
     """Compute one hash a set, of its atoms and weights in any order.
 
@@ -40,6 +41,7 @@ def fingerprints(
         salt: Any string; hashes of other salts cannot be compared.
         columns: Columns of the atoms in the order of the model's features, where it differs.
         words: Numbers that are held in memory at once.
+        sets: Consecutive sets whose hashes are computed; all where left out.
 
     Returns:
         `(S,)` strings of 32 hexadecimal digits.
@@ -52,8 +54,9 @@ def fingerprints(
     """
     width = int(np.prod(collection.event_shape, dtype=np.int64))
     keys = _keys(salt, width if columns is None else len(columns))
+    sets = range(len(collection)) if sets is None else sets
     sums = np.zeros((len(collection), 2), np.uint64)
-    for first, _, batch in pieces(collection, max(1, words // (width + 1))):
+    for first, _, batch in pieces(collection, max(1, words // (width + 1)), sets):
         if columns is not None:
             batch = batch.replace(x=batch.x[:, columns])
         starts = batch.offsets[:-1].numpy()
@@ -61,7 +64,7 @@ def fingerprints(
     name = salt.encode()
     return [
         hashlib.blake2b(row.astype("<u8").tobytes() + name, digest_size=16).hexdigest()
-        for row in sums
+        for row in sums[sets.start : sets.stop]
     ]
 
 

@@ -12,12 +12,15 @@ from distembed.protocols import Collection
 __all__ = ["pieces"]
 
 
-def pieces(collection: Collection, rows: int) -> Iterator[tuple[int, int, SetBatch]]:
+def pieces(
+    collection: Collection, rows: int, sets: range | None = None
+) -> Iterator[tuple[int, int, SetBatch]]:
     """Yield batches of consecutive sets, and a set of more than `rows` atoms in several.
 
     Args:
         collection: The sets.
         rows: Atoms of a batch, at most.
+        sets: Consecutive sets; all where left out.
 
     Yields:
         The number of the first set, the number of the first atom within it, and the batch. Weights
@@ -30,10 +33,10 @@ def pieces(collection: Collection, rows: int) -> Iterator[tuple[int, int, SetBat
         [(0, 0, [1.0, 2.0]), (2, 0, [3.0, 4.0]), (2, 2, [5.0])]
     """
     end = np.cumsum(collection.sizes)
-    first = 0
-    while first < len(collection):
+    first, stop = (0, len(collection)) if sets is None else (sets.start, sets.stop)
+    while first < stop:
         start = int(end[first] - collection.sizes[first])
-        last = int(np.searchsorted(end, start + rows, side="right"))
+        last = min(int(np.searchsorted(end, start + rows, side="right")), stop)
         if last > first:
             yield first, 0, collection.batch(range(first, last))
             first = last

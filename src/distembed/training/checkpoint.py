@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from distembed.files import parse_json, write_atomically, writing
+from distembed.files import drop_temporaries, parse_json, write_atomically, writing
 from distembed.protocols import Collection
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
@@ -41,7 +41,7 @@ class Checkpoint:
         self.path, self.identity = Path(path), dict(identity)
 
     def claim(self) -> None:
-        """Make the folder of the file, before long work.
+        """Make the folder of the file, and remove what a killed process has left in it.
 
         A save does not: a folder that disappears during a run, such as a network drive, is an
         error and no new folder of that name.
@@ -51,6 +51,7 @@ class Checkpoint:
         """
         with writing(self.path, "Name another file for the checkpoint."):
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            drop_temporaries(self.path)
 
     def save(
         self,

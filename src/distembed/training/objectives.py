@@ -84,7 +84,7 @@ class PairDistances:
             sets = sets.keep(sets.rank < self.atoms)
             divergence = cast(Divergence, self.divergence)
             target = divergence(sets.select(i), sets.select(j)).pow(self.power).to(z.dtype)
-        squared = (z[i] - z[j]).square()
+        squared = (z.index_select(0, i) - z.index_select(0, j)).square()  # as in SetBatch.expand
         latent = squared.mean(1) if self.mean else squared.sum(1)
         error = (latent - target).square()
         total = z.new_zeros(size).index_add(0, i, error).index_add(0, j, error)
