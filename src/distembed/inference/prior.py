@@ -56,7 +56,7 @@ class PriorSettings:
     """
 
     pseudo_sets: float = 1.0
-    outside: float = 0.01
+    outside: float = 1e-4
     doublings: int = 60
     rows: int = 2048
 
