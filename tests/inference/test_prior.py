@@ -145,3 +145,11 @@ def test_expected_distances_add_variances():
 def test_what_cannot_be_fitted_is_named(z, noise, message):
     with pytest.raises(ValueError, match=message):
         GaussianPrior.from_embeddings(z, np.ones(len(z)), noise, PriorSettings())
+
+
+@pytest.mark.parametrize(("deviations", "outside"), [(3.0, False), (4.0, False), (6.0, True)])
+def test_it_takes_much_to_count_as_outside(deviations, outside):
+    """The evidence of four deviations is e^6: heavy tails of few atoms have as much."""
+    prior = GaussianPrior(np.zeros(1), np.eye(1), np.zeros((1, 1)))
+    posterior = prior.posterior([[deviations]], np.zeros((1, 1, 1)), [10.0])
+    assert (posterior.inflation[0] > 1) == outside

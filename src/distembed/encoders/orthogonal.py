@@ -4,10 +4,10 @@ r"""Moments of atoms of many dimensions, and the length of what they leave out.
 
 J projects on the principal axes of training sets, as in `distembed.encoders.moments`, and the
 trace is that of the covariance outside of the axes that the root is taken on. Hundreds of pixels
-do not fit into tens of coordinates, but what is left of two sets is nearly orthogonal: no axis is
-shared by many sets, or it would be a principal one. By Pythagoras,
+do not fit into tens of coordinates, but what is left of two sets, R, is nearly orthogonal: no axis
+is shared by many sets, or it would be a principal one. By Pythagoras,
 
-    |Z_1 - Z_2|^2 = |J (Z_1 - Z_2)|^2 + |rest_1 - rest_2|^2 ~ |J (Z_1 - Z_2)|^2 + u_1^2 + u_2^2,
+    |Z_1 - Z_2|^2 = |J (Z_1 - Z_2)|^2 + |R_1 - R_2|^2 ~ |J (Z_1 - Z_2)|^2 + u_1^2 + u_2^2,
 
 so that one number of each set restores the distance (`distembed.geometry.remainder`). This is not
 an effect of few atoms: on synthetic drawings, textures and cells the rank correlation with W2
