@@ -15,7 +15,7 @@ from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.draw import without_replacement
 
-__all__ = ["by_label", "normalised"]
+__all__ = ["by_label", "checked_weights", "large_enough", "normalised"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +68,14 @@ def by_label(
         raise ValueError("by is empty; name the column that says which set a row belongs to.")
     refuse_unknown([*names, *(meta or ()), *([weights] if weights else [])], columns, "column")
     ids, code = _labels([observations.labels(name, check=True) for name in names])
-    w = _checked_weights(columns[weights], weights, code, ids) if weights else np.ones(len(code))
+    w = np.ones(len(code))
+    if weights:
+        w = checked_weights(columns[weights], weights)
+        _refuse_no_weight(w, code, ids)
     rows = np.flatnonzero(w)
     rows = rows[np.argsort(code[rows], kind="stable")]
     sizes = np.bincount(code[rows], minlength=len(ids))
-    large = _large_enough(sizes, min_size)
+    large = large_enough(sizes, min_size)
     rows, ids, sizes = rows[large[code[rows]]], ids[large], sizes[large]
     if max_size is not None:
         rows, sizes = _thinned(rows, sizes, _at_least_one("max_size", max_size), rng)
@@ -100,9 +103,12 @@ def _labels(texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(["|".join(part) for part in parts]), code
 
 
-def _checked_weights(
-    column: np.ndarray, name: str, code: np.ndarray, ids: np.ndarray
-) -> np.ndarray:
+def checked_weights(column: np.ndarray, name: str) -> np.ndarray:
+    """Return a column of sampling weights as float64, `(R,)`.
+
+    Raises:
+        ValueError: If they are not numbers, not finite or negative.
+    """
     if column.dtype.kind not in "biuf":
         raise ValueError(
             f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; weights "
@@ -116,16 +122,24 @@ def _checked_weights(
             f"Weight {w[row]} in row {row} of column {name!r}; sampling weights are finite and "
             "not negative."
         )
+    return w
+
+
+def _refuse_no_weight(w: np.ndarray, code: np.ndarray, ids: np.ndarray) -> None:
     total = np.bincount(code, w, minlength=len(ids))
     if (total <= 0).any():
         raise ValueError(
             f"The weights of set '{ids[np.argmax(total <= 0)]}' sum to zero; at least one of its "
             "atoms needs a positive weight. Drop the set otherwise."
         )
-    return w
 
 
-def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
+def large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
+    """Return whether sets have enough atoms, `(S,)`, and log how many have not.
+
+    Raises:
+        ValueError: If none has.
+    """
     large: np.ndarray = sizes >= _at_least_one("min_size", min_size)
     if not large.any():
         median = int(np.median(sizes))

@@ -1,0 +1,113 @@
+"""Windows: which atoms they hold, where they end, and what they do not cross."""
+
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distembed.data.observations import Observations
+from distembed.sets.window import by_window
+
+
+def series(t, **columns):
+    t = np.asarray(t)
+    named = {k: np.asarray(v) for k, v in columns.items()}
+    return Observations(np.arange(float(len(t)))[:, None], {"t": t} | named)
+
+
+def members(sets):
+    return [
+        sorted(sets.rows[a:b].tolist())
+        for a, b in zip(sets.offsets, sets.offsets[1:], strict=False)
+    ]
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=4, max_size=30),
+    st.integers(1, 15),
+    st.integers(1, 10),
+    st.booleans(),
+)
+def test_a_window_holds_the_atoms_between_its_ends(t, width, stride, expanding):
+    obs = series(t)
+    sets = by_window(obs, "t", width=width, stride=stride, expanding=expanding, min_size=1)
+    t = np.asarray(t)
+    for s, rows in enumerate(members(sets)):
+        low, high = sets.meta["t_from"][s], sets.meta["t_to"][s]
+        inside = (t >= low) & ((t < high) | ((high == t.max()) & (t == high)))
+        assert rows == np.flatnonzero(inside).tolist()
+        assert (low == t.min()) if expanding else (high - low == width)
+
+
+@given(st.integers(4, 30), st.integers(1, 8), st.integers(1, 5))
+def test_windows_of_a_count_are_consecutive(rows, count, stride):
+    t = np.random.default_rng(rows).permutation(rows)
+    sets = by_window(series(t), "t", count=count, stride=stride, min_size=1)
+    order = np.argsort(t)
+    count = min(count, rows)
+    expected = [sorted(order[a : a + count].tolist()) for a in range(0, rows - count + 1, stride)]
+    assert members(sets) == expected
+
+
+def test_no_window_crosses_a_boundary():
+    donor = np.repeat(["a", "b"], 6)
+    t = np.concatenate([np.arange(6), np.arange(100, 106)])
+    sets = by_window(series(t, donor=donor), "t", width=3, within="donor")
+    assert sets.ids.tolist() == ["a|0 to 3", "b|100 to 103"]
+    assert sets.meta["donor"].tolist() == ["a", "b"]
+    for rows in members(sets):
+        assert len(set(donor[rows])) == 1
+
+
+def test_dates_have_widths_in_days_or_durations():
+    t = np.datetime64("2024-01-01T00", "ns") + np.arange(10) * np.timedelta64(1, "D")
+    days = by_window(series(t), "t", width=5)
+    durations = by_window(series(t), "t", width=np.timedelta64(5, "D"))
+    assert members(days) == members(durations) == [[0, 1, 2, 3, 4]]
+    assert days.ids.tolist() == ["2024-01-01 to 2024-01-06"]
+
+
+def test_atoms_in_no_window_are_counted(caplog):
+    with caplog.at_level(logging.WARNING, "distembed"):
+        by_window(series(np.arange(10)), "t", width=4)
+    assert "2 of 10 atoms are in no window" in caplog.text
+
+
+def test_weights_stay_and_atoms_of_weight_zero_are_left_out():
+    obs = series(np.arange(4), w=np.array([1.0, 3.0, 0.0, 1.0]))
+    sets = by_window(obs, "t", count=3, weights="w")
+    assert sets.rows.tolist() == [0, 1, 3]
+    np.testing.assert_allclose(sets.w, [0.2, 0.6, 0.2])
+
+
+def test_windows_of_one_name_are_numbered():
+    sets = by_window(series([1, 1, 1, 1]), "t", count=2)
+    assert sets.ids.tolist() == ["1 to 1", "1 to 1 (2)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "either the width of a window or its count"),
+        ({"width": 1, "count": 2}, "and not both"),
+        ({"width": 0}, "width = 0; it is positive"),
+        ({"width": 2, "stride": -1}, "stride = -1; it is positive"),
+        ({"width": np.timedelta64(1, "D")}, "the column holds numbers"),
+        ({"count": 0}, "whole and positive"),
+        ({"count": 2, "stride": 0.5}, "whole and positive"),
+        ({"width": 0.5}, "min_size = 2"),
+        ({"width": 2, "within": "batch"}, "no column 'batch'"),
+    ],
+)
+def test_what_is_no_window_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        by_window(series(np.arange(6)), "t", **options)
+
+
+def test_text_and_missing_values_have_no_order():
+    with pytest.raises(ValueError, match="windows are along numbers or dates"):
+        by_window(series(["a", "b"]), "t", width=1)
+    with pytest.raises(ValueError, match="no value in row 1"):
+        by_window(series([0.0, np.nan]), "t", width=1)
