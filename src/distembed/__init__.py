@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
     from distembed.sets.collection import Sets
+    from distembed.sets.kernel import Kernel, by_kernel
     from distembed.sets.mixtures import mixtures
-    from distembed.sets.read import read
+    from distembed.sets.niches import niches
+    from distembed.sets.noisy import by_noisy_label
+    from distembed.sets.read import read, read_atoms
+    from distembed.sets.region import split_by_region
+    from distembed.sets.window import by_window
     from distembed.testing import (
         check_collection,
         check_divergence,
@@ -37,10 +42,14 @@ if TYPE_CHECKING:
 __all__ = [
     "GDE",
     "Embeddings",
+    "Kernel",
     "SetBatch",
     "Sets",
     "TrainConfig",
     "__version__",
+    "by_kernel",
+    "by_noisy_label",
+    "by_window",
     "check_collection",
     "check_divergence",
     "check_encoder",
@@ -48,17 +57,24 @@ __all__ = [
     "evaluate",
     "load",
     "mixtures",
+    "niches",
     "overview",
     "read",
+    "read_atoms",
+    "split_by_region",
     "write_report",
 ]
 
 _HOMES = {
     "GDE": "distembed.model.gde:GDE",
     "Embeddings": "distembed.model.embeddings:Embeddings",
+    "Kernel": "distembed.sets.kernel:Kernel",
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
     "TrainConfig": "distembed.training.config:TrainConfig",
+    "by_kernel": "distembed.sets.kernel:by_kernel",
+    "by_noisy_label": "distembed.sets.noisy:by_noisy_label",
+    "by_window": "distembed.sets.window:by_window",
     "check_collection": "distembed.testing:check_collection",
     "check_divergence": "distembed.testing:check_divergence",
     "check_encoder": "distembed.testing:check_encoder",
@@ -66,8 +82,11 @@ _HOMES = {
     "evaluate": "distembed.evaluation.evaluate:evaluate",
     "load": "distembed.model.gde:GDE.load",
     "mixtures": "distembed.sets.mixtures:mixtures",
+    "niches": "distembed.sets.niches:niches",
     "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",
+    "read_atoms": "distembed.sets.read:read_atoms",
+    "split_by_region": "distembed.sets.region:split_by_region",
     "write_report": "distembed.report.page:write_report",
 }
 _MODULES = (

@@ -145,7 +145,9 @@ def large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
         median = int(np.median(sizes))
         advice = f"Lower min_size: half of them have {median} or more."
         if median < 2:
-            advice = "Check that `by` names sets and not single atoms, and that the arrays are sets."
+            advice = (
+                "Check that `by` names sets and not single atoms, and that the arrays are sets."
+            )
         raise ValueError(
             f"None of {len(sizes)} {'set' if len(sizes) == 1 else 'sets'} has min_size = "
             f"{min_size} atoms; the largest has {sizes.max()}. {advice}"

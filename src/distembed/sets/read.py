@@ -11,7 +11,9 @@ import numpy as np
 from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request, choose_reader
+from distembed.data.readers.cells import read_cells
 from distembed.data.readers.columns import column_names, read_columns
+from distembed.data.readers.table import read_table
 from distembed.data.recognise import channels_first, recognise
 from distembed.data.spaces import as_space
 from distembed.protocols import AtomSpace
@@ -19,7 +21,7 @@ from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 
-__all__ = ["read"]
+__all__ = ["read", "read_atoms"]
 
 
 def read(
@@ -86,6 +88,45 @@ def read(
     first = sets.rows[sets.offsets[:-1]]
     keys = {name: observations.labels(name)[first] for name in labels}
     return _joined(sets, keys, second)
+
+
+def read_atoms(
+    source: Any,
+    columns: str | Sequence[str] | None = None,
+    *,
+    keep: str | Sequence[str] | None = None,
+    **options: Any,
+) -> Observations:
+    """Read atoms and their annotation, to be divided into sets by a verb of `distembed.sets`.
+
+    Args:
+        source: A table or AnnData, as of `read`.
+        columns: Feature columns of a table, by name or pattern; where left out, all numeric ones
+            that are not in `keep`.
+        keep: Columns of annotation, such as coordinates and sections; all that are no features
+            where left out.
+        options: Options of the reader of AnnData: `layer`, `obsm` and `genes`.
+
+    Raises:
+        FileNotFoundError, ImportError, TypeError, ValueError: As `read`.
+
+    Example:
+        >>> table = {"x": [0.0, 1.0], "day": [1, 2], "PC1": [0.1, 0.2]}
+        >>> atoms = read_atoms(table, "PC*")
+        >>> atoms.features, sorted(atoms.columns)
+        (('PC1',), ['day', 'x'])
+    """
+    kept = [keep] if isinstance(keep, str) else keep
+    if hasattr(source, "obsm") or str(source).endswith(".h5ad"):
+        if columns is not None:
+            raise ValueError("AnnData has genes in place of columns; name them as `genes`.")
+        return read_cells(source, keep=kept, **options)
+    if options:
+        raise ValueError(
+            f"{next(iter(options))!r} is an option of the reader of AnnData, and the source is a "
+            "table. Leave it out."
+        )
+    return read_table(source, columns, kept or (), others=kept is None)
 
 
 def _observations(
