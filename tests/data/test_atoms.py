@@ -179,6 +179,7 @@ REFUSED = {
     "negative index": (lambda: damaged(indices=[0, -1, 0, 1, 0, 1, 2, 1, 2]), "damaged"),
     "indptr beyond": (lambda: damaged(indptr=[0, 2, 4, 7, 99]), "damaged"),
     "indptr falls": (lambda: damaged(indptr=[0, 7, 4, 7, 9]), "damaged"),
+    "indptr ends below zero": (lambda: damaged(indptr=[0, 99, 4, 7, -1]), "damaged"),
     "short indptr": (lambda: damaged(indptr=[0, 9]), "damaged"),
     "object": (object, "holds <object object .* in row 0"),
 }

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.data.readers import bounds, dialect
@@ -96,7 +96,12 @@ def test_a_truncated_file_is_refused(h5ad, keep):
 small = st.lists(st.integers(-3, 9), min_size=1, max_size=7)
 
 
-@given(small, small, st.sampled_from(["csr_array", "csc_array"]))
+rising = st.lists(st.integers(0, 4), min_size=3, max_size=4).map(lambda v: [0, *sorted(v)])
+inside = st.lists(st.integers(0, 2), min_size=4, max_size=7)
+
+
+@settings(max_examples=500)
+@given(small | inside, small | rising, st.sampled_from(["csr_array", "csc_array"]))
 def test_any_indices_are_right_or_refused(indices, indptr, kind):
     x = getattr(scipy.sparse, kind)(np.ones((4, 3)))
     x.indices, x.indptr = np.array(indices, np.int32), np.array(indptr, np.int32)

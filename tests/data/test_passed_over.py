@@ -170,8 +170,8 @@ def test_requested_metadata_leave_only_suspicious_columns_to_be_named(tmp_path, 
 
 
 def test_few_whole_numbers_are_features_and_said_to_be(caplog):
-    features, log = said(caplog, cluster=np.arange(36) % 5, seen=np.arange(36) % 2)
-    assert features == ("x", "cluster", "seen")
+    features, log = said(caplog, cluster=np.arange(36) % 5, flag=np.arange(36) % 2)
+    assert features == ("x", "cluster", "flag")
     assert "of few whole numbers each: 'cluster' (0 to 4); leave out of `columns`" in log
     caplog.clear()
     many = {f"g{i}": RNG.integers(0, 4, 36) for i in range(9)}

@@ -116,6 +116,9 @@ def _csr(subject: str, source: Any) -> Any:
     if hasattr(source, "check_format"):
         try:
             source.check_format(full_check=True)
+            # SciPy looks no further where the last pointer is not positive
+            if (np.diff(np.asarray(source.indptr).astype(np.int64)) < 0).any():
+                raise ValueError("indptr must not fall")
         except (ValueError, IndexError) as error:
             raise ValueError(
                 f"{subject} is a sparse matrix that is damaged: {error}. Write it again from its "

@@ -117,13 +117,13 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
             "AnnData, a data frame, or arrays."
         )
     name, values = accepting[0], {k: v for k, v in (values or {}).items() if v is not None}
-    taken = member_options(READERS, name, "reader")
-    for option in values.keys() - taken.keys():
+    accepted = member_options(READERS, name, "reader")
+    for option in values.keys() - accepted.keys():
         owners = [n for n in READERS if option in member_options(READERS, n, "reader")]
         other = f"it is an option of the reader {owners[0]!r}" if owners else "no reader has it"
         raise ValueError(
             f"{option!r} is no option for {type_of(source)}: {other}. The reader {name!r} takes: "
-            f"{', '.join(taken) or 'no options'}."
+            f"{', '.join(accepted) or 'no options'}."
         )
     chosen: Reader = build(READERS, {"name": name, **values}, "reader")
     return chosen
