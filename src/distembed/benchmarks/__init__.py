@@ -58,6 +58,10 @@ BENCHES = {
         f"{_HOME}.coverage:BENCH",
         "coverage of confidence intervals for z and for distances, by the number of atoms",
     ),
+    "labels": Member(
+        f"{_HOME}.labels:BENCH",
+        "sets from labels that are known with error, beside naive sets",
+    ),
     "tests": Member(
         f"{_HOME}.two_sample:BENCH",
         "size and power of two-sample tests, beside MMD, energy distance and a classifier",
