@@ -134,7 +134,7 @@ def test_bad_input_is_refused(call, message):
 
 
 def test_bad_sources_are_refused(tmp_path):
-    with pytest.raises(TypeError, match="read from a int"):
+    with pytest.raises(TypeError, match="read from an object of type int"):
         read(3)
     with pytest.raises(FileNotFoundError, match="no.csv"):
         read(tmp_path / "no.csv", "who")

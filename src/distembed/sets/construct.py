@@ -127,8 +127,8 @@ def _checked_weights(
 ) -> np.ndarray:
     if column.dtype.kind not in "biuf":
         raise ValueError(
-            f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; weights "
-            "are numbers. Name a column of numbers."
+            f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; they are "
+            "numbers of at least 0. Name another column."
         )
     w = column.astype(float)
     invalid = ~np.isfinite(w) | (w < 0)
@@ -153,7 +153,10 @@ def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
         median = int(np.median(sizes))
         advice = f"Lower min_size: half of them have {median} or more."
         if median < 2:
-            advice = "Check that `by`, or the first axis of an array, tells sets and not atoms."
+            advice = (
+                "Check that the column `by` names sets, and not single atoms; of arrays, that the "
+                "first axis counts atoms."
+            )
         raise ValueError(
             f"None of {len(sizes)} {'set' if len(sizes) == 1 else 'sets'} has min_size = "
             f"{min_size} atoms; the largest has {sizes.max()}. {advice}"
