@@ -72,7 +72,7 @@ def test_small_sets_are_dropped_aloud_and_large_ones_thinned(caplog):
     assert rows(sets, 1) != rows(by_label(observed(labels), "set", max_size=10, rng=4), 1)
     with pytest.raises(ValueError, match="None of 4 sets .* 31 .* largest has 30. Lower min_size"):
         by_label(observed(labels), "set", min_size=31)
-    with pytest.raises(ValueError, match="largest has 2. Check that the column `by` names sets"):
+    with pytest.raises(ValueError, match="largest has 2. Check that `by` names sets"):
         by_label(observed(list("abcdd")), "set", min_size=3)
 
 
@@ -99,7 +99,7 @@ def test_weights_are_divided_by_their_sum_and_zeros_left_out():
         (observed(list("aa"), w=[1.0, -1.0]), {"weights": "w"}, "Weight -1.0 in row 1"),
         (observed(list("aa"), w=[1.0, np.inf]), {"weights": "w"}, "finite"),
         (observed(list("aab"), w=[1.0, 1.0, 0.0]), {"weights": "w"}, "set 'b' sum to zero"),
-        (observed(list("aa"), w=list("xy")), {"weights": "w"}, "they are numbers"),
+        (observed(list("aa"), w=list("xy")), {"weights": "w"}, "weights are numbers"),
         (observed(list("aa")), {"min_size": 0}, "min_size = 0"),
         (observed(list("aa")), {"max_size": 0}, "max_size = 0"),
     ],

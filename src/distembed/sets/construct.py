@@ -127,8 +127,8 @@ def _checked_weights(
 ) -> np.ndarray:
     if column.dtype.kind not in "biuf":
         raise ValueError(
-            f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; they are "
-            "numbers of at least 0. Name another column."
+            f"The weights in column {name!r} are text, such as {str(column[0])[:20]!r}; weights "
+            "are numbers. Name a column of numbers."
         )
     w = column.astype(float)
     invalid = ~np.isfinite(w) | (w < 0)
@@ -154,8 +154,7 @@ def _large_enough(sizes: np.ndarray, min_size: int) -> np.ndarray:
         advice = f"Lower min_size: half of them have {median} or more."
         if median < 2:
             advice = (
-                "Check that the column `by` names sets, and not single atoms; of arrays, that the "
-                "first axis counts atoms."
+                "Check that `by` names sets and not single atoms, and that the arrays are sets."
             )
         raise ValueError(
             f"None of {len(sizes)} {'set' if len(sizes) == 1 else 'sets'} has min_size = "
