@@ -85,7 +85,7 @@ def _case(function: Callable[..., object]) -> Case:
     title, _, advice = inspect.cleandoc(function.__doc__ or "").partition("\n\n")
     lines = inspect.getsource(function).splitlines()
     body = ast.parse(textwrap.dedent("\n".join(lines))).body[0].body
-    code = textwrap.dedent("\n".join(lines[body[0].end_lineno :])).strip("\n")
+    code = _spaced(textwrap.dedent("\n".join(lines[body[0].end_lineno :])).strip("\n"))
     return Case(
         name=function.__name__,
         title=title.removesuffix("."),
@@ -93,6 +93,12 @@ def _case(function: Callable[..., object]) -> Case:
         code=code,
         function=function,
     )
+
+
+def _spaced(code: str) -> str:
+    """Put two blank lines around functions and classes, as formatters do in a module."""
+    code = re.sub(r"\n\n+(?=(?:def|class) )", "\n\n\n", code)
+    return re.sub(r"(\n +[^\n]*)\n\n+(?=\S)", r"\1\n\n\n", code)
 
 
 def refusal_of(case: Case, setting: Setting, folder: Path) -> Refusal:

@@ -97,8 +97,8 @@ class Tokens:
         if x.dtype.kind not in "iu" and (x != np.round(x)).any():
             fraction = x[x != np.round(x)][0]
             raise ValueError(
-                f"Tokens are whole numbers, and one is {fraction:.4g}. Give strings, or number "
-                f"the symbols of {self.alphabet!r} from 1."
+                f"Tokens are whole numbers; these have fractions, as {fraction:.4g}. Give "
+                f"strings, or number the symbols of {self.alphabet!r} from 1."
             )
         vocab = len(self.alphabet)
         invalid = x[(x < 0) | (x > vocab)]

@@ -32,7 +32,7 @@ def aligned(a: SetBatch, b: SetBatch) -> torch.dtype:
     """
     if not (a.x.is_floating_point() and b.x.is_floating_point()):
         raise ValueError(
-            f"The atoms are {a.x.dtype} and {b.x.dtype}, integers as tokens are, and a divergence "
+            f"The atoms are integers, as tokens are ({a.x.dtype}, {b.x.dtype}), and a divergence "
             "is not defined for tokens: it compares numbers by their distance. If the atoms are "
             "numbers, convert them: batch.replace(x=batch.x.float())."
         )

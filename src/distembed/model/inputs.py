@@ -171,7 +171,8 @@ def as_effective_sizes(sizes: ArrayLike | None, count: int) -> NDArray[np.float3
     numbers = np.asarray(np.inf if sizes is None else sizes, dtype=np.float32)
     if np.min(numbers) <= 0:
         raise ValueError(
-            f"An effective size is {np.min(numbers):g}; it is a number of atoms, and positive."
+            f"An effective size is {np.min(numbers):g}; effective sizes are numbers of atoms, and "
+            "positive."
         )
     return np.broadcast_to(numbers, count).copy()
 

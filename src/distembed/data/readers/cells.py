@@ -96,8 +96,8 @@ def read_cells(
     """
     if obsm is not None and (layer is not None or genes is not None):
         raise ValueError(
-            f"obsm={obsm!r} holds features of its own, and a layer and genes choose those of X. "
-            "Name the one or the other."
+            f"obsm={obsm!r} holds features of its own; layer and genes do not go with it, because "
+            "they choose those of X."
         )
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
@@ -139,8 +139,8 @@ def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
         column = np.asarray(var[genes])
         if column.dtype != bool:
             raise ValueError(
-                f"Column {genes!r} of var has dtype {column.dtype}; genes are chosen by a boolean "
-                "column, such as highly_variable. Compare its values with a threshold first."
+                f"Column {genes!r} of var has dtype {column.dtype}; a mask is boolean, as that of "
+                "highly_variable. Compare the values with a threshold first."
             )
         genes = column
     mask = np.asarray(genes)
@@ -156,5 +156,7 @@ def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
         position = {name: i for i, name in enumerate(names.tolist())}
         positions = np.array([position[name] for name in mask.tolist()], np.int64)
     if not len(positions):
-        raise ValueError("`genes` chooses no gene; leave it out to read all of them.")
+        raise ValueError(
+            "`genes` chooses no gene; name at least one, or leave it out to read all."
+        )
     return positions

@@ -77,7 +77,7 @@ def pairwise_tests(
         )
     if (index[:, 0] == index[:, 1]).any():
         same = index[index[:, 0] == index[:, 1]][0, 0]
-        raise ValueError(f"pairs has the pair {same}, {same}; a test compares two sets.")
+        raise ValueError(f"pairs has set {same} twice in a pair; a test compares two sets.")
     sets = np.unique(index)
     finite = np.isfinite(spread[sets]).all((1, 2)) & np.isfinite(points[sets]).all(1)
     if not finite.all():
