@@ -57,7 +57,7 @@ def test_the_text_of_another_package_is_dots(setting, tmp_path):
     pytest.importorskip("anndata")
     refusal = refusal_of(case(wrapped_error), setting, tmp_path / "case")
     assert refusal.text == "ValueError: cells.h5ad is damaged or is not HDF5: ..."
-    assert re.fullmatch(r"data/readers/cells\.py:\d+", refusal.site)
+    assert re.fullmatch(r"data/readers/hdf5\.py:\d+", refusal.site)
 
 
 def test_a_message_is_shown_letter_by_letter():
