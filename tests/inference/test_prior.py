@@ -151,5 +151,8 @@ def test_what_cannot_be_fitted_is_named(z, noise, message):
 def test_it_takes_much_to_count_as_outside(deviations, outside):
     """The evidence of four deviations is e^6: heavy tails of few atoms have as much."""
     prior = GaussianPrior(np.zeros(1), np.eye(1), np.zeros((1, 1)))
-    posterior = prior.posterior([[deviations]], np.zeros((1, 1, 1)), [10.0])
+    rare = PriorSettings(outside=1e-4)
+    posterior = prior.posterior([[deviations]], np.zeros((1, 1, 1)), [10.0], rare)
     assert (posterior.inflation[0] > 1) == outside
+    often = prior.posterior([[4.0]], np.zeros((1, 1, 1)), [10.0])
+    assert often.inflation[0] > 1

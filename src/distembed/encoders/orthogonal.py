@@ -9,7 +9,9 @@ is shared by many sets, or it would be a principal one. By Pythagoras,
 
     |Z_1 - Z_2|^2 = |J (Z_1 - Z_2)|^2 + |R_1 - R_2|^2 ~ |J (Z_1 - Z_2)|^2 + u_1^2 + u_2^2,
 
-so that one number of each set restores the distance (`distembed.geometry.remainder`). This is not
+so that one number of each set restores the distance (`distembed.geometry.remainder`). A length is
+curved at zero: where all moments fit into z, u is noise, with a bias that falls slowly until the
+noise is below the floor; use `moments` there. That the squares add is not
 an effect of few atoms: on synthetic drawings, textures and cells the rank correlation with W2
 between 300 or 500 atoms rises likewise (docs/log.md, 2026-11-28).
 """

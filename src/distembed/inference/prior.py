@@ -20,7 +20,7 @@ and the expected squared distance of two distributions given the atoms of both i
   embeddings of few atoms are biased (docs/log.md, 2026-11-28).
 - v of a set is its own estimate, which m atoms support, and the mean of training sets, which
   counts as L + 2 atoms: the own one is poor below L atoms.
-- c = 1, unless the set lies outside the population. One set in 10,000 is allowed to: c is then
+- c = 1, unless the set lies outside the population. One set in a hundred is allowed to: c is then
   the power of two of the largest likelihood, and a set far away is hardly moved.
 
 | Empirical Bayes estimation (Efron and Morris, 1973; Morris, 1983, for unequal variances)
@@ -56,7 +56,7 @@ class PriorSettings:
     """
 
     pseudo_sets: float = 1.0
-    outside: float = 1e-4
+    outside: float = 0.01
     doublings: int = 60
     rows: int = 2048
 

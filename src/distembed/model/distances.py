@@ -14,7 +14,7 @@ from distembed.geometry.distance import latent_distances, subtract_noise
 from distembed.geometry.remainder import add_remainders
 from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
-from distembed.inference.prior import GaussianPrior, expected_distances
+from distembed.inference.prior import GaussianPrior, PriorSettings, expected_distances
 from distembed.inference.remainders import with_remainders
 from distembed.model.embeddings import Embeddings, noise_of
 from distembed.model.engine import InferenceSettings
@@ -65,11 +65,13 @@ def distances(
     second = first if b is None else as_table(b, latent)
     noise = noise_of(a), noise_of(a if b is None else b)
     prior = fitted.prior if denoise == "posterior" and _noisy(a, b) else None
-    if prior is not None:
-        first, variance = _posterior(prior, a, first)
-        second, other = (first, variance) if b is None else _posterior(prior, b, second)
-    calibration = fitted.calibration if calibrated else None
     remainder = fitted.network.traits.remainder
+    # a length has heavy tails: one bright image of ten makes no outsider (docs/log.md)
+    settings = PriorSettings(outside=1e-4) if remainder else PriorSettings()
+    if prior is not None:
+        first, variance = _posterior(prior, a, first, settings)
+        second, other = (first, variance) if b is None else _posterior(prior, b, second, settings)
+    calibration = fitted.calibration if calibrated else None
 
     def block(rows: slice, columns: slice) -> NDArray[np.float64]:
         out = latent_distances(first[rows], second[columns])
@@ -139,12 +141,15 @@ def _noisy(*tables: Embeddings | ArrayLike | None) -> bool:
 
 
 def _posterior(
-    prior: GaussianPrior, table: Embeddings | ArrayLike, z: NDArray[Any]
+    prior: GaussianPrior,
+    table: Embeddings | ArrayLike,
+    z: NDArray[Any],
+    settings: PriorSettings,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return posterior means and variances; those of z itself where its noise is not known."""
     if not isinstance(table, Embeddings) or table.cov is None:
         return z, np.zeros(len(z))
-    posterior = prior.posterior(table.z, table.cov, table.effective_sizes)
+    posterior = prior.posterior(table.z, table.cov, table.effective_sizes, settings)
     return posterior.mean, posterior.variance
 
 
