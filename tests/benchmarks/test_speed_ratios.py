@@ -80,7 +80,7 @@ def test_ratios_are_taken_within_a_repeat():
 
 def test_every_trainable_encoder_takes_part():
     members = {split_member(arm.encoder, "encoder")[0] for arm in FULL.arms}
-    assert members == set(ENCODERS) - {"moments", "closed_form", "composed"}
+    assert members == set(ENCODERS) - {"moments", "orthogonal_moments", "closed_form", "composed"}
     batch = normal_sets(3, 5, 2, FULL.dimension, torch.Generator())
     for arm in FULL.arms:
         encoder = make_encoder(arm, FULL, 0)
@@ -107,7 +107,7 @@ def test_the_plain_loop_takes_the_steps_of_the_trainer():
     trainer = Trainer(network, sets, config)
     trainer.module.train()
     numbers = range(3)
-    steps = [training_step(trainer.sampler, k, torch.device("cpu")) for k in numbers]
+    steps = [training_step(trainer.gradient.sampler, k, torch.device("cpu")) for k in numbers]
     loop = PlainLoop(copied, config, steps)
     for k in numbers:
         trainer.step(k)

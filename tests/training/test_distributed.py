@@ -136,7 +136,7 @@ def test_processes_have_the_gradient_of_the_batch():
 
 @pytest.mark.parametrize(("parts", "size"), [(5, 1), (1, 2), ("auto", 5)])
 def test_a_process_without_a_part_is_refused(parts, size):
-    with pytest.raises(ValueError, match=r"batch of 4 sets .* Raise train\.batch"):
+    with pytest.raises(ValueError, match=r"batch of 4 sets .* Raise `batch`"):
         number_of_parts(TrainConfig(parts=parts), 4, Ranks(0, size))
 
 

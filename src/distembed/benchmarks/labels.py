@@ -108,5 +108,5 @@ TASKS = {f"noise_{noise}": Task(_measure, partial(_data, noise / 100)) for noise
 BENCH = Bench(
     "labels",
     TASKS,
-    {"tiny": Settings(sets=2, atoms=20), "quick": Settings(atoms=100), "full": Settings()},
+    {"tiny": Settings(sets=3, atoms=20), "quick": Settings(atoms=100), "full": Settings()},
 )

@@ -39,7 +39,9 @@ _FORMULA = "=+-@\t\r"
 _OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|outside|df|z\d+|se\d+|cov\d+_\d+")
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray], safe: bool = False) -> None:
+def write_table(
+    path: Path, columns: Mapping[str, np.ndarray], safe: bool = False, at_once: int = 2**20
+) -> None:
     """Write columns of equal length atomically as .csv, .tsv or .parquet.
 
     Args:
@@ -47,6 +49,7 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray], safe: bool = Fals
         columns: The columns.
         safe: Whether text that a spreadsheet would take for a formula gets an apostrophe in front,
             in .csv and .tsv files. Ids that are read back from such a file keep it.
+        at_once: Cells that are held as text: a matrix as text is many times its size.
     """
     with replacing(path) as temporary:
         if path.suffix == ".parquet":
@@ -58,7 +61,7 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray], safe: bool = Fals
             writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
             writer.writerow(columns)
             arrays = [_guarded(c) if safe else c for c in columns.values()]
-            rows = max(1, 2**20 // len(arrays))  # a matrix as text is many times its size
+            rows = max(1, at_once // len(arrays))
             for start in range(0, len(arrays[0]), rows):
                 # astype(str) writes the shortest text that reads back as the same float32
                 part = (c[start : start + rows].astype(str) for c in arrays)
