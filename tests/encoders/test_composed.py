@@ -84,7 +84,7 @@ def test_laws_of_compositions(point, sets):
 
 def test_a_statistic_across_atoms_breaks_the_laws():
     encoder = make("mlp", "deepsets")
-    encoder.point = nn.Sequential(nn.Flatten(), nn.Linear(18, WIDTH), nn.BatchNorm1d(WIDTH))
+    encoder.point = nn.Sequential(nn.Flatten(), nn.Linear(27, WIDTH), nn.BatchNorm1d(WIDTH))
     with pytest.raises(LawError, match="independence"):
         check_encoder(encoder, IMAGE, atoms=images)
 
