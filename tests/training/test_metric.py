@@ -29,7 +29,7 @@ class Mean(nn.Module):
         self.correction = nn.Linear(d, d)
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
-        self.register_buffer("unit", torch.tensor(1.0))
+        self.unit = torch.tensor(1.0)
 
     def parts(self, batch):
         mean = batch.mean(batch.x)

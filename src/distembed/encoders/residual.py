@@ -49,7 +49,7 @@ class Residual(nn.Module):
         (True, True)
     """
 
-    unit: Tensor
+    start_unit: Tensor
 
     def __init__(
         self,
@@ -76,7 +76,12 @@ class Residual(nn.Module):
         self.network: Any = build(ENCODERS, network, "encoder", event_shape, latent, facts=facts)
         self.correction = MLP(size + latent, latent, 4 * latent)
         shrink(self.correction.last, 0.0)
-        self.register_buffer("unit", torch.tensor(1.0))
+        self.register_buffer("start_unit", torch.tensor(1.0))
+
+    @property
+    def unit(self) -> Tensor:
+        """Root of the mean variance of a coordinate of the start, over training sets."""
+        return self.start_unit
 
     @property
     def traits(self) -> EncoderTraits:
@@ -98,7 +103,7 @@ class Residual(nn.Module):
                 part.prepare(batch)
         variance = self.start(batch).var(0, unbiased=False).mean()
         # sets that are all alike have no unit
-        self.unit.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1))
+        self.start_unit.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1))
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
@@ -117,5 +122,5 @@ class Residual(nn.Module):
         both = (self.start.stages(batch), self.network.stages(batch))
         start, h = yield from side_by_side(both)
         start = start.to(h.dtype)
-        correction = self.unit * self.correction(torch.cat([start / self.unit, h], 1))
+        correction = self.start_unit * self.correction(torch.cat([start / self.start_unit, h], 1))
         return functional.pad(start, (0, self.latent - start.shape[1])), correction

@@ -47,8 +47,9 @@ __all__ = [
 class CorrectedEncoder(Protocol):
     """An encoder that is the sum of a start and of a correction."""
 
-    unit: Tensor
-    """Root of the mean variance of a coordinate of the start, over training sets."""
+    @property
+    def unit(self) -> Tensor:
+        """Root of the mean variance of a coordinate of the start, over training sets."""
 
     def parts(self, batch: SetBatch) -> tuple[Tensor, Tensor]:
         """Return the start and the correction, `(B, L)` each."""
