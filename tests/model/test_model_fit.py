@@ -97,7 +97,7 @@ def test_the_seed_decides_everything(unnamed):
         torch.manual_seed(noise)
         fits.append(de.GDE(**SMALL).fit(unnamed, seed=seed, **FAST))
     assert_same(state(fits[0]), state(fits[1]))
-    assert fits[0].calibration == fits[1].calibration
+    assert fits[0].calibration.state()[0] == fits[1].calibration.state()[0]
     z = [f.embed(unnamed).z for f in fits]
     assert (z[0] == z[1]).all()
     assert (z[0] != z[2]).any()
@@ -124,7 +124,7 @@ def test_a_killed_fit_resumes_exactly(tmp_path):
     resumed = de.GDE(**SMALL).fit(sets(), checkpoint=path, **settings)
     assert_same(state(resumed), state(straight))
     assert_same(state(resumed.untrained()), state(straight.untrained()))
-    assert resumed.calibration == straight.calibration
+    assert resumed.calibration.state()[0] == straight.calibration.state()[0]
     scores = [[r.get("validation") for r in m.history] for m in (resumed, straight)]
     assert scores[0] == scores[1]
 
