@@ -149,8 +149,8 @@ def test_penalties_are_positive(penalties):
 
 
 def noisy_cohort(rng, count):
-    """A target that is linear in zeta, seen through noise of 2 to 50 atoms."""
-    sizes = np.exp(rng.uniform(np.log(2), np.log(50), count))
+    """A target that is linear in zeta, with the noise of 1 to 400 atoms in z."""
+    sizes = np.exp(rng.uniform(np.log(1), np.log(400), count))
     zeta = rng.normal(size=(count, 1))
     cov = 4.0 / sizes[:, None, None]
     z = zeta + np.sqrt(cov[:, 0]) * rng.normal(size=(count, 1))
@@ -171,7 +171,7 @@ def test_calibration_reaches_the_bayes_risk_and_plain_ridge_does_not():
         head = SetRegressor(correction=name, penalties=(1e-6,)).fit(table, y)
         losses = np.square(head.predict(new) - target)
         risks[name] = losses.mean(), losses.std() / np.sqrt(len(losses))
-    assert bayes < 0.8 * best
+    assert best - bayes > 10 * risks["none"][1]
     assert abs(risks["calibrated"][0] - bayes) < 5 * risks["calibrated"][1]
     assert abs(risks["none"][0] - best) < 5 * risks["none"][1]
     assert SetRegressor(penalties=(1e-6,)).fit(table, y).choice_.correction == "calibrated"

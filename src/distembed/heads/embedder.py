@@ -25,8 +25,8 @@ class DistributionEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[mis
     """A GDE that is fitted to sets and maps each to its embedding, `(S, L)`.
 
     X is a list of arrays `(m, *event)`, `Sets`, or a data frame of atoms with a column that names
-    the set of each row. Sets of a data frame come in the order of `names(X)`, and a target has one
-    value a set in this order.
+    the set of each row. Sets of a data frame come in the order in which their names first occur,
+    that of `names(X)`, and a target has one value a set in this order.
 
     `SetRegressor(embedder=...)` and `SetClassifier(embedder=...)` also use the covariances of
     embeddings, which a `Pipeline` does not pass on.

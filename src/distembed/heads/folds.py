@@ -90,7 +90,7 @@ def as_groups(groups: ArrayLike | None, count: int) -> Index:
     """Return the number of the group of each set, `(S,)`; each set its own if there are none.
 
     Raises:
-        ValueError: If the length is another.
+        ValueError: If the length is another, or a group is missing.
     """
     if groups is None:
         return np.arange(count)
@@ -100,7 +100,14 @@ def as_groups(groups: ArrayLike | None, count: int) -> Index:
             f"The groups have shape {labels.shape}, and there are {count} sets; give the group of "
             "each set, in their order."
         )
-    return np.unique(labels.astype(str), return_inverse=True)[1].astype(np.int64)
+    if (missing := _missing(labels)).any():
+        raise ValueError(
+            f"The group is missing (NaN or empty) for {missing.sum()} of {count} sets, the first "
+            f"being number {int(np.flatnonzero(missing)[0])}; folds keep groups together. Give a "
+            "set without one a group of its own."
+        )
+    labels = labels.astype(str) if labels.dtype.kind == "O" else labels
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) -> Folds:
