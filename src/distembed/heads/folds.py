@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from distembed.registry import need
 
-__all__ = ["Folds", "as_groups", "as_target", "folds", "is_classes"]
+__all__ = ["Folds", "as_groups", "as_target", "folds", "is_classes", "missing_labels"]
 
 Index = NDArray[np.int64]
 Folds = list[tuple[Index, Index]]
@@ -45,12 +45,12 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
             f"The target has shape {target.shape}, and there are {count} sets; give one label a "
             "set, in their order. Labels by name are joined with sets.with_meta, or metadata=."
         )
-    missing = _missing(target)
+    missing = missing_labels(target)
     if missing.any():
         raise ValueError(
             f"The target is missing (NaN or empty) for {missing.sum()} of {count} sets, the first "
-            f"being number {int(np.flatnonzero(missing)[0])}. Leave these sets out, as with "
-            "table.select(mask)."
+            f"being number {int(np.flatnonzero(missing)[0])}. Leave these sets out: "
+            "table.select(mask), or --drop-missing on the command line."
         )
     if ids is not None and target.astype(str).tolist() == np.asarray(ids).astype(str).tolist():
         raise ValueError(
@@ -75,8 +75,13 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
     return target if classes else target.astype(np.float64)
 
 
-def _missing(target: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which labels are NaN, None or empty text."""
+def missing_labels(target: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which labels are NaN, None or empty text, `(S,)`.
+
+    Example:
+        >>> missing_labels(np.array(["a", ""])).tolist()
+        [False, True]
+    """
     if target.dtype.kind in "fc":
         return np.asarray(np.isnan(target))
     if target.dtype.kind == "U":
@@ -100,7 +105,7 @@ def as_groups(groups: ArrayLike | None, count: int) -> Index:
             f"The groups have shape {labels.shape}, and there are {count} sets; give the group of "
             "each set, in their order."
         )
-    if (missing := _missing(labels)).any():
+    if (missing := missing_labels(labels)).any():
         raise ValueError(
             f"The group is missing (NaN or empty) for {missing.sum()} of {count} sets, the first "
             f"being number {int(np.flatnonzero(missing)[0])}; folds keep groups together. Give a "
