@@ -52,22 +52,30 @@ class LinearHead:
 
     def predict(self, rows: Rows) -> Array:
         """Return predictions, `(S,)`, or probabilities of the classes, `(S, C)`."""
-        x = self.correction.inputs(rows) @ self.whitening
-        prediction: Array = (
-            self.model.predict_proba(x)
-            if hasattr(self.model, "predict_proba")
-            else self.model.predict(x)
-        )
+        return self.at(self.correction.inputs(rows))
+
+    def at(self, inputs: Array) -> Array:
+        """Return what `predict` does, at corrected inputs `(S, L)`."""
+        classes = hasattr(self.model, "predict_proba")
+        method = self.model.predict_proba if classes else self.model.predict
+        prediction: Array = method(inputs @ self.whitening)
         return prediction
 
 
 def fit_head(
     rows: Rows, y: NDArray[Any], correction: Correction, penalty: float, classes: bool
 ) -> LinearHead:
-    """Fit a ridge or a logistic regression; scikit-learn solves it."""
+    """Fit a ridge or a logistic regression to sets; scikit-learn solves it."""
+    return _solved(correction, correction.inputs(rows), y, penalty, classes)
+
+
+def _solved(
+    correction: Correction, inputs: Array, y: NDArray[Any], penalty: float, classes: bool
+) -> LinearHead:
+    """Fit a head to corrected inputs, `(n, L)`."""
     linear = need("sklearn.linear_model", "sklearn")
     whitening = correction.whitening(penalty, 0.25 if classes else 1.0)
-    x = correction.inputs(rows) @ whitening
+    x = inputs @ whitening
     model = linear.LogisticRegression(C=1.0, max_iter=1000) if classes else linear.Ridge(alpha=1.0)
     model.fit(x, y, sample_weight=correction.weights)
     slopes = model.coef_ @ whitening.T / correction.scale
@@ -123,10 +131,11 @@ def choose(
                     raise
                 total[i] = np.inf
                 continue
+            x, new = correction.inputs(own), correction.inputs(other)
             for j, penalty in enumerate(penalties):
-                head = fit_head(own, target, correction, penalty, classes)
+                head = _solved(correction, x, target, penalty, classes)
                 labels = head.model.classes_ if classes else None
-                total[i, j] += loss(head.predict(other), y[test], labels).sum()
+                total[i, j] += loss(head.at(new), y[test], labels).sum()
     best, which = divmod(int(total.argmin()), len(penalties))
     return Choice(corrections[best], float(penalties[which]), float(total.min() / len(y)))
 
