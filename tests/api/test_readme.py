@@ -10,7 +10,8 @@ from typer.main import get_command
 from distembed.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", *(f"docs/{p}.md" for p in ("data", "geometry", "uncertainty", "tests")))
+NAMES = ("data", "geometry", "uncertainty", "tests", "prediction")
+PAGES = ("README.md", *(f"docs/{p}.md" for p in NAMES))
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

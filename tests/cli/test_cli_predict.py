@@ -50,7 +50,7 @@ def rows(path):
 
 def test_numbers_are_predicted_with_intervals(run, fitted, tmp_path):
     out = tmp_path / "p.csv"
-    words = ["--permutations", 9, "--repeats", 2, "-o", out]
+    words = ["--permutations", 9, "--repeats", 2, "--calibration", 0.4, "-o", out]
     outcome = run("predict", fitted / "model", "--target", "age", *words)
     assert outcome.code == 0, outcome.err
     held_out = json.loads((fitted / "model" / "test_ids.json").read_text())
@@ -140,6 +140,18 @@ def test_missing_labels_are_left_out_on_request(run, fitted, tmp_path):
     assert outcome.code == 0, outcome.err
     assert "9 of 60 sets have no age and are left out: p00, p07," in outcome.err
     assert len(rows(out)) == 51
+
+
+def test_infinite_intervals_are_explained(run, fitted, tmp_path):
+    out = tmp_path / "p.csv"
+    outcome = run("predict", fitted / "model", "--target", "age", *FAST, "-o", out)
+    assert outcome.code == 0, outcome.err
+    # 24 sets that are not of the model, of which a quarter are held out
+    assert "intervals at 90% take 9 groups or more" in outcome.out
+    assert all(row["high"] == "inf" for row in rows(out))
+    words = ["--level", 0.8, *FAST, "-o", tmp_path / "q.csv"]
+    assert run("predict", fitted / "model", "--target", "age", *words).code == 0
+    assert all(float(row["high"]) < np.inf for row in rows(tmp_path / "q.csv"))
 
 
 def test_the_target_is_required(run, fitted):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -184,7 +183,7 @@ def _tables(
         table = model.embed(sets)
     if not sets.dtype.is_floating_point:
         return table, None
-    return table, replace(mean_table(sets), trained=table.trained)
+    return table, mean_table(sets, table.trained)
 
 
 def _option(model: GDE, key: str, data_options: Mapping[str, Any]) -> list[str]:
@@ -234,9 +233,9 @@ def _report(
         )
     rows = [["score", "embedding", *(["mean of atoms", "difference"] if mean else []), "chance"]]
     for score in result.scores:
-        cells = [score.name, _cell(score)]
+        cells = [score.name, str(score)]
         if mean is not None:
-            cells += [_cell(mean[score.name]), _cell(result.difference(mean, score.name))]
+            cells += [str(mean[score.name]), str(result.difference(mean, score.name))]
         rows.append([*cells, "" if np.isnan(score.chance) else f"{score.chance:.3g}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += [
@@ -249,7 +248,13 @@ def _report(
             f"p = {result.p_value:.3g}: the share of {permutations} permutations of the target "
             f"whose {result.scores[0].name} is as high, the observed one included"
         )
-    if result.low is not None:
+    if result.low is not None and np.isinf(result.low).any():
+        lines.append(
+            f"Prediction intervals at {result.level:.0%} take {_needed(result.level)} groups or "
+            "more that heads are not fitted to, and in some folds there were fewer: these are "
+            "infinite. Raise --calibration, lower --level, or hold more sets out of the model."
+        )
+    elif result.low is not None:
         lines.append(
             f"{result.level:.0%} prediction intervals contain {result.covered:.1%} of the targets"
         )
@@ -258,8 +263,9 @@ def _report(
     return "\n".join(lines)
 
 
-def _cell(score: Any) -> str:
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+def _needed(level: float) -> int:
+    """Return the fewest groups of calibration sets of which an interval is finite."""
+    return int(np.ceil(level / (1 - level) - 1e-9))
 
 
 def _columns(

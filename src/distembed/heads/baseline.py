@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distembed.model.embeddings import Embeddings
 from distembed.sets.collection import Sets
@@ -10,11 +11,15 @@ from distembed.sets.collection import Sets
 __all__ = ["mean_table"]
 
 
-def mean_table(sets: Sets, widest: int = 64) -> Embeddings:
+def mean_table(
+    sets: Sets, trained: NDArray[np.bool_] | None = None, widest: int = 64
+) -> Embeddings:
     """Return the mean of the atoms of each set, with its sampling covariance.
 
     Args:
         sets: The sets.
+        trained: Marks of the sets that an encoder was trained on, `(S,)`, so that a comparison
+            with it is on the same sets.
         widest: Most features for which covariances are computed.
 
     Raises:
@@ -46,4 +51,5 @@ def mean_table(sets: Sets, widest: int = 64) -> Embeddings:
     z = np.asarray(means, dtype=np.float32)
     cov = np.asarray(covs, dtype=np.float32) if covs else None
     sizes = np.asarray(sets.sizes, dtype=np.int64)
-    return Embeddings(z, sets.ids, sizes, np.asarray(effective), dict(sets.meta), cov)
+    meta = dict(sets.meta)
+    return Embeddings(z, sets.ids, sizes, np.asarray(effective), meta, cov, trained=trained)

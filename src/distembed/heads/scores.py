@@ -47,6 +47,9 @@ class Score:
     chance: float
     folds: Array
 
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
 
 def corrected_interval(
     values: ArrayLike, ratio: float, level: float = 0.95
