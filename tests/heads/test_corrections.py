@@ -78,6 +78,18 @@ def test_the_marginal_loss_is_the_mean_over_the_noise(seed):
 
 
 @given(SEEDS)
+def test_the_weighted_ridge_is_the_closed_form(seed):
+    rng = np.random.default_rng(seed)
+    rows = rows_of(rng)
+    y, correction = rng.normal(size=len(rows)), Correction.fit(rows, "weights")
+    head = fit_head(rows, y, correction, 0.1, False)
+    w, x = correction.weights, correction.inputs(rows)
+    x, y = x - np.average(x, axis=0, weights=w), y - np.average(y, weights=w)
+    slopes = np.linalg.solve((x.T * w) @ x + 0.1 * len(y) * np.eye(3), (x.T * w) @ y)
+    np.testing.assert_allclose(head.slopes * correction.scale, slopes, atol=1e-9)
+
+
+@given(SEEDS)
 def test_weights_are_reliabilities(seed):
     rows = rows_of(np.random.default_rng(seed))
     weights = Correction.fit(rows, "weights").weights

@@ -125,6 +125,16 @@ def test_an_embedder_of_a_head_gives_covariances():
     assert np.abs(plain.predict(table.z) - direct.predict(table)).max() > 1e-3
 
 
+def test_the_encoder_of_an_interval_does_not_see_the_sets_held_out_for_it():
+    sets, y = cohort()
+    head = SetRegressor(embedder(), "none", (0.1,), calibration=0.25).fit(sets, y)
+    held_out = head.calibration_groups_
+    assert len(held_out) == 4
+    marks = head.embedder_.embed(sets).trained
+    assert not marks[held_out].any()
+    assert marks.any()
+
+
 def test_what_is_no_sets(fitted):
     with pytest.raises(TypeError, match="embedder=DistributionEmbedder"):
         SetRegressor().fit(*cohort())
