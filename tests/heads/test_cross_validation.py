@@ -233,6 +233,12 @@ def test_one_group_is_no_choice():
         SetRegressor().fit(Z, Z[:, 0]).predict_interval(Z)
 
 
+def test_inner_folds_keep_groups_together():
+    # each training part is one group, of which no inner folds can be made
+    with pytest.raises(ValueError, match="in one group"):
+        cross_validated(Z, Z[:, 0], np.arange(12) % 2, folds=2, estimator=SetRegressor())
+
+
 def test_kinds_of_targets():
     assert is_classes(np.array([0, 1, 1]))
     assert is_classes(np.array([True, False]))
