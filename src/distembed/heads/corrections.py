@@ -108,7 +108,7 @@ class Correction:
     def whitening(self, penalty: float, curvature: float) -> Array:
         r"""Return the map A of inputs, `(L, L)`, after which the penalty is $|b|^2$.
 
-        With $P = R R^\top$ and $A = R^{-\top}$, the slopes b of inputs x A have
+        With $P = Q D Q^\top$ and $A = Q D^{-1/2}$, the slopes b of inputs x A have
         $(A b)^\top P (A b) = |b|^2$.
 
         Args:
@@ -119,9 +119,10 @@ class Correction:
         if self.name != "marginal":
             plain: Array = np.eye(latent) / np.sqrt(n * penalty)
             return plain
-        root = np.linalg.cholesky(n * penalty * np.eye(latent) + curvature * self.noise)
-        inverse: Array = np.linalg.inv(root).T
-        return inverse
+        # sums of float32 covariances may have eigenvalues just below zero
+        values, axes = np.linalg.eigh(self.noise)
+        shaped: Array = axes / np.sqrt(n * penalty + curvature * values.clip(0))
+        return shaped
 
 
 def _atom_noise(rows: Rows) -> Array:
