@@ -99,6 +99,7 @@ _MODULES = (
     "evaluation",
     "generators",
     "geometry",
+    "heads",
     "inference",
     "model",
     "nn",

@@ -19,6 +19,7 @@ VERBS = (
     "distance",
     "interpolate",
     "test",
+    "predict",
     "evaluate",
     "report",
     "check",

@@ -19,6 +19,7 @@ from distembed.cli.embed import embed
 from distembed.cli.evaluate import evaluate
 from distembed.cli.fit import FitCommand, fit
 from distembed.cli.interpolate import interpolate
+from distembed.cli.predict import predict
 from distembed.cli.report import report
 from distembed.cli.sample import sample
 from distembed.cli.two_sample import two_sample
@@ -37,7 +38,7 @@ app = typer.Typer(
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
 app.command("test")(two_sample)
-for verb in (evaluate, report, check, bench):
+for verb in (predict, evaluate, report, check, bench):
     app.command()(verb)
 
 

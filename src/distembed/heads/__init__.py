@@ -1,0 +1,48 @@
+"""Prediction from embeddings, as estimators of scikit-learn that use the error bars of z.
+
+>>> import numpy as np
+>>> from distembed.heads import SetRegressor
+>>> z = np.linspace(-1, 1, 20)[:, None]
+>>> SetRegressor(penalties=(1e-6,)).fit(z, 3 * z[:, 0]).predict([[0.5]]).round(3).tolist()
+[1.5]
+
+Names are loaded when they are first used; they need the extra `sklearn`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distembed.heads.baseline import mean_table
+    from distembed.heads.conformal import conformal_quantile
+    from distembed.heads.cross_validation import CrossValidation, cross_validated
+    from distembed.heads.embedder import DistributionEmbedder
+    from distembed.heads.estimators import SetClassifier, SetRegressor
+
+__all__ = [
+    "CrossValidation",
+    "DistributionEmbedder",
+    "SetClassifier",
+    "SetRegressor",
+    "conformal_quantile",
+    "cross_validated",
+    "mean_table",
+]
+
+_MODULES = {
+    "CrossValidation": "cross_validation",
+    "DistributionEmbedder": "embedder",
+    "SetClassifier": "estimators",
+    "SetRegressor": "estimators",
+    "conformal_quantile": "conformal",
+    "cross_validated": "cross_validation",
+    "mean_table": "baseline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

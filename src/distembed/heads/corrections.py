@@ -1,0 +1,148 @@
+r"""Corrections of a linear head for the sampling error of its inputs ("errors in variables").
+
+An embedding is that of a distribution with noise, $z = \zeta + e$, $e \sim N(0, V)$, and V is an
+estimate of the set itself: about 1/m. A linear head minimises
+
+    sum_i w_i loss(y_i, x_i' b + c) + b' P b,      P = n alpha I
+
+over standardised inputs x. The corrections change one part of this each:
+
+- `none`: x = z, w = 1.
+- `weights`: $w_i = \operatorname{tr} S / \operatorname{tr}(S + V_i)$, the reliability of the
+  embedding, with S the covariance of embeddings less their mean noise: a set of few atoms counts
+  for less.
+- `calibrated`: x is the posterior mean of zeta given z, under a Gaussian prior that is fitted to
+  the training sets (`distembed.inference.prior`). This is regression calibration: if zeta is
+  Gaussian and y linear in it, E(y | z) is linear in the posterior mean.
+- `marginal`: $P = n \alpha I + k \sum_i V_i$, the loss averaged over $N(z_i, V_i)$: exactly so
+  for squares (k = 1), to second order at p = 1/2 for logistic loss (k = 1/4). Noisy directions
+  are penalised more.
+
+At V = 0 all four are the ridge without correction.
+
+| Measurement Error in Nonlinear Models (Carroll, Ruppert, Stefanski and Crainiceanu, 2006), ch. 4
+| Training with noise is equivalent to Tikhonov regularization (Bishop, 1995)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distembed.heads.rows import Rows
+from distembed.inference.prior import GaussianPrior
+
+__all__ = ["CORRECTIONS", "Correction"]
+
+Array = NDArray[np.float64]
+
+CORRECTIONS = ("none", "weights", "calibrated", "marginal")
+"""The corrections by name."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A correction that is fitted to training sets.
+
+    Attributes:
+        name: A member of `CORRECTIONS`.
+        centre: Mean of the inputs, `(L,)`.
+        scale: Their standard deviation, one where it is zero, `(L,)`.
+        weights: Weight of each training set, `(n,)`.
+        noise: Sum of the standardised covariances of training sets, `(L, L)`.
+        atom_noise: Mean covariance of an embedding times the number of atoms, `(L, L)`.
+        prior: The prior of `calibrated`.
+    """
+
+    name: str
+    centre: Array
+    scale: Array
+    weights: Array
+    noise: Array
+    atom_noise: Array
+    prior: GaussianPrior | None = None
+
+    @classmethod
+    def fit(cls, rows: Rows, name: str) -> Correction:
+        """Fit a correction to training sets.
+
+        Raises:
+            ValueError: If the prior of `calibrated` cannot be fitted: the sets are no further
+                apart than samples of one of them.
+        """
+        shared = _atom_noise(rows)
+        cov = _without_gaps(rows, shared)
+        weights, prior, x = np.ones(len(rows)), None, rows.z
+        if name == "weights":
+            noise = np.trace(cov, axis1=1, axis2=2)
+            total = float(np.var(rows.z, axis=0).sum())
+            # reliabilities stay positive where noise explains all differences
+            signal = max(total - float(noise.mean()), 1e-3 * total)
+            weights = signal / (signal + noise) if signal > 0 else weights
+        if name == "calibrated":
+            prior = GaussianPrior.from_embeddings(rows.z, rows.sizes, shared)
+            x = prior.posterior(rows.z, cov, rows.sizes).mean
+        centre, scale = x.mean(0), x.std(0)
+        scale = np.where(scale > 1e-12 * np.maximum(np.abs(centre), 1e-300), scale, 1.0)
+        summed = cov.sum(0) / np.multiply.outer(scale, scale)
+        return cls(name, centre, scale, weights, summed, shared, prior)
+
+    def inputs(self, rows: Rows) -> Array:
+        """Return the standardised inputs of the head, `(S, L)`."""
+        x = rows.z
+        if self.prior is not None:
+            x = self.prior.posterior(x, self.covariances(rows), rows.sizes).mean
+        standardised: Array = (x - self.centre) / self.scale
+        return standardised
+
+    def covariances(self, rows: Rows) -> Array:
+        """Return the covariances of embeddings, `(S, L, L)`.
+
+        A set without one of its own, such as one of a single atom, gets that of a training set of
+        as many atoms.
+        """
+        return _without_gaps(rows, self.atom_noise)
+
+    def whitening(self, penalty: float, curvature: float) -> Array:
+        r"""Return the map A of inputs, `(L, L)`, after which the penalty is $|b|^2$.
+
+        With $P = Q D Q^\top$ and $A = Q D^{-1/2}$, the slopes b of inputs x A have
+        $(A b)^\top P (A b) = |b|^2$.
+
+        Args:
+            penalty: alpha.
+            curvature: k.
+        """
+        n, latent = len(self.weights), len(self.centre)
+        if self.name != "marginal":
+            plain: Array = np.eye(latent) / np.sqrt(n * penalty)
+            return plain
+        # sums of float32 covariances may have eigenvalues just below zero
+        values, axes = np.linalg.eigh(self.noise)
+        shaped: Array = axes / np.sqrt(n * penalty + curvature * values.clip(0))
+        return shaped
+
+
+def _atom_noise(rows: Rows) -> Array:
+    """Return the mean covariance times the number of atoms, `(L, L)`; zero without covariances."""
+    if rows.cov is None:
+        return np.zeros((rows.z.shape[1], rows.z.shape[1]))
+    finite = np.asarray(np.isfinite(rows.cov).all((1, 2)))
+    if not finite.any():
+        raise ValueError(
+            f"None of the {len(rows)} sets has a covariance, as sets of a single atom; pass "
+            "table.z in place of the table to predict without errors."
+        )
+    noise: Array = np.mean(rows.cov[finite] * rows.sizes[finite, None, None], axis=0)
+    return noise
+
+
+def _without_gaps(rows: Rows, atom_noise: Array) -> Array:
+    """Return the covariances, and where there is none that of as many typical atoms."""
+    typical: Array = atom_noise / rows.sizes[:, None, None]
+    if rows.cov is None:
+        return typical
+    finite = np.isfinite(rows.cov).all((1, 2), keepdims=True)
+    return np.where(finite, rows.cov, typical)

@@ -1,0 +1,85 @@
+"""`Rows`: embeddings as heads take them, with covariances where there are any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distembed.model.embeddings import Embeddings
+
+__all__ = ["Rows", "as_rows"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Embeddings of S sets.
+
+    Attributes:
+        z: `(S, L)`.
+        cov: Sampling covariances, `(S, L, L)`, NaN where missing; None if there are none.
+        sizes: Effective numbers of atoms, `(S,)`.
+        trained: Whether the encoder was trained on each set, `(S,)`.
+    """
+
+    z: Array
+    cov: Array | None
+    sizes: Array
+    trained: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def select(self, rows: NDArray[Any]) -> Rows:
+        """Return some rows, by number or mask."""
+        cov = None if self.cov is None else self.cov[rows]
+        return Rows(self.z[rows], cov, self.sizes[rows], self.trained[rows])
+
+
+def as_rows(table: Any, features: int | None = None) -> Rows:
+    """Convert a table of embeddings, or an array `(S, L)` without errors.
+
+    Args:
+        table: The table or the array.
+        features: L, if it is fixed already.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If the shape is another, or a number is not finite.
+
+    Example:
+        >>> as_rows([[1.0, 2.0]]).z.shape
+        (1, 2)
+    """
+    own = isinstance(table, Embeddings)
+    try:
+        z = np.asarray(table.z if own else table, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"A head takes embeddings: a table of model.embed(sets), or an array (S, L), not "
+            f"{type(table).__name__}. To predict from sets, pass embedder=DistributionEmbedder()."
+        ) from error
+    if z.ndim != 2:
+        raise ValueError(
+            f"The embeddings have shape {z.shape}; expected (S, L), one row a set. To predict "
+            "from sets, pass embedder=DistributionEmbedder()."
+        )
+    if features is not None and z.shape[1] != features:
+        raise ValueError(
+            f"The embeddings have {z.shape[1]} columns, and the head was fitted to {features}. "
+            "Embed these sets with the model whose embeddings it was fitted to."
+        )
+    if not np.isfinite(z).all():
+        row = int(np.flatnonzero(~np.isfinite(z).all(1))[0])
+        raise ValueError(
+            f"Embedding {row} has NaN or infinity; a head takes finite numbers. Leave the row out."
+        )
+    if not own:
+        return Rows(z, None, np.ones(len(z)), np.zeros(len(z), dtype=bool))
+    cov = None if table.cov is None else np.asarray(table.cov, dtype=np.float64)
+    trained = np.zeros(len(z), bool) if table.trained is None else np.asarray(table.trained)
+    return Rows(z, cov, np.asarray(table.effective_sizes, dtype=np.float64), trained)
