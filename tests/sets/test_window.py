@@ -111,3 +111,23 @@ def test_text_and_missing_values_have_no_order():
         by_window(series(["a", "b"]), "t", width=1)
     with pytest.raises(ValueError, match="no value in row 1"):
         by_window(series([0.0, np.nan]), "t", width=1)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.float16, np.uint64])
+@pytest.mark.parametrize(("width", "stride"), [(100, None), (30, 15), (40, 1), (59, 59)])
+def test_windows_do_not_depend_on_the_type_of_the_column(dtype, width, stride):
+    t = np.repeat(np.arange(60), 2)
+    sets = by_window(series(t.astype(dtype)), "t", width=width, stride=stride)
+    assert members(sets) == members(by_window(series(t), "t", width=width, stride=stride))
+
+
+def test_ends_beyond_a_short_type_are_exact():
+    t = np.arange(-120, 121, 20)
+    sets = by_window(series(t.astype(np.int8)), "t", width=200)
+    assert sets.ids.tolist() == ["-120 to 80"]
+    assert members(sets) == [list(range(10))]
+
+
+def test_windows_of_dates_of_any_century():
+    t = np.datetime64("1200-01-01") + np.arange(10)
+    assert by_window(series(t), "t", width=5).ids.tolist() == ["1200-01-01 to 1200-01-06"]

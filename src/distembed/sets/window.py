@@ -122,7 +122,7 @@ def by_window(
 
 
 def _ordered(column: np.ndarray, name: str) -> np.ndarray:
-    """Return a column that has an order; refuse text and missing values."""
+    """Return a column in a type whose sums are exact; refuse text and missing values."""
     if column.dtype.kind not in "iufM":
         raise ValueError(
             f"Column {name!r} holds {column.dtype} values; windows are along numbers or dates. "
@@ -134,7 +134,11 @@ def _ordered(column: np.ndarray, name: str) -> np.ndarray:
             f"Column {name!r} has no value in row {int(np.argmax(missing))}; drop atoms without "
             "one."
         )
-    return column
+    if column.dtype.kind == "M":
+        return column
+    # the end of a window may be beyond the largest number of a short type
+    whole = column.dtype.kind in "iu" and bool((column <= np.iinfo(np.int64).max // 2).all())
+    return column.astype(np.int64 if whole else np.float64)
 
 
 def _of_width(
@@ -170,7 +174,7 @@ def _positive(name: str, value: Width | None, t: np.ndarray) -> Any:
     """Return a length in the unit of the column; a number means days beside dates."""
     length: Any = value
     if t.dtype.kind == "M" and not isinstance(value, np.timedelta64):
-        length = np.timedelta64(round(float(value or 0) * 86_400e9), "ns")
+        length = np.timedelta64(round(float(value or 0) * 86_400e6), "us")
     elif t.dtype.kind != "M" and isinstance(value, np.timedelta64):
         raise ValueError(f"{name} is a duration, and the column holds numbers; give a number.")
     if not length > length * 0:
@@ -183,7 +187,8 @@ def _named(parts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
     def text(value: Any) -> str:
         if isinstance(value, np.datetime64):
-            return str(value).removesuffix("T00:00:00.000000000")
+            day, _, clock = str(value).partition("T")
+            return str(value) if clock.strip("0:.") else day
         return f"{value:.10g}"
 
     names = [f"{text(a)} to {text(b)}" for a, b in zip(low, high, strict=True)]
