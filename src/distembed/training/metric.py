@@ -164,9 +164,12 @@ class MetricTraining:
         settings, size = self.settings, self._step_pairs(training)
         pairs, validation = (
             self.sets.measure(
-                rows, min(most, steps * size), stream(self.seed, "metric pairs", len(rows))
+                rows, min(most, steps * size), stream(self.seed, "metric pairs", len(rows)), role
             )
-            for rows, most in ((training, settings.pairs), (held_out, settings.held_out_pairs))
+            for rows, most, role in (
+                (training, settings.pairs, "training"),
+                (held_out, settings.held_out_pairs, "validation"),
+            )
         )
         unit = float(pairs.w2_squared.clip(0).mean())
         if not unit > 0:

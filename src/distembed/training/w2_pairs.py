@@ -79,13 +79,16 @@ class HalvedSets:
         self.to_ground, self.collection, self.settings = to_ground, collection, settings
 
     @torch.no_grad()
-    def measure(self, candidates: NDArray[np.int64], count: int, rng: torch.Generator) -> W2Pairs:
+    def measure(
+        self, candidates: NDArray[np.int64], count: int, rng: torch.Generator, role: str = "given"
+    ) -> W2Pairs:
         """Measure the debiased squared W2 of random pairs of some sets.
 
         Args:
             candidates: Positions of the sets.
             count: Number of pairs.
             rng: Source of the pairs and the halves.
+            role: What the sets are for, in the message of an error.
 
         Raises:
             TooFewPairsError: If too few are large enough.
@@ -94,8 +97,8 @@ class HalvedSets:
         large = candidates[self.collection.sizes[candidates] >= settings.fewest_atoms]
         if len(large) < settings.fewest_sets:
             raise TooFewPairsError(
-                f"{len(large)} sets have {settings.fewest_atoms} atoms or more, and W2 is learned "
-                f"from at least {settings.fewest_sets}."
+                f"{len(large)} of {len(candidates)} {role} sets have {settings.fewest_atoms} "
+                f"atoms or more, and W2 is learned with at least {settings.fewest_sets} of them."
             )
         fit = settings.numbers // (2 * settings.measured * self.width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
