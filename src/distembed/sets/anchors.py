@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -129,7 +128,7 @@ def anchors_of_sets(
             refuse_unknown(
                 np.unique(own).tolist(), np.unique(group).tolist(), f"{within} of atoms"
             )
-    elif isinstance(anchors, Integral):
+    elif isinstance(anchors, int | np.integer):
         if not 0 < anchors <= len(places):
             raise ValueError(
                 f"anchors = {anchors} of {len(places)} atoms; draw at least one and at most all."
