@@ -53,7 +53,7 @@ def varying(
         x = dict(zip(named, table.load(named, "numbers"), strict=True))
         values = x
     except ValueError:  # a blank is an error in a feature, and none in metadata
-        x, values = {}, dict(zip(named, table.load(named, "values"), strict=True))
+        x, values = {}, dict(zip(named, table.load(named, "candidates"), strict=True))
     fixed = _constant(values, code) if code is not None else []
     index = _numbering({n: v for n, v in values.items() if n not in fixed}, code)
     reasons = [
