@@ -1,5 +1,7 @@
 """Kernels: weights against the definition on all pairs, boundaries, and what is refused."""
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -187,3 +189,20 @@ def test_a_part_of_an_anchor_that_has_no_atoms_is_named():
 
 def test_a_number_of_anchors_may_be_of_numpy():
     assert len(by_kernel(tissue(), ["x", "y"], np.int64(5), Kernel("box", 4.0))) == 5
+
+
+def test_parts_with_fewer_atoms_than_the_nearest_are_counted(caplog):
+    obs = tissue()
+    anchors = {"x": [5.0, 5.0, 6.0], "y": [5.0, 5.0, 6.0], "section": ["s1", "s2", "s2"]}
+    sizes = dict(zip(*np.unique(obs.columns["section"], return_counts=True), strict=True))
+    assert sizes["s1"] != sizes["s2"]
+    k = max(sizes.values())
+    with caplog.at_level(logging.WARNING, "distembed"):
+        sets = by_kernel(obs, ["x", "y"], anchors, Kernel("nearest", k), within="section")
+    small = min(sizes, key=sizes.get)
+    count = anchors["section"].count(small)
+    assert caplog.messages == [
+        f"{count} sets have {sizes[small]} atoms, not the {k} nearest: there are no more where "
+        "they are"
+    ]
+    assert sets.sizes.tolist() == [sizes[s] for s in anchors["section"]]

@@ -131,3 +131,10 @@ def test_ends_beyond_a_short_type_are_exact():
 def test_windows_of_dates_of_any_century():
     t = np.datetime64("1200-01-01") + np.arange(10)
     assert by_window(series(t), "t", width=5).ids.tolist() == ["1200-01-01 to 1200-01-06"]
+
+
+def test_a_width_in_other_units_is_refused_before_its_windows_are_made():
+    day = 86_400 * 10**9
+    with pytest.raises(ValueError, match="width = 3 and stride = 3 make .* windows of values"):
+        by_window(series(np.arange(10) * day), "t", width=3)
+    assert len(by_window(series(np.arange(10) * day), "t", width=3 * day)) == 3

@@ -212,6 +212,11 @@ def _neighbours(
     tree = cKDTree(places[rows])
     if kernel.name == "nearest":
         k = min(int(kernel.scale), len(rows))
+        if k < kernel.scale:
+            logger.warning(
+                "%d sets have %d atoms, not the %d nearest: there are no more where they are",
+                len(which), k, int(kernel.scale),
+            )  # fmt: skip
         _, near = tree.query(anchor_places[which], k=[*range(1, k + 1)])
         yield np.repeat(which, k), rows[near.ravel()], np.ones(near.size)
         return

@@ -67,7 +67,8 @@ def by_window(
 
     Raises:
         ValueError: If a column is unknown or has no order, not exactly one of `width` and `count`
-            is given, a number is not positive, or no window has enough atoms.
+            is given, a number is not positive, there are more than a million windows, or none
+            has enough atoms.
 
     Example:
         >>> obs = Observations(np.arange(6.0)[:, None], {"day": np.arange(6)})
@@ -142,13 +143,19 @@ def _ordered(column: np.ndarray, name: str) -> np.ndarray:
 
 
 def _of_width(
-    t: np.ndarray, width: Width | None, stride: Width | None, expanding: bool
+    t: np.ndarray, width: Width | None, stride: Width | None, expanding: bool, most: int = 10**6
 ) -> Iterator[Span]:
     """Yield windows of a width over sorted values."""
     step = _positive("width", width, t)
     move = step if stride is None else _positive("stride", stride, t)
     start, end = t[0], t[-1]
     number = max(0, int(np.floor((end - start - step) / move + 1e-9))) + 1
+    if number > most:
+        raise ValueError(
+            f"width = {width} and stride = {move if stride is None else stride} make {number:,} "
+            f"windows of values from {start} to {end}. Give them in units of the column, or a "
+            "longer stride."
+        )
     for k in range(number):
         low = start if expanding else start + k * move
         high = start + k * move + step
