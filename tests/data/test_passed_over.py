@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from distembed.data.readers.table import read_table
-from distembed.sets.read import read
+from distembed.sets.read import read, read_atoms
 
 RNG = np.random.default_rng(0)
 WHO = np.repeat(list("abc"), 12)
@@ -232,3 +232,12 @@ def test_a_feature_beside_a_blank_of_metadata_is_not_said_to_stay_text(tmp_path,
     assert [m for m in caplog.messages if "stays text" in m] == [
         "column 'clade' stays text: '1.1' and '1.10' are one number"
     ]
+
+
+def test_annotation_of_atoms_is_not_said_to_be_passed_over(caplog):
+    day = np.datetime64("2024-01-01") + np.arange(36)
+    with caplog.at_level(logging.WARNING):
+        atoms = read_atoms({"who": WHO, "day": day, "x": X})
+    assert atoms.features == ("x",)
+    assert set(atoms.columns) == {"who", "day"}
+    assert not caplog.messages

@@ -1,6 +1,7 @@
 """Windows: which atoms they hold, where they end, and what they do not cross."""
 
 import logging
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_windows_of_one_name_are_numbered():
         ({"width": np.timedelta64(1, "D")}, "the column holds numbers"),
         ({"count": 0}, "whole and positive"),
         ({"count": 2, "stride": 0.5}, "whole and positive"),
+        ({"count": 2, "stride": np.timedelta64(1, "D")}, "whole and positive"),
         ({"width": 0.5}, "min_size = 2"),
         ({"width": 2, "within": "batch"}, "no column 'batch'"),
     ],
@@ -138,3 +140,23 @@ def test_a_width_in_other_units_is_refused_before_its_windows_are_made():
     with pytest.raises(ValueError, match="width = 3 and stride = 3 make .* windows of values"):
         by_window(series(np.arange(10) * day), "t", width=3)
     assert len(by_window(series(np.arange(10) * day), "t", width=3 * day)) == 3
+
+
+@pytest.mark.parametrize("width", [timedelta(days=5), np.timedelta64(120, "h"), 5])
+def test_durations_of_any_library(width):
+    t = np.datetime64("2024-01-01") + np.arange(10)
+    assert members(by_window(series(t), "t", width=width)) == [[0, 1, 2, 3, 4]]
+
+
+def test_a_month_is_no_width():
+    t = np.datetime64("2024-01-01") + np.arange(100)
+    with pytest.raises(ValueError, match="width = 1 months; months and years differ in length"):
+        by_window(series(t), "t", width=np.timedelta64(1, "M"))
+
+
+def test_parts_with_fewer_atoms_than_the_count_are_named(caplog):
+    donor = np.repeat(["a", "b"], [6, 2])
+    with caplog.at_level(logging.WARNING, "distembed"):
+        sets = by_window(series(np.arange(8), donor=donor), "t", count=3, within="donor")
+    assert sets.sizes.tolist() == [3, 3, 2]
+    assert "1 of 3 windows have fewer than count = 3 atoms" in caplog.text

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ __all__ = ["by_window"]
 
 logger = logging.getLogger(__name__)
 
-Width = float | np.timedelta64
+Width = float | np.timedelta64 | timedelta
 Span = tuple[int, int, Any, Any]
 """First and last place of a window in the sorted table, and its two ends."""
 
@@ -51,8 +52,8 @@ def by_window(
     Args:
         observations: One row an atom.
         along: Column of numbers or dates that orders the atoms.
-        width: Width of a window in units of the column; a `timedelta64`, or a number of days, for
-            dates.
+        width: Width of a window in units of the column; for dates a `timedelta64`, a `timedelta`
+            or a number of days.
         count: Number of atoms of a window, in place of a width.
         stride: From the start of one window to that of the next, in the units of `width`, or a
             number of atoms; as long as the window where left out.
@@ -105,6 +106,11 @@ def by_window(
     first, last = np.array([s[:2] for s in spans]).T
     sizes = last - first
     _log_uncovered(first, last, len(order))
+    if count is not None and (sizes < count).any():
+        logger.warning(
+            "%d of %d windows have fewer than count = %d atoms: there are no more where they are",
+            (sizes < count).sum(), len(sizes), count,
+        )  # fmt: skip
     large = large_enough(sizes, min_size)
     first, sizes = first[large], sizes[large]
     rows = order[np.repeat(first, sizes) + ranks(sizes)]
@@ -166,7 +172,8 @@ def _of_width(
 
 def _of_count(t: np.ndarray, count: int, stride: Width | None, expanding: bool) -> Iterator[Span]:
     """Yield windows of a number of atoms over sorted values."""
-    if count < 1 or stride is not None and (stride != int(stride) or int(stride) < 1):
+    durations = np.timedelta64 | timedelta
+    if isinstance(stride, durations) or count < 1 or stride is not None and not _whole(stride):
         raise ValueError(
             f"count = {count} and stride = {stride}; windows of a count of atoms have whole and "
             "positive numbers."
@@ -177,9 +184,17 @@ def _of_count(t: np.ndarray, count: int, stride: Width | None, expanding: bool) 
         yield a, b, t[a], t[b - 1]
 
 
+def _whole(number: float) -> bool:
+    return number == int(number) and number >= 1
+
+
 def _positive(name: str, value: Width | None, t: np.ndarray) -> Any:
     """Return a length in the unit of the column; a number means days beside dates."""
     length: Any = value
+    if isinstance(value, timedelta):
+        length = value = np.timedelta64(value)
+    if isinstance(value, np.timedelta64) and np.datetime_data(value.dtype)[0] in ("Y", "M"):
+        raise ValueError(f"{name} = {value}; months and years differ in length, so give days.")
     if t.dtype.kind == "M" and not isinstance(value, np.timedelta64):
         length = np.timedelta64(round(float(value or 0) * 86_400e6), "us")
     elif t.dtype.kind != "M" and isinstance(value, np.timedelta64):
