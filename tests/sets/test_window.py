@@ -160,3 +160,22 @@ def test_parts_with_fewer_atoms_than_the_count_are_named(caplog):
         sets = by_window(series(np.arange(8), donor=donor), "t", count=3, within="donor")
     assert sets.sizes.tolist() == [3, 3, 2]
     assert "1 of 3 windows have fewer than count = 3 atoms" in caplog.text
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.sampled_from([3, 7, 10]),
+    st.sampled_from([0.0, 1e3, 1.7e9]),
+)
+def test_atoms_on_a_boundary_are_in_one_window_whatever_the_unit(
+    rows, width, stride, unit, origin
+):
+    """0.1 + 2 x 0.1 is no 0.3 in binary, but an atom at 0.3 begins the window from there."""
+    t = np.arange(rows)
+    whole = by_window(series(t), "t", width=width, stride=stride, min_size=1)
+    part = by_window(
+        series(t / unit + origin), "t", width=width / unit, stride=stride / unit, min_size=1
+    )
+    assert members(part) == members(whole)

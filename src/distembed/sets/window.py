@@ -155,7 +155,11 @@ def _of_width(
     step = _positive("width", width, t)
     move = step if stride is None else _positive("stride", stride, t)
     start, end = t[0], t[-1]
-    number = max(0, int(np.floor((end - start - step) / move + 1e-9))) + 1
+    # decimal multiples of a stride are rounded: an atom on a boundary is not before it
+    rounding = move * 0
+    if t.dtype.kind == "f":
+        rounding = max(1e-9 * min(step, move), 4 * np.spacing(max(abs(start), abs(end))))
+    number = max(0, int(np.floor((end - start - step + rounding) / move + 1e-9))) + 1
     if number > most:
         raise ValueError(
             f"width = {width} and stride = {move if stride is None else stride} make {number:,} "
@@ -165,8 +169,9 @@ def _of_width(
     for k in range(number):
         low = start if expanding else start + k * move
         high = start + k * move + step
-        a = int(np.searchsorted(t, low, side="left"))
-        b = int(np.searchsorted(t, high, side="right" if high == end else "left"))
+        a = int(np.searchsorted(t, low - rounding, side="left"))
+        closed = -rounding <= high - end <= rounding
+        b = len(t) if closed else int(np.searchsorted(t, high - rounding, side="left"))
         yield a, b, low, high
 
 
