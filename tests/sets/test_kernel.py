@@ -206,3 +206,19 @@ def test_parts_with_fewer_atoms_than_the_nearest_are_counted(caplog):
         "they are"
     ]
     assert sets.sizes.tolist() == [sizes[s] for s in anchors["section"]]
+
+
+def test_anchors_are_a_frame_of_any_library():
+    """A frame of polars yields columns, and not their names, where one of pandas yields names."""
+
+    class Frame:
+        columns = ("x", "y", "id")
+
+        def __iter__(self):
+            return iter([[5.0], [5.0], ["middle"]])
+
+        def __getitem__(self, name):
+            return {"x": [5.0], "y": [5.0], "id": ["middle"]}[name]
+
+    sets = by_kernel(tissue(), ["x", "y"], Frame(), Kernel("box", 4.0))
+    assert sets.ids.tolist() == ["middle"]

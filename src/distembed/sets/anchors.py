@@ -117,7 +117,9 @@ def anchors_of_sets(
     """
     meta: dict[str, np.ndarray] = {}
     if isinstance(anchors, Mapping) or hasattr(anchors, "columns"):
-        table = {str(n): as_column(anchors[n]) for n in anchors}  # type: ignore[index, union-attr]
+        frame: Any = anchors
+        given = frame if isinstance(frame, Mapping) else frame.columns
+        table = {str(n): as_column(frame[n]) for n in given}
         refuse_unknown([*names, *([within] if within else [])], table, "column of the anchors")
         at = coordinates_of(table, names)
         meta = {n: plain_column(c) for n, c in table.items() if n not in (*names, "id")}
