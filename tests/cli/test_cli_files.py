@@ -114,9 +114,12 @@ def test_safe_csv_holds_no_formula_and_changes_nothing_else(names):
     ids = np.array(["=1+1", "@SUM(A1)", "-x", "+y", "'z", *names])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
-        write_table(path, {"id": ids, "z0": np.arange(float(len(ids)))}, safe=True)
+        matrix = {name: np.arange(float(len(ids))) for name in ids.tolist()}
+        write_table(path, {"id": ids} | matrix, safe=True)
         with path.open(newline="", encoding="utf-8") as file:
-            cells = [row[0] for row in csv.reader(file)]
+            rows = list(csv.reader(file))
+        cells = [row[0] for row in rows]
+        assert rows[0][1:] == cells[1:]
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
         for name, cell in zip(ids, cells[1:], strict=True):
             assert cell == (f"'{name}" if name.startswith(("=", "+", "-", "@")) else name)

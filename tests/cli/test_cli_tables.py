@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distembed.cli.tables import read_embeddings, write_embeddings
+from distembed.cli.tables import holds_embeddings, read_embeddings, write_embeddings
 from distembed.model.embeddings import Embeddings
 
 IDS = ["1.1", "1.10", "1_1", "11", "007", "1E2", "1606388400003099904", "nan"]
@@ -30,12 +30,15 @@ def table(**changes):
     return Embeddings(**fields | changes)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+PACKAGES = {".parquet": "pyarrow", ".h5ad": "anndata"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".h5ad"])
 def test_a_table_is_read_back_exactly(tmp_path, suffix):
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow")
+    pytest.importorskip(PACKAGES.get(suffix, "csv"))
     path, one = tmp_path / f"z{suffix}", table()
     write_embeddings(path, one, covariances=True)
+    assert holds_embeddings(path)
     two = read_embeddings(path)
     assert two.ids.tolist() == IDS
     for name in ("z", "sizes", "effective_sizes", "df", "p_unusual", "trained"):
@@ -79,3 +82,11 @@ def test_dates_are_written_to_anndata_as_text(tmp_path):
     cells = anndata.read_h5ad(tmp_path / "z.h5ad")
     assert cells.obs["visit"].astype(str).tolist() == days.astype(str).tolist()
     assert cells.obs_names.tolist() == IDS
+
+
+def test_cells_are_no_table_of_embeddings(tmp_path):
+    anndata = pytest.importorskip("anndata")
+    anndata.AnnData(np.zeros((3, 2))).write_h5ad(tmp_path / "cells.h5ad")
+    (tmp_path / "damaged.h5ad").write_bytes(b"no HDF5")
+    assert not holds_embeddings(tmp_path / "cells.h5ad")
+    assert not holds_embeddings(tmp_path / "damaged.h5ad")

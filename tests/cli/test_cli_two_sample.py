@@ -144,3 +144,25 @@ def test_the_picture(run, fitted, tmp_path):
     outcome = run("test", fitted / "model", fitted / "new.csv", *words)
     assert outcome.code == 0, outcome.err
     assert ">far</text>" in (tmp_path / "t.svg").read_text()
+
+
+@pytest.mark.parametrize("verb", ["test", "evaluate", "report"])
+def test_a_file_of_other_sets_names_the_option_for_all_of_them(run, fitted, tmp_path, verb):
+    output = ["-o", tmp_path / "t.csv"] if verb == "test" else []
+    outcome = run(verb, fitted / "model", fitted / "new.csv", *output)
+    assert outcome.code == 1
+    assert f"when {fitted / 'model'} was fitted are not in {fitted / 'new.csv'}: p" in outcome.err
+    assert "add --sets all" in outcome.err
+
+
+def test_own_data_without_its_held_out_sets_have_changed(run, fitted, tmp_path):
+    model, own = fitted / "model", fitted / "old.csv"
+    content = own.read_text()
+    names = json.loads((model / "test_ids.json").read_text())
+    lines = [line for line in content.splitlines() if not line.startswith(f"{names[0]},")]
+    own.write_text("\n".join(lines))
+    outcome = run("test", model, "-o", tmp_path / "t.csv")
+    own.write_text(content)
+    assert outcome.code == 1
+    assert f"was fitted are not in its data: {names[0]}." in outcome.err
+    assert "changed since it was fitted" in outcome.err

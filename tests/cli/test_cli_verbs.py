@@ -341,3 +341,17 @@ def test_training_sets_are_refused(run, work, tmp_path):
     assert outcome.code == 1
     assert "train" in outcome.err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_set_of_the_name_of_the_column_of_ids_is_refused_in_a_matrix(run, work, tmp_path):
+    z, out = tmp_path / "z.csv", tmp_path / "d.csv"
+    assert run("embed", work / "model", "-o", z).code == 0
+    records = rows(z)
+    records[1]["id"] = "id"
+    write_csv(z, {name: [r[name] for r in records] for name in records[0]})
+    outcome = run("distance", work / "model", z, "-o", out)
+    assert outcome.code == 1
+    assert "named 'id'" in outcome.err
+    assert "--long" in outcome.err
+    assert run("distance", work / "model", z, "--long", "-o", out).code == 0
+    assert rows(out)[0]["b"] == "id"

@@ -88,3 +88,12 @@ def test_what_is_no_anndata_is_refused(adata, tmp_path):
     adata.X = None
     with pytest.raises(ValueError, match="X is empty"):
         read_cells(adata)
+
+
+def test_a_name_of_several_genes_is_refused_where_it_is_chosen():
+    cells = anndata.AnnData(np.arange(8.0).reshape(2, 4))
+    cells.var_names = ["a", "b", "a", "c"]
+    with pytest.raises(ValueError, match="2 genes are named 'a', and it is not clear"):
+        read_cells(cells, genes=["b", "a"])
+    assert read_cells(cells, genes=["c", "b"]).x.tolist() == [[3.0, 1.0], [7.0, 5.0]]
+    assert read_cells(cells, genes=[True, True, False, True]).features == ("a", "b", "c")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from distembed.data.readers.table import read_table
-from distembed.sets.read import read
+from distembed.sets.read import read, read_atoms
 
 RNG = np.random.default_rng(0)
 WHO = np.repeat(list("abc"), 12)
@@ -213,3 +213,31 @@ def test_text_of_one_set_is_metadata(caplog):
     sets = read({"who": ["a"] * 9, "x": X[:9], "c": ["t"] * 9}, "who")
     assert sets.meta["c"].tolist() == ["t"]
     assert not caplog.text
+
+
+def test_a_feature_beside_a_blank_of_metadata_is_not_said_to_stay_text(tmp_path, caplog):
+    """A blank makes all candidates be read as values first; only metadata can stay text."""
+    numbers = ["1", "0.130", *(f"{value:.3f}" for value in X[2:])]
+    age = {"a": "61", "b": "", "c": "70"}
+    clade = {"a": "1.1", "b": "1.10", "c": "2"}
+    lines = ["who,x,y,age,clade"]
+    for who, number in zip(WHO, numbers, strict=True):
+        lines.append(f"{who},{number},{float(number):g},{age[who]},{clade[who]}")
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines))
+    with caplog.at_level(logging.WARNING):
+        sets = read(path, by="who")
+    assert sets.features == ("x", "y")
+    np.testing.assert_allclose(sets.observations.x[:, 0], np.array(numbers, float))
+    assert [m for m in caplog.messages if "stays text" in m] == [
+        "column 'clade' stays text: '1.1' and '1.10' are one number"
+    ]
+
+
+def test_annotation_of_atoms_is_not_said_to_be_passed_over(caplog):
+    day = np.datetime64("2024-01-01") + np.arange(36)
+    with caplog.at_level(logging.WARNING):
+        atoms = read_atoms({"who": WHO, "day": day, "x": X})
+    assert atoms.features == ("x",)
+    assert set(atoms.columns) == {"who", "day"}
+    assert not caplog.messages

@@ -124,8 +124,8 @@ def test_held_out_sets_are_read_if_they_are_enough(held_out, rows):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (shifts(sets=5), "5 sets have 50 atoms or more"),
-        (shifts(size=PairSettings().fewest_atoms - 1), "0 sets have 50 atoms or more"),
+        (shifts(sets=5), "5 training sets have 50 atoms or more"),
+        (shifts(size=PairSettings().fewest_atoms - 1), "0 training sets have 50 atoms or more"),
         (tokens(), "W2 is not defined for tokens"),
     ],
     ids=["few sets", "few atoms", "tokens"],

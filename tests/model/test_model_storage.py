@@ -454,3 +454,12 @@ def test_a_bar_in_a_card_does_not_end_a_cell():
     assert [len(line) for line in cells] == [2, 2, 2, 2]
     assert cells[2] == [" distance ", r" up to \|dz\| = 5.8 "]
     assert cells[3] == [" two lines ", " a b "]
+
+
+def test_ranges_of_another_number_of_features_are_refused(folder):
+    def shorten(config, tensors):
+        tensors["support.low"] = tensors["support.low"][:1]
+
+    rewritten(folder, shorten)
+    with pytest.raises(ValueError, match=r"ranges of the training atoms have the shapes \[\(1,\)"):
+        de.load(folder)

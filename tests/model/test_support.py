@@ -166,3 +166,12 @@ def test_sets_without_rows_are_named_by_their_atom():
     text = " ".join(sentences(tight, tight.compare(sets), sets, None))
     assert "of set 0" in text
     assert "feature 0" in text
+
+
+def test_vectors_of_two_axes_have_no_named_features_and_no_ranges():
+    rng = np.random.default_rng(0)
+    sets = de.read([rng.normal(k, 1, (9, 3, 4)) for k in range(8)], atoms="vectors")
+    model = de.GDE("moments", "explicit", latent=4).fit(sets, steps=2, progress=False)
+    table = model.embed(sets)
+    assert table.outside is None
+    assert model.sample(table, 5).shape == (8, 5, 3, 4)

@@ -1,12 +1,15 @@
 """Kernels: weights against the definition on all pairs, boundaries, and what is refused."""
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
-from distembed.sets.kernel import Kernel, by_kernel, grid_anchors
+from distembed.sets.anchors import coordinates_of, grid_anchors
+from distembed.sets.kernel import Kernel, by_kernel
 
 KERNEL_NAMES = ("gaussian", "epanechnikov", "box")
 
@@ -148,3 +151,74 @@ def test_a_missing_place_is_named():
     obs.columns["x"][7] = np.nan
     with pytest.raises(ValueError, match="no coordinate in row 7"):
         by_kernel(obs, ["x", "y"], 3, Kernel())
+
+
+@pytest.mark.parametrize("unit", ["D", "h", "s", "ns"])
+def test_a_missing_date_is_named(unit):
+    days = (np.datetime64("2024-01-01") + np.arange(10)).astype(f"datetime64[{unit}]")
+    days[3] = "NaT"
+    with pytest.raises(ValueError, match="no coordinate in row 3"):
+        by_kernel(Observations(np.zeros((10, 1)), {"day": days}), ["day"], 2, Kernel("box", 2.0))
+
+
+@given(st.integers(-700_000, 700_000), st.sampled_from(["D", "h", "s", "us"]))
+def test_dates_of_any_century_are_days(day, unit):
+    date = np.datetime64(day, "D").astype(f"datetime64[{unit}]")
+    assert coordinates_of({"day": np.array([date])}, ["day"]).tolist() == [[day]]
+
+
+@pytest.mark.parametrize("section", [[1.0, 2.0], [1, 2], ["1", "2"], np.array([1, 2], object)])
+def test_labels_of_anchors_are_read_as_those_of_atoms(section):
+    obs = tissue()
+    columns = dict(obs.columns) | {"section": np.where(obs.columns["section"] == "s1", 1.0, 2.0)}
+    obs = Observations(obs.x, columns)
+    anchors = {"x": [5.0, 5.0], "y": [5.0, 5.0], "section": section, "id": [7.0, 8.0]}
+    sets = by_kernel(obs, ["x", "y"], anchors, Kernel("box", 4.0), within="section")
+    assert sets.ids.tolist() == ["7", "8"]
+    assert sets.meta["section"].tolist() == ["1", "2"]
+    for s, value in enumerate((1.0, 2.0)):
+        rows = sets.rows[sets.offsets[s] : sets.offsets[s + 1]]
+        assert set(columns["section"][rows]) == {value}
+
+
+def test_a_part_of_an_anchor_that_has_no_atoms_is_named():
+    anchors = {"x": [5.0], "y": [5.0], "section": ["s3"]}
+    with pytest.raises(ValueError, match="no section of atoms 's3'; close names are: 's2', 's1'"):
+        by_kernel(tissue(), ["x", "y"], anchors, Kernel("box", 4.0), within="section")
+
+
+def test_a_number_of_anchors_may_be_of_numpy():
+    assert len(by_kernel(tissue(), ["x", "y"], np.int64(5), Kernel("box", 4.0))) == 5
+
+
+def test_parts_with_fewer_atoms_than_the_nearest_are_counted(caplog):
+    obs = tissue()
+    anchors = {"x": [5.0, 5.0, 6.0], "y": [5.0, 5.0, 6.0], "section": ["s1", "s2", "s2"]}
+    sizes = dict(zip(*np.unique(obs.columns["section"], return_counts=True), strict=True))
+    assert sizes["s1"] != sizes["s2"]
+    k = max(sizes.values())
+    with caplog.at_level(logging.WARNING, "distembed"):
+        sets = by_kernel(obs, ["x", "y"], anchors, Kernel("nearest", k), within="section")
+    small = min(sizes, key=sizes.get)
+    count = anchors["section"].count(small)
+    assert caplog.messages == [
+        f"{count} sets have {sizes[small]} atoms, not the {k} nearest: there are no more where "
+        "they are"
+    ]
+    assert sets.sizes.tolist() == [sizes[s] for s in anchors["section"]]
+
+
+def test_anchors_are_a_frame_of_any_library():
+    """A frame of polars yields columns, and not their names, where one of pandas yields names."""
+
+    class Frame:
+        columns = ("x", "y", "id")
+
+        def __iter__(self):
+            return iter([[5.0], [5.0], ["middle"]])
+
+        def __getitem__(self, name):
+            return {"x": [5.0], "y": [5.0], "id": ["middle"]}[name]
+
+    sets = by_kernel(tissue(), ["x", "y"], Frame(), Kernel("box", 4.0))
+    assert sets.ids.tolist() == ["middle"]

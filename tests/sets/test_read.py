@@ -218,7 +218,7 @@ def test_digits_of_a_text_file_stay_strings(tmp_path):
         (lambda: read([["AC", "GT"]], atoms="counts"), "holds strings"),
         (lambda: read([[[1, 2], [3]]], atoms=DNA), "Pad tokens with 0 at the end, or give str"),
         (lambda: read([[[1, 9], [3, 1]]], atoms=DNA), "A token is 9; tokens are 1 to 4"),
-        (lambda: read([[[0.5], [1]]], atoms=DNA), "these have fractions, as 0.5"),
+        (lambda: read([[[0.5], [1]]], atoms=DNA), "whole numbers; these have fractions, as 0.5"),
         (lambda: read(READS, "who", atoms=DNA), "no column of sequences is named"),
         (lambda: read(READS, "who", "x", atoms=DNA), "'x' holds float64 values; sequences are"),
         (lambda: read(READS, "who", ["x", "seq"], atoms=DNA), "'seq' holds text"),

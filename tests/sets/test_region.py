@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from distembed.data.observations import Observations
 from distembed.sets.kernel import Kernel, by_kernel
 from distembed.sets.region import kd_blocks, split_by_region
+from distembed.sets.window import by_window
 
 
 def tissue(seed=0, rows=400, scale=0.6):
@@ -66,3 +67,27 @@ def test_a_split_that_cannot_be(options, message):
     arguments = {"coordinates": ["x", "y"]} | options
     with pytest.raises(ValueError, match=message):
         split_by_region(tissue(scale=2.0), **arguments)
+
+
+@pytest.mark.parametrize("unit", ["D", "s", "ns"])
+def test_a_buffer_beside_dates_is_in_days(unit):
+    number = Observations(np.arange(80.0)[:, None], {"day": np.arange(80)})
+    days = (np.datetime64("2024-01-01") + np.arange(80)).astype(f"datetime64[{unit}]")
+    date = Observations(number.x, {"day": days})
+    for buffer in (4.0, 11.0):
+        parts = [
+            split_by_region(by_window(obs, "day", width=4), ["day_from"], 0.25, buffer=buffer)
+            for obs in (number, date)
+        ]
+        for a, b in zip(*parts, strict=True):
+            assert a.rows.tolist() == b.rows.tolist()
+
+
+def test_places_that_are_text_or_missing_are_refused():
+    sets = tissue()
+    text = sets.with_meta({"x": np.full(len(sets), "far")})
+    with pytest.raises(ValueError, match="they are numbers or dates"):
+        split_by_region(text, ["x"], buffer=1.0)
+    missing = sets.with_meta({"x": np.full(len(sets), np.nan)})
+    with pytest.raises(ValueError, match="no coordinate in row 0"):
+        split_by_region(missing, ["x"], buffer=1.0)

@@ -1,6 +1,7 @@
 """Windows: which atoms they hold, where they end, and what they do not cross."""
 
 import logging
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -97,6 +98,7 @@ def test_windows_of_one_name_are_numbered():
         ({"width": np.timedelta64(1, "D")}, "the column holds numbers"),
         ({"count": 0}, "whole and positive"),
         ({"count": 2, "stride": 0.5}, "whole and positive"),
+        ({"count": 2, "stride": np.timedelta64(1, "D")}, "whole and positive"),
         ({"width": 0.5}, "min_size = 2"),
         ({"width": 2, "within": "batch"}, "no column 'batch'"),
     ],
@@ -111,3 +113,69 @@ def test_text_and_missing_values_have_no_order():
         by_window(series(["a", "b"]), "t", width=1)
     with pytest.raises(ValueError, match="no value in row 1"):
         by_window(series([0.0, np.nan]), "t", width=1)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.float16, np.uint64])
+@pytest.mark.parametrize(("width", "stride"), [(100, None), (30, 15), (40, 1), (59, 59)])
+def test_windows_do_not_depend_on_the_type_of_the_column(dtype, width, stride):
+    t = np.repeat(np.arange(60), 2)
+    sets = by_window(series(t.astype(dtype)), "t", width=width, stride=stride)
+    assert members(sets) == members(by_window(series(t), "t", width=width, stride=stride))
+
+
+def test_ends_beyond_a_short_type_are_exact():
+    t = np.arange(-120, 121, 20)
+    sets = by_window(series(t.astype(np.int8)), "t", width=200)
+    assert sets.ids.tolist() == ["-120 to 80"]
+    assert members(sets) == [list(range(10))]
+
+
+def test_windows_of_dates_of_any_century():
+    t = np.datetime64("1200-01-01") + np.arange(10)
+    assert by_window(series(t), "t", width=5).ids.tolist() == ["1200-01-01 to 1200-01-06"]
+
+
+def test_a_width_in_other_units_is_refused_before_its_windows_are_made():
+    day = 86_400 * 10**9
+    with pytest.raises(ValueError, match="width = 3 and stride = 3 make .* windows of values"):
+        by_window(series(np.arange(10) * day), "t", width=3)
+    assert len(by_window(series(np.arange(10) * day), "t", width=3 * day)) == 3
+
+
+@pytest.mark.parametrize("width", [timedelta(days=5), np.timedelta64(120, "h"), 5])
+def test_durations_of_any_library(width):
+    t = np.datetime64("2024-01-01") + np.arange(10)
+    assert members(by_window(series(t), "t", width=width)) == [[0, 1, 2, 3, 4]]
+
+
+def test_a_month_is_no_width():
+    t = np.datetime64("2024-01-01") + np.arange(100)
+    with pytest.raises(ValueError, match="width = 1 months; months and years differ in length"):
+        by_window(series(t), "t", width=np.timedelta64(1, "M"))
+
+
+def test_parts_with_fewer_atoms_than_the_count_are_named(caplog):
+    donor = np.repeat(["a", "b"], [6, 2])
+    with caplog.at_level(logging.WARNING, "distembed"):
+        sets = by_window(series(np.arange(8), donor=donor), "t", count=3, within="donor")
+    assert sets.sizes.tolist() == [3, 3, 2]
+    assert "1 of 3 windows have fewer than count = 3 atoms" in caplog.text
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(1, 20),
+    st.sampled_from([3, 7, 10]),
+    st.sampled_from([0.0, 1e3, 1.7e9]),
+)
+def test_atoms_on_a_boundary_are_in_one_window_whatever_the_unit(
+    rows, width, stride, unit, origin
+):
+    """0.1 + 2 x 0.1 is no 0.3 in binary, but an atom at 0.3 begins the window from there."""
+    t = np.arange(rows)
+    whole = by_window(series(t), "t", width=width, stride=stride, min_size=1)
+    part = by_window(
+        series(t / unit + origin), "t", width=width / unit, stride=stride / unit, min_size=1
+    )
+    assert members(part) == members(whole)

@@ -78,6 +78,11 @@ def distance(
 
     gde = GDE.load(model)
     table = embeddings(gde, data, data_options, ids, covariance=True)
+    if not long and "id" in table.ids.tolist():
+        raise ValueError(
+            "A set is named 'id', as the column of ids of the matrix is. Write pairs with --long, "
+            "or give the set another id."
+        )
     calibrated = gde.calibration.pairs > 0 and not latent
     with stage(f"comparing {len(table)} sets"):
         distances = gde.distances(table, calibrated=calibrated, denoise=denoise.value)

@@ -174,7 +174,8 @@ def test_sets(
     """Read held-out sets: those listed in the folder of the model, or all sets of DATA.
 
     Raises:
-        ValueError: If no set was held out, or one of them is not in the data.
+        ValueError: If no set was held out, or one of them is not in the data: in a file of other
+            sets the message names the option for all of them.
     """
     sets = open_sets(model, source, data_options)
     if which == "all":
@@ -188,9 +189,24 @@ def test_sets(
             f"{folder} has no held-out sets in {HELD_OUT}. Name DATA that the model was not "
             "trained on, with --sets all, or fit again with split.test above 0."
         )
+    _refuse_missing(sorted(set(names).difference(sets.ids.tolist())), folder, source)
     test = sets.select(choose(sets.ids, names))
     say(f"{len(test)} held-out {'set' if len(test) == 1 else 'sets'} of {len(sets)}")
     return test
+
+
+def _refuse_missing(names: Sequence[str], folder: Path, source: str | None) -> None:
+    """Refuse data without sets that were held out."""
+    if names:
+        advice = (
+            "Its data have changed since it was fitted: restore them, or fit again."
+            if source is None
+            else f"To use all sets of {source}, add --sets all."
+        )
+        raise ValueError(
+            f"Sets that were held out when {folder} was fitted are not in "
+            f"{source or 'its data'}: {listed(names)}. {advice}"
+        )
 
 
 def choose(ids: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -59,7 +59,8 @@ def write_table(
         with temporary.open("w", newline="", encoding="utf-8") as file:
             delimiter = "\t" if path.suffix == ".tsv" else ","
             writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-            writer.writerow(columns)
+            header = np.array(list(columns), dtype=str)
+            writer.writerow(_guarded(header) if safe else header)
             arrays = [_guarded(c) if safe else c for c in columns.values()]
             rows = max(1, at_once // len(arrays))
             for start in range(0, len(arrays[0]), rows):
@@ -166,13 +167,16 @@ def holds_embeddings(path: Path) -> bool:
     """
     from distembed.data.readers.columns import TABLES, column_names
     from distembed.data.readers.dialect import suffix
+    from distembed.data.readers.hdf5 import column_names_of_obs
 
+    if suffix(path) == ".h5ad":
+        return {"n_atoms", "n_effective"} <= set(column_names_of_obs(path))
     names = column_names(path) if suffix(path) in TABLES else []
     return {"id", "n_atoms", "n_effective", "z0"} <= set(names)
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read a table of `write_embeddings`; ids are text, exactly as they are written.
+    """Read a table of `write_embeddings` in any of its formats; ids are text as it is written.
 
     Raises:
         ValueError: If coordinates are not numbers, `trained` is not true or false, or two rows
@@ -182,7 +186,7 @@ def read_embeddings(path: Path) -> Embeddings:
     from distembed.data.readers.columns import open_table
     from distembed.model.embeddings import Embeddings
 
-    table = open_table(path)
+    table = open_table(_stored(path) if path.suffix.lower() == ".h5ad" else path)
     names = sorted((n for n in table.names if re.fullmatch(r"z\d+", n)), key=lambda n: int(n[1:]))
     latent, upper = len(names), np.triu_indices(len(names))
     entries = [f"cov{i}_{j}" for i, j in zip(*upper, strict=True)]
@@ -213,6 +217,22 @@ def read_embeddings(path: Path) -> Embeddings:
         effective_sizes=numbers["n_effective"].astype(np.float64),
         meta=dict(zip(meta, table.load(meta, "values"), strict=True)),
     )
+
+
+def _stored(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a table that `write_embeddings` wrote as AnnData."""
+    from distembed.data.labels import as_column
+    from distembed.data.readers.hdf5 import open_h5ad
+
+    cells = open_h5ad(path, backed=False)
+    columns = {str(name): as_column(cells.obs[name]) for name in cells.obs.columns}
+    latent = cells.n_vars
+    columns |= {f"z{i}": np.asarray(cells.X)[:, i] for i in range(latent)}
+    if "covariance" in cells.obsm:
+        entries = zip(*np.triu_indices(latent), strict=True)
+        values = np.asarray(cells.obsm["covariance"]).T
+        columns |= {f"cov{i}_{j}": v for (i, j), v in zip(entries, values, strict=True)}
+    return {"id": np.asarray(cells.obs_names).astype(str)} | columns
 
 
 def _unique(path: Path, ids: np.ndarray) -> np.ndarray:

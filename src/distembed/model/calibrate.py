@@ -145,8 +145,8 @@ def _large_sets(
     large = np.sort(large[missing.argsort(kind="stable")][: settings.sets])
     if len(large) < settings.fewest_sets:
         raise ValueError(
-            f"{len(large)} sets have {settings.fewest_atoms} atoms or more, and W2 is measured on "
-            f"at least {settings.fewest_sets}."
+            f"{len(large)} training sets have {settings.fewest_atoms} atoms or more, and W2 is "
+            f"measured on at least {settings.fewest_sets}."
         )
     indices: list[int] = large.tolist()
     return indices

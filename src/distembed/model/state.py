@@ -113,6 +113,12 @@ def _rebuilt(
     )
     ranges = _with_prefix("support", stored.tensors)
     support = Support(**{k: v.numpy() for k, v in ranges.items()}) if ranges else None
+    if any(v.shape != event_shape for v in ranges.values()):
+        shapes = sorted({tuple(v.shape) for v in ranges.values()})
+        raise ValueError(
+            f"The ranges of the training atoms have the shapes {shapes}, and an atom has "
+            f"{event_shape}. Copy the model again."
+        )
     network = spec.build(event_shape, train.seed)
     restore(network, _with_prefix("model", stored.tensors))
     initial = _with_prefix("initial", stored.tensors)

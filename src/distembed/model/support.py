@@ -38,8 +38,8 @@ HALF = 0.5
 
 
 def has_support(collection: Collection) -> bool:
-    """Return whether atoms are vectors or counts, whose features have ranges."""
-    return collection.atoms.name in ("vectors", "counts")
+    """Return whether atoms are vectors or counts of one axis, whose features have ranges."""
+    return collection.atoms.name in ("vectors", "counts") and len(collection.event_shape) == 1
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,12 @@ from numpy.typing import ArrayLike, NDArray
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.recognise import channels_first, recognise
 from distembed.protocols import AtomSpace
-from distembed.rng import Rng, as_generator
+from distembed.rng import Rng
+from distembed.sets.anchors import anchors_of_sets, coordinates_of
 from distembed.sets.collection import Sets
 from distembed.sets.construct import checked_weights, large_enough, normalised
 
-__all__ = ["KERNELS", "Kernel", "by_kernel", "grid_anchors"]
+__all__ = ["KERNELS", "Kernel", "by_kernel"]
 
 logger = logging.getLogger(__name__)
 
@@ -148,12 +149,12 @@ def by_kernel(
         raise ValueError("coordinates is empty; name the columns of places or times.")
     extra = [c for c in (within, weights) if c]
     refuse_unknown([*coordinates, *extra], observations.columns, "column")
-    places = _coordinates(observations.columns, coordinates)
+    places = coordinates_of(observations.columns, coordinates)
     group = None if within is None else observations.labels(within, check=True)
     v = None
     if weights:
         v = checked_weights(observations.columns[weights], weights)
-    table = _anchors(anchors, places, coordinates, group, within, rng)
+    table = anchors_of_sets(anchors, places, coordinates, group, within, rng)
     _refuse_constant(kernel, places)
     near = [
         part
@@ -179,103 +180,6 @@ def by_kernel(
         {name: column[large] for name, column in table.meta.items()},
         atoms,
     ).checked()
-
-
-def grid_anchors(places: ArrayLike, spacing: float) -> Array:
-    """Return the points of a square grid that have an atom in their cell, `(A, C)`.
-
-    Args:
-        places: Coordinates of atoms, `(R, C)`.
-        spacing: Side of a cell.
-
-    Raises:
-        ValueError: If the spacing is not positive.
-
-    Example:
-        >>> grid_anchors([[0.1, 0.0], [0.2, 0.1], [2.1, 0.0]], 1.0).tolist()
-        [[0.5, 0.5], [2.5, 0.5]]
-    """
-    if not spacing > 0:
-        raise ValueError(f"spacing = {spacing}; the side of a cell is positive.")
-    cells = np.floor(np.asarray(places, dtype=np.float64) / spacing)
-    points: Array = (np.unique(cells, axis=0) + 0.5) * spacing
-    return points
-
-
-@dataclass(frozen=True)
-class _Anchors:
-    """Anchors: places `(A, C)`, ids, metadata, and the value of `within` of each."""
-
-    places: Array
-    ids: np.ndarray
-    meta: dict[str, np.ndarray]
-    group: np.ndarray | None
-
-
-def _coordinates(columns: Mapping[str, Any], names: Sequence[str]) -> Array:
-    """Return columns of numbers or dates as coordinates, `(R, C)`; dates count in days."""
-    parts = []
-    for name in names:
-        column = np.asarray(columns[name])
-        if column.dtype.kind == "M":
-            column = column.astype("datetime64[ns]").astype(np.int64) / 86_400e9
-        if column.dtype.kind not in "iuf":
-            raise ValueError(
-                f"The coordinates in column {name!r} are {column.dtype}; they are numbers or "
-                "dates."
-            )
-        if not np.isfinite(column).all():
-            row = int(np.argmin(np.isfinite(column)))
-            raise ValueError(
-                f"Column {name!r} has no coordinate in row {row}; drop atoms without a place."
-            )
-        parts.append(column.astype(np.float64))
-    return np.stack(parts, axis=1)
-
-
-def _anchors(
-    anchors: int | ArrayLike | Mapping[str, Any],
-    places: Array,
-    names: Sequence[str],
-    group: np.ndarray | None,
-    within: str | None,
-    rng: Rng,
-) -> _Anchors:
-    meta: dict[str, np.ndarray] = {}
-    if isinstance(anchors, Mapping) or hasattr(anchors, "columns"):
-        table = {str(n): np.asarray(anchors[n]) for n in anchors}  # type: ignore[index, union-attr]
-        refuse_unknown([*names, *([within] if within else [])], table, "column of the anchors")
-        at = _coordinates(table, names)
-        meta = {n: c for n, c in table.items() if n not in (*names, "id")}
-        ids = table.get("id", np.arange(len(at))).astype(str)
-        own = table[within].astype(str) if within else None
-    elif isinstance(anchors, int):
-        if not 0 < anchors <= len(places):
-            raise ValueError(
-                f"anchors = {anchors} of {len(places)} atoms; draw at least one and at most all."
-            )
-        import torch
-
-        drawn = torch.randperm(len(places), generator=as_generator(rng))[:anchors].sort()[0]
-        rows = drawn.numpy()
-        at, ids = places[rows], rows.astype(str)
-        own = None if group is None else group[rows]
-        meta = {} if within is None or own is None else {within: own}
-    else:
-        at = np.asarray(anchors, dtype=np.float64)
-        if group is not None:
-            raise ValueError(
-                f"Anchors at bare coordinates have no {within!r}. Give a table of anchors with "
-                f"the columns {', '.join(map(repr, [*names, within]))}."
-            )
-        ids, own = np.arange(len(at)).astype(str), None
-    if at.ndim != 2 or at.shape[1] != len(names) or not len(at):
-        raise ValueError(
-            f"The anchors have shape {at.shape}; there are {len(names)} coordinates, so that "
-            f"they are (A, {len(names)})."
-        )
-    coordinates = {n: at[:, j] for j, n in enumerate(names)}
-    return _Anchors(at, ids, coordinates | meta, own)
 
 
 def _groups(
@@ -308,6 +212,11 @@ def _neighbours(
     tree = cKDTree(places[rows])
     if kernel.name == "nearest":
         k = min(int(kernel.scale), len(rows))
+        if k < kernel.scale:
+            logger.warning(
+                "%d sets have %d atoms, not the %d nearest: there are no more where they are",
+                len(which), k, int(kernel.scale),
+            )  # fmt: skip
         _, near = tree.query(anchor_places[which], k=[*range(1, k + 1)])
         yield np.repeat(which, k), rows[near.ravel()], np.ones(near.size)
         return

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from distembed.data.observations import refuse_unknown
 from distembed.rng import Rng, as_generator
+from distembed.sets.anchors import coordinates_of
 from distembed.sets.collection import Sets
 from distembed.sets.split import refuse_overlap
 
@@ -44,7 +45,7 @@ def split_by_region(
         coordinates: The columns of metadata, such as ["x", "y"].
         test: Share of the sets in the test part, met as closely as whole blocks allow.
         buffer: Distance from test sets within which training sets are left out, in units of the
-            coordinates; twice the reach of the kernel, or the width of a window.
+            coordinates (days for dates); twice the reach of the kernel, or the width of a window.
         blocks: Number of blocks, at least two.
         rng: Source of the choice of blocks.
 
@@ -52,8 +53,8 @@ def split_by_region(
         The training part and the test part.
 
     Raises:
-        ValueError: If a column is unknown, a number is out of range, no training set is beyond
-            the buffer, or the parts still share atoms.
+        ValueError: If a column is unknown or holds neither numbers nor dates, a number is out of
+            range, no training set is beyond the buffer, or the parts still share atoms.
 
     Example:
         >>> from distembed.data.observations import Observations
@@ -71,7 +72,7 @@ def split_by_region(
             "a share between 0 and 1, the buffer is not negative, and there are at least two "
             "blocks and at most as many as sets."
         )
-    places = np.stack([np.asarray(sets.meta[c], dtype=np.float64) for c in coordinates], axis=1)
+    places = coordinates_of(sets.meta, coordinates)
     block = kd_blocks(places, blocks)
     order = torch.randperm(blocks, generator=as_generator(rng)).numpy()
     total = np.cumsum(np.bincount(block, minlength=blocks)[order])[:-1]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ __all__ = ["by_window"]
 
 logger = logging.getLogger(__name__)
 
-Width = float | np.timedelta64
+Width = float | np.timedelta64 | timedelta
 Span = tuple[int, int, Any, Any]
 """First and last place of a window in the sorted table, and its two ends."""
 
@@ -51,8 +52,8 @@ def by_window(
     Args:
         observations: One row an atom.
         along: Column of numbers or dates that orders the atoms.
-        width: Width of a window in units of the column; a `timedelta64`, or a number of days, for
-            dates.
+        width: Width of a window in units of the column; for dates a `timedelta64`, a `timedelta`
+            or a number of days.
         count: Number of atoms of a window, in place of a width.
         stride: From the start of one window to that of the next, in the units of `width`, or a
             number of atoms; as long as the window where left out.
@@ -67,7 +68,8 @@ def by_window(
 
     Raises:
         ValueError: If a column is unknown or has no order, not exactly one of `width` and `count`
-            is given, a number is not positive, or no window has enough atoms.
+            is given, a number is not positive, there are more than a million windows, or none
+            has enough atoms.
 
     Example:
         >>> obs = Observations(np.arange(6.0)[:, None], {"day": np.arange(6)})
@@ -104,6 +106,11 @@ def by_window(
     first, last = np.array([s[:2] for s in spans]).T
     sizes = last - first
     _log_uncovered(first, last, len(order))
+    if count is not None and (sizes < count).any():
+        logger.warning(
+            "%d of %d windows have fewer than count = %d atoms: there are no more where they are",
+            (sizes < count).sum(), len(sizes), count,
+        )  # fmt: skip
     large = large_enough(sizes, min_size)
     first, sizes = first[large], sizes[large]
     rows = order[np.repeat(first, sizes) + ranks(sizes)]
@@ -122,7 +129,7 @@ def by_window(
 
 
 def _ordered(column: np.ndarray, name: str) -> np.ndarray:
-    """Return a column that has an order; refuse text and missing values."""
+    """Return a column in a type whose sums are exact; refuse text and missing values."""
     if column.dtype.kind not in "iufM":
         raise ValueError(
             f"Column {name!r} holds {column.dtype} values; windows are along numbers or dates. "
@@ -134,28 +141,44 @@ def _ordered(column: np.ndarray, name: str) -> np.ndarray:
             f"Column {name!r} has no value in row {int(np.argmax(missing))}; drop atoms without "
             "one."
         )
-    return column
+    if column.dtype.kind == "M":
+        return column
+    # the end of a window may be beyond the largest number of a short type
+    whole = column.dtype.kind in "iu" and bool((column <= np.iinfo(np.int64).max // 2).all())
+    return column.astype(np.int64 if whole else np.float64)
 
 
 def _of_width(
-    t: np.ndarray, width: Width | None, stride: Width | None, expanding: bool
+    t: np.ndarray, width: Width | None, stride: Width | None, expanding: bool, most: int = 10**6
 ) -> Iterator[Span]:
     """Yield windows of a width over sorted values."""
     step = _positive("width", width, t)
     move = step if stride is None else _positive("stride", stride, t)
     start, end = t[0], t[-1]
-    number = max(0, int(np.floor((end - start - step) / move + 1e-9))) + 1
+    # decimal multiples of a stride are rounded: an atom on a boundary is not before it
+    rounding = move * 0
+    if t.dtype.kind == "f":
+        rounding = max(1e-9 * min(step, move), 4 * np.spacing(max(abs(start), abs(end))))
+    number = max(0, int(np.floor((end - start - step + rounding) / move + 1e-9))) + 1
+    if number > most:
+        raise ValueError(
+            f"width = {width} and stride = {move if stride is None else stride} make {number:,} "
+            f"windows of values from {start} to {end}. Give them in units of the column, or a "
+            "longer stride."
+        )
     for k in range(number):
         low = start if expanding else start + k * move
         high = start + k * move + step
-        a = int(np.searchsorted(t, low, side="left"))
-        b = int(np.searchsorted(t, high, side="right" if high == end else "left"))
+        a = int(np.searchsorted(t, low - rounding, side="left"))
+        closed = -rounding <= high - end <= rounding
+        b = len(t) if closed else int(np.searchsorted(t, high - rounding, side="left"))
         yield a, b, low, high
 
 
 def _of_count(t: np.ndarray, count: int, stride: Width | None, expanding: bool) -> Iterator[Span]:
     """Yield windows of a number of atoms over sorted values."""
-    if count < 1 or stride is not None and (stride != int(stride) or int(stride) < 1):
+    durations = np.timedelta64 | timedelta
+    if isinstance(stride, durations) or count < 1 or stride is not None and not _whole(stride):
         raise ValueError(
             f"count = {count} and stride = {stride}; windows of a count of atoms have whole and "
             "positive numbers."
@@ -166,11 +189,19 @@ def _of_count(t: np.ndarray, count: int, stride: Width | None, expanding: bool) 
         yield a, b, t[a], t[b - 1]
 
 
+def _whole(number: float) -> bool:
+    return number == int(number) and number >= 1
+
+
 def _positive(name: str, value: Width | None, t: np.ndarray) -> Any:
     """Return a length in the unit of the column; a number means days beside dates."""
     length: Any = value
+    if isinstance(value, timedelta):
+        length = value = np.timedelta64(value)
+    if isinstance(value, np.timedelta64) and np.datetime_data(value.dtype)[0] in ("Y", "M"):
+        raise ValueError(f"{name} = {value}; months and years differ in length, so give days.")
     if t.dtype.kind == "M" and not isinstance(value, np.timedelta64):
-        length = np.timedelta64(round(float(value or 0) * 86_400e9), "ns")
+        length = np.timedelta64(round(float(value or 0) * 86_400e6), "us")
     elif t.dtype.kind != "M" and isinstance(value, np.timedelta64):
         raise ValueError(f"{name} is a duration, and the column holds numbers; give a number.")
     if not length > length * 0:
@@ -183,7 +214,8 @@ def _named(parts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
     def text(value: Any) -> str:
         if isinstance(value, np.datetime64):
-            return str(value).removesuffix("T00:00:00.000000000")
+            day, _, clock = str(value).partition("T")
+            return str(value) if clock.strip("0:.") else day
         return f"{value:.10g}"
 
     names = [f"{text(a)} to {text(b)}" for a, b in zip(low, high, strict=True)]

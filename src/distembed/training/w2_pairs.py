@@ -88,7 +88,7 @@ class HalvedSets:
             candidates: Positions of the sets.
             count: Number of pairs.
             rng: Source of the pairs and the halves.
-            role: What the sets are for, in messages.
+            role: What the sets are for, in the message of an error.
 
         Raises:
             TooFewPairsError: If too few are large enough.
@@ -98,7 +98,7 @@ class HalvedSets:
         if len(large) < settings.fewest_sets:
             raise TooFewPairsError(
                 f"{len(large)} of {len(candidates)} {role} sets have {settings.fewest_atoms} "
-                f"atoms or more, and at least {settings.fewest_sets} are needed to learn from W2."
+                f"atoms or more, and W2 is learned with at least {settings.fewest_sets} of them."
             )
         fit = settings.numbers // (2 * settings.measured * self.width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))

@@ -154,9 +154,23 @@ def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
     else:
         refuse_unknown(mask.tolist(), names.tolist(), "gene")
         position = {name: i for i, name in enumerate(names.tolist())}
+        if len(position) < len(names):
+            _refuse_twice(mask.tolist(), names)
         positions = np.array([position[name] for name in mask.tolist()], np.int64)
     if not len(positions):
         raise ValueError(
             "`genes` chooses no gene; name at least one, or leave it out to read all."
         )
     return positions
+
+
+def _refuse_twice(chosen: Sequence[str], names: np.ndarray) -> None:
+    """Refuse a gene whose name several columns have."""
+    several, counts = np.unique(names, return_counts=True)
+    twice = set(several[counts > 1].tolist()) & set(chosen)
+    if twice:
+        name = min(twice)
+        raise ValueError(
+            f"{int((names == name).sum())} genes are named {name!r}, and it is not clear which is "
+            "meant. Choose them by a boolean mask, or call adata.var_names_make_unique() first."
+        )

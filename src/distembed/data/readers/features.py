@@ -53,7 +53,7 @@ def varying(
         x = dict(zip(named, table.load(named, "numbers"), strict=True))
         values = x
     except ValueError:  # a blank is an error in a feature, and none in metadata
-        x, values = {}, dict(zip(named, table.load(named, "values"), strict=True))
+        x, values = {}, dict(zip(named, table.load(named, "candidates"), strict=True))
     fixed = _constant(values, code) if code is not None else []
     index = _numbering({n: v for n, v in values.items() if n not in fixed}, code)
     reasons = [
@@ -100,7 +100,8 @@ def say_passed(
     metadata = [] if code is None else _constant(loaded, code, enough=True)
     reasons: dict[str, list[str]] = {}
     for name, why in table.others.items():
-        requested = name in keep or name in metadata
+        # without sets, every column that is loaded is kept as annotation
+        requested = name in keep or name in metadata or code is None and name in loaded
         if not requested and (name in loaded or why):  # text that nobody asked for is not named
             reasons.setdefault(why or "text", []).append(name)
     for why, names in reasons.items():

@@ -8,7 +8,7 @@ from typing import Any
 from distembed.data.readers.bounds import refuse_inflated
 from distembed.registry import need
 
-__all__ = ["open_h5ad"]
+__all__ = ["column_names_of_obs", "open_h5ad"]
 
 
 def open_h5ad(path: Path, backed: bool) -> Any:
@@ -45,6 +45,16 @@ def open_h5ad(path: Path, backed: bool) -> Any:
         return anndata.read_h5ad(path, backed="r" if backed else None)
     except Exception as error:  # each of the readers in anndata has errors of its own
         raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
+
+
+def column_names_of_obs(path: Path) -> list[str]:
+    """Return the names of the columns of `obs` of an `.h5ad` file; none if it is no such file."""
+    h5py = need("h5py", "anndata")
+    try:
+        with h5py.File(path) as file:
+            return list(file["obs"])
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError):
+        return []
 
 
 def _bytes(item: Any) -> int:

@@ -84,9 +84,7 @@ class ParquetTable:
                 "strings, or several columns of tokens."
             )
         if kinds.is_decimal(kind):
-            column = column.cast(
-                self._arrow.float64() if as_ == "values" else self._arrow.string()
-            )
+            column = column.cast(self._arrow.string() if as_ == "exact" else self._arrow.float64())
         elif kinds.is_integer(kind) and column.null_count:  # NumPy would make floats of them
             values = np.empty(len(column), object)
             values[:] = column.to_pylist()

@@ -9,12 +9,13 @@ import numpy as np
 
 __all__ = ["As", "Table", "refuse_long"]
 
-As = Literal["numbers", "strings", "values", "exact"]
+As = Literal["numbers", "strings", "values", "candidates", "exact"]
 """Type of loaded columns.
 
 Numbers are those of features. Strings are those of sequences. Values are those of metadata:
-numbers where nothing is lost by it, and text elsewhere. Exact are those of labels: text as it
-stands in a file, and integers with all their digits.
+numbers where nothing is lost by it, and text elsewhere, which is logged. Candidates are values of
+columns that may yet become features, of which nothing is logged. Exact are those of labels: text
+as it stands in a file, and integers with all their digits.
 """
 
 

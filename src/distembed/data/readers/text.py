@@ -42,6 +42,7 @@ class TextTable:
     kinds: ColumnKinds
     _texts: dict[str, np.ndarray] = field(default_factory=dict)
     _narrowed: dict[str, np.ndarray] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
 
     @property
     def numeric(self) -> set[str]:
@@ -67,7 +68,12 @@ class TextTable:
             for name, words in zip(absent, self._read(absent, object).T, strict=True):
                 refuse_long(name, words)
                 self._texts[name] = words.astype(str)
-        return [self._values(name) if as_ == "values" else self._texts[name] for name in columns]
+        if as_ not in ("values", "candidates"):
+            return [self._texts[name] for name in columns]
+        values = [self._values(name) for name in columns]
+        for name in columns if as_ == "values" else ():
+            self._say_loss(name)
+        return values
 
     def _numbers(self, columns: Sequence[str]) -> list[np.ndarray]:
         read: dict[str, np.ndarray] = {}
@@ -100,7 +106,7 @@ class TextTable:
             raise ValueError(self._first_fault(columns) or str(error)) from error
 
     def _values(self, name: str) -> np.ndarray:
-        """Return a column as numbers if nothing is lost by it, and log it if digits would be."""
+        """Return a column as numbers if nothing is lost by it."""
         if name in self._narrowed:
             return self._narrowed[name]
         text = self._texts[name]
@@ -108,10 +114,16 @@ class TextTable:
         if values is text and self.kinds.commas(name):
             points = narrowed(np.array([with_points(v) for v in text.tolist()]))
             values = points if points.dtype.kind in "if" else text
-        if values is text and (loss := loss_as_numbers(set(text.tolist()))):
-            logger.warning("column %r stays text: %s", name, loss)
         self._narrowed[name] = values
         return values
+
+    def _say_loss(self, name: str) -> None:
+        """Log once that a column of numerals stays text, and why."""
+        text = self._texts[name]
+        if self._narrowed[name] is text and name not in self._said:
+            self._said.add(name)
+            if loss := loss_as_numbers(set(text.tolist())):
+                logger.warning("column %r stays text: %s", name, loss)
 
     def _first_fault(self, columns: Sequence[str]) -> str:
         """Write a message for the first value that is not a number."""
