@@ -158,5 +158,5 @@ def test_a_new_fit_forgets_the_old_attachments(unused, sets):
 def test_distances_without_a_calibration_state_the_reason():
     small = [np.random.default_rng(i).normal(i, 1, (10, 2)) for i in range(8)]
     model = de.GDE(**SMALL).fit(small, **FAST)
-    with pytest.raises(ValueError, match=r"W2\. 0 sets have 50 atoms .*calibrated=False"):
+    with pytest.raises(ValueError, match=r"W2\. 0 training sets have 50 atoms .*calibrated=False"):
         model.distances(model.embed(small, covariance=False))
