@@ -378,3 +378,14 @@ def test_a_warning_is_shown_once_a_command(run, work, tmp_path):
     assert run("embed", work / "model", data, "-o", tmp_path / "z.csv").code == 0
     outcome = run("distance", work / "model", tmp_path / "z.csv", "-o", tmp_path / "e.csv")
     assert outcome.err.count("lie outside the range") == 1
+
+
+def test_a_new_table_without_the_column_of_sets_gets_the_option(run, work, tmp_path):
+    columns = cells()
+    columns["who"] = columns.pop("patient")
+    data = write_csv(tmp_path / "new.csv", columns)
+    outcome = run("embed", work / "model", data, "-o", tmp_path / "z.csv")
+    assert outcome.code == 1
+    assert "has no column 'patient'" in outcome.err
+    assert "--by COLUMN" in outcome.err
+    assert run("embed", work / "model", data, "--by", "who", "-o", tmp_path / "z.csv").code == 0

@@ -12,7 +12,7 @@ from distembed.data.readers import READERS
 from distembed.data.readers.arrays import from_arrays
 from distembed.data.spaces import Counts, Images, Vectors
 from distembed.registry import Member, member_options
-from distembed.sets.read import read
+from distembed.sets.read import read, read_atoms
 from distembed.testing import check_collection
 
 TABLE = {
@@ -339,3 +339,14 @@ def test_metadata_of_one_array_are_joined_on_the_text_of_its_labels(tmp_path):
     x = np.arange(4.0)[:, None]
     for labels in (["1.20", "1.20", "1.10", "1.10"], np.array(["1.20", "1.20", "1.10", "1.10"])):
         assert read(x, by=labels, metadata=path).meta["y"].tolist() == [1, 2]
+
+
+def test_labels_of_atoms_are_text_as_it_stands(tmp_path):
+    path = tmp_path / "cells.csv"
+    rows = "".join(f"{label},{i},0.5\n" for i, label in enumerate(["1.50", "1.5", "007"] * 4))
+    path.write_text("code,day,PC1\n" + rows)
+    atoms = read_atoms(path, "PC1", labels="code")
+    assert sorted(set(atoms.labels("code"))) == ["007", "1.5", "1.50"]
+    kept = read_atoms(path, "PC1", keep=["day"], labels=["code"])
+    assert sorted(kept.columns) == ["code", "day"]
+    assert atoms.labels("code").tolist() == kept.labels("code").tolist()

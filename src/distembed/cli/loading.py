@@ -16,6 +16,8 @@ from distembed.cli.dataconfig import reader_options
 from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
+from distembed.data.readers.columns import column_names
+from distembed.data.readers.table import TableReader
 from distembed.files import parse_json
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         other = reader_options().keys() - vars(choose_reader(source)).keys()
         fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
         fitted["path"] = source
+        if "by" not in data_options:
+            _require_columns(source, fitted.get("by"))
     config = DataConfig.model_validate(fitted | dict(data_options))
     if config.atoms.name == "auto" and model.atoms.name == "tokens":
         own = MemberConfig.model_validate(model.atoms.describe())
@@ -82,6 +86,25 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
     if model.features is not None and selection is not None and selection not in data_options:
         config = config.model_copy(update={selection: model.features})
     return read_sets(config)
+
+
+def _require_columns(source: str, by: Any) -> None:
+    """Refuse a table without the columns that named the sets of the model's own data.
+
+    Raises:
+        ValueError: If one is missing; the message names the option for another one.
+    """
+    reader = choose_reader(source)
+    if not isinstance(reader, TableReader) or not Path(source).exists():
+        return
+    names = [by] if isinstance(by, str) else list(by or ())
+    there = column_names(source)
+    missing = [name for name in names if name not in there]
+    if missing:
+        raise ValueError(
+            f"{source} has no column {missing[0]!r}, which names the sets of the data that the "
+            f"model was fitted on. Name another with --by COLUMN; there are: {listed(there, 8)}."
+        )
 
 
 def embeddings(

@@ -95,6 +95,7 @@ def read_atoms(
     columns: str | Sequence[str] | None = None,
     *,
     keep: str | Sequence[str] | None = None,
+    labels: str | Sequence[str] = (),
     **options: Any,
 ) -> Observations:
     """Read atoms and their annotation, to be divided into sets by a verb of `distembed.sets`.
@@ -105,6 +106,8 @@ def read_atoms(
             that are not in `keep`.
         keep: Columns of annotation, such as coordinates and sections; all that are no features
             where left out.
+        labels: Columns of labels, such as a section or an observed label, whose values are text
+            exactly as it stands in a file: "1.50" is not 1.5.
         options: Options of the reader of AnnData: `layer`, `obsm` and `genes`.
 
     Raises:
@@ -117,6 +120,9 @@ def read_atoms(
         (('PC1',), ['day', 'x'])
     """
     kept = [keep] if isinstance(keep, str) else keep
+    named = [labels] if isinstance(labels, str) else list(labels)
+    if kept is not None:
+        kept = list(dict.fromkeys([*kept, *named]))
     if hasattr(source, "obsm") or str(source).endswith(".h5ad"):
         if columns is not None:
             raise ValueError("AnnData has genes in place of columns; name them as `genes`.")
@@ -126,7 +132,7 @@ def read_atoms(
             f"{next(iter(options))!r} is an option of the reader of AnnData, and the source is a "
             "table. Leave it out."
         )
-    return read_table(source, columns, kept or (), others=kept is None)
+    return read_table(source, columns, named if kept is None else kept, kept is None, by=named)
 
 
 def _observations(
