@@ -51,6 +51,7 @@ class SumPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = 1
     normal: ClassVar[bool] = False
+    smooth: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""
@@ -64,6 +65,7 @@ class MaxPooling:
     columns: ClassVar[int] = 1
     passes: ClassVar[int | None] = None
     normal: ClassVar[bool] = False
+    smooth: ClassVar[bool] = False
 
     def __call__(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         """Pool `(N, H)` to `(B, H)`."""
