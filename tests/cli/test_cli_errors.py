@@ -2,12 +2,14 @@
 
 import csv
 import json
+import logging
 import re
 
 import numpy as np
 import pytest
 from cli_table import QUICK, run_verb, write_csv
 
+from distembed.cli.console import show_warnings
 from distembed.cli.tables import read_embeddings, write_embeddings
 from distembed.model.embeddings import Embeddings
 
@@ -259,3 +261,13 @@ def test_no_population_draws_nothing(run, work, tmp_path):
     refused = run("sample", work / "model", "--new", 3, "-o", tmp_path / "x.csv")
     assert refused.code == 1
     assert "fewer than twenty" in refused.err
+
+
+def test_a_warning_that_is_logged_twice_is_written_once_a_command(capsys):
+    logger = logging.getLogger("distembed.anything")
+    for _ in range(2):  # two commands
+        show_warnings()
+        for text in ("far apart", "far apart", "few atoms"):
+            logger.warning(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["far apart", "few atoms"] * 2

@@ -253,3 +253,26 @@ def test_nonsense_is_refused():
         limit_interval(z, z, v, v, direction="up")
     with pytest.raises(ValueError, match=r"expected \(P, L\) twice"):
         limit_interval(z, z[:1], v, v)
+
+
+def test_ratios_of_zero_leave_an_interval_from_zero():
+    """Training pairs whose W2 is zero within its error say nothing against a distance of zero."""
+    z, v = np.full((3, 1), [[5.0]]), np.full((3, 1, 1), 0.01)
+    some = np.r_[np.zeros(10), np.linspace(0.5, 1.5, 89)]  # 10 of 99: the 2.5 % quantile is zero
+    w2 = w2_interval(z, 0 * z, v, v, known(linear(2.0), some))
+    np.testing.assert_array_equal(w2.low, 0)
+    without = w2_interval(z, 0 * z, v, v, known(linear(2.0), np.sort(some)[10:]))
+    assert (without.low > 0).all()
+    assert np.isfinite(w2.high).all()
+    most = np.r_[np.zeros(60), np.linspace(0.5, 1.5, 39)]  # and here the median is zero too
+    w2 = w2_interval(z, 0 * z, v, v, known(linear(2.0), most))
+    np.testing.assert_array_equal(w2.low, 0)
+    assert np.isfinite(w2.high).all()
+    estimate = 2 * np.sqrt(unbiased_squared(z, 0 * z, v, v).value)  # of W2, free of noise
+    assert (w2.high >= conformal_ratios(most, 0.95)[1] * estimate).all()
+
+
+def test_ratios_that_are_all_zero_give_no_interval():
+    z, v = np.ones((1, 1)), np.full((1, 1, 1), 0.01)
+    with pytest.raises(ValueError, match="zero within its error"):
+        w2_interval(z, 0 * z, v, v, known(linear(2.0), np.zeros(99)))
