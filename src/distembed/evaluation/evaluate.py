@@ -140,6 +140,7 @@ def _samples_described(
     subject: Subject, sets: HeldOutHalves, config: EvaluationConfig
 ) -> dict[str, Any]:
     """Return how samples were compared, as plain values."""
+    named = {} if sets.distance is None else {"w2": sets.w2_name}
     return {
         "sets": len(sets.target),
         "sample_sets": f"{len(sets.with_pairs)}, those with two atoms in each half",
@@ -148,8 +149,7 @@ def _samples_described(
         "most_atoms": f"{sets.limits[0]} in a context, {sets.limits[1]} in a target",
         "ground": "the model's, after its transforms" if subject.ground else "input",
         "dimension": sets.context.x.shape[1],
-        "w2": sets.w2_name,
-    }
+    } | named
 
 
 def _described(
