@@ -102,7 +102,7 @@ class MotifMixtures(Known):
         uniform = torch.rand(count, generator=rng, dtype=torch.float64)
         start = (uniform * places).long().clamp_max(places - 1)
         x = x.scatter(1, start[:, None] + torch.arange(width), written)
-        return cut(x, length).unflatten(0, (len(index), m))
+        return cut(x, length).view(len(index), m, -1)
 
     def log_prob(self, batch: SetBatch, index: ArrayLike) -> Tensor:
         """Return the log-likelihood of every atom in nats, `(N,)` float64.
@@ -180,7 +180,7 @@ class MarkovChains(Known):
         for _ in range(self.lengths[1] - 1):
             x.append(_draw_rows(self.transition[sets, x[-1] - 1], rng))
         length = draw_lengths(self.lengths, len(sets), rng)
-        return cut(torch.stack(x, 1), length).unflatten(0, (len(index), m))
+        return cut(torch.stack(x, 1), length).view(len(index), m, -1)
 
     def log_prob(self, batch: SetBatch, index: ArrayLike) -> Tensor:
         """Return the log-likelihood of every atom in nats, `(N,)`; as of `MotifMixtures`."""
