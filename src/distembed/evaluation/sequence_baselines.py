@@ -68,10 +68,10 @@ def fit_positions(
         choices: What cross-validation chooses from.
 
     Example:
-        >>> batch = SetBatch.from_list([torch.tensor([[1, 2], [1, 1]])])
+        >>> batch = SetBatch.from_list([torch.tensor([[1, 2], [1, 2]] * 9)])
         >>> (law,) = fit_positions(batch, vocab=2)
-        >>> float(law.log_prob(torch.tensor([[1, 2]])).exp()) > 0.25
-        True
+        >>> law.remark, float(law.log_prob(torch.tensor([[1, 2]])).exp()) > 0.9
+        ('alpha = 0.3', True)
     """
     settings = choices or LawChoices()
     return [_fit_positions(atoms, vocab, settings) for atoms in _atoms(batch, settings.folds)]
@@ -81,9 +81,9 @@ def fit_markov(batch: SetBatch, vocab: int, choices: LawChoices | None = None) -
     """Fit a Markov chain to each set; arguments as of `fit_positions`.
 
     Example:
-        >>> batch = SetBatch.from_list([torch.tensor([[1, 2, 1, 2], [2, 1, 2, 1]] * 9)])
+        >>> batch = SetBatch.from_list([torch.tensor([[1], [2], [1], [2]] * 9)])
         >>> fit_markov(batch, vocab=2)[0].remark
-        'order 1, alpha = 0.3'
+        'order 0, alpha = 30'
     """
     settings = choices or LawChoices()
     return [_fit_markov(atoms, vocab, settings) for atoms in _atoms(batch, settings.folds)]
