@@ -1,7 +1,10 @@
 """Sequences over an alphabet as atoms: whole numbers, padded at the end.
 
 A sequence of length l over V symbols is stored as T >= l whole numbers: tokens 1 to V, then pads
-0. The number of pads has no meaning: a sequence with more of them is the same atom.
+0. The number of pads has no meaning: a sequence with more of them is the same atom. Sequences are
+*aligned* if position t of one corresponds to position t of another: they have one length, and a
+gap is a symbol of the alphabet. The distance of two sequences is the number of symbols that
+differ (Hamming) where they are aligned, and the number of edits (Levenshtein) where they are not.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distembed.divergences.edit import hamming, levenshtein
+
 __all__ = ["Tokens"]
 
 
@@ -23,6 +28,7 @@ class Tokens:
 
     Attributes:
         alphabet: The V symbols, one character each; symbol k is token k + 1.
+        aligned: Whether all sequences have one length, so that positions correspond.
 
     Raises:
         ValueError: If there is no symbol, or one occurs twice.
@@ -36,10 +42,10 @@ class Tokens:
     """
 
     alphabet: str
+    aligned: bool = False
 
     name: ClassVar[str] = "tokens"
     dtype: ClassVar[torch.dtype] = torch.int64
-    has_ground: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         symbols = self.alphabet
@@ -51,8 +57,14 @@ class Tokens:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The kind, and the largest token, which networks of tokens are built with."""
-        return {"atom_kind": self.name, "vocab": len(self.alphabet)}
+        """What networks of tokens are built with: the largest token, and what a token is."""
+        symbols = {"vocab": len(self.alphabet), "alphabet": self.alphabet}
+        return {"atom_kind": self.name, **symbols, "aligned": self.aligned}
+
+    @property
+    def ground(self) -> str:
+        """Name of the distance between sequences."""
+        return "Hamming" if self.aligned else "Levenshtein"
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """No transform: tokens are labels."""
@@ -114,14 +126,23 @@ class Tokens:
                 f"Sequence {row} has a pad before a token, at position {place}. Pads 0 come at "
                 "the end only; move them there, or give a gap a symbol of its own."
             )
+        if self.aligned and (x[:, -1:] == 0).any():
+            row = int(np.argmax(x[:, -1] == 0))
+            raise ValueError(
+                f"Sequence {row} has {int((x[row] > 0).sum())} symbols, and the longest "
+                f"{int((x > 0).sum(1).max())}; aligned sequences have one length. Align them, "
+                "with a symbol for gaps; or read them with aligned=False."
+            )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Raise a ValueError: no distance between sequences is defined here."""
-        raise ValueError(
-            "A distance between atoms is not defined for tokens: differences between the labels "
-            "of symbols have no meaning."
-        )
+        """Symbols that differ, or edits, `(N, T), (M, S) -> (N, M)`.
+
+        Raises:
+            ImportError: If sequences are not aligned, and rapidfuzz is not installed.
+        """
+        return hamming(a, b) if self.aligned else levenshtein(a, b)
 
     def describe(self) -> dict[str, Any]:
         """Return the mapping from which `as_space` builds an equal space."""
-        return {"name": self.name, "alphabet": self.alphabet}
+        aligned = {"aligned": True} if self.aligned else {}
+        return {"name": self.name, "alphabet": self.alphabet, **aligned}
