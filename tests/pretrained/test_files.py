@@ -1,6 +1,7 @@
 """Files of published models: foreign, truncated, renamed and missing ones are refused by name."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -66,8 +67,9 @@ def test_all_errors_of_keys_and_shapes_are_named_at_once(model):
         load(name, folder)
     text = str(error.value)
     assert f"not those of {name}" in text
-    assert "1 missing:" in text and "out_proj.weight" in text
-    assert f"2 unexpected: {key}_2, extra.weight" in text or "extra.weight, " in text
+    assert re.search(r"1 missing: \S*out_proj\.weight", text)
+    assert re.search(r"2 unexpected: .*extra\.weight", text)
+    assert f"{key}_2" in text
     assert "(3,), expected (1" in text
 
 

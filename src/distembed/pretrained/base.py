@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from distembed.pretrained.files import Source
 
-__all__ = ["Backbone", "Vocabulary", "check_positions", "number", "symbol_ids"]
+__all__ = ["Reader", "Vocabulary", "Writer", "check_positions", "number", "symbol_ids"]
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,11 @@ class Vocabulary:
     stop: int | None = None
 
 
-class Backbone(Protocol):
-    """A network from vectors of tokens to hidden states and logits, position by position.
-
-    A state at a position depends on no later position. A cache holds what earlier calls have
-    read, so that a call continues where the last one has ended.
-    """
+class Reader(Protocol):
+    """A network from tokens to hidden states, one a position."""
 
     width: int
-    """Width of the vectors."""
+    """Width of the states."""
     limit: int | None
     """Largest number of positions; None for any."""
     vocabulary: Vocabulary
@@ -45,11 +41,25 @@ class Backbone(Protocol):
     remark: str
     """What was cast or chosen as the weights were read."""
 
+    @property
+    def blocks(self) -> nn.Module:
+        """The part without embeddings and head, which corrections of low rank are added to."""
+
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the last hidden states of tokens, `(N, T) -> (N, T, D)`, padded at the end.
+
+        What stands where the mask `(N, T)` is false changes no other state.
+        """
+
+
+class Writer(Reader, Protocol):
+    """A causal language model: a state depends on no later position.
+
+    A cache holds what earlier calls have read, so that a call continues where the last has ended.
+    """
+
     def embed(self, ids: Tensor) -> Tensor:
         """Return the vectors of tokens, `(N, T) -> (N, T, D)`."""
-
-    def hidden(self, u: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the last hidden states of vectors, `(N, T, D) -> (N, T, D)`."""
 
     def logits(self, u: Tensor, cache: Any = None) -> Tensor:
         """Return the logits of the next token, `(N, T, D) -> (N, T, rows)`."""

@@ -65,7 +65,7 @@ class HyenaConfig:
     shift: float = 0.05
 
     @classmethod
-    def from_json(cls, config: Mapping[str, Any], shift: float = 0.05) -> HyenaConfig:
+    def from_json(cls, config: Mapping[str, Any]) -> HyenaConfig:
         """Read a `config.json` in either of its spellings.
 
         Raises:
@@ -99,7 +99,9 @@ class HyenaConfig:
             filter_depth=number(layer, "num_inner_mlps", default=2),
             kernel=number(layer, "short_filter_order", "local_order", default=3),
             eps=float(config.get("layer_norm_epsilon", 1e-5)),
-            shift=shift,
+            # published code of inference adds 0.05 to the decay, that of training nothing; files
+            # do not say which, so that the number can be added to a config.json
+            shift=float(config.get("modulation_shift", 0.05)),
         )
 
 
@@ -151,18 +153,13 @@ class HyenaDNA(nn.Module):
             self.lm_head.weight.copy_(self.word_embeddings.weight)
 
     @classmethod
-    def load(cls, files: Files, shift: float = 0.05) -> HyenaDNA:
+    def load(cls, files: Files) -> HyenaDNA:
         """Read a published model in either layout.
-
-        Args:
-            files: Its files.
-            shift: What is added to the decay of the filters. Published code of inference has
-                0.05, that of training 0.
 
         Raises:
             ValueError: If the files are damaged or those of another model.
         """
-        model = cls(HyenaConfig.from_json(read_config(files), shift))
+        model = cls.from_config(read_config(files))
         tensors, remark = cast(read_tensors(files))
         state, original, z = _renamed(tensors, model)
         load_state(model, state, "hyenadna", original)
@@ -172,24 +169,47 @@ class HyenaDNA(nn.Module):
         model.source, model.remark = files.source, remark
         return model
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> HyenaDNA:
+        """Make a network with random weights from the content of a `config.json`.
+
+        Raises:
+            ValueError: If it is that of another model.
+        """
+        return cls(HyenaConfig.from_json(config))
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The part without embeddings and head."""
+        return self.layers
+
     def embed(self, ids: Tensor) -> Tensor:
         """Return the vectors of tokens, `(N, T) -> (N, T, D)`."""
         u: Tensor = self.word_embeddings(ids)
         return u
 
-    def hidden(
-        self, u: Tensor, mask: Tensor | None = None, cache: HyenaCache | None = None
-    ) -> Tensor:
-        """Return the last hidden states, `(N, T, D) -> (N, T, D)`.
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the last hidden states of tokens, `(N, T) -> (N, T, D)`, padded at the end."""
+        return self._read(self.embed(ids))
+
+    def logits(self, u: Tensor, cache: HyenaCache | None = None) -> Tensor:
+        """Return the logits of the next token, `(N, T, D) -> (N, T, rows)`.
 
         Args:
             u: Vectors of tokens. What stands after a position changes nothing before it.
-            mask: Ignored, as pads stand at the end.
             cache: What was read before `u`; it is extended by `u`.
 
         Raises:
             ValueError: If there are more positions than the model has.
         """
+        logits: Tensor = self.lm_head(self._read(u, cache))
+        return logits
+
+    def new_cache(self) -> HyenaCache:
+        """Return an empty cache."""
+        return HyenaCache()
+
+    def _read(self, u: Tensor, cache: HyenaCache | None = None) -> Tensor:
         read = cache.length if cache is not None else 0
         needed = read + u.shape[1]
         check_positions("hyenadna", self.limit, needed, "The prefix and the sequence")
@@ -199,15 +219,6 @@ class HyenaDNA(nn.Module):
             cache.length = needed
         h: Tensor = self.ln_f(u)
         return h
-
-    def logits(self, u: Tensor, cache: HyenaCache | None = None) -> Tensor:
-        """Return the logits of the next token, `(N, T, D) -> (N, T, rows)`."""
-        logits: Tensor = self.lm_head(self.hidden(u, cache=cache))
-        return logits
-
-    def new_cache(self) -> HyenaCache:
-        """Return an empty cache."""
-        return HyenaCache()
 
 
 class _Block(nn.Module):

@@ -165,24 +165,47 @@ class ProGen2(nn.Module):
         model.source, model.remark = files.source, remark
         return model
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ProGen2:
+        """Make a network with random weights from the content of a `config.json`.
+
+        Raises:
+            ValueError: If it is that of another model.
+        """
+        return cls(ProGenConfig.from_json(config))
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The part without embeddings and head."""
+        return self.h
+
     def embed(self, ids: Tensor) -> Tensor:
         """Return the vectors of tokens, `(N, T) -> (N, T, D)`."""
         u: Tensor = self.wte(ids)
         return u
 
-    def hidden(
-        self, u: Tensor, mask: Tensor | None = None, cache: ProGenCache | None = None
-    ) -> Tensor:
-        """Return the last hidden states, `(N, T, D) -> (N, T, D)`.
+    def states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the last hidden states of tokens, `(N, T) -> (N, T, D)`, padded at the end."""
+        return self._read(self.embed(ids))
+
+    def logits(self, u: Tensor, cache: ProGenCache | None = None) -> Tensor:
+        """Return the logits of the next token, `(N, T, D) -> (N, T, rows)`.
 
         Args:
             u: Vectors of tokens. What stands after a position changes nothing before it.
-            mask: Ignored, as pads stand at the end.
             cache: What was read before `u`; it is extended by `u`.
 
         Raises:
             ValueError: If there are more positions than the model has.
         """
+        logits: Tensor = self.lm_head(self._read(u, cache))
+        return logits
+
+    def new_cache(self) -> ProGenCache:
+        """Return an empty cache."""
+        return ProGenCache()
+
+    def _read(self, u: Tensor, cache: ProGenCache | None = None) -> Tensor:
         read = 0 if cache is None else cache.length
         needed = read + u.shape[1]
         check_positions("progen2", self.limit, needed, "The prefix and the sequence")
@@ -193,15 +216,6 @@ class ProGen2(nn.Module):
             cache.length = needed
         h: Tensor = self.ln_f(u)
         return h
-
-    def logits(self, u: Tensor, cache: ProGenCache | None = None) -> Tensor:
-        """Return the logits of the next token, `(N, T, D) -> (N, T, rows)`."""
-        logits: Tensor = self.lm_head(self.hidden(u, cache=cache))
-        return logits
-
-    def new_cache(self) -> ProGenCache:
-        """Return an empty cache."""
-        return ProGenCache()
 
     def _turns(self, start: int, end: int, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return cosines and sines of the angles of positions, `(T, rotary / 2)` each."""
