@@ -237,3 +237,133 @@ def write_progen(folder, tensors, spelling="original", dtype=torch.float32, **co
     else:
         save_file(content, folder / "model.safetensors")
     return folder
+
+
+def write_gpt2(folder, symbols="ACGT", positions=40, seed=0, **config):
+    """Write a GPT-2 with a tokenizer of single symbols, as `transformers` saves them."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {"<bos>": 0, "<eos>": 1, **{s: 2 + i for i, s in enumerate(symbols)}, "AC": 11}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<eos>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>"
+    ).save_pretrained(folder)
+    sizes = {"vocab_size": 12, "n_positions": positions, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    ids = {"bos_token_id": 0, "eos_token_id": 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **ids, **config))
+    model.save_pretrained(folder)
+    return folder
+
+
+def esm_tensors(rng, width=32, depth=2, heads=4):
+    """Weights of an ESM-2 under the published names, with what published files have besides."""
+
+    def draw(*shape, scale=0.2):
+        return scale * torch.randn(*shape, generator=rng)
+
+    half = torch.arange(0, width // heads, 2) / (width // heads)
+    tensors = {
+        "esm.embeddings.word_embeddings.weight": draw(33, width, scale=1.0),
+        "esm.embeddings.position_embeddings.weight": draw(1026, width),
+        "esm.embeddings.position_ids": torch.arange(1026)[None],
+        "esm.encoder.emb_layer_norm_after.weight": 1 + draw(width),
+        "esm.encoder.emb_layer_norm_after.bias": draw(width),
+        "esm.contact_head.regression.weight": draw(1, depth * heads),
+        "esm.contact_head.regression.bias": draw(1),
+        "lm_head.dense.weight": draw(width, width),
+        "lm_head.dense.bias": draw(width),
+        "lm_head.layer_norm.weight": 1 + draw(width),
+        "lm_head.layer_norm.bias": draw(width),
+        "lm_head.bias": draw(33),
+    }
+    shapes = {
+        "attention.self.query": (width, width),
+        "attention.self.key": (width, width),
+        "attention.self.value": (width, width),
+        "attention.output.dense": (width, width),
+        "intermediate.dense": (4 * width, width),
+        "output.dense": (width, 4 * width),
+    }
+    for i in range(depth):
+        layer = f"esm.encoder.layer.{i}."
+        for name, shape in shapes.items():
+            tensors[f"{layer}{name}.weight"] = draw(*shape)
+            tensors[f"{layer}{name}.bias"] = draw(shape[0])
+        for name in ("attention.LayerNorm", "LayerNorm"):
+            tensors[f"{layer}{name}.weight"] = 1 + draw(width)
+            tensors[f"{layer}{name}.bias"] = draw(width)
+        # the published values were rounded in a training in half precision
+        rounded = (10000**-half).half().float()
+        tensors[f"{layer}attention.self.rotary_embeddings.inv_freq"] = rounded
+    return tensors
+
+
+def write_esm(folder, tensors, width=32, depth=2, heads=4):
+    """Write an ESM-2 as the published files are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model_type": "esm",
+        "architectures": ["EsmForMaskedLM"],
+        "vocab_size": 33,
+        "hidden_size": width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * width,
+        "position_embedding_type": "rotary",
+        "token_dropout": True,
+        "emb_layer_norm_before": False,
+        "layer_norm_eps": 1e-5,
+        "mask_token_id": 32,
+        "pad_token_id": 1,
+        "max_position_embeddings": 1026,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def esm_states(tensors, ids, heads=4, depth=2):
+    """Last hidden states `(T, D)` of one sequence without masks, in float64."""
+    w = {k.removeprefix("esm."): v.double() for k, v in tensors.items()}
+    u = 0.88 * w["embeddings.word_embeddings.weight"][ids]
+    length, width = u.shape
+    channels = width // heads
+    for i in range(depth):
+        layer = f"encoder.layer.{i}."
+        b = {k.removeprefix(layer): v for k, v in w.items() if k.startswith(layer)}
+
+        def affine(x, name, b=b):
+            return x @ b[f"{name}.weight"].T + b[f"{name}.bias"]
+
+        n = layer_norm(u, b["attention.LayerNorm.weight"], b["attention.LayerNorm.bias"])
+        q, k, v = (
+            affine(n, f"attention.self.{part}").view(length, heads, channels)
+            for part in ("query", "key", "value")
+        )
+        rates = b["attention.self.rotary_embeddings.inv_freq"].repeat(2)
+        angle = torch.arange(length, dtype=torch.float64)[:, None, None] * rates
+
+        def turned(x, angle=angle):
+            first, second = x.chunk(2, -1)
+            return x * angle.cos() + torch.cat([-second, first], -1) * angle.sin()
+
+        q, k = turned(q), turned(k)
+        mixed = torch.stack(
+            [
+                (k[:, h] @ q[t, h] / channels**0.5).softmax(0) @ v[:, h]
+                for t in range(length)
+                for h in range(heads)
+            ]
+        ).view(length, width)
+        u = u + affine(mixed, "attention.output.dense")
+        n = layer_norm(u, b["LayerNorm.weight"], b["LayerNorm.bias"])
+        u = u + affine(torch.nn.functional.gelu(affine(n, "intermediate.dense")), "output.dense")
+    return layer_norm(
+        u, w["encoder.emb_layer_norm_after.weight"], w["encoder.emb_layer_norm_after.bias"]
+    )

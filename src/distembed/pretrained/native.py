@@ -212,6 +212,7 @@ def _load(
                 use_safetensors=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are reported below, by name
                 **options,
             )
         except (ValueError, OSError, RuntimeError, KeyError, TypeError) as error:
@@ -290,6 +291,11 @@ def _vocabulary(files: Files, config: Any) -> Vocabulary:
     rows = text.vocab_size
     special = set(tokenizer.all_special_ids)
     ids = {t: i for t, i in tokens.items() if len(t) == 1 and i < rows and i not in special}
+    if not ids:
+        raise ValueError(
+            f"{files.folder} has no tokenizer with tokens of one symbol. Copy tokenizer.json from "
+            "where the model is published, or choose a model of single letters."
+        )
     start, stop = (
         _valid((getattr(tokenizer, name, None), getattr(text, name, None)), rows)
         for name in ("bos_token_id", "eos_token_id")
@@ -304,12 +310,14 @@ def _valid(candidates: Iterable[Any], rows: int) -> int | None:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Run without the progress bars of `transformers`."""
+    """Run without the progress bars and the reports of `transformers`."""
     log = transformers.utils.logging
-    shown = log.is_progress_bar_enabled()
+    shown, level = log.is_progress_bar_enabled(), log.get_verbosity()
     log.disable_progress_bar()
+    log.set_verbosity_error()
     try:
         yield
     finally:
+        log.set_verbosity(level)
         if shown:
             log.enable_progress_bar()
