@@ -62,7 +62,7 @@ def test_strings_survive_encoding_and_pads_have_no_meaning(sequences, pads):
 def test_symbols_are_one_character_of_any_script():
     greek = Tokens("βα-")
     assert greek.encode(["α-β", "β"]).tolist() == [[2, 3, 1], [1, 0, 0]]
-    assert DNA.facts == {"atom_kind": "tokens", "vocab": 4}
+    assert DNA.facts == {"atom_kind": "tokens", "vocab": 4, "alphabet": "ACGT"}
     for sequence, symbol, place in (("ACN", "N", 2), ("aC", "a", 0), ("A C", " ", 1)):
         with pytest.raises(ValueError, match=f"Sequence 1 has '{symbol}' at position {place}"):
             DNA.encode(["ACGT", sequence])

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from published import hyena_tensors, progen_tensors, write_hyena, write_progen
 from safetensors.torch import load_file, save_file
 
 from distembed.pretrained.base import symbol_ids
@@ -17,6 +16,7 @@ from distembed.pretrained.progen2 import VOCABULARY as PROTEIN
 from distembed.pretrained.progen2 import ProGen2
 from distembed.pretrained.states import cast
 from distembed.rng import stream
+from published_files import hyena_tensors, progen_tensors, write_hyena, write_progen
 
 TENSORS = {"hyenadna": hyena_tensors(stream("hyena")), "progen2": progen_tensors(stream("p"))}
 

@@ -6,11 +6,11 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from published import HYENA_LIMIT, hyena_config, hyena_logits, hyena_tensors, write_hyena
 
 from distembed.pretrained.files import locate
 from distembed.pretrained.hyenadna import HyenaConfig, HyenaDNA, convolve
 from distembed.rng import stream
+from published_files import HYENA_LIMIT, hyena_config, hyena_logits, hyena_tensors, write_hyena
 
 IDS = torch.randint(7, 12, (30,), generator=stream("ids"))
 

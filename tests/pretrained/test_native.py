@@ -5,13 +5,13 @@ import re
 
 import pytest
 import torch
-from published import esm_states, esm_tensors, write_esm, write_gpt2
 from safetensors.torch import load_file, save_file
 
 from distembed.nn.low_rank import LowRank, add_low_rank
 from distembed.pretrained.base import symbol_ids
 from distembed.pretrained.files import locate
 from distembed.rng import stream
+from published_files import esm_states, esm_tensors, write_esm, write_gpt2
 
 pytest.importorskip("transformers", reason="needs the extra lm")
 

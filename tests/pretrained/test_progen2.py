@@ -6,12 +6,12 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from published import PROGEN_LIMIT, layer_norm, progen_config, progen_tensors, write_progen
 from torch.nn.functional import gelu
 
 from distembed.pretrained.files import locate
 from distembed.pretrained.progen2 import ProGen2, ProGenConfig, unsharded
 from distembed.rng import stream
+from published_files import PROGEN_LIMIT, layer_norm, progen_config, progen_tensors, write_progen
 
 SIZES = {"wide": (128, 16, 4), "narrow": (16, 8, 2)}
 IDS = torch.randint(3, 30, (20,), generator=stream("ids"))

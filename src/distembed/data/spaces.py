@@ -56,7 +56,7 @@ def as_space(space: str | Mapping[str, Any] | AtomSpace) -> AtomSpace:
 
     Example:
         >>> as_space({"name": "tokens", "alphabet": "ACGT"}).facts
-        {'atom_kind': 'tokens', 'vocab': 4}
+        {'atom_kind': 'tokens', 'vocab': 4, 'alphabet': 'ACGT'}
     """
     if isinstance(space, str | Mapping):
         built: AtomSpace = build(SPACES, space, "kind of atom")

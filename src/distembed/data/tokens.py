@@ -51,8 +51,12 @@ class Tokens:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The kind, and the largest token, which networks of tokens are built with."""
-        return {"atom_kind": self.name, "vocab": len(self.alphabet)}
+        """What networks of tokens are built with: the largest token, and what a token is."""
+        return {
+            "atom_kind": self.name,
+            "vocab": len(self.alphabet),
+            "alphabet": self.alphabet,
+        }
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """No transform: tokens are labels."""

@@ -40,6 +40,11 @@ class Reader(Protocol):
     """Where the weights were read; None where they are random."""
     remark: str
     """What was cast or chosen as the weights were read."""
+    both_ways: bool
+    """Whether a state depends on later positions too."""
+
+    def drop_head(self) -> None:
+        """Remove what predicts tokens and is not part of the states."""
 
     @property
     def blocks(self) -> nn.Module:

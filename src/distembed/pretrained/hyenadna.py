@@ -141,16 +141,14 @@ class HyenaDNA(nn.Module):
         super().__init__()
         self.config = config
         self.width, self.limit = config.width, config.limit
-        self.vocabulary = VOCABULARY
+        self.vocabulary, self.both_ways = VOCABULARY, False
         self.source: Source | None = None
         self.remark = ""
         self.word_embeddings = nn.Embedding(config.rows, config.width)
         nn.init.normal_(self.word_embeddings.weight, std=0.02)
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.ln_f = nn.LayerNorm(config.width, eps=config.eps)
-        self.lm_head = nn.Linear(config.width, config.rows, bias=False)
-        with torch.no_grad():
-            self.lm_head.weight.copy_(self.word_embeddings.weight)
+        self.lm_head: nn.Module = nn.Linear(config.width, config.rows, bias=False)
 
     @classmethod
     def load(cls, files: Files) -> HyenaDNA:
@@ -177,6 +175,10 @@ class HyenaDNA(nn.Module):
             ValueError: If it is that of another model.
         """
         return cls(HyenaConfig.from_json(config))
+
+    def drop_head(self) -> None:
+        """Remove the head, where states alone are of use."""
+        self.lm_head = nn.Identity()
 
     @property
     def blocks(self) -> nn.Module:

@@ -50,7 +50,7 @@ class CausalLM(nn.Module):
     def __init__(self, model: Any, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.model = model
-        self.vocabulary = vocabulary
+        self.vocabulary, self.both_ways = vocabulary, False
         self.source: Source | None = None
         self.remark = ""
         config = self.model.config.get_text_config()
@@ -84,6 +84,10 @@ class CausalLM(nn.Module):
         rows = model.get_input_embeddings().weight.shape[0]
         ids = {chr(i): i for i in range(1, rows) if chr(i).isprintable()}
         return cls(model, Vocabulary(ids, stop=0))
+
+    def drop_head(self) -> None:
+        """Remove the head, where states alone are of use."""
+        self.model = self.model.base_model
 
     @property
     def blocks(self) -> nn.Module:
@@ -142,7 +146,7 @@ class ESM2(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.vocabulary = ESM_VOCABULARY
+        self.vocabulary, self.both_ways = ESM_VOCABULARY, True
         self.source: Source | None = None
         self.remark = ""
         config = self.model.config
@@ -179,6 +183,10 @@ class ESM2(nn.Module):
         full = {"model_type": "esm", "vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32}
         full |= {"position_embedding_type": "rotary", "token_dropout": True}
         return cls(_random(full | dict(config), "EsmModel", add_pooling_layer=False))
+
+    def drop_head(self) -> None:
+        """Remove the prediction of contacts, which the states do not depend on."""
+        self.model.contact_head = nn.Identity()
 
     @property
     def blocks(self) -> nn.Module:

@@ -129,13 +129,13 @@ class ProGen2(nn.Module):
         super().__init__()
         self.config = config
         self.width, self.limit = config.width, config.limit
-        self.vocabulary = VOCABULARY
+        self.vocabulary, self.both_ways = VOCABULARY, False
         self.source: Source | None = None
         self.remark = ""
         self.wte = nn.Embedding(config.rows, config.width)
         self.h = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.ln_f = nn.LayerNorm(config.width, eps=config.eps)
-        self.lm_head = nn.Linear(config.width, config.head_rows)
+        self.lm_head: nn.Module = nn.Linear(config.width, config.head_rows)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
@@ -173,6 +173,10 @@ class ProGen2(nn.Module):
             ValueError: If it is that of another model.
         """
         return cls(ProGenConfig.from_json(config))
+
+    def drop_head(self) -> None:
+        """Remove the head, where states alone are of use."""
+        self.lm_head = nn.Identity()
 
     @property
     def blocks(self) -> nn.Module:
