@@ -67,7 +67,7 @@ class AtomSpace(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Arguments of networks that depend on the atoms: `atom_kind`, and `vocab` of tokens.
+        """Arguments of networks that depend on the atoms: `atom_kind`, and what tokens have.
 
         `distembed.registry.build` passes each to a constructor that names it.
         """
