@@ -16,13 +16,14 @@ import numpy as np
 
 from distembed.data.observations import Observations
 from distembed.sets.draw import ranks
+from distembed.sets.ranges import Ranges
 
 __all__ = ["check_rounding"]
 
 
 def check_rounding(
     observations: Observations,
-    rows: np.ndarray,
+    rows: np.ndarray | Ranges,
     offsets: np.ndarray,
     most: float = 0.01,
     sets: int = 64,
