@@ -87,8 +87,8 @@ def test_sorted_labels_take_no_row_numbers():
     assert isinstance(by_label(mixed, "s").rows, np.ndarray)
     train, test = by_label(table, "s").split(0.2)
     assert len(pickle.dumps(train.rows)) < 3000
+    clash = Sets(table, test.rows, test.offsets, np.char.add("x", np.arange(20).astype(str)))
     with pytest.raises(ValueError, match="20 sets of the test part share atoms .* being 'x0'"):
-        clash = Sets(table, test.rows, test.offsets, np.char.add("x", np.arange(20).astype(str)))
         refuse_overlap(by_label(table, "s"), clash)
 
 

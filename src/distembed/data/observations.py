@@ -109,7 +109,8 @@ class Observations:
 
 def map_location(x: Any) -> tuple[Any, ...] | None:
     """Return the location of a memory map, for `open_map`; None for other arrays and views."""
-    if not isinstance(x, np.memmap) or not isinstance(getattr(x, "base", None), mmap) or not x.filename:
+    whole = isinstance(x, np.memmap) and isinstance(getattr(x, "base", None), mmap)
+    if not whole or not x.filename:
         return None
     return x.filename, x.dtype, x.offset, x.shape, "C" if x.flags.c_contiguous else "F"
 
