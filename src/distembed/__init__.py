@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
+    from distembed.sets.build import build_store
     from distembed.sets.collection import Sets
     from distembed.sets.kernel import Kernel, by_kernel
     from distembed.sets.mixtures import mixtures
@@ -48,6 +49,7 @@ __all__ = [
     "Sets",
     "TrainConfig",
     "__version__",
+    "build_store",
     "by_kernel",
     "by_noisy_label",
     "by_window",
@@ -74,6 +76,7 @@ _HOMES = {
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
     "TrainConfig": "distembed.training.config:TrainConfig",
+    "build_store": "distembed.sets.build:build_store",
     "by_kernel": "distembed.sets.kernel:by_kernel",
     "by_noisy_label": "distembed.sets.noisy:by_noisy_label",
     "by_window": "distembed.sets.window:by_window",
