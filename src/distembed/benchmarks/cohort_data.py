@@ -64,10 +64,17 @@ class Cohort:
         return self.target.dtype.kind == "U"
 
     def thinned(self, most: int, rng: np.random.Generator) -> Cohort:
-        """Return a cohort of at most so many sets, the others left out at random."""
+        """Return a cohort of at most so many sets, of classes as many of each as there are."""
         if len(self.sets) <= most:
             return self
-        rows = np.sort(rng.permutation(len(self.sets))[:most])
+        order = rng.permutation(len(self.sets))
+        if self.classes:
+            rank = np.zeros(len(order), dtype=np.int64)
+            for label in np.unique(self.target):
+                own = np.flatnonzero(self.target[order] == label)
+                rank[own] = np.arange(len(own))
+            order = order[np.argsort(rank, kind="stable")]
+        rows = np.sort(order[:most])
         groups = None if self.groups is None else self.groups[rows]
         return replace(self, sets=self.sets.select(rows), target=self.target[rows], groups=groups)
 

@@ -55,6 +55,7 @@ class Settings:
         supervised: How deep sets are trained on a label.
         arms: The model.
         folds: Number of folds, unless the design of a cohort has its own.
+        most_folds: Most folds of such a design.
         sets: Most sets of a cohort.
         atoms: Most atoms of a set.
     """
@@ -67,6 +68,7 @@ class Settings:
     supervised: Supervised = Supervised()
     arms: tuple[Arm, ...] = (Arm("gde"),)
     folds: int = 5
+    most_folds: int = 10
     sets: int = 500
     atoms: int = 150
 
@@ -117,7 +119,7 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     """Score every method on every fold of one repeat."""
     cohort: Cohort = trial.data()
     groups = as_groups(cohort.groups, len(cohort.sets))
-    count = cohort.folds or trial.settings.folds
+    count = min(cohort.folds or trial.settings.folds, trial.settings.most_folds)
     parts = folds(cohort.target, groups, count, cohort.classes, trial.seed)
     for number, (train, test) in enumerate(parts, 1):
         fold = _Fold(cohort, train, test, groups, trial.seed)
@@ -179,13 +181,15 @@ BENCH = Bench(
             TrainConfig(steps=2, every=2, warmup=0, batch=4, target=4, patience=0, metric_steps=2),
             Supervised(steps=4, every=2, batch=4),
             folds=2,
+            most_folds=2,
             sets=40,
             atoms=20,
         ),
         "quick": Settings(
             TrainConfig(steps=20, warmup=4, every=20, patience=0, metric_steps=20),
             Supervised(steps=40, every=20),
-            folds=3,
+            folds=2,
+            most_folds=2,
             sets=60,
             atoms=50,
         ),
