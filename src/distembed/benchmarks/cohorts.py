@@ -182,7 +182,7 @@ BENCH = Bench(
             Supervised(steps=4, every=2, batch=4),
             folds=2,
             most_folds=2,
-            sets=40,
+            sets=24,
             atoms=20,
         ),
         "quick": Settings(
