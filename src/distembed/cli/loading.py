@@ -17,6 +17,7 @@ from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
 from distembed.data.readers.columns import column_names
+from distembed.data.readers.files import files_of, is_pattern
 from distembed.data.readers.table import TableReader
 from distembed.files import parse_json
 
@@ -255,6 +256,9 @@ def expand_path(path: str) -> Path:
         FileNotFoundError: If a variable is not set, or there is no such file.
     """
     expanded = Path(os.path.expandvars(path)).expanduser()
+    if is_pattern(expanded):
+        files_of(expanded)
+        return expanded
     if "$" in str(expanded) and not expanded.exists():
         raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")
     if not expanded.exists():

@@ -98,10 +98,8 @@ def labelled(name: str, observations: Observations, labels: Sequence[str]) -> Ob
         return observations
     if not kept.any():
         raise ValueError(f"No sequence of {name} has a label in {', '.join(map(repr, labels))}.")
-    columns, exact = (
-        {n: v[kept] for n, v in part.items()}
-        for part in (observations.columns, observations.exact)
-    )
+    both = observations.columns, observations.exact
+    columns, exact = ({n: v[kept] for n, v in part.items()} for part in both)
     return Observations(observations.x[kept], columns, observations.features, exact)
 
 
