@@ -13,6 +13,11 @@ __all__ = ["READERS"]
 
 _HOME = "distembed.data.readers"
 READERS: Family = {
+    "store": Member(
+        f"{_HOME}.store:StoreReader",
+        "folders that `distembed data build` wrote",
+        atoms=("vectors", "counts", "images", "tokens"),
+    ),
     "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
     "table": Member(
         f"{_HOME}.table:TableReader",

@@ -108,13 +108,23 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
     """
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
     own = suffix_of(source)
+    folder = own is not None and Path(source).is_dir()
     accepting = [
         name
         for name, reader in readers.items()
-        if (own in reader.suffixes if own is not None else reader.accepts(source, by))
+        if own in reader.suffixes
+        or own is None
+        and reader.accepts(source, by)
+        or folder
+        and reader.accepts(Path(source), by)
     ]
     if not accepting and own is not None:
         suffixes = ", ".join(s for reader in readers.values() for s in reader.suffixes)
+        if folder:
+            raise ValueError(
+                f"{source} is a folder, and holds no store. Build one of the files in it: "
+                f"distembed data build '{source}/*' -o store --by COLUMN."
+            )
         raise ValueError(f"{source} has no known format; expected {suffixes}.")
     if not accepting:
         raise TypeError(
