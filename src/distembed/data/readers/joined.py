@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from distembed.data.labels import as_text
-from distembed.data.readers.tabular import As, Table
+from distembed.data.readers.tabular import As, PartsAs, Table
 
 __all__ = ["JoinedTable"]
 
@@ -56,6 +56,20 @@ class JoinedTable:
             if name in self._labels:
                 loaded[name] = np.repeat(np.array(self._labels[name]), self._rows)
         return [loaded[name] for name in columns]
+
+    def parts(self, columns: Sequence[str], as_: PartsAs, rows: int) -> Iterator[list[np.ndarray]]:
+        """Read columns of one table after another, some rows at a time."""
+        own = [name for name in columns if name not in self._labels]
+        for number, table in enumerate(self._tables):
+            for part in table.parts(own or table.names[:1], as_, rows):
+                read = dict(zip(own, part, strict=False))
+                for name, values in self._labels.items():
+                    read[name] = np.repeat(values[number], len(part[0]))
+                yield [read[name] for name in columns]
+
+    def settled(self, name: str, exact: np.ndarray) -> np.ndarray:
+        """Convert exact values of a column to those of metadata, as the first table does."""
+        return exact if name in self._labels else self._tables[0].settled(name, exact)
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
