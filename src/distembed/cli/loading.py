@@ -74,7 +74,8 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         raise ValueError("The model does not name the data that it was fitted on; name DATA.")
     if source is not None and source != fitted.get("path"):
         other = reader_options().keys() - vars(choose_reader(source)).keys()
-        fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
+        bound = {"meta", "metadata", "annotation", "key"}  # these belong to the model's own file
+        fitted = {k: v for k, v in fitted.items() if k not in {*bound, *other}}
         fitted["path"] = source
         if "by" not in data_options:
             _require_columns(source, fitted.get("by"))

@@ -97,8 +97,9 @@ def recognised_options(sequences: Sequence[str]) -> dict[str, object]:
             return _options(symbols, aligned)
     capitals = {letter.upper() for letter in residues}
     for name, alphabet in ALPHABETS.items():
-        if capitals <= {*alphabet.symbols, *alphabet.ambiguous}:
-            several = sorted(capitals & {*alphabet.ambiguous})
+        others = {*alphabet.ambiguous, alphabet.unknown} - {None, *alphabet.symbols}
+        if capitals <= {*alphabet.symbols, *others}:
+            several = sorted(capitals & others)
             small = capitals != residues
             unknown = alphabet.unknown if several else None
             reasons = ["small letters"] * small

@@ -1,12 +1,14 @@
 """Read FASTA files: one sequence an entry, labelled by its header or by a table.
 
-The id of an entry is its header up to the first blank. The columns of the atoms are `id`, the
-fields of the header if it has a pattern, and the columns of a table with one row a sequence.
+The id of an entry is its header up to the first blank. The columns of the atoms are `id`, `file`,
+those that headers hold as [name=value] or by a pattern, and those of a table with one row a
+sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,15 +16,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distembed.data.alphabets import UnknownSymbolError
+from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.annotation import annotated, labelled
 from distembed.data.readers.base import Request
 from distembed.data.readers.files import files_of, labels_of
 from distembed.data.readers.packed import lines_of
 from distembed.data.readers.pattern import Pattern
+from distembed.files import replacing
 
-__all__ = ["Entries", "FastaReader", "read_fasta"]
+__all__ = ["Entries", "FastaReader", "read_fasta", "write_fasta"]
 
+_STATED = re.compile(r"\[([^\[\]=]+)=([^\]]*)\]")
 _NAMES = (".fasta", ".fa", ".faa", ".fna", ".ffn", ".fas")
 
 
@@ -56,7 +61,7 @@ class FastaReader:
     """
 
     header: str | None = None
-    annotation: str | None = None
+    annotation: str | Mapping[str, Any] | None = None
     key: str | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(n + z for z in ("", ".gz", ".xz") for n in _NAMES)
@@ -103,7 +108,14 @@ class FastaReader:
         return labelled(name, observations, labels), labels
 
     def _fields(self, name: str, headers: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the fields of headers as columns."""
+        """Return the fields of headers as columns.
+
+        Where all headers hold the same names as [name=value], these are the fields, as in files
+        of drawn sequences; a pattern is for other headers.
+        """
+        stated = [dict(_STATED.findall(header)) for header in headers]
+        if stated[0] and all(row.keys() == stated[0].keys() for row in stated):
+            return {field: np.array([row[field] for row in stated]) for field in stated[0]}
         if self.header is None:
             return {}
         pattern = Pattern(self.header)
@@ -130,6 +142,40 @@ class FastaReader:
                 "a table with one row a sequence, annotation='metadata.tsv', or from a pattern "
                 "of the headers, header='{id}|{country}'."
             ) from error
+
+
+def write_fasta(
+    path: Path, labels: Mapping[str, np.ndarray], sequences: Sequence[Sequence[str]]
+) -> int:
+    """Write sequences of several sets, with their labels in the headers as [name=value].
+
+    Args:
+        path: The file.
+        labels: Columns that name the set of each row of sequences, each `(B,)`.
+        sequences: The sequences, `(B, n)`; empty ones are left out.
+
+    Returns:
+        The number of empty sequences.
+
+    Raises:
+        ValueError: If a label cannot stand in a header.
+    """
+    texts = {name: as_text(values).tolist() for name, values in labels.items()}
+    for name, values in texts.items():
+        if bad := [v for v in values if "]" in v or len(v.splitlines()) > 1]:
+            raise ValueError(
+                f"The label {bad[0]!r} of {name!r} holds a bracket or the end of a line, which a "
+                "header of FASTA cannot hold as [name=value]. Write a table."
+            )
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for b, drawn in enumerate(sequences):
+            own = {name: values[b] for name, values in texts.items()}
+            name = "_".join("|".join(own.values()).split())
+            stated = " ".join(f"[{key}={value}]" for key, value in own.items())
+            for number, sequence in enumerate(drawn):
+                if sequence:
+                    file.write(f">{name}.{number} {stated}\n{sequence}\n")
+    return sum(not sequence for drawn in sequences for sequence in drawn)
 
 
 def read_fasta(path: Path) -> Entries:

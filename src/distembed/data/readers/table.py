@@ -23,6 +23,9 @@ from distembed.data.readers.tabular import Table
 
 __all__ = ["TableReader", "chosen_columns", "encoded", "numeric_columns", "read_table"]
 
+SEQUENCE = "sequence"
+"""Name of the column of sequences where none is named, as that of drawn ones."""
+
 
 @dataclass(frozen=True)
 class TableReader:
@@ -183,9 +186,11 @@ def _sequences(
     table: Table, columns: str | Sequence[str] | None, keep: Sequence[str], encode: Encode
 ) -> tuple[list[str], np.ndarray]:
     """Return the names of the columns of sequences, and the tokens `(R, T)`."""
+    if columns is None and SEQUENCE in table.names:
+        columns = SEQUENCE
     if columns is None:
         raise ValueError(
-            "Atoms are tokens, and no column of sequences is named; give `columns`. The columns "
+            "Atoms are tokens, and no column of sequences is named; give `sequence`. The columns "
             f"are: {', '.join(map(repr, table.names))}."
         )
     names = chosen_columns(table, columns, keep)
