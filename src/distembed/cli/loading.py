@@ -53,6 +53,8 @@ def read_sets(config: DataConfig) -> Sets:
     from distembed.sets.read import read
 
     options = config.model_dump(exclude={"path", "metadata", "atoms"})
+    if options["annotation"]:
+        options["annotation"] = str(expand_path(options["annotation"]))
     atoms = None if config.atoms.name == "auto" else config.atoms.member
     metadata = expand_path(config.metadata) if config.metadata else None
     with stage(f"reading {path}"):
