@@ -246,7 +246,7 @@ UNDEFINED_FOR_TOKENS = {
     **{
         f"encoder {name}": (
             lambda m, s, name=name: fit(s, encoder=name),
-            f"encoder '{name}' {NEEDS_NUMBERS}joined, composed",
+            f"encoder '{name}' {NEEDS_NUMBERS}spectrum, residual, joined, composed",
         )
         for name in undefined(ENCODERS)
     },
