@@ -8,8 +8,11 @@ import torch
 from distembed.batch import SetBatch
 from distembed.data.synthetic import sequence_families
 from distembed.data.synthetic.sequences import PairedProfiles
+from distembed.encoders.moments import half_vector
 from distembed.encoders.sequence_features import SequenceFeatures, mean_features, multiplied
 from distembed.encoders.spectrum import Spectrum
+from distembed.nn.per_set import moments_per_set
+from distembed.nn.sqrtm import sqrtm
 from distembed.rng import stream
 
 WORDS = ["ACGTA", "CC", "", "GGGGGGG"]
@@ -111,7 +114,10 @@ def test_blocks_are_what_they_are_called():
     # every k has one variance between sets
     variances = [m.var(0, unbiased=False).sum() for m in means.split(features.spectrum_sizes, 1)]
     torch.testing.assert_close(torch.stack(variances), torch.ones(5).double())
-    assert covariance.var(0).sum() > 0
+    on_axes = dense(features.places(batch.x), features.place_size) @ encoder.axes
+    cov = moments_per_set(batch, on_axes)[1] + float(encoder.floor) ** 2 * torch.eye(32)
+    root = half_vector(sqrtm(cov))
+    torch.testing.assert_close(covariance, encoder.covariance(root), rtol=0, atol=1e-9)
 
 
 def test_lengths_are_worth_their_w2():
