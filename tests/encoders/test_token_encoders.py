@@ -56,6 +56,12 @@ def test_every_member_and_the_default_are_tested():
     assert DEFAULT_ENCODERS["tokens"]["name"] in MEMBERS
 
 
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_facts_reach_every_part(kind):
+    parts = [make("residual", kind).start, make("joined", kind).parts[0]]
+    assert [part.features.aligned for part in parts] == [kind == "aligned"] * 2
+
+
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_laws(name, kind):
     encoder = make(name, kind)

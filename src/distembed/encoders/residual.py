@@ -38,7 +38,7 @@ class Residual(nn.Module):
         network: The encoder that the correction reads beside it, a member of `ENCODERS`.
         atom_kind: The kind of atoms, for which both have to be defined; any where left out.
         vocab: Size of the alphabet, where atoms are tokens.
-        alphabet: Its symbols.
+        alphabet: The symbols of the tokens.
         aligned: Whether the positions of sequences correspond.
 
     Raises:

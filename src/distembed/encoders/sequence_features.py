@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from distembed.batch import SetBatch
-from distembed.encoders.points.tokens import check_tokens, read_tokens
 from distembed.nn.kmers import hashed, kmers
+from distembed.nn.tokens import check_tokens, read_tokens
 
 __all__ = ["SequenceFeatures", "Sparse", "mean_features", "multiplied"]
 
