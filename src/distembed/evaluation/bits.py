@@ -6,7 +6,8 @@ for the atoms $x_i$ of the target half of set s, of $l_i$ residues, and the embe
 context half. $p$ is the probability of the whole sequence, its end included, so that the lengths
 count too. A generator with a bound in the place of a density has none. Beside it stand
 
-- `positions` and `markov`: counted laws of the context (`distembed.evaluation.sequence_baselines`);
+- `positions` and `markov`: laws counted in the context, of
+  `distembed.evaluation.sequence_baselines`;
 - `markov_others`: a Markov chain of the contexts of all other sets, which does not know the set.
 """
 

@@ -3,8 +3,8 @@ r"""Comparison of drawn atoms with held-out atoms of the same sets.
 All methods are compared with the target half of a set. Beside the models stand
 
 - `mean_cov`: draws from a Gaussian with the mean and covariance of the context;
-- `positions` and `markov`, of sequences: draws from symbols that are independent, and from a Markov
-  chain, with the frequencies of the context (`distembed.evaluation.sequence_baselines`);
+- `positions` and `markov`, of sequences: independent symbols, and a Markov chain, with the
+  frequencies of the context (`distembed.evaluation.sequence_baselines`);
 - `pooled`: atoms of the other sets, the samples of a model that ignores its embedding;
 - `floor`: the context half itself, a second sample of the true distribution. It shows the value of
   an unbiased metric for perfect samples, zero up to noise.
