@@ -123,8 +123,13 @@ def test_what_needs_embeddings_alone_is_defined(model, sets):
     assert two_sample_test(model.embedder, first, alike).p_permutation > 0.001
     other = de.read(sequences(seed=1), atoms=DNA)
     rows = de.evaluate(model, other, truth=TRUTH).rows
-    assert {row.metric for row in rows} == {"spearman_w2", "spearman_w2_near"}
-    assert {row.method for row in rows} == {"gde", "untrained", "ot"}
+    of_samples = {"energy_unbiased", "spectrum", "lengths", "copies"}
+    geometry = {"spearman_w2", "spearman_w2_near"}
+    assert {row.metric for row in rows} == {*of_samples, "bits", *geometry}
+    counted = {"positions", "markov", "markov_others"}
+    assert {row.method for row in rows if row.metric == "bits"} == {"gde", "untrained", *counted}
+    distances = {"gde", "untrained", "ot", "kmers", "positions"}
+    assert {row.method for row in rows if row.metric in geometry} == distances
     assert repr(sets) == "Sets(24 sets of 40 to 40 atoms (median 40) of shape (6,), tokens)"
 
 
@@ -246,7 +251,7 @@ UNDEFINED_FOR_TOKENS = {
     **{
         f"encoder {name}": (
             lambda m, s, name=name: fit(s, encoder=name),
-            f"encoder '{name}' {NEEDS_NUMBERS}joined, composed",
+            f"encoder '{name}' {NEEDS_NUMBERS}spectrum, residual, joined, composed",
         )
         for name in undefined(ENCODERS)
     },
