@@ -168,7 +168,6 @@ UNDEFINED_FOR_TOKENS = {
         lambda m, s: fit(s, generator=WithoutDensity((6,), 8, 4)).log_prob(s),
         "log_prob is not defined for the generator WithoutDensity, which has no density",
     ),
-    "a generator by default": (lambda m, s: fit(s, generator="auto"), "no generator of tokens"),
     "the ground space of restored atoms": (
         lambda m, s: m.sample(np.zeros(8), 1, ground="model", as_data=True),
         "as_data restores the units of the data",
