@@ -62,12 +62,12 @@ class AtomSpace(Protocol):
         """Type of the atoms in a batch."""
 
     @property
-    def has_ground(self) -> bool:
-        """Whether there is a distance between atoms, and so W2 between sets."""
+    def ground(self) -> str:
+        """Name of the distance between atoms, such as `Euclidean`."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Arguments of networks that depend on the atoms: `atom_kind`, and `vocab` of tokens.
+        """Arguments of networks that depend on the atoms: `atom_kind`, and what tokens have.
 
         `distembed.registry.build` passes each to a constructor that names it.
         """
