@@ -210,7 +210,9 @@ def test_probabilities_of_a_draw(sampling, expected):
     logits = torch.tensor([0.5, 0.3, 0.2, 0.0], dtype=torch.float64).log()
     order = [2, 0, 3, 1]
     p = sampling.probabilities(logits[order][None])[0]
-    torch.testing.assert_close(p, torch.tensor(expected).double()[order], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        p, torch.tensor(expected, dtype=torch.float64)[order], atol=1e-12, rtol=0
+    )
 
 
 def test_equal_probabilities_do_not_widen_a_choice():
