@@ -158,6 +158,38 @@ METRICS: Mapping[str, Metric] = {
     "long_run_error": Metric(
         "Sliced W2 at the most calls", "samples", meaning="plug-in, noise of sampling included"
     ),
+    "bits": Metric(
+        "Bits a residue",
+        "samples",
+        meaning="minus log2 likelihood of held-out atoms, ends included, over their residues",
+        atoms=("tokens",),
+    ),
+    "bits_bound": Metric(
+        "Bits a residue, upper bound",
+        "samples",
+        meaning="of a generator that has a bound in place of a likelihood",
+        atoms=("tokens",),
+    ),
+    "bits_above_truth": Metric(
+        "Bits a residue above the truth",
+        "samples",
+        meaning="less those under the known law of each set",
+        atoms=("tokens",),
+    ),
+    "bits_saved": Metric(
+        "Bits a residue that gde saves",
+        "samples",
+        "higher",
+        "the method less gde on the same atoms, mean over sets",
+        atoms=("tokens",),
+    ),
+    "bits_saved_low": Metric(
+        "Bits a residue that gde saves, low end",
+        "samples",
+        "higher",
+        "of the paired 95 % interval over sets: above 0, gde is better",
+        atoms=("tokens",),
+    ),
     # -- geometry: latent distances against W2
     "spearman_w2": Metric("Rank correlation with W2", "geometry", "higher", "Spearman, all pairs"),
     "spearman_w2_near": Metric(
@@ -218,6 +250,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "r2_rotation": Metric(
         "Rotation from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
+    "r2_weights": Metric(
+        "Parameters from z", "parameters", "higher", "share of variance, linear, held-out sets"
     ),
     "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),

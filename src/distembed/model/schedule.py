@@ -34,7 +34,7 @@ TOKEN_TRAINING: Mapping[str, Any] = {
     "steps": 400,
     "batch": 16,
     "context": (8, 64),
-    "lr": 2e-3,
+    "lr": 3e-3,
     "warmup": 50,
     "every": 50,
 }
