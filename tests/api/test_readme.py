@@ -12,7 +12,10 @@ from distembed.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
-    *(f"docs/{p}.md" for p in ("data", "sets", "geometry", "uncertainty", "tests", "prediction")),
+    *(
+        f"docs/{p}.md"
+        for p in ("data", "sequences", "sets", "geometry", "uncertainty", "tests", "prediction")
+    ),
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

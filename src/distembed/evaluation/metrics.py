@@ -214,6 +214,32 @@ METRICS: Mapping[str, Metric] = {
         meaning="held-out atoms of the same set, the end of the sequence included",
         atoms=("tokens",),
     ),
+    "bits_bound": Metric(
+        "Bits a residue, upper bound",
+        "likelihood",
+        meaning="of a generator that has a bound in place of a likelihood",
+        atoms=("tokens",),
+    ),
+    "bits_above_truth": Metric(
+        "Bits a residue above the truth",
+        "likelihood",
+        meaning="less those under the known law of each set",
+        atoms=("tokens",),
+    ),
+    "bits_saved": Metric(
+        "Bits a residue that gde saves",
+        "likelihood",
+        "higher",
+        "the method less gde on the same atoms, mean over sets",
+        atoms=("tokens",),
+    ),
+    "bits_saved_low": Metric(
+        "Bits a residue that gde saves, low end",
+        "likelihood",
+        "higher",
+        "of the paired 95 % interval over sets: above 0, gde is better",
+        atoms=("tokens",),
+    ),
     # -- geometry: latent distances against W2
     "spearman_w2": Metric("Rank correlation with W2", "geometry", "higher", "Spearman, all pairs"),
     "spearman_w2_near": Metric(
@@ -274,6 +300,9 @@ METRICS: Mapping[str, Metric] = {
     ),
     "r2_rotation": Metric(
         "Rotation from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
+    "r2_weights": Metric(
+        "Parameters from z", "parameters", "higher", "share of variance, linear, held-out sets"
     ),
     "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
