@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distembed.encoders.points.tokens import check_tokens, read_tokens
+from distembed.nn.tokens import check_tokens, read_tokens
 from distembed.pretrained.base import Reader, check_positions, symbol_ids
 from distembed.pretrained.open import choose_trained, open_model
 
