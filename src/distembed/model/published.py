@@ -87,10 +87,15 @@ def check_sources(network: nn.Module, stored: Mapping[str, Mapping[str, Any]]) -
     for name in sorted({*read, *stored}):
         before, now = stored.get(name), read.get(name)
         if before is None or now is None or before.get("sha256") != now.sha256:
-            fitted = "none" if before is None else f"{before.get('path')} ({before.get('sha256')})"
-            there = "none" if now is None else f"{now.path} ({now.sha256})"
+            fitted = "none" if before is None else _short(before.get("path"), before.get("sha256"))
+            there = "none" if now is None else _short(now.path, now.sha256)
             raise ValueError(
                 f"The published model of {name} is not the one that this model was fitted with: "
                 f"then {fitted}, now {there}. Copy its files again, config.json too, or pass the "
-                "folder that holds them: GDE.load(path, pretrained={'old path': 'new path'})."
+                "folder that holds them, in Python: GDE.load(path, pretrained={'old path': 'new "
+                "path'})."
             )
+
+
+def _short(path: str | None, sha256: str | None) -> str:
+    return f"{path} (sha256 {str(sha256)[:12]}...)"

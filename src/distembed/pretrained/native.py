@@ -240,7 +240,7 @@ def _load(
         names = sorted(_name(entry) for entry in info[key])
         names = [n for n in names if not n.startswith(ignored) or key != "unexpected_keys"]
         if names:
-            problems.append(f"{len(names)} {what}: {', '.join(names[:8])}")
+            problems.append(f"{len(names)} {what}: {', '.join(names[:3])}")
     if problems:
         raise ValueError(
             f"The weights in {files.folder} are not those of {type(model).__name__}: "
