@@ -1,15 +1,16 @@
 r"""Published language models as generators of sequences, conditioned by a soft prefix.
 
-    log p(x | z) = sum_t log q_t(x_t | x_1, ..., x_{t-1}; z),     x_{T+1} = end
+    q_t(. | x_1, ..., x_{t-1}; z) = softmax(f(x_1, ..., x_{t-1}; z) + s_t(z))
 
-The model reads k vectors that are made from z, the tokens that it begins a sequence with, and the
-symbols so far. Its probabilities of the next token are renormalised over the symbols of the
-alphabet. How a sequence ends is one of
+f are the logits of the model for the symbols of the alphabet: the model reads k vectors that are
+made from z, the tokens that it begins a sequence with, and the symbols so far. s is linear in z
+and solved before training: how the frequencies of a set at position t differ from those of all
+sets (`distembed.generators.tokens.sites`). Without it a model that predicts well from the symbols
+alone learns slowly, or never, that z says something. How a sequence ends is one of
 
-    stop      the model's own token of the end, beside the symbols,
-    length    a law of the length, p(ends at t | is that long, z), solved before training by the
-              ridge regression of `distembed.generators.tokens.sites`: for models without such a
-              token.
+    stop      the model's own token of the end, a class beside the symbols,
+    length    a law of the length, p(ends at t | is that long, z), from the same regression: for
+              models without such a token. The symbols then share what is left.
 
 A sequence of `longest` symbols ends with probability one, so that the probabilities of all
 sequences of at most that length sum to one. The loss is minus the log probability, in nats a
@@ -105,8 +106,9 @@ class Published(nn.Module):
                 f"{self.member} has no token that ends a sequence. Say end='length': a law of the "
                 "length given z."
             )
-        stops = end != "length" and vocabulary.stop is not None
-        self.lengths = None if stops else Sites(latent, 1, self.longest)
+        self.stops = end != "length" and vocabulary.stop is not None
+        self.sites = Sites(latent, self.vocab, self.longest)
+        nn.init.zeros_(self.sites.bias)
         # class 0 has the token of the end, or one that is not used
         self.register_buffer("ids", torch.tensor([vocabulary.stop or 0, *symbols]), False)
         choose_trained(self.model, train, rank, fixed="prefix")
@@ -130,9 +132,11 @@ class Published(nn.Module):
         return self
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Solve the law of the length on training sets, if sequences end by one."""
-        if self.lengths is not None:
-            self.lengths.prepare(batch.replace(x=(batch.x > 0).long()), z)
+        """Solve for s, and for the law of the length, on training sets."""
+        self.sites.prepare(batch, z)
+        if self.stops:
+            # what all sets share is for the model to say
+            nn.init.zeros_(self.sites.bias)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return the log probability of each sequence under its set, in nats, `(N,)`.
@@ -141,7 +145,7 @@ class Published(nn.Module):
             ValueError: If atoms are no tokens, or a sequence is longer than `longest`.
         """
         ids, following, mask = next_tokens(batch.x, self.vocab, self.longest)
-        prefix, ends, owner = self._prefix(z), self._ends(z), batch.owner
+        prefix, sites, owner = self._prefix(z), self.sites(z)[:, : ids.shape[1]], batch.owner
         nats = []
         for rows in self._pieces(len(ids), ids.shape[1]):
             # the gradient of v[index] adds rows in an order that depends on the threads
@@ -149,9 +153,7 @@ class Published(nn.Module):
             with reduced(z.device):
                 u = torch.cat([vectors, self._embed(ids[rows, 1:])], 1)
                 logits = self.writer.logits(u)[:, vectors.shape[1] - 1 :]
-            part = None if ends is None else ends.index_select(0, owner[rows])
-            part = None if part is None else part[:, : ids.shape[1]]
-            each = self._classes(logits, part)
+            each = self._classes(logits, sites.index_select(0, owner[rows]), slice(ids.shape[1]))
             each = each.gather(-1, following[rows].unsqueeze(-1)).squeeze(-1)
             nats.append((each * mask[rows]).sum(1))
         return torch.cat(nats).to(z.dtype)
@@ -164,20 +166,21 @@ class Published(nn.Module):
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         """Draw n sequences of each set, `(B, n, longest)` int64, with pads 0 after their ends."""
         owner = torch.arange(len(z), device=z.device).repeat_interleave(n)
-        prefix, ends = self._prefix(z), self._ends(z)
+        prefix, sites = self._prefix(z), self.sites(z)
         parts = [
-            self._draw(prefix[owner[rows]], None if ends is None else ends[owner[rows]], rng)
+            self._draw(prefix[owner[rows]], sites[owner[rows]], rng)
             for rows in self._pieces(len(owner), self.longest)
         ]
         return torch.cat(parts).view(len(z), n, self.longest)
 
-    def _draw(self, prefix: Tensor, ends: Tensor | None, rng: torch.Generator) -> Tensor:
+    def _draw(self, prefix: Tensor, sites: Tensor, rng: torch.Generator) -> Tensor:
         cache = self.writer.new_cache()
 
         def classes(u: Tensor, t: int) -> Tensor:
             with reduced(u.device):
-                logits = self.writer.logits(u, cache)[:, -1]
-            return self._classes(logits, None if ends is None else ends[:, t])
+                logits = self.writer.logits(u, cache)[:, -1:]
+            place = slice(t, t + 1)
+            return self._classes(logits, sites[:, place], place).squeeze(1)
 
         def advance(token: Tensor, t: int) -> Tensor:
             return classes(self._embed(token[:, None]), t + 1)
@@ -195,17 +198,23 @@ class Published(nn.Module):
         """Return the vectors of symbols 1 to V; a pad has that of an unused class."""
         return self.writer.embed(self.ids[tokens])
 
-    def _ends(self, z: Tensor) -> Tensor | None:
-        """Return log probabilities of the end and of another symbol, `(B, longest, 2)`."""
-        return None if self.lengths is None else self.lengths(z).log_softmax(-1)
+    def _classes(self, logits: Tensor, sites: Tensor, place: slice) -> Tensor:
+        """Return log probabilities of the end and of the symbols at some positions.
 
-    def _classes(self, logits: Tensor, ends: Tensor | None) -> Tensor:
-        """Return log probabilities of end and symbols, `(..., rows) -> (..., V + 1)`."""
-        chosen = logits[..., self.ids].to(self.scale.dtype)
-        if ends is None:
-            return chosen.log_softmax(-1)
-        symbols = chosen[..., 1:].log_softmax(-1)
-        return torch.cat([ends[..., :1], ends[..., 1:] + symbols], -1)
+        Args:
+            logits: Of the model, `(N, T, rows)`.
+            sites: Logits of the regression at these positions, `(N, T, V + 1)`.
+            place: Which positions they are.
+        """
+        chosen = logits[..., self.ids].to(sites.dtype)
+        if self.stops:
+            return (chosen + sites).log_softmax(-1)
+        shared = self.sites.bias.view(self.longest, -1)[place]
+        symbols = (chosen + sites - shared)[..., 1:].log_softmax(-1)
+        # the class of the end, and all symbols together
+        law = sites.log_softmax(-1)
+        lasts = law[..., 1:].logsumexp(-1, keepdim=True)
+        return torch.cat([law[..., :1], lasts + symbols], -1)
 
     def _pieces(self, rows: int, columns: int) -> Iterator[slice]:
         """Yield slices of the rows of sequences that are computed at once."""
