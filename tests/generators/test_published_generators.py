@@ -245,8 +245,7 @@ def test_a_model_from_sets_to_sequences(folder, tmp_path, caplog):
         latent=3,
     )
     fast = {"steps": 4, "batch": 4, "context": (3, 6), "target": 6, "metric_steps": 0}
-    model.fit(sets, progress=False, validation=0.25, **fast)
-    assert model.history[0]["z_used"] > 0.5  # nats a sequence, before training
+    model.fit(sets, progress=False, **fast)
     again = de.load(model.save(tmp_path / "model"))
     table = again.embed(sets, covariance=False)
     drawn = again.sample(table, 200, as_data=True)
