@@ -14,7 +14,10 @@ PAGES = (
     "README.md",
     *(
         f"docs/{p}.md"
-        for p in ("data", "sequences", "sets", "geometry", "uncertainty", "tests", "prediction")
+        for p in (
+            *("data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("uncertainty", "tests", "prediction"),
+        )
     ),
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
