@@ -95,7 +95,7 @@ def test_a_store_holds_the_projection_and_maps_new_cells_alike(cells):
     again = de.build_store(cells / "turned.h5ad", cells / "t", by="donor", like=cells / "s")
     assert np.allclose(again.batch([1]).x, sets.batch([1]).x, atol=1e-5)
     assert read_projection(cells / "t").genes == GENES
-    with pytest.raises(ValueError, match="lack 1 of the model's 9 features: g0"):
+    with pytest.raises(ValueError, match="The cells lack 1 of the 9 genes of the projection: g0"):
         de.build_store(cells / "fewer.h5ad", cells / "u", by="donor", like=cells / "s")
     with pytest.raises(ValueError, match="like = .* states the projection"):
         de.build_store(cells / "c.h5ad", cells / "u", by="donor", like=cells / "s", pca=2)

@@ -70,6 +70,10 @@ BENCHES = {
         f"{_HOME}.speed:BENCH",
         "atoms a second of every encoder, beside a padded network",
     ),
+    "store": Member(
+        f"{_HOME}.store:BENCH",
+        "time and memory of a store larger than memory, by the number of cells",
+    ),
     "ablation": Member(
         f"{_HOME}.ablation:BENCH",
         "the default model without one of its parts: geometry and samples",

@@ -229,6 +229,11 @@ METRICS: Mapping[str, Metric] = {
     "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
+    "build_seconds": Metric("Seconds to build", "cost", meaning="the store of a file"),
+    "build_peak_mb": Metric("Peak MB, build", "cost", meaning="of the process, with libraries"),
+    "store_mb": Metric("MB of the store", "cost", meaning="on disk"),
+    "open_ms": Metric("ms to open", "cost", meaning="the store"),
+    "fit_peak_mb": Metric("Peak MB, fit", "cost", meaning="of the process, with libraries"),
     "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
     "step_over_plain": Metric("Seconds of a step over the plain loop", "cost"),
     "share_of_draw": Metric("Share of the draw of a batch", "cost", meaning="of a step's seconds"),
