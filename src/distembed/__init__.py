@@ -18,6 +18,7 @@ from distembed.version import __version__
 if TYPE_CHECKING:
     from distembed.batch import SetBatch
     from distembed.evaluation.evaluate import evaluate
+    from distembed.geometry.tangent import tangent_pca
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
@@ -64,6 +65,7 @@ __all__ = [
     "read",
     "read_atoms",
     "split_by_region",
+    "tangent_pca",
     "write_report",
 ]
 
@@ -90,6 +92,7 @@ _HOMES = {
     "read": "distembed.sets.read:read",
     "read_atoms": "distembed.sets.read:read_atoms",
     "split_by_region": "distembed.sets.region:split_by_region",
+    "tangent_pca": "distembed.geometry.tangent:tangent_pca",
     "write_report": "distembed.report.page:write_report",
 }
 _MODULES = (

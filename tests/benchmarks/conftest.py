@@ -10,6 +10,7 @@ from distembed.benchmarks.runner import load, run
 # tasks of one measurement and one kind of data need one run
 TASKS = {
     "ablation": ["mixture_2d"],
+    "cohorts": ["third_moment"],
     "defaults": ["counts"],
     "gaussian": ["gaussian_2d", "gaussian_5d_scale01"],
     "geometry": ["mixture_2d"],

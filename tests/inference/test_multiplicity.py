@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from distembed.inference.tests.multiplicity import benjamini_hochberg
+from distembed.inference.tests.multiplicity import benjamini_hochberg, holm
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -55,3 +55,28 @@ def test_refuses_what_is_no_p_value(p):
 
 def test_no_tests_no_values():
     assert benjamini_hochberg([]).shape == (0,)
+
+
+@settings(max_examples=50)
+@given(P_VALUES)
+def test_holm_rejects_what_the_step_down_procedure_rejects(p):
+    """The adjusted value is at most a where Holm's procedure at level a rejects."""
+    adjusted = holm(p)
+    for level in (0.01, 0.05, 0.3):
+        order, rejected = np.argsort(p, kind="stable"), np.zeros(len(p), bool)
+        for k, test in enumerate(order):
+            if p[test] * (len(p) - k) > level:
+                break
+            rejected[test] = True
+        np.testing.assert_array_equal(adjusted <= level, rejected)
+
+
+@given(P_VALUES)
+def test_holm_is_between_the_value_and_that_of_bonferroni(p):
+    assert (holm(p) >= np.array(p)).all()
+    assert (holm(p) <= np.minimum(1, len(p) * np.array(p))).all()
+
+
+def test_holm_refuses_what_is_no_p_value():
+    with pytest.raises(ValueError, match="outside"):
+        holm([0.1, np.nan])

@@ -42,6 +42,10 @@ BENCHES = {
         f"{_HOME}.defaults:BENCH",
         "the default fit on every data set at hand, beside its start and a Gaussian",
     ),
+    "cohorts": Member(
+        f"{_HOME}.cohorts:BENCH",
+        "prediction from embeddings on cohorts, beside simple features under the same heads",
+    ),
     "paths": Member(
         f"{_HOME}.paths:BENCH",
         "paths between sets beside shortest paths, and transport of atoms beside exact OT",

@@ -71,8 +71,8 @@ class Arm:
     training: Mapping[str, Any] = field(default_factory=dict)
     equal_seconds: bool = False
 
-    def model(self, latent: int) -> GDE:
-        """Return an untrained model."""
+    def model(self, latent: int | None) -> GDE:
+        """Return an untrained model; None is the default dimension of the embedding."""
         return GDE(self.encoder, self.generator, latent, **self.options)
 
     def enters(self, task: str) -> bool:
@@ -159,14 +159,14 @@ class Trial(Generic[S]):
         return fit_model(model, train, self.training.changed(settings), objectives)
 
     def fit_arm(
-        self, arm: Arm, train: Collection, latent: int, steps: int | None = None
+        self, arm: Arm, train: Collection, latent: int | None, steps: int | None = None
     ) -> FittedModel:
         """Train the model of an arm, with its objectives and settings.
 
         Args:
             arm: The arm.
             train: Training sets.
-            latent: Dimension of the embedding.
+            latent: Dimension of the embedding; the default one if None.
             steps: Number of steps, in place of those of the settings.
         """
         model = arm.model(latent)
@@ -235,6 +235,8 @@ class Bench(Generic[S]):
         scales: Settings by scale: `tiny` for tests, `quick` for a look, `full` for results.
         figures: Returns figures of the scores over all seeds, panels by file name.
         serial: Whether it measures time, so that trials must not run beside each other.
+        combine: Makes the rows of a result from the scores of all trials, in place of means over
+            seeds.
     """
 
     name: str
@@ -242,6 +244,7 @@ class Bench(Generic[S]):
     scales: Mapping[Scale, S]
     figures: Callable[[Sequence[Score], S], Mapping[str, Sequence[Draw]]] | None = None
     serial: bool = False
+    combine: Callable[[Iterable[Iterable[Score]]], list[Score]] | None = None
 
 
 def _place(score: Score, task: str) -> str:

@@ -22,6 +22,7 @@ import torch
 from distembed.benchmarks import BENCHES
 from distembed.benchmarks.bench import Arm, Bench, Scale, Settings, Task, Trial
 from distembed.benchmarks.curves import panels
+from distembed.benchmarks.finished import FinishedTrials
 from distembed.evaluation.result import Score
 from distembed.registry import lookup, need
 from distembed.training.config import TrainConfig
@@ -53,6 +54,7 @@ def run(
     jobs: int = 1,
     steps: int | None = None,
     plots: Path | None = None,
+    parts: Path | None = None,
     log: Callable[[str], None],
 ) -> dict[str, Any]:
     """Measure every task with every seed and return the result.
@@ -65,6 +67,8 @@ def run(
         jobs: Processes. If there are several, each has one thread.
         steps: Training steps, in place of those of the settings.
         plots: Folder of figures; none are drawn if left out.
+        parts: Folder of finished trials, from which a run that was cut off goes on. None are kept
+            if left out, or if there are figures, which every trial draws anew.
         log: Takes lines of progress.
 
     Raises:
@@ -88,8 +92,12 @@ def run(
         Trial(name, task, settings, seed, plots, log)
         for (name, task), seed in itertools.product(available.items(), count)
     ]
+    config = {"scale": scale, **_plain_settings(settings)}
+    finished = None
+    if parts is not None and plots is None:
+        finished = FinishedTrials(parts, {"bench": bench.name, **config})
     with Runtime.choose("cpu", threads=settings.training.threads).active():
-        scores = over_seeds(_measure(trials, jobs))
+        scores = (bench.combine or over_seeds)(_measure(trials, jobs, finished))
         place = environment(jobs)
     if plots is not None and bench.figures is not None:
         for file, draws in bench.figures(scores, settings).items():
@@ -97,11 +105,7 @@ def run(
     return {
         "bench": bench.name,
         "environment": place,
-        "config": {
-            "scale": scale,
-            **_plain_settings(settings),
-            **({"skipped": skipped} if skipped else {}),
-        },
+        "config": {**config, **({"skipped": skipped} if skipped else {})},
         "rows": [_row(score) for score in scores],
     }
 
@@ -137,9 +141,14 @@ def _choose(
     return {name: bench.tasks[name] for name in reasons if name not in skipped}, skipped
 
 
-def _measure(trials: Sequence[Trial[S]], jobs: int) -> list[list[Score]]:
+def _measure(
+    trials: Sequence[Trial[S]], jobs: int, finished: FinishedTrials | None
+) -> list[list[Score]]:
     def measure(number: int, trial: Trial[S]) -> list[Score]:
         label = f"[{number}/{len(trials)}] {trial.name}, seed {trial.seed}"
+        if finished is not None and (read := finished.read(trial.name, trial.seed)) is not None:
+            trial.log(f"{label}: finished before, in {finished.folder}")
+            return read
         trial.log(label)
         began = time.perf_counter()
         scores = [
@@ -147,6 +156,8 @@ def _measure(trials: Sequence[Trial[S]], jobs: int) -> list[list[Score]]:
             for score in trial.task.measure(trial)
         ]
         trial.log(f"{label}: {time.perf_counter() - began:.0f} s")
+        if finished is not None:
+            finished.write(trial.name, trial.seed, scores)
         return scores
 
     if jobs == 1:

@@ -40,7 +40,14 @@ Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Training steps, in place of the usual number.")
 ]
-Output = Annotated[Path | None, typer.Option("--json", help="A .json file for the numbers.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--json",
+        help="A .json file for the numbers. A run that was cut off goes on from finished tasks, "
+        "which are kept in a folder beside it until the end.",
+    ),
+]
 Plots = Annotated[Path | None, typer.Option(metavar="FOLDER", help="A folder for figures.")]
 Write = Annotated[
     bool, typer.Option("--write", help="Of `table`: rewrite the tables of Markdown documents.")
@@ -80,10 +87,12 @@ def bench(
         claim(output, (".json",), force)
     # a name that does not exist is refused before anything heavy is imported
     lookup(BENCHES, name, "bench")
+    from distembed.benchmarks.finished import FinishedTrials
     from distembed.benchmarks.results import Result
     from distembed.benchmarks.runner import load, run
     from distembed.benchmarks.table import tables
 
+    parts = None if output is None else output.with_suffix(".parts")
     result = run(
         load(name),
         "quick" if quick else scale,
@@ -92,10 +101,13 @@ def bench(
         jobs=jobs,
         steps=steps,
         plots=plots,
+        parts=parts,
         log=say,
     )
     if output is not None:
         write_atomically(output, json.dumps(result, indent=2) + "\n")
+    if parts is not None:
+        FinishedTrials(parts, {}).remove()
     typer.echo(tables(Result.from_json(result)), nl=False)
 
 

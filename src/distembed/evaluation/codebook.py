@@ -32,7 +32,7 @@ from distembed.divergences.exact import optimal_plan
 from distembed.evaluation.baselines import affordable_atoms, pair_distances
 from distembed.rng import stream
 
-__all__ = ["Histogram", "LinearTransport", "pooled_centres"]
+__all__ = ["Histogram", "LinearTransport", "histograms", "pooled_centres"]
 
 Array = NDArray[np.float64]
 
@@ -59,7 +59,7 @@ class LinearTransport:
     def embeddings(self, batch: SetBatch) -> Tensor:
         """Return the vectors of all sets, `(S, centres * D)`, in float64."""
         centre = pooled_centres(batch, self.centres, self.pooled)
-        share = _histograms(batch, centre).mean(0)
+        share = histograms(batch, centre).mean(0)
         used = share > 0
         centre, share = centre[used], share[used] / share[used].sum()
         atoms = affordable_atoms(len(batch), self.atoms, seconds=10)
@@ -83,7 +83,7 @@ class Histogram:
     def __call__(self, batch: SetBatch, pairs: Tensor) -> Tensor:
         """Compare pair by pair."""
         centre = pooled_centres(batch, self.centres, self.pooled)
-        share = _histograms(batch, centre)
+        share = histograms(batch, centre)
         cost = _squared(centre, centre)
         return torch.tensor(
             [_histogram_w2(share[i], share[j], cost) for i, j in pairs.tolist()],
@@ -132,7 +132,7 @@ def _first_centres(x: Array, count: int) -> Array:
     return x[rows]
 
 
-def _histograms(batch: SetBatch, centre: Array) -> Array:
+def histograms(batch: SetBatch, centre: Array) -> Array:
     """Return the share of the atoms of each set that is nearest to each centre, `(S, K)`."""
     from scipy.cluster.vq import vq
 

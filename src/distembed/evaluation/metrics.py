@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS", "PRIMARY", "Metric", "metric", "number"]
 
-Group = Literal["samples", "geometry", "uncertainty", "tests", "parameters", "scaling", "cost"]
+Group = Literal[
+    "samples", "geometry", "uncertainty", "tests", "parameters", "prediction", "scaling", "cost"
+]
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Metric:
     Attributes:
         label: Its name in tables.
         group: What it judges: `samples` drawn atoms, `geometry` latent distances, `uncertainty`
-            intervals, `tests` two-sample tests, `parameters` estimates of a parameter, `scaling`
-            the dependence on the set size, `cost` time and network calls.
+            intervals, `tests` two-sample tests, `parameters` estimates of a parameter,
+            `prediction` labels of sets, `scaling` the dependence on the set size, `cost` time and
+            network calls.
         direction: Whether `lower` or `higher` is better, or the value `nearest` to the target.
         meaning: What is compared, and the unit.
         target: The best value where the direction is `nearest`.
@@ -220,6 +223,19 @@ METRICS: Mapping[str, Metric] = {
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
     "excess": Metric(
         "Excess over Bayes", "parameters", meaning="mean squared difference to the Bayes estimate"
+    ),
+    # -- labels of sets, predicted on folds
+    "r2": Metric("R2", "prediction", "higher", "1 - squared error over variance of the target"),
+    "auc": Metric("AUC", "prediction", "higher", "area under the ROC curve"),
+    "balanced_accuracy": Metric(
+        "Balanced accuracy", "prediction", "higher", "mean recall over classes"
+    ),
+    "gain": Metric("Gain over the best baseline", "prediction", "higher", "on the same folds"),
+    "p_holm": Metric("p of the gain, after Holm", "prediction", meaning="adjusted over tasks"),
+    "wins": Metric("Wins", "prediction", "higher", "tasks with a gain above zero after Holm"),
+    "ties": Metric("Ties", "prediction", "higher", "tasks that are neither"),
+    "losses": Metric(
+        "Losses", "prediction", meaning="tasks with the interval of the gain below 0"
     ),
     # -- dependence on the set size
     "drift": Metric("Drift of z", "scaling", meaning="from the set size of training"),

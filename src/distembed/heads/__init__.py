@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distembed.heads.cross_validation import CrossValidation, cross_validated
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
+    from distembed.heads.joined import join_features
 
 __all__ = [
     "CrossValidation",
@@ -28,6 +29,7 @@ __all__ = [
     "SetRegressor",
     "conformal_quantile",
     "cross_validated",
+    "join_features",
     "mean_table",
 ]
 
@@ -38,6 +40,7 @@ _MODULES = {
     "SetRegressor": "estimators",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
+    "join_features": "joined",
     "mean_table": "baseline",
 }
 

@@ -5,7 +5,10 @@ estimate of the set itself: about 1/m. A linear head minimises
 
     sum_i w_i loss(y_i, x_i' b + c) + b' P b,      P = n alpha I
 
-over standardised inputs x. The corrections change one part of this each:
+over inputs x in units of their deviation: of each coordinate (`column`), or one unit for all
+(`common`). Distances of embeddings are in units of W2, so that coordinates of small deviation are
+those in which sets hardly differ, and often noise: dividing by their own deviation takes this
+information away. The corrections change one part of this each:
 
 - `none`: x = z, w = 1.
 - `weights`: $w_i = \operatorname{tr} S / \operatorname{tr}(S + V_i)$, the reliability of the
@@ -18,7 +21,8 @@ over standardised inputs x. The corrections change one part of this each:
   for squares (k = 1), to second order at p = 1/2 for logistic loss (k = 1/4). Noisy directions
   are penalised more.
 
-At V = 0 all four are the ridge without correction.
+At V = 0 all four are the ridge without correction. Features that are joined to the embedding
+(`distembed.heads.joined`) are exact: V is zero for them.
 
 | Measurement Error in Nonlinear Models (Carroll, Ruppert, Stefanski and Crainiceanu, 2006), ch. 4
 | Training with noise is equivalent to Tikhonov regularization (Bishop, 1995)
@@ -31,15 +35,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from distembed.heads.joined import block_scales
 from distembed.heads.rows import Rows
 from distembed.inference.prior import GaussianPrior
 
-__all__ = ["CORRECTIONS", "Correction"]
+__all__ = ["CORRECTIONS", "SCALES", "Correction"]
 
 Array = NDArray[np.float64]
 
 CORRECTIONS = ("none", "weights", "calibrated", "marginal")
 """The corrections by name."""
+SCALES = ("common", "column")
+"""The units of inputs: one for all coordinates, or the deviation of each."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,11 @@ class Correction:
 
     Attributes:
         name: A member of `CORRECTIONS`.
-        centre: Mean of the inputs, `(L,)`.
-        scale: Their standard deviation, one where it is zero, `(L,)`.
+        centre: Mean of the inputs, `(L + F,)` with F joined features.
+        scale: Their unit over the factor of `block_scales`; infinite for a block that is left out,
+            `(L + F,)`.
         weights: Weight of each training set, `(n,)`.
-        noise: Sum of the standardised covariances of training sets, `(L, L)`.
+        noise: Sum of the scaled covariances of training sets, `(L, L)`.
         atom_noise: Mean covariance of an embedding times the number of atoms, `(L, L)`.
         prior: The prior of `calibrated`.
     """
@@ -65,35 +73,42 @@ class Correction:
     prior: GaussianPrior | None = None
 
     @classmethod
-    def fit(cls, rows: Rows, name: str) -> Correction:
+    def fit(cls, rows: Rows, name: str, scale: str = "common", share: float = 1.0) -> Correction:
         """Fit a correction to training sets.
+
+        Args:
+            rows: The training sets.
+            name: A member of `CORRECTIONS`.
+            scale: A member of `SCALES`.
+            share: Share of z in the inputs where features are joined (`distembed.heads.joined`).
 
         Raises:
             ValueError: If the prior of `calibrated` cannot be fitted: the sets are no further
                 apart than samples of one of them.
         """
-        shared = _atom_noise(rows)
+        shared, own = _atom_noise(rows), rows.z[:, : rows.latent]
         cov = _without_gaps(rows, shared)
-        weights, prior, x = np.ones(len(rows)), None, rows.z
+        weights, prior = np.ones(len(rows)), None
         if name == "weights":
             noise = np.trace(cov, axis1=1, axis2=2)
-            total = float(np.var(rows.z, axis=0).sum())
+            total = float(np.var(own, axis=0).sum())
             # reliabilities stay positive where noise explains all differences
             signal = max(total - float(noise.mean()), 1e-3 * total)
             weights = signal / (signal + noise) if signal > 0 else weights
         if name == "calibrated":
-            prior = GaussianPrior.from_embeddings(rows.z, rows.sizes, shared)
-            x = prior.posterior(rows.z, cov, rows.sizes).mean
-        centre, scale = x.mean(0), x.std(0)
-        scale = np.where(scale > 1e-12 * np.maximum(np.abs(centre), 1e-300), scale, 1.0)
-        summed = cov.sum(0) / np.multiply.outer(scale, scale)
-        return cls(name, centre, scale, weights, summed, shared, prior)
+            prior = GaussianPrior.from_embeddings(own, rows.sizes, shared)
+        x = _posterior(rows, cov, prior)
+        blocks = np.split(x, [rows.latent], axis=1)
+        deviation = np.concatenate([_deviations(block, scale) for block in blocks])
+        with np.errstate(divide="ignore"):
+            unit = deviation / block_scales(rows.latent, rows.features, share)
+        inner = unit[: rows.latent]
+        summed = shared if rows.cov is None else cov.sum(0) / np.multiply.outer(inner, inner)
+        return cls(name, x.mean(0), unit, weights, summed, shared, prior)
 
     def inputs(self, rows: Rows) -> Array:
-        """Return the standardised inputs of the head, `(S, L)`."""
-        x = rows.z
-        if self.prior is not None:
-            x = self.prior.posterior(x, self.covariances(rows), rows.sizes).mean
+        """Return the standardised inputs of the head, `(S, L + F)`."""
+        x = rows.z if self.prior is None else _posterior(rows, self.covariances(rows), self.prior)
         standardised: Array = (x - self.centre) / self.scale
         return standardised
 
@@ -106,7 +121,7 @@ class Correction:
         return _without_gaps(rows, self.atom_noise)
 
     def whitening(self, penalty: float, curvature: float) -> Array:
-        r"""Return the map A of inputs, `(L, L)`, after which the penalty is $|b|^2$.
+        r"""Return the map A of inputs, `(L + F, L + F)`, after which the penalty is $|b|^2$.
 
         With $P = Q D Q^\top$ and $A = Q D^{-1/2}$, the slopes b of inputs x A have
         $(A b)^\top P (A b) = |b|^2$.
@@ -115,20 +130,38 @@ class Correction:
             penalty: alpha.
             curvature: k.
         """
-        n, latent = len(self.weights), len(self.centre)
-        if self.name != "marginal":
-            plain: Array = np.eye(latent) / np.sqrt(n * penalty)
-            return plain
-        # sums of float32 covariances may have eigenvalues just below zero
-        values, axes = np.linalg.eigh(self.noise)
-        shaped: Array = axes / np.sqrt(n * penalty + curvature * values.clip(0))
-        return shaped
+        n, latent = len(self.weights), len(self.noise)
+        whitening: Array = np.eye(len(self.centre)) / np.sqrt(n * penalty)
+        if self.name == "marginal":
+            # sums of float32 covariances may have eigenvalues just below zero
+            values, axes = np.linalg.eigh(self.noise)
+            inner = axes / np.sqrt(n * penalty + curvature * values.clip(0))
+            whitening[:latent, :latent] = inner
+        return whitening
+
+
+def _deviations(x: Array, scale: str) -> Array:
+    """Return the unit of each column, `(L,)`: its deviation, or the root mean square of all."""
+    centre, deviation = x.mean(0), x.std(0)
+    varies = deviation > 1e-12 * np.maximum(np.abs(centre), 1e-300)
+    if scale == "common" and varies.any():
+        return np.full(len(varies), np.sqrt(np.square(deviation).mean()))
+    units: Array = np.where(varies, deviation, 1.0)
+    return units
+
+
+def _posterior(rows: Rows, cov: Array, prior: GaussianPrior | None) -> Array:
+    """Return z, or its posterior mean under a prior, and after it the features."""
+    if prior is None:
+        return rows.z
+    mean = prior.posterior(rows.z[:, : rows.latent], cov, rows.sizes).mean
+    return np.concatenate([mean, rows.z[:, rows.latent :]], axis=1)
 
 
 def _atom_noise(rows: Rows) -> Array:
     """Return the mean covariance times the number of atoms, `(L, L)`; zero without covariances."""
     if rows.cov is None:
-        return np.zeros((rows.z.shape[1], rows.z.shape[1]))
+        return np.zeros((rows.latent, rows.latent))
     finite = np.asarray(np.isfinite(rows.cov).all((1, 2)))
     if not finite.any():
         raise ValueError(
@@ -140,9 +173,13 @@ def _atom_noise(rows: Rows) -> Array:
 
 
 def _without_gaps(rows: Rows, atom_noise: Array) -> Array:
-    """Return the covariances, and where there is none that of as many typical atoms."""
-    typical: Array = atom_noise / rows.sizes[:, None, None]
+    """Return the covariances, and where there is none that of as many typical atoms.
+
+    All are zero if the table has none, a view of a single zero.
+    """
     if rows.cov is None:
-        return typical
+        # of wide inputs there is no room for a matrix a set
+        return np.broadcast_to(np.float64(0), (len(rows), *atom_noise.shape))
+    typical: Array = atom_noise / rows.sizes[:, None, None]
     finite = np.isfinite(rows.cov).all((1, 2), keepdims=True)
     return np.where(finite, rows.cov, typical)

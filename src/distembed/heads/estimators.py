@@ -1,7 +1,8 @@
 r"""`SetRegressor` and `SetClassifier`: estimators of scikit-learn on embeddings with error bars.
 
-Both choose a correction for the sampling error of embeddings (`distembed.heads.corrections`) and
-a penalty by inner folds, which keep groups together, and then fit to all training sets.
+Both choose a correction for the sampling error of embeddings (`distembed.heads.corrections`), a
+unit of the inputs and a penalty by inner folds, which keep groups together, and then fit to all
+training sets.
 
 A regressor with `calibration` holds that share of the groups out of everything, the embedder
 included, and takes the conformal quantile of their scores
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from distembed.heads.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from distembed.heads.conformal import conformal_quantile
-from distembed.heads.corrections import Correction
+from distembed.heads.corrections import SCALES, Correction
 from distembed.heads.folds import Index, as_groups, as_target, folds
 from distembed.heads.linear import Choice, LinearHead, candidates, choose, fit_head
 from distembed.heads.rows import Rows, as_rows
@@ -46,6 +47,8 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             table of `model.embed(sets)` or an array `(S, L)`.
         correction: A member of `CORRECTIONS`, or `auto` to choose one on inner folds.
         penalties: Candidate penalties.
+        scale: `column` divides each coordinate by its deviation, `common` all by one number, and
+            `auto` chooses on inner folds.
         folds: Number of inner folds; fewer where there are fewer groups.
         calibration: Share of the groups that is held out for `predict_interval`; 0 for none.
         random_state: Seed of the inner folds and of that share.
@@ -63,6 +66,7 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         embedder: Any = None,
         correction: str = "auto",
         penalties: Sequence[float] = PENALTIES,
+        scale: str = "auto",
         folds: int = 5,
         calibration: float = 0.0,
         random_state: int = 0,
@@ -70,6 +74,7 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.embedder = embedder
         self.correction = correction
         self.penalties = penalties
+        self.scale = scale
         self.folds = folds
         self.calibration = calibration
         self.random_state = random_state
@@ -147,7 +152,8 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         rows = _rows(self, sets)
         head: LinearHead = self.head_
         noise = head.correction.covariances(rows)
-        variance = np.einsum("l,slm,m->s", head.slopes, noise, head.slopes, optimize=True)
+        slopes = head.slopes[: rows.latent]
+        variance = np.einsum("l,slm,m->s", slopes, noise, slopes, optimize=True)
         # without inner folds, or with perfect ones, the noise alone decides
         variance += max(np.nan_to_num(self.choice_.loss), np.finfo(float).tiny)
         return head.predict(rows), np.sqrt(variance)
@@ -161,6 +167,8 @@ class SetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             table of `model.embed(sets)` or an array `(S, L)`.
         correction: A member of `CORRECTIONS`, or `auto` to choose one on inner folds.
         penalties: Candidate penalties.
+        scale: `column` divides each coordinate by its deviation, `common` all by one number, and
+            `auto` chooses on inner folds.
         folds: Number of inner folds; fewer where a class has fewer groups.
         random_state: Seed of the inner folds.
 
@@ -175,12 +183,14 @@ class SetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         embedder: Any = None,
         correction: str = "auto",
         penalties: Sequence[float] = PENALTIES,
+        scale: str = "auto",
         folds: int = 5,
         random_state: int = 0,
     ) -> None:
         self.embedder = embedder
         self.correction = correction
         self.penalties = penalties
+        self.scale = scale
         self.folds = folds
         self.random_state = random_state
 
@@ -216,18 +226,23 @@ def _fit(estimator: Any, sets: Any, y: NDArray[Any], groups: Index, classes: boo
             f"penalties are {tuple(estimator.penalties)}; they are positive numbers, at least one."
         )
     names = candidates(estimator.correction, rows)
+    if estimator.scale not in ("auto", *SCALES):
+        raise ValueError(
+            f"scale is {estimator.scale!r}; it is 'auto' or one of {', '.join(SCALES)}."
+        )
+    scales = SCALES if estimator.scale == "auto" else (estimator.scale,)
     count = min(estimator.folds, _fewest_groups(y, groups, classes))
     if count > 1:
         parts = folds(y, groups, count, classes, estimator.random_state)
-        choice = choose(rows, y, parts, names, estimator.penalties, classes)
+        choice = choose(rows, y, parts, names, scales, estimator.penalties, classes)
     elif len(names) * len(estimator.penalties) == 1:
-        choice = Choice(names[0], float(estimator.penalties[0]))
+        choice = Choice(names[0], float(estimator.penalties[0]), scale=scales[0])
     else:
         raise ValueError(
             f"A penalty is chosen by inner folds, and a class of the {len(y)} sets, or all of "
             "them, are in one group. Give more groups, or one correction and one penalty."
         )
-    correction = Correction.fit(rows, choice.correction)
+    correction = Correction.fit(rows, choice.correction, choice.scale, choice.share)
     estimator.choice_, estimator.n_features_in_ = choice, rows.z.shape[1]
     estimator.head_ = fit_head(rows, y, correction, choice.penalty, classes)
 

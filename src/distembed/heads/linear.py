@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
+from distembed.heads.joined import SHARES
 from distembed.heads.rows import Rows
 from distembed.registry import need
 
@@ -27,11 +28,15 @@ class Choice:
         correction: A member of `CORRECTIONS`.
         penalty: alpha, a penalty per set on standardised inputs.
         loss: Mean squared error, or mean logistic loss; NaN if there was no choice.
+        scale: A member of `SCALES`.
+        share: Share of z in the inputs; below one only where features are joined.
     """
 
     correction: str
     penalty: float
     loss: float = np.nan
+    scale: str = "common"
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class LinearHead:
 
     Attributes:
         correction: The fitted correction.
-        slopes: Slopes in z before the correction `calibrated`, `(L,)` or `(C, L)`.
-        whitening: Map of inputs, `(L, L)`.
+        slopes: Slopes in z and joined features, before the correction `calibrated`,
+            `(L + F,)` or `(C, L + F)`.
+        whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
         model: A fitted `Ridge` or `LogisticRegression`.
     """
 
@@ -76,6 +82,10 @@ def _solved(
     linear = need("sklearn.linear_model", "sklearn")
     whitening = correction.whitening(penalty, 0.25 if classes else 1.0)
     x = inputs @ whitening
+    if x.shape[1] > len(x):
+        # slopes of the least norm are in the span of the rows, of which there are fewer
+        basis = np.linalg.qr(x.T)[0]
+        whitening, x = whitening @ basis, x @ basis
     model = linear.LogisticRegression(C=1.0, max_iter=1000) if classes else linear.Ridge(alpha=1.0)
     model.fit(x, y, sample_weight=correction.weights)
     slopes = model.coef_ @ whitening.T / correction.scale
@@ -104,30 +114,52 @@ def choose(
     y: NDArray[Any],
     parts: Folds,
     corrections: Sequence[str],
+    scales: Sequence[str],
     penalties: Sequence[float],
     classes: bool,
 ) -> Choice:
-    """Return the correction and the penalty of the smallest mean loss on inner folds.
+    """Return the correction, the scale and the penalty of the smallest mean loss on inner folds.
+
+    Where features are joined, the share of z is chosen last, with the correction that is best for
+    z alone.
 
     Args:
         rows: Training sets.
         y: Their target.
         parts: Inner folds.
-        corrections: Members of `CORRECTIONS`, of which the first wins a tie.
+        corrections: Members of `CORRECTIONS`; of equal losses the first is taken.
+        scales: Members of `SCALES`.
         penalties: Candidate penalties.
         classes: Whether the target is of classes.
 
     Raises:
         ValueError: If the only correction cannot be fitted.
     """
-    total = np.zeros((len(corrections), len(penalties)))
+    forms = [(name, scale, 1.0) for name in corrections for scale in scales]
+    best = _best(rows, y, parts, forms, penalties, classes)
+    if not rows.features:
+        return best
+    forms = [(best.correction, scale, share) for share in SHARES[1:] for scale in scales]
+    return min(best, _best(rows, y, parts, forms, penalties, classes), key=lambda c: c.loss)
+
+
+def _best(
+    rows: Rows,
+    y: NDArray[Any],
+    parts: Folds,
+    forms: Sequence[tuple[str, str, float]],
+    penalties: Sequence[float],
+    classes: bool,
+) -> Choice:
+    """Return the best of some forms, each a correction, a scale and a share of z."""
+    total = np.zeros((len(forms), len(penalties)))
     for train, test in parts:
         own, target, other = rows.select(train), y[train], rows.select(test)
-        for i, name in enumerate(corrections):
+        for i, form in enumerate(forms):
             try:
-                correction = Correction.fit(own, name)
+                correction = Correction.fit(own, *form)
             except ValueError:  # a prior needs sets that differ by more than their noise
-                if len(corrections) == 1:
+                if len({name for name, *_ in forms}) == 1:
                     raise
                 total[i] = np.inf
                 continue
@@ -137,7 +169,8 @@ def choose(
                 labels = head.model.classes_ if classes else None
                 total[i, j] += loss(head.at(new), y[test], labels).sum()
     best, which = divmod(int(total.argmin()), len(penalties))
-    return Choice(corrections[best], float(penalties[which]), float(total.min() / len(y)))
+    name, scale, share = forms[best]
+    return Choice(name, float(penalties[which]), float(total.min() / len(y)), scale, share)
 
 
 def candidates(correction: str, rows: Rows) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distembed.heads.joined import JoinedEmbeddings
 from distembed.model.embeddings import Embeddings
 
 __all__ = ["Rows", "as_rows"]
@@ -20,16 +21,23 @@ class Rows:
     """Embeddings of S sets.
 
     Attributes:
-        z: `(S, L)`.
+        z: `(S, L)`, and after them the columns of joined features, `(S, L + F)`.
         cov: Sampling covariances, `(S, L, L)`, NaN where missing; None if there are none.
         sizes: Effective numbers of atoms, `(S,)`.
         trained: Whether the encoder was trained on each set, `(S,)`.
+        features: Number F of columns that are features and not embeddings.
     """
 
     z: Array
     cov: Array | None
     sizes: Array
     trained: NDArray[np.bool_]
+    features: int = 0
+
+    @property
+    def latent(self) -> int:
+        """Dimension L of the embedding, without features."""
+        return int(self.z.shape[1]) - self.features
 
     def __len__(self) -> int:
         return len(self.z)
@@ -37,7 +45,7 @@ class Rows:
     def select(self, rows: NDArray[Any]) -> Rows:
         """Return some rows, by number or mask."""
         cov = None if self.cov is None else self.cov[rows]
-        return Rows(self.z[rows], cov, self.sizes[rows], self.trained[rows])
+        return Rows(self.z[rows], cov, self.sizes[rows], self.trained[rows], self.features)
 
 
 def as_rows(table: Any, features: int | None = None) -> Rows:
@@ -63,6 +71,9 @@ def as_rows(table: Any, features: int | None = None) -> Rows:
             f"A head takes embeddings: a table of model.embed(sets), or an array (S, L), not "
             f"{type(table).__name__}. To predict from sets, pass embedder=DistributionEmbedder()."
         ) from error
+    count = 0
+    if isinstance(table, JoinedEmbeddings):
+        count, z = table.features.shape[1], np.concatenate([z, table.features], axis=1)
     if z.ndim != 2:
         raise ValueError(
             f"The embeddings have shape {z.shape}; expected (S, L), one row a set. To predict "
@@ -82,4 +93,5 @@ def as_rows(table: Any, features: int | None = None) -> Rows:
         return Rows(z, None, np.ones(len(z)), np.zeros(len(z), dtype=bool))
     cov = None if table.cov is None else np.asarray(table.cov, dtype=np.float64)
     trained = np.zeros(len(z), bool) if table.trained is None else np.asarray(table.trained)
-    return Rows(z, cov, np.asarray(table.effective_sizes, dtype=np.float64), trained)
+    sizes = np.asarray(table.effective_sizes, dtype=np.float64)
+    return Rows(z, cov, sizes, trained, count)

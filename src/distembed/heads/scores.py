@@ -22,7 +22,7 @@ from scipy import stats
 
 from distembed.registry import need
 
-__all__ = ["Score", "corrected_interval", "scores_of_classes", "scores_of_numbers"]
+__all__ = ["Score", "corrected_interval", "corrected_p", "scores_of_classes", "scores_of_numbers"]
 
 Array = NDArray[np.float64]
 
@@ -73,6 +73,28 @@ def corrected_interval(
     error = np.sqrt((1 / len(s) + ratio) * s.var(ddof=1))
     half = float(stats.t.ppf((1 + level) / 2, len(s) - 1) * error)
     return float(s.mean()), float(s.mean() - half), float(s.mean() + half)
+
+
+def corrected_p(values: ArrayLike, ratio: float) -> float:
+    """Return the two-sided p-value that the mean over folds is zero, from the same t statistic.
+
+    Args:
+        values: Scores, or differences of scores of two predictions on the same folds, `(J,)`; NaN
+            are left out.
+        ratio: Number of test sets over that of training sets.
+
+    Example:
+        >>> round(corrected_p([0.1, 0.2, 0.3, 0.2], ratio=0.25), 3)
+        0.041
+    """
+    s = np.asarray(values, dtype=np.float64)
+    s = s[np.isfinite(s)]
+    if len(s) < 2:
+        return np.nan
+    error = np.sqrt((1 / len(s) + ratio) * s.var(ddof=1))
+    if error == 0:
+        return 1.0 if s.mean() == 0 else 0.0
+    return float(2 * stats.t.sf(abs(s.mean()) / error, len(s) - 1))
 
 
 def scores_of_numbers(y: Array, prediction: Array, training: Array) -> Mapping[str, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,16 +55,16 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.z)
 
-    def select(self, rows: ArrayLike) -> Embeddings:
+    def select(self, rows: ArrayLike) -> Self:
         """Return a table of some rows, by a mask or by numbers."""
         index = np.asarray(rows)
-        columns = {
+        columns: dict[str, Any] = {
             name: value[index]
             for name, value in vars(self).items()
             if name != "meta" and value is not None
         }
-        meta = {name: column[index] for name, column in self.meta.items()}
-        return Embeddings(**columns, meta=meta)
+        columns["meta"] = {name: column[index] for name, column in self.meta.items()}
+        return replace(self, **columns)
 
     def follows(self, ids: ArrayLike) -> bool:
         """Return whether rows may be matched by position with sets of these names.

@@ -15,6 +15,7 @@ from distembed.data.readers.cells import read_cells
 from distembed.data.readers.columns import column_names, read_columns
 from distembed.data.readers.table import read_table
 from distembed.data.recognise import channels_first, recognise
+from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.data.spaces import as_space
 from distembed.data.store import is_store
 from distembed.protocols import AtomSpace
@@ -161,10 +162,11 @@ def _observations(
 ) -> tuple[Observations, list[str], AtomSpace]:
     """Read observations and recognise their kind; return them, the columns of labels, the kind."""
     space = None if atoms is None else as_space(atoms)
-    if space is not None and not space.dtype.is_floating_point:
-        request = replace(request, encode=space.encode)
+    encoder = SequenceEncoder(space)
+    tokens = space is not None and not space.dtype.is_floating_point
+    request = replace(request, sequences=encoder, encode=encoder if tokens else None)
     observations, labels = choose_reader(source, request.by, options).read(source, request)
-    space = recognise(observations) if space is None else space
+    space = encoder.space or recognise(observations)
     if space.name == "images":
         observations = channels_first(observations)
     return observations, labels, space

@@ -24,6 +24,11 @@ READERS: Family = {
         ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, dicts of columns",
         atoms=("vectors", "counts", "tokens"),
     ),
+    "fasta": Member(
+        f"{_HOME}.fasta:FastaReader",
+        ".fasta, .fa, .faa, .fna, .ffn and .fas files (or .gz, .xz)",
+        atoms=("tokens",),
+    ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",
         "arrays or strings in memory, one array a set or one with labels",
