@@ -153,6 +153,9 @@ METRICS: Mapping[str, Metric] = {
         0.5,
         function="distembed.divergences.c2st:neighbour_accuracy",
     ),
+    "energy_score": Metric(
+        "Energy score", "samples", meaning="of draws at the atoms of the next set"
+    ),
     "bad_modes": Metric("Modes off by a factor of 2", "samples", meaning="of eight modes"),
     "off_modes": Metric("Atoms outside all modes", "samples", meaning="share of drawn atoms"),
     "long_run_error": Metric(
