@@ -202,6 +202,9 @@ METRICS: Mapping[str, Metric] = {
         atoms=("tokens",),
         function="distembed.divergences.sequences:kmer_accuracy",
     ),
+    "energy_score": Metric(
+        "Energy score", "samples", meaning="of draws at the atoms of the next set"
+    ),
     "bad_modes": Metric("Modes off by a factor of 2", "samples", meaning="of eight modes"),
     "off_modes": Metric("Atoms outside all modes", "samples", meaning="share of drawn atoms"),
     "long_run_error": Metric(
@@ -330,6 +333,11 @@ METRICS: Mapping[str, Metric] = {
     "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
+    "build_seconds": Metric("Seconds to build", "cost", meaning="the store of a file"),
+    "build_peak_mb": Metric("Peak MB, build", "cost", meaning="of the process, with libraries"),
+    "store_mb": Metric("MB of the store", "cost", meaning="on disk"),
+    "open_ms": Metric("ms to open", "cost", meaning="the store"),
+    "fit_peak_mb": Metric("Peak MB, fit", "cost", meaning="of the process, with libraries"),
     "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
     "step_over_plain": Metric("Seconds of a step over the plain loop", "cost"),
     "share_of_draw": Metric("Share of the draw of a batch", "cost", meaning="of a step's seconds"),

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from distembed.heads.cross_validation import CrossValidation, cross_validated
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
+    from distembed.heads.forecasts import Forecast, forecast
     from distembed.heads.joined import join_features
 
 __all__ = [
     "CrossValidation",
     "DistributionEmbedder",
+    "Forecast",
     "SetClassifier",
     "SetRegressor",
     "conformal_quantile",
     "cross_validated",
+    "forecast",
     "join_features",
     "mean_table",
 ]
@@ -36,10 +39,12 @@ __all__ = [
 _MODULES = {
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
+    "Forecast": "forecasts",
     "SetClassifier": "estimators",
     "SetRegressor": "estimators",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
+    "forecast": "forecasts",
     "join_features": "joined",
     "mean_table": "baseline",
 }
