@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
     from distembed.heads.joined import join_features
+    from distembed.heads.ordered import SetOrdinal
 
 __all__ = [
     "CrossValidation",
     "DistributionEmbedder",
     "SetClassifier",
+    "SetOrdinal",
     "SetRegressor",
     "conformal_quantile",
     "cross_validated",
@@ -37,6 +39,7 @@ _MODULES = {
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
     "SetClassifier": "estimators",
+    "SetOrdinal": "ordered",
     "SetRegressor": "estimators",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
