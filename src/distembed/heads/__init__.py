@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     from distembed.heads.cross_validation import CrossValidation, cross_validated
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
+    from distembed.heads.explanation import Explanation, explain
     from distembed.heads.joined import join_features
     from distembed.heads.ordered import SetOrdinal
 
 __all__ = [
     "CrossValidation",
     "DistributionEmbedder",
+    "Explanation",
     "SetClassifier",
     "SetOrdinal",
     "SetRegressor",
     "conformal_quantile",
     "cross_validated",
+    "explain",
     "join_features",
     "mean_table",
 ]
@@ -38,11 +41,13 @@ __all__ = [
 _MODULES = {
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
+    "Explanation": "explanation",
     "SetClassifier": "estimators",
     "SetOrdinal": "ordered",
     "SetRegressor": "estimators",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
+    "explain": "explanation",
     "join_features": "joined",
     "mean_table": "baseline",
 }
