@@ -18,9 +18,11 @@ from distembed.version import __version__
 if TYPE_CHECKING:
     from distembed.batch import SetBatch
     from distembed.evaluation.evaluate import evaluate
+    from distembed.geometry.tangent import tangent_pca
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
+    from distembed.sets.build import build_store
     from distembed.sets.collection import Sets
     from distembed.sets.kernel import Kernel, by_kernel
     from distembed.sets.mixtures import mixtures
@@ -47,6 +49,7 @@ __all__ = [
     "Sets",
     "TrainConfig",
     "__version__",
+    "build_store",
     "by_kernel",
     "by_noisy_label",
     "by_window",
@@ -62,6 +65,7 @@ __all__ = [
     "read",
     "read_atoms",
     "split_by_region",
+    "tangent_pca",
     "write_report",
 ]
 
@@ -72,6 +76,7 @@ _HOMES = {
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
     "TrainConfig": "distembed.training.config:TrainConfig",
+    "build_store": "distembed.sets.build:build_store",
     "by_kernel": "distembed.sets.kernel:by_kernel",
     "by_noisy_label": "distembed.sets.noisy:by_noisy_label",
     "by_window": "distembed.sets.window:by_window",
@@ -87,6 +92,7 @@ _HOMES = {
     "read": "distembed.sets.read:read",
     "read_atoms": "distembed.sets.read:read_atoms",
     "split_by_region": "distembed.sets.region:split_by_region",
+    "tangent_pca": "distembed.geometry.tangent:tangent_pca",
     "write_report": "distembed.report.page:write_report",
 }
 _MODULES = (

@@ -62,12 +62,12 @@ class AtomSpace(Protocol):
         """Type of the atoms in a batch."""
 
     @property
-    def has_ground(self) -> bool:
-        """Whether there is a distance between atoms, and so W2 between sets."""
+    def ground(self) -> str:
+        """Name of the distance between atoms, such as `Euclidean`."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Arguments of networks that depend on the atoms: `atom_kind`, and `vocab` of tokens.
+        """Arguments of networks that depend on the atoms: `atom_kind`, and what tokens have.
 
         `distembed.registry.build` passes each to a constructor that names it.
         """
@@ -296,10 +296,12 @@ class GeneratorTraits:
         raw_atoms: Whether it is defined for atoms as they are read only, such as counts or
             classes. The default transform of a model is then none.
         fixed_size: The only number of atoms that it can draw; None if it draws any number.
+        unit: The unit of its loss, where the loss is not of one dimension of an atom.
     """
 
     raw_atoms: bool = False
     fixed_size: int | None = None
+    unit: str = ""
 
 
 @runtime_checkable

@@ -31,7 +31,9 @@ def jobs():
 def lower_bounds():
     """The lowest declared version of each dependency that `make install` brings and tests use."""
     extras = {
-        k: v for k, v in PROJECT["optional-dependencies"].items() if k not in ("lint", "umap")
+        k: v
+        for k, v in PROJECT["optional-dependencies"].items()
+        if k not in ("lint", "umap", "lm")
     }
     requirements = [*PROJECT["dependencies"], *(r for extra in extras.values() for r in extra)]
     return {m[1]: m[2] for r in requirements if (m := re.match(r"([\w-]+)>=([\d.]+)", r))}

@@ -9,8 +9,8 @@ import distembed
 
 ROOT = Path(distembed.__file__).parent
 ORDER = """
-version rng registry files batch protocols nn divergences data sets encoders generators training
-geometry inference model heads evaluation report benchmarks apps testing cli
+version rng registry files batch protocols nn divergences data sets pretrained encoders generators
+training geometry inference model heads evaluation report benchmarks apps testing cli
 """.split()
 APART = {
     "encoders": {"generators"},

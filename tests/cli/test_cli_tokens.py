@@ -63,14 +63,13 @@ def test_samples_of_tokens_are_strings_that_other_verbs_read(folder, run):
     assert sum(sizes) == sum(bool(row["seq"]) for row in rows)
 
 
-def test_verbs_that_compare_atoms_are_refused(folder, run):
-    model = folder / "model"
-    outcome = run("distance", model, "-o", folder / "d.csv")
+def test_verbs_that_compare_atoms_name_the_distance(folder, run):
+    model, table, new = folder / "model", folder / "d.csv", folder / "new.csv"
+    outcome = run("distance", model, "-o", table)
     assert outcome.code == 0
-    assert "latent units" in outcome.err
-    assert "W2 is not defined for tokens" in outcome.err
-    for words, message in ((("evaluate", model, "--sets", "all"), "is not defined for tokens"),):
-        outcome = run(*words)
-        assert outcome.code == 1, words
-        assert message in outcome.err, words
-    assert run("distance", model, "--latent", "--force", "-o", folder / "d.csv").code == 0
+    assert "W2 is not calibrated: 0 training sets have 50 atoms" in outcome.err
+    assert run("distance", model, "--latent", "--force", "-o", table).code == 0
+    write(new, [(f"n{i}", x) for i, part in enumerate(sequences(8, 20, seed=1)) for x in part])
+    outcome = run("evaluate", model, new, "--sets", "all")
+    assert outcome.code == 0, outcome.err
+    assert "Unit of distances: W2 under the Levenshtein distance" in outcome.out

@@ -13,13 +13,15 @@ from distembed.data.spaces import (
     Tokens,
     Vectors,
     as_space,
-    require_ground,
+    ground_distance,
     same_kind,
+    w2_name,
 )
 from distembed.protocols import AtomSpace
 
 DNA = Tokens("ACGT")
-EVERY = [Vectors(), Counts(), Images(), Images(0, 255, whole=True), DNA]
+ALIGNED = Tokens("ACGT-", aligned=True)
+EVERY = [Vectors(), Counts(), Images(), Images(0, 255, whole=True), DNA, ALIGNED]
 
 
 @pytest.mark.parametrize("space", EVERY, ids=str)
@@ -62,7 +64,8 @@ def test_strings_survive_encoding_and_pads_have_no_meaning(sequences, pads):
 def test_symbols_are_one_character_of_any_script():
     greek = Tokens("βα-")
     assert greek.encode(["α-β", "β"]).tolist() == [[2, 3, 1], [1, 0, 0]]
-    assert DNA.facts == {"atom_kind": "tokens", "vocab": 4}
+    symbols = {"vocab": 4, "alphabet": "ACGT"}
+    assert DNA.facts == {"atom_kind": "tokens", **symbols, "aligned": False}
     for sequence, symbol, place in (("ACN", "N", 2), ("aC", "a", 0), ("A C", " ", 1)):
         with pytest.raises(ValueError, match=f"Sequence 1 has '{symbol}' at position {place}"):
             DNA.encode(["ACGT", sequence])
@@ -76,6 +79,7 @@ def test_symbols_are_one_character_of_any_script():
         (DNA, [[1, 0, 2]], "Sequence 0 has a pad before a token, at position 1"),
         (DNA, [[[1]]], r"shape \(1, 1\); a token sequence has shape \(T,\)"),
         (DNA, [[0.5]], "fractions"),
+        (ALIGNED, [[1, 2], [3, 0]], "Sequence 1 has 1 symbols, and the longest 2; aligned"),
         (Counts(), [[0.5]], "A count is 0.5"),
         (Counts(), [[3, -1]], "A count is -1"),
         (Images(), [[1, 2]], "an image is channels x height x width"),
@@ -111,8 +115,23 @@ def test_ground_distances():
     a, b = torch.zeros(2, 1, 2, 2), torch.ones(3, 1, 2, 2)
     for space in (Vectors(), Counts(), Images()):
         assert torch.equal(space.distance(a, b), torch.full((2, 3), 2.0).double())
-        require_ground(space, "W2")
-    with pytest.raises(ValueError, match="W2 is not defined for tokens: it compares atoms by a"):
-        require_ground(DNA, "W2")
-    with pytest.raises(ValueError, match="not defined for tokens"):
-        DNA.distance(a, b)
+        assert ground_distance(space) is None
+        assert w2_name(space) == "W2"
+
+
+def test_sequences_have_the_distance_that_their_kind_names():
+    x = torch.from_numpy(DNA.encode(["ACGT", "CGT", "TTTT"]))
+    edits, mismatches = [[0, 1, 3], [1, 0, 3], [3, 3, 0]], [[0, 4, 3], [4, 0, 3], [3, 3, 0]]
+    for space, name, expected in (
+        (DNA, "Levenshtein", edits),
+        (Tokens("ACGT", aligned=True), "Hamming", mismatches),
+    ):
+        assert space.distance(x, x).tolist() == expected
+        assert ground_distance(space)(x, x).tolist() == expected
+        assert w2_name(space) == f"W2 under the {name} distance"
+
+
+def test_the_description_of_a_stored_model_before_sequences_had_a_distance_still_loads():
+    space = as_space({"name": "tokens", "alphabet": "ACGT"})
+    assert (space.aligned, space.ground) == (False, "Levenshtein")
+    assert space.describe() == {"name": "tokens", "alphabet": "ACGT"}

@@ -5,11 +5,12 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.divergences.exact import pairwise_w2
-from distembed.encoders.closed_form import ClosedForm, floored
+from distembed.encoders.closed_form import ClosedForm
 from distembed.encoders.fourier import FourierFeatures, reduced_mean
 from distembed.encoders.moments import moment_count
 from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.relative_atoms import WHITEN_UP_TO, relative_atoms
+from distembed.encoders.scales import floored
 from distembed.encoders.statistics import Covariance, Variance, run
 from distembed.rng import stream
 

@@ -12,10 +12,12 @@ from distembed.data.observations import Observations
 from distembed.data.readers.arrays import from_arrays
 from distembed.data.spaces import Tokens
 from distembed.data.synthetic.gaussians import Gaussians
+from distembed.divergences.edit import levenshtein
+from distembed.divergences.exact import pairwise_w2
 from distembed.evaluation import BASELINES
 from distembed.evaluation.bootstrap import resamples
 from distembed.evaluation.evaluate import EvaluationConfig, evaluate
-from distembed.evaluation.halves import HeldOutHalves
+from distembed.evaluation.halves import HeldOutHalves, halves
 from distembed.evaluation.samples import score_samples
 from distembed.evaluation.subject import Subject
 from distembed.model.embeddings import Embeddings
@@ -356,13 +358,20 @@ class Composition:
         return torch.randint(1, 5, (len(z), n, 7), generator=as_generator(rng)).numpy()
 
 
-def test_tokens_are_judged_by_a_given_truth_alone(sequences):
+def test_tokens_are_judged_by_their_distance(sequences):
     gap = np.abs(np.subtract.outer(np.arange(6.0), np.arange(6.0)))
     evaluation = evaluate(Composition(), sequences, truth=gap)
     # no metric of samples and no baseline compares symbols as numbers
-    assert {(s.metric, s.method) for s in evaluation.rows} == {(m, "gde") for m in GEOMETRY}
-    with pytest.raises(ValueError, match="W2 of sets.*is not defined for tokens"):
-        evaluate(Composition(), sequences)
+    methods = {(m, k) for m in GEOMETRY for k in ("gde", "ot")}
+    assert {(s.metric, s.method) for s in evaluation.rows} == methods
+    measured = evaluate(Composition(), sequences)
+    assert {s.method for s in measured.rows} == {"gde", "ot", "floor"}
+    assert measured.settings["w2"] == "W2 under the Levenshtein distance"
+    assert measured.settings["truth"].startswith("exact W2 under the Levenshtein distance")
+    # all atoms of a half are compared, so that the measured W2 is that of the halves
+    sets = halves(Subject.of(Composition()), sequences, EvaluationConfig(), 0)
+    w2 = pairwise_w2(sets.target, torch.from_numpy(measured.pairs.index), distance=levenshtein)
+    np.testing.assert_allclose(measured.pairs.w2, w2.numpy())
     with pytest.raises(ValueError, match="baseline mean is not defined for tokens"):
         evaluate(Composition(), sequences, truth=gap, baselines=["mean"])
 

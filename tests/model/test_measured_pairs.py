@@ -4,10 +4,8 @@ import logging
 
 import numpy as np
 import pytest
-import torch
 
 from distembed.batch import SetBatch
-from distembed.data.spaces import Tokens
 from distembed.data.synthetic.gaussians import Gaussians
 from distembed.data.transforms.chain import Chain
 from distembed.divergences.exact import pairwise_w2
@@ -21,7 +19,6 @@ from distembed.model.calibrate import PairSettings, measure_pairs
 from distembed.model.conditioning import Direct
 from distembed.model.engine import InferenceEngine
 from distembed.model.network import Network
-from distembed.rng import stream
 from distembed.sets.collection import Sets
 from distembed.training.runtime import Runtime
 
@@ -46,12 +43,6 @@ def shifts(sets=40, size=400, spread=5.0):
     """Sets that differ in location alone, so that W2 is the distance of the means."""
     mean = np.random.default_rng(0).uniform(0, spread, (sets, 2))
     return Gaussians(mean, np.tile(np.eye(2), (sets, 1, 1)), size=size)
-
-
-def tokens(sets=40, size=60):
-    x = torch.randint(1, 5, (sets, size, 6), generator=stream("tokens"))
-    batch = SetBatch.from_list(list(x))
-    return Sets.from_batch(batch, Tokens("ACGT"))
 
 
 SETTINGS = PairSettings(pairs=120)
@@ -126,9 +117,8 @@ def test_held_out_sets_are_read_if_they_are_enough(held_out, rows):
     [
         (shifts(sets=5), "5 training sets have 50 atoms or more"),
         (shifts(size=PairSettings().fewest_atoms - 1), "0 training sets have 50 atoms or more"),
-        (tokens(), "W2 is not defined for tokens"),
     ],
-    ids=["few sets", "few atoms", "tokens"],
+    ids=["few sets", "few atoms"],
 )
 def test_without_pairs_there_is_a_reason(data, reason, caplog):
     with caplog.at_level(logging.INFO, "distembed"):
@@ -143,9 +133,9 @@ def test_without_pairs_there_is_a_reason(data, reason, caplog):
 def test_every_set_is_halved_by_its_own_size(monkeypatch):
     sizes = []
 
-    def recorded(batch, pairs):
+    def recorded(batch, pairs, distance):
         sizes.append(batch.sizes)
-        return pairwise_w2(batch, pairs)
+        return pairwise_w2(batch, pairs, distance=distance)
 
     monkeypatch.setattr("distembed.model.calibrate.pairwise_w2", recorded)
     rng = np.random.default_rng(0)

@@ -1,5 +1,7 @@
 """Sequences pass through read, fit, embed, sample and save; undefined uses are refused by name."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ import distembed as de
 from distembed.data.spaces import Images, Tokens
 from distembed.data.transforms import TRANSFORMS
 from distembed.divergences import DIVERGENCES
+from distembed.divergences.edit import levenshtein
+from distembed.divergences.exact import pairwise_w2
 from distembed.encoders import ENCODERS
 from distembed.encoders.points import POINT_ENCODERS
 from distembed.evaluation import BASELINES
@@ -120,8 +124,74 @@ def test_what_needs_embeddings_alone_is_defined(model, sets):
     other = de.read(sequences(seed=1), atoms=DNA)
     rows = de.evaluate(model, other, truth=TRUTH).rows
     assert {row.metric for row in rows} == {"spearman_w2", "spearman_w2_near"}
-    assert {row.method for row in rows} == {"gde", "untrained"}
+    assert {row.method for row in rows} == {"gde", "untrained", "ot"}
     assert repr(sets) == "Sets(24 sets of 40 to 40 atoms (median 40) of shape (6,), tokens)"
+
+
+def test_w2_of_sequences_is_transport_under_the_distance_of_their_kind(model, sets):
+    table, pairs = model.embed(sets), torch.combinations(torch.arange(24))
+    i, j = pairs.T
+    w2 = torch.zeros(24, 24, dtype=torch.float64)
+    w2[i, j] = w2[j, i] = pairwise_w2(sets.batch(range(24)), pairs, distance=levenshtein)
+    nearest = model.exact_top_k(sets, k=5, candidates=23)
+    for s in range(24):
+        others = np.delete(w2[s].numpy(), s)
+        assert nearest.w2[s] == pytest.approx(np.sort(others)[:5])
+        assert nearest.w2[s] == pytest.approx(w2[s].numpy()[nearest.index[s]])
+    between = model.exact_top_k(sets.select([0]), sets.select([1, 4]), k=2)
+    assert sorted(between.w2[0]) == pytest.approx(np.sort(w2[0, [1, 4]].numpy()))
+    drawn = model.distances(table.z[:3], method="decoded", draws=50)
+    x = torch.from_numpy(model.sample(table.z[:3], 50, rng=0, common_noise=True))
+    batch = de.SetBatch.from_dense(x)
+    first, second = pairwise_w2(batch, torch.tensor([[0, 1], [1, 2]]), distance=levenshtein)
+    assert [drawn[0, 1], drawn[2, 1]] == pytest.approx([float(first), float(second)])
+    across = model.distances(table.z[:1], table.z[1:2], method="decoded", draws=50)
+    assert across.item() == pytest.approx(float(first))
+    evaluation = de.evaluate(model, de.read(sequences(seed=1), atoms=DNA))
+    assert evaluation.settings["truth"].startswith("exact W2 under the Levenshtein distance bet")
+    assert {"gde", "ot", "floor"} <= {row.method for row in evaluation.rows}
+    floor, ot = (evaluation.row("spearman_w2", name).value for name in ("floor", "ot"))
+    assert floor == ot  # both compare all atoms of the contexts under the same distance
+
+
+@pytest.fixture(scope="module")
+def aligned():
+    """Sets of sequences of one length, whose symbols differ in frequency."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(4), 30)
+    sets = [["".join(row) for row in rng.choice(list("ACG-"), (60, 5), p=q)] for q in p]
+    return de.read(sets, atoms={"name": "tokens", "alphabet": "ACG-", "aligned": True})
+
+
+def test_distances_are_calibrated_to_the_distance_of_the_kind(aligned, tmp_path):
+    generator = Autoregressive((5,), 8, 4)
+    model = make(generator=generator).fit(aligned, **ONE_STEP)
+    pairs = model._state.attachments.context.pairs
+    batch = aligned.batch(range(30))
+    rows = torch.from_numpy(pairs.rows)
+    # sets of 60 atoms are compared whole, so that the measured W2 is that of the data
+    w2 = pairwise_w2(batch, rows, distance=lambda a, b: (a[:, None] != b).sum(2))
+    np.testing.assert_allclose(pairs.high, w2.square().numpy())
+    assert model.calibration.pairs > 0
+    assert np.isfinite(model.distances(model.embed(aligned))).all()
+    model.save(tmp_path / "m")
+    again = de.GDE.load(tmp_path / "m", generator=generator)
+    assert again.atoms == Tokens("ACG-", aligned=True)
+    assert "calibrated to W2 under the Hamming distance in model space" in str(again.card())
+
+
+def test_without_the_extra_distances_are_latent_and_the_log_says_why(sets, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "rapidfuzz.process", None)
+    large = de.read(sequences(size=60), atoms=DNA)
+    model = fit(large)
+    install = r"pip install 'distembed\[sequences\]'"
+    with pytest.raises(ValueError, match=f"not calibrated to W2. .*{install}"):
+        model.distances(model.embed(large))
+    assert any("distances stay latent" in message for message in caplog.messages)
+    with pytest.raises(ImportError, match=install):
+        model.exact_top_k(large, k=1)
+    with pytest.raises(ImportError, match=install):
+        de.evaluate(model, de.read(sequences(size=60, seed=1), atoms=DNA))
 
 
 TRUTH = np.abs(np.subtract.outer(np.arange(24.0), np.arange(24.0)))
@@ -139,30 +209,9 @@ def fit(sets, **parts):
 
 
 UNDEFINED_FOR_TOKENS = {
-    "distances between draws": (
-        lambda m, s: m.distances(m.embed(s), method="decoded"),
-        r"W2 between draws is not defined for tokens",
-    ),
-    "exact neighbours": (
-        lambda m, s: m.exact_top_k(s, k=1),
-        r"Exact W2 between sets is not defined for tokens",
-    ),
-    "calibrated distances": (
-        lambda m, s: m.distances(m.embed(s)),
-        r"distances .* not calibrated to W2\. W2 is not defined for tokens.* calibrated=False",
-    ),
-    "intervals of W2": (
-        lambda m, s: m.distance_intervals(m.embed(s)),
-        "not calibrated to W2. W2 is not defined for tokens",
-    ),
-    "evaluate": (lambda m, s: de.evaluate(m, s), "W2 of sets.* is not defined for tokens"),
     "supervision by distances": (
         lambda m, s: make().fit(s, objectives=[PairDistances()], **ONE_STEP),
         "a divergence is not defined for tokens",
-    ),
-    "a distance between atoms": (
-        lambda m, s: s.atoms.distance(s.batch([0]).x, s.batch([1]).x),
-        "distance between atoms is not defined for tokens",
     ),
     "log_prob without a density": (
         lambda m, s: fit(s, generator=WithoutDensity((6,), 8, 4)).log_prob(s),

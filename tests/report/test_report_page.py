@@ -115,7 +115,8 @@ def test_a_kind_without_a_view_has_a_page_without_atoms(gaussians, tmp_path):
 
 
 def test_pages_show_images_as_images_and_vectors_as_scatters(pages):
-    assert Page(pages["digits"].read_text()).tags.count("img") == 2 * 4 + 1 + 2
+    # pairs, the path and its optimal transport, contributions
+    assert Page(pages["digits"].read_text()).tags.count("img") == 2 * 4 + 2 + 2
     assert Page(pages["gaussians"].read_text()).tags.count("img") == 0
 
 
@@ -141,7 +142,7 @@ def test_text_of_the_user_is_escaped_in_captions_of_images(tmp_path):
     model, sets = digit_sets(12)
     sets.ids = np.array([f"{HOSTILE}{k}" for k in range(12)])
     page = Page(write_report(tmp_path / "a.html", model=model, test=sets).read_text())
-    assert page.tags.count("img") == 2 * 4 + 1 + 2
+    assert page.tags.count("img") == 2 * 4 + 2 + 2
     assert not [key for key, _ in page.attributes if key.startswith("on")]
     assert page.text.count(HOSTILE) > 4
 
@@ -250,6 +251,12 @@ def test_a_path_goes_between_the_farthest_sets_or_between_those_named():
     path = interpolate(model, sets, table, ends, steps=3, n=4)
     assert (path.names, path.real) == (("here", "there"), None)
     np.testing.assert_allclose(path.samples[2] - path.samples[0], 1, atol=1e-6)
+    assert path.displaced is None
+    moved = interpolate(model, sets, table, ends, steps=3, n=4, coupled=9).displaced
+    # the samples of this model are shifted alike, and a shift is its own optimal transport
+    np.testing.assert_allclose(moved[1] - moved[0], 0.5, atol=1e-6)
+    np.testing.assert_allclose(moved[2] - moved[1], 0.5, atol=1e-6)
+    assert moved.shape == (3, 4, 2)
     with pytest.raises(ValueError, match="no set 'nobody'"):
         interpolate(model, sets, table, ("s0", "nobody"), steps=3, n=4)
     with pytest.raises(ValueError, match="1 ends, .* two"):

@@ -47,7 +47,7 @@ def test_drawn_centres_keep_their_own_metadata(cells):
 
 def test_niches_are_divided_by_regions(cells):
     sets = niches(cells, Kernel("box", 0.05), min_size=1)
-    with pytest.raises(ValueError, match="atoms of the test part"):
+    with pytest.raises(ValueError, match="sets of the test part share atoms"):
         niches(cells).split(0.3)
     train, test = split_by_region(sets, ["spatial0", "spatial1"], 0.3, buffer=0.1)
     assert not len(np.intersect1d(train.rows, test.rows))

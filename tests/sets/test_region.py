@@ -48,7 +48,7 @@ def test_what_is_left_out_is_counted(caplog):
 
 
 def test_a_random_split_of_overlapping_sets_is_refused():
-    with pytest.raises(ValueError, match="atoms of the test part are in the training part"):
+    with pytest.raises(ValueError, match="sets of the test part share atoms"):
         tissue(scale=3.0).split(0.3)
 
 

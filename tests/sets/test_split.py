@@ -97,7 +97,7 @@ def test_shared_sets_and_atoms_are_refused():
         Sets(table, np.arange(i, i + 3), np.array([0, 3]), np.array([str(i)])) for i in (0, 2, 3)
     ]
     refuse_overlap(window[0], window[2])
-    with pytest.raises(ValueError, match="1 atoms of the test part .* first in set '2'"):
+    with pytest.raises(ValueError, match="1 sets of the test part share .* first being '2'"):
         refuse_overlap(window[0], window[1])
     with pytest.raises(ValueError, match="Split the observations before sets are mixed"):
         mixtures(sets, 20, 2, size=(4, 8)).split(0.5)

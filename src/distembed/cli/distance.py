@@ -73,6 +73,7 @@ def distance(
     claim(output, (".csv", ".tsv", ".parquet"), force)
     from distembed.cli.loading import embeddings, say_unusual
     from distembed.cli.tables import write_table
+    from distembed.data.spaces import w2_name
     from distembed.geometry.distance import error_sentence
     from distembed.model.gde import GDE
 
@@ -96,7 +97,7 @@ def distance(
         units = f"latent units, which compare sets of this model alone. {_uncalibrated(gde)}"
     elif calibrated:
         sentence = error_sentence(gde.calibration.error, gde.calibration.deciles)
-        units = f"W2 in {gde.calibration.ground} space, {sentence}"
+        units = f"{w2_name(gde.atoms)} in {gde.calibration.ground} space, {sentence}"
     say(f"{output}: distances of {len(table)} sets, {units}")
     say_unusual(gde, table)
     if table.cov is None:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -175,21 +175,40 @@ def _claim(folder: Path, run: RunConfig, force: bool) -> Path:
         )
     partial = folder.with_name(f"{folder.name}.partial")
     unfinished = (partial / CHECKPOINT).exists() and not force
-    if unfinished and _decisive(load_config(partial / RUN)) != _decisive(run):
+    if unfinished and (changed := _changes(load_config(partial / RUN), run)):
         raise FileExistsError(
             errno.EEXIST,
-            "contains an unfinished run of another config; --force replaces it, --out names "
-            "another folder",
+            f"contains an unfinished run with another {listed(changed, 4)}; the old settings "
+            "resume it, --force replaces it, --out names another folder",
             str(partial),
         )
     return partial
+
+
+def _changes(there: RunConfig, here: RunConfig) -> list[str]:
+    """Return the keys that decide the numbers of a run and differ, each with both values."""
+    old, new = (_leaves(_decisive(run).model_dump(mode="json")) for run in (there, here))
+    return [
+        f"{key} ({old.get(key)} there, {new.get(key)} here)"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by their dotted keys."""
+    leaves = dict[str, Any]()
+    for name, value in tree.items():
+        inner = isinstance(value, Mapping)
+        leaves |= _leaves(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return leaves
 
 
 def _decisive(run: RunConfig) -> RunConfig:
     """Return a config without what does not change the numbers of a run."""
     free = ("device", "threads", "checkpoint_seconds", "parts")
     plain = {name: TrainConfig.model_fields[name].default for name in free}
-    return run.model_copy(update={"train": run.train.model_copy(update=plain)})
+    return run.model_copy(update={"out": "", "train": run.train.model_copy(update=plain)})
 
 
 def _check_options(run: RunConfig) -> None:

@@ -121,13 +121,14 @@ def numbered_rows(texts: Sequence[np.ndarray]) -> tuple[list[tuple[str, ...]], n
     return [(v,) for v in distinct] if len(rows) == 1 else distinct, code
 
 
-def check_labels(name: str, column: np.ndarray, text: np.ndarray) -> None:
+def check_labels(name: str, column: np.ndarray, text: np.ndarray, first: int = 0) -> None:
     """Check the labels of rows, and log those that may stand for a missing label.
 
     Args:
         name: Name of the column.
         column: The labels as they are in the source, `(R,)`.
         text: Their text, `(R,)`.
+        first: Number of the first row.
 
     Raises:
         ValueError: If a row has no label, or a label has lost digits.
@@ -135,11 +136,11 @@ def check_labels(name: str, column: np.ndarray, text: np.ndarray) -> None:
     blank = text == ""
     if blank.any():
         raise ValueError(
-            f"Row {np.argmax(blank)} has no label in column {name!r}; every atom belongs to a "
-            "set. Drop such rows first."
+            f"Row {first + np.argmax(blank)} has no label in column {name!r}; every atom belongs "
+            "to a set. Drop such rows first."
         )
     if column.dtype.kind in "fO":
-        for row, value in enumerate(column.tolist()):
+        for row, value in enumerate(column.tolist(), first):
             if isinstance(value, float | np.floating) and abs(float(value)) >= _EXACT:
                 raise ValueError(
                     f"The label in row {row} of column {name!r} is the float {value!r}; floats of "
@@ -152,7 +153,7 @@ def check_labels(name: str, column: np.ndarray, text: np.ndarray) -> None:
             logger.warning(
                 "%d rows, the first being row %d, have the label %r in column %r, and form a set "
                 "of this name; if it stands for a missing label, drop these rows first",
-                len(rows), rows[0], word, name,
+                len(rows), first + rows[0], word, name,
             )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from distembed.data.labels import as_text, check_labels
 
-__all__ = ["Observations", "portable_type", "refuse_unknown"]
+__all__ = ["Observations", "map_location", "open_map", "portable_type", "refuse_unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,10 @@ class Observations:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a memory map as the location of its file, which a worker opens anew."""
-        x, base = self.x, getattr(self.x, "base", None)
-        if isinstance(x, np.memmap) and isinstance(base, mmap) and x.filename:  # no view of a map
-            order = "C" if x.flags.c_contiguous else "F"
-            location = (x.filename, x.dtype, "r", x.offset, x.shape, order)
+        location = map_location(self.x)
+        if location is not None:
             return _reopened, (location, self.columns, self.features, self.exact)
-        return Observations, (x, self.columns, self.features, self.exact)
+        return Observations, (self.x, self.columns, self.features, self.exact)
 
     def labels(self, name: str, check: bool = False) -> np.ndarray:
         """Return a column of labels as strings, exactly as they are in the source, `(R,)`.
@@ -109,8 +107,22 @@ class Observations:
         return tuple(self.x.shape[1:])
 
 
+def map_location(x: Any) -> tuple[Any, ...] | None:
+    """Return the location of a memory map, for `open_map`; None for other arrays and views."""
+    whole = isinstance(x, np.memmap) and isinstance(getattr(x, "base", None), mmap)
+    if not whole or not x.filename:
+        return None
+    return x.filename, x.dtype, x.offset, x.shape, "C" if x.flags.c_contiguous else "F"
+
+
+def open_map(location: tuple[Any, ...]) -> np.memmap[Any, Any]:
+    """Open a memory map anew."""
+    filename, dtype, offset, shape, order = location
+    return np.memmap(filename, dtype, "r", offset, shape, order)
+
+
 def _reopened(location: tuple[Any, ...], *others: Any) -> Observations:
-    return Observations(np.memmap(*location), *others)
+    return Observations(open_map(location), *others)
 
 
 def portable_type(dtype: np.dtype[Any]) -> np.dtype[Any]:

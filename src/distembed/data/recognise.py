@@ -27,7 +27,7 @@ from distembed.data.observations import Observations
 from distembed.data.spaces import Counts, Images, Vectors, describe
 from distembed.protocols import AtomSpace
 
-__all__ = ["channels_first", "recognise"]
+__all__ = ["channels_first", "kind_of", "recognise", "say_kind"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,27 @@ def recognise(observations: Observations) -> AtomSpace:
         >>> recognise(Observations(np.zeros((5, 3, 8, 8), np.uint8)))
         Images(low=0, high=255, whole=True)
     """
+    space = kind_of(observations)
+    say_kind(space)
+    return space
+
+
+def say_kind(space: AtomSpace) -> None:
+    """Log a kind that was recognised, if it is images or counts."""
+    if space.name != "vectors":
+        logger.info(
+            "The atoms are taken as %s. State another kind with `atoms`: 'vectors', or for "
+            "sequences {'name': 'tokens', 'alphabet': 'ACGT'}.",
+            describe(space),
+        )
+
+
+def kind_of(observations: Observations) -> AtomSpace:
+    """Return the kind of the atoms, as `recognise` does, without a word.
+
+    Raises:
+        ValueError: If the atoms may be pictures or vectors.
+    """
     x = observations.x
     shape = observations.event_shape
     if len(shape) == 2 and min(shape) >= _SIDE or len(shape) > 3:
@@ -60,17 +81,8 @@ def recognise(observations: Observations) -> AtomSpace:
             "numbers say atoms='vectors'."
         )
     if x.ndim == 4:
-        space: AtomSpace = Images(0, 255, whole=True) if x.dtype == np.uint8 else Images()
-    elif x.ndim == 2 and _whole(observations):
-        space = Counts()
-    else:
-        return Vectors()
-    logger.info(
-        "The atoms are taken as %s. State another kind with `atoms`: 'vectors', or for sequences "
-        "{'name': 'tokens', 'alphabet': 'ACGT'}.",
-        describe(space),
-    )
-    return space
+        return Images(0, 255, whole=True) if x.dtype == np.uint8 else Images()
+    return Counts() if x.ndim == 2 and _whole(observations) else Vectors()
 
 
 def channels_first(observations: Observations) -> Observations:

@@ -5,10 +5,12 @@ r"""Kinds of atoms: what an atom is, how it is stored, and which operations are 
 | `vectors` | D real numbers, any shape | float32         | standardise            | Euclidean |
 | `counts`  | D whole numbers >= 0      | float32         | standardise            | Euclidean |
 | `images`  | channels, height, width   | float32         | standardise, one scale | Euclidean |
-| `tokens`  | T symbols of an alphabet  | int64           | none                   | none      |
+| `tokens`  | T symbols of an alphabet  | int64           | none                   | edits     |
 
 A collection carries the space of its atoms, and a model stores it. Everything that depends on the
-kind asks the space: which members of a family apply is stated by `Member.atoms` and asked with
+kind asks the space. Two atoms have the distance `AtomSpace.distance`, and W2 between sets is exact
+optimal transport under it; its name, `AtomSpace.ground`, stands beside a W2 where it is not
+Euclidean. Which members of a family apply is stated by `Member.atoms` and asked with
 `distembed.registry.applicable`. An operation that is not defined for a kind is refused by name,
 and never computed on the numbers that encode the symbols.
 
@@ -33,6 +35,7 @@ from torch import Tensor
 
 from distembed.data import SPACES
 from distembed.data.tokens import Tokens
+from distembed.divergences.exact import Distance
 from distembed.protocols import AtomSpace
 from distembed.registry import build
 
@@ -43,8 +46,9 @@ __all__ = [
     "Vectors",
     "as_space",
     "describe",
-    "require_ground",
+    "ground_distance",
     "same_kind",
+    "w2_name",
 ]
 
 
@@ -56,7 +60,7 @@ def as_space(space: str | Mapping[str, Any] | AtomSpace) -> AtomSpace:
 
     Example:
         >>> as_space({"name": "tokens", "alphabet": "ACGT"}).facts
-        {'atom_kind': 'tokens', 'vocab': 4}
+        {'atom_kind': 'tokens', 'vocab': 4, 'alphabet': 'ACGT', 'aligned': False}
     """
     if isinstance(space, str | Mapping):
         built: AtomSpace = build(SPACES, space, "kind of atom")
@@ -87,22 +91,27 @@ def same_kind(a: AtomSpace, b: AtomSpace) -> bool:
     return a.dtype == b.dtype and _alphabet(a) == _alphabet(b)
 
 
-def require_ground(space: AtomSpace, purpose: str) -> None:
-    """Refuse an operation that needs a distance between atoms where the kind has none.
+def ground_distance(space: AtomSpace) -> Distance | None:
+    """Return the distance of atoms as `distembed.divergences.exact.pairwise_w2` takes it.
 
-    Args:
-        space: The kind of atoms.
-        purpose: The operation, the subject of the message, such as `W2`.
+    That is None for the Euclidean distance, which is computed faster in the coordinates.
 
-    Raises:
-        ValueError: If the space has no ground distance.
+    Example:
+        >>> x = Tokens("ACGT").encode(["ACG", "CG"])
+        >>> ground_distance(Tokens("ACGT"))(*torch.from_numpy(x)[:, None]).item()
+        1.0
     """
-    if not space.has_ground:
-        raise ValueError(
-            f"{purpose} is not defined for {space.name}: it compares atoms by a distance, and "
-            f"{space.name} have none here. The numbers of tokens are labels of symbols, and "
-            "differences between labels have no meaning."
-        )
+    return None if space.ground == Vectors.ground else space.distance
+
+
+def w2_name(space: AtomSpace) -> str:
+    """Name W2 between sets, with the distance of atoms where it is not Euclidean.
+
+    Example:
+        >>> w2_name(Vectors()), w2_name(Tokens("ACGT"))
+        ('W2', 'W2 under the Levenshtein distance')
+    """
+    return "W2" if space.ground == Vectors.ground else f"W2 under the {space.ground} distance"
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ class Vectors:
 
     name: ClassVar[str] = "vectors"
     dtype: ClassVar[torch.dtype] = torch.float32
-    has_ground: ClassVar[bool] = True
+    ground: ClassVar[str] = "Euclidean"
     facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "vectors"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -144,7 +153,7 @@ class Counts:
 
     name: ClassVar[str] = "counts"
     dtype: ClassVar[torch.dtype] = torch.float32
-    has_ground: ClassVar[bool] = True
+    ground: ClassVar[str] = "Euclidean"
     facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "counts"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -197,7 +206,7 @@ class Images:
 
     name: ClassVar[str] = "images"
     dtype: ClassVar[torch.dtype] = torch.float32
-    has_ground: ClassVar[bool] = True
+    ground: ClassVar[str] = "Euclidean"
     facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "images"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:

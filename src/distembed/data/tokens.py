@@ -1,12 +1,16 @@
 """Sequences over an alphabet as atoms: whole numbers, padded at the end.
 
 A sequence of length l over V symbols is stored as T >= l whole numbers: tokens 1 to V, then pads
-0. The number of pads has no meaning: a sequence with more of them is the same atom.
+0. The number of pads has no meaning: a sequence with more of them is the same atom. Sequences are
+*aligned* if position t of one corresponds to position t of another: they have one length, and a
+gap is a symbol of the alphabet. The distance of two sequences is the number of symbols that
+differ (Hamming) where they are aligned, and the number of edits (Levenshtein) where they are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +18,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Tokens"]
+from distembed.data.alphabets import ALPHABETS, GAP, advice, symbols_of
+from distembed.divergences.edit import hamming, levenshtein
+
+__all__ = ["Tokens", "UnknownSymbolError"]
+
+logger = logging.getLogger(__name__)
+
+FOREIGN = 0.1
+"""Share of unknown letters above which sequences are of another alphabet."""
+
+
+class UnknownSymbolError(ValueError):
+    """A sequence has a symbol that is not in the alphabet.
+
+    Args:
+        row: The sequence.
+        place: The position in it.
+        symbol: The symbol there.
+        letters: All symbols that are not in the alphabet.
+        alphabet: The alphabet.
+        share: Their share of all symbols, where they might have been read as unknown.
+    """
+
+    def __init__(
+        self,
+        row: int,
+        place: int,
+        symbol: str,
+        letters: Set[str],
+        alphabet: str,
+        share: float | None = None,
+    ) -> None:
+        self.row = row
+        others = f" ({', '.join(sorted(letters))} in all)" if len(letters) > 1 else ""
+        fix = advice(letters, alphabet)
+        if share is not None:
+            fix = (
+                f"They are {share:.0%} of all symbols, too many to be unknown ones: the sequences "
+                f"are of another alphabet. {fix}"
+            )
+        super().__init__(
+            f"Sequence {row} has {symbol!r} at position {place}, and the alphabet is "
+            f"{alphabet!r}{others}. {fix}"
+        )
 
 
 @dataclass(frozen=True)
@@ -22,7 +69,12 @@ class Tokens:
     """Sequences over an alphabet: whole numbers 1 to V, and the pad 0 at the end only.
 
     Attributes:
-        alphabet: The V symbols, one character each; symbol k is token k + 1.
+        alphabet: The V symbols, one character each; symbol k is token k + 1. Or the name of an
+            alphabet, which is replaced by its symbols (`distembed.data.alphabets`).
+        aligned: Whether all sequences have one length, so that positions correspond.
+        unknown: Symbol that letters outside of the alphabet are read as; they are refused if left
+            out. It is added to the alphabet.
+        upper: Whether small letters are read as capitals.
 
     Raises:
         ValueError: If there is no symbol, or one occurs twice.
@@ -33,26 +85,43 @@ class Tokens:
         [[1, 2, 3], [4, 0, 0]]
         >>> dna.restore(dna.encode(["ACG", "T"]))
         ['ACG', 'T']
+        >>> Tokens("dna", unknown="N", upper=True).encode(["acgtacgtacR"])[0, -2:].tolist()
+        [2, 5]
     """
 
     alphabet: str
+    aligned: bool = False
+    unknown: str | None = None
+    upper: bool = False
 
     name: ClassVar[str] = "tokens"
     dtype: ClassVar[torch.dtype] = torch.int64
-    has_ground: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         symbols = self.alphabet
+        if isinstance(symbols, str):
+            symbols = symbols_of(symbols, self.aligned)
         if not isinstance(symbols, str) or not symbols or len(set(symbols)) < len(symbols):
             raise ValueError(
                 f"The alphabet is {symbols!r}; it is a string of at least one symbol, each once, "
-                "such as 'ACGT'."
+                f"such as 'ACGT', or a name: {', '.join(ALPHABETS)}."
             )
+        if self.unknown is not None and len(self.unknown) != 1:
+            raise ValueError(f"unknown is {self.unknown!r}; it is one symbol, such as 'N' or 'X'.")
+        if self.unknown is not None and self.unknown not in symbols:
+            symbols += self.unknown
+        object.__setattr__(self, "alphabet", symbols)
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The kind, and the largest token, which networks of tokens are built with."""
-        return {"atom_kind": self.name, "vocab": len(self.alphabet)}
+        """What networks of tokens are built with: the largest token, and what a token is."""
+        symbols = {"vocab": len(self.alphabet), "alphabet": self.alphabet}
+        return {"atom_kind": self.name, **symbols, "aligned": self.aligned}
+
+    @property
+    def ground(self) -> str:
+        """Name of the distance between sequences."""
+        return "Hamming" if self.aligned else "Levenshtein"
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """No transform: tokens are labels."""
@@ -61,9 +130,13 @@ class Tokens:
     def encode(self, sequences: Sequence[str]) -> np.ndarray:
         """Return tokens `(N, T)` int64 of strings, padded to the longest.
 
+        Letters that are read as the unknown symbol are logged.
+
         Raises:
-            ValueError: If a symbol is not of the alphabet.
+            UnknownSymbolError: If a symbol is not of the alphabet.
         """
+        if self.upper:
+            sequences = [sequence.upper() for sequence in sequences]
         longest = max(map(len, sequences), default=0)
         # NumPy stores N strings as code points (N, T), padded with zeros at the end
         text = np.array([*sequences], dtype=f"<U{max(longest, 1)}")
@@ -75,11 +148,18 @@ class Tokens:
         length = np.array([len(sequence) for sequence in sequences], np.int64)
         invalid = (ids == 0) & (np.arange(longest) < length[:, None])
         if invalid.any():
+            letters = {chr(point) for point in np.unique(points[invalid])}
             i, t = (int(k) for k in np.argwhere(invalid)[0])
-            raise ValueError(
-                f"Sequence {i} has {sequences[i][t]!r} at position {t}, and the alphabet is "
-                f"{self.alphabet!r}. Add the symbol to the alphabet, or drop the sequence."
+            if self.unknown is None or GAP in letters:
+                raise UnknownSymbolError(i, t, sequences[i][t], letters, self.alphabet)
+            share = float(invalid.sum() / length.sum())
+            if share > FOREIGN:
+                raise UnknownSymbolError(i, t, sequences[i][t], letters, self.alphabet, share)
+            logger.warning(
+                "%d letters of %d sequences are read as %r: %s",
+                *(invalid.sum(), invalid.any(1).sum(), self.unknown, ", ".join(sorted(letters))),
             )
+            ids[invalid] = self.alphabet.index(self.unknown) + 1
         return ids.astype(np.int64)
 
     def restore(self, x: np.ndarray) -> Any:
@@ -114,14 +194,24 @@ class Tokens:
                 f"Sequence {row} has a pad before a token, at position {place}. Pads 0 come at "
                 "the end only; move them there, or give a gap a symbol of its own."
             )
+        if self.aligned and (x[:, -1:] == 0).any():
+            row = int(np.argmax(x[:, -1] == 0))
+            raise ValueError(
+                f"Sequence {row} has {int((x[row] > 0).sum())} symbols, and the longest "
+                f"{int((x > 0).sum(1).max())}; aligned sequences have one length. Align them, "
+                "with a symbol for gaps; or read them with aligned=False."
+            )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Raise a ValueError: no distance between sequences is defined here."""
-        raise ValueError(
-            "A distance between atoms is not defined for tokens: differences between the labels "
-            "of symbols have no meaning."
-        )
+        """Symbols that differ, or edits, `(N, T), (M, S) -> (N, M)`.
+
+        Raises:
+            ImportError: If sequences are not aligned, and rapidfuzz is not installed.
+        """
+        return hamming(a, b) if self.aligned else levenshtein(a, b)
 
     def describe(self) -> dict[str, Any]:
         """Return the mapping from which `as_space` builds an equal space."""
-        return {"name": self.name, "alphabet": self.alphabet}
+        options = {"aligned": self.aligned, "unknown": self.unknown, "upper": self.upper}
+        stated = {name: value for name, value in options.items() if value}
+        return {"name": self.name, "alphabet": self.alphabet, **stated}

@@ -8,6 +8,7 @@ assignment solver of SciPy is faster. The cost is then summed over the entries i
 themselves: accurate where the matrix of squared distances cancels, zero for equal sets, and
 differentiable in the atoms by the envelope theorem. On one core, two sets of 32 atoms take about
 0.2 ms (0.4 ms if their weights differ), of 100 atoms 1 ms (2 ms), of 500 atoms 45 ms (55 ms).
+`pairwise_w2` takes another distance of atoms, as sequences have, in the place of |x_i - y_j|.
 
 | Computational optimal transport (Peyre, Cuturi, 2019), section 3.5
 | POT: Python Optimal Transport (Flamary et al., 2021)
@@ -16,10 +17,10 @@ differentiable in the atoms by the envelope theorem. On one core, two sets of 32
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +29,12 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.divergences.pairing import aligned, pieces, root
 
-__all__ = ["ExactW2", "Plan", "optimal_plan", "pairwise_w2"]
+__all__ = ["Distance", "ExactW2", "Plan", "optimal_plan", "pairwise_w2"]
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""A distance of atoms, `(N, *event), (M, *event) -> (N, M)`."""
+
+T = TypeVar("T")
 
 _ITERATIONS = 10_000_000
 _NUMBERS = 2**22  # coordinates of matched atoms held at a time, so that memory stays bounded
@@ -55,16 +61,22 @@ class ExactW2:
         return _distances(a, b, [(i, i) for i in range(len(a))], self.threads)
 
 
-def pairwise_w2(batch: SetBatch, pairs: Tensor, threads: int | None = None) -> Tensor:
+def pairwise_w2(
+    batch: SetBatch,
+    pairs: Tensor,
+    threads: int | None = None,
+    distance: Distance | None = None,
+) -> Tensor:
     """Return W2 between pairs of sets of one batch.
 
     Args:
         batch: The sets.
         pairs: Indices of two sets each, `(P, 2)`.
         threads: Problems solved at the same time; as many as torch has threads by default.
+        distance: The distance of two atoms; Euclidean if left out.
 
     Returns:
-        `(P,)`, in the type of the atoms.
+        `(P,)`, in the type of the atoms; in float64 if a distance is given.
 
     Raises:
         ValueError: If the solver did not converge.
@@ -72,7 +84,10 @@ def pairwise_w2(batch: SetBatch, pairs: Tensor, threads: int | None = None) -> T
     """
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(f"pairs has shape {tuple(pairs.shape)}; expected (P, 2).")
-    return _distances(batch, batch, [(i, j) for i, j in pairs.tolist()], threads)
+    rows = [(i, j) for i, j in pairs.tolist()]
+    if distance is None:
+        return _distances(batch, batch, rows, threads)
+    return _distances_by(distance, batch, rows, threads)
 
 
 class _Points(NamedTuple):
@@ -108,6 +123,21 @@ def _distances(
     return root(torch.cat(squared))
 
 
+def _distances_by(
+    distance: Distance, batch: SetBatch, pairs: Sequence[tuple[int, int]], threads: int | None
+) -> Tensor:
+    """Return W2 under a distance of atoms, `(P,)`, float64."""
+    atoms, weights = pieces(batch, batch.x.detach()), _weights(batch)
+
+    def squared(i: int, j: int) -> float:
+        cost = distance(atoms[i], atoms[j]).double().square().cpu().numpy()
+        plan = optimal_plan(weights[i], weights[j], cost)
+        return float(plan.mass @ cost[plan.rows, plan.columns])
+
+    costs = _solve(squared, pairs, threads or torch.get_num_threads())
+    return root(torch.tensor(costs, dtype=torch.float64))
+
+
 def _transport_costs(x: Tensor, y: Tensor, plans: Sequence[Plan]) -> Tensor:
     """Sum squared distances over couplings of rows of x and y, `(P,)`."""
     rows, columns, mass = (
@@ -125,17 +155,24 @@ def _plans(
     threads: int,
 ) -> list[Plan]:
     """Solve the transport problem of each pair."""
+    return _solve(lambda i, j: _optimal_plan(left[i], right[j]), pairs, threads)
 
-    def solve(part: Sequence[tuple[int, int]]) -> list[Plan]:
-        return [_optimal_plan(left[i], right[j]) for i, j in part]
 
-    if threads == 1 or len(pairs) == 1:
+def _solve(
+    problem: Callable[[int, int], T], pairs: Sequence[tuple[int, int]], threads: int
+) -> list[T]:
+    """Solve a problem for each pair, several at the same time."""
+
+    def solve(part: Sequence[tuple[int, int]]) -> list[T]:
+        return [problem(i, j) for i, j in part]
+
+    if threads == 1 or len(pairs) <= 1:
         return solve(pairs)
     size = -(-len(pairs) // (8 * threads))
     parts = [pairs[k : k + size] for k in range(0, len(pairs), size)]
     # the solvers release the GIL, so threads are enough
     with ThreadPoolExecutor(threads) as pool:
-        return [plan for part in pool.map(solve, parts) for plan in part]
+        return [solution for part in pool.map(solve, parts) for solution in part]
 
 
 def _optimal_plan(a: _Points, b: _Points, iterations: int = _ITERATIONS) -> Plan:
@@ -173,8 +210,13 @@ def optimal_plan(
 
 def _points(batch: SetBatch) -> list[_Points]:
     """Return the atoms and the normalised weights of each set, on the CPU in float64."""
-    atoms, weights = (pieces(batch, _float64(t)) for t in (batch.flat, batch.w))
-    return [_Points(x.numpy(), (w / w.sum()).numpy()) for x, w in zip(atoms, weights, strict=True)]
+    atoms = (x.numpy() for x in pieces(batch, _float64(batch.flat)))
+    return [_Points(x, w) for x, w in zip(atoms, _weights(batch), strict=True)]
+
+
+def _weights(batch: SetBatch) -> list[np.ndarray]:
+    """Return the normalised weights of each set, in float64."""
+    return [(w / w.sum()).numpy() for w in pieces(batch, _float64(batch.w))]
 
 
 def _float64(t: Tensor) -> Tensor:

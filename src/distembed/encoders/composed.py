@@ -49,6 +49,7 @@ class Composed(nn.Module):
         sets: A member of `distembed.encoders`.
         width: Number of features of an atom.
         vocab: Size of the alphabet, where atoms are tokens.
+        alphabet: The symbols of the tokens.
         atom_kind: The kind of atoms, for which the point encoder has to be defined; any where left
             out.
 
@@ -72,6 +73,7 @@ class Composed(nn.Module):
         sets: NamedMember = "deepsets",
         width: int = 64,
         vocab: int | None = None,
+        alphabet: str | None = None,
         atom_kind: str | None = None,
     ) -> None:
         super().__init__()
@@ -83,7 +85,7 @@ class Composed(nn.Module):
         # as many numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue
         # 142228).
         self.numbers_at_once, self.atoms_at_once = 2**20, 2**15
-        facts = {"vocab": vocab, "atom_kind": atom_kind}
+        facts = {"vocab": vocab, "alphabet": alphabet, "atom_kind": atom_kind}
         self.point: nn.Module = build(
             POINT_ENCODERS, point, "point encoder", event_shape, width, facts=facts
         )

@@ -40,6 +40,7 @@ class Joined(nn.Module):
         latent: Dimension L of the embedding.
         parts: Members of `ENCODERS`, in the order of their coordinates.
         vocab: Size of the alphabet, where atoms are tokens.
+        alphabet: The symbols of the tokens.
         atom_kind: The kind of atoms, for which each part has to be defined; any where left out.
 
     Raises:
@@ -57,11 +58,12 @@ class Joined(nn.Module):
         latent: int,
         parts: Sequence[NamedMember] = ("closed_form", "deepsets"),
         vocab: int | None = None,
+        alphabet: str | None = None,
         atom_kind: str | None = None,
     ) -> None:
         super().__init__()
         self.latent = latent
-        facts = {"vocab": vocab, "atom_kind": atom_kind}
+        facts = {"vocab": vocab, "alphabet": alphabet, "atom_kind": atom_kind}
         self.parts = nn.ModuleList(
             build(ENCODERS, part, "encoder", event_shape, size, facts=facts)
             for part, size in zip(parts, _sizes(event_shape, latent, parts), strict=True)

@@ -33,7 +33,7 @@ BASELINES: Family = {
         "distembed.evaluation.codebook:Histogram",
         "exact OT between histograms on k-means centres",
     ),
-    "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points"),
+    "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points", atoms=_ALL),
     "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
 }
 SAMPLE_BASELINES: Family = {

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distembed.batch import SetBatch
 from distembed.divergences.bures import procrustes_w2
-from distembed.divergences.exact import pairwise_w2
+from distembed.divergences.exact import Distance, pairwise_w2
 from distembed.encoders.kernel import KernelMean
 from distembed.encoders.moments import Moments
 from distembed.evaluation import BASELINES
@@ -55,12 +55,15 @@ class Baseline(Protocol):
         """Return the distances of pairs `(P, 2)` of the sets of a batch, `(P,)`."""
 
 
-def build_baselines(members: Sequence[NamedMember], atoms: str) -> Mapping[str, Baseline]:
+def build_baselines(
+    members: Sequence[NamedMember], atoms: str, distance: Distance | None = None
+) -> Mapping[str, Baseline]:
     """Build baselines from members, under the labels of their rows.
 
     Args:
         members: Names of `BASELINES`, or mappings of a name and options.
         atoms: The kind of atoms that they are used on.
+        distance: The distance of two atoms, where it is not Euclidean.
 
     Raises:
         ValueError: If there is no such baseline, or it is not defined for the kind of atoms.
@@ -68,7 +71,7 @@ def build_baselines(members: Sequence[NamedMember], atoms: str) -> Mapping[str, 
     baselines: dict[str, Baseline] = {}
     for member in members:
         name, options = split_member(member, "baseline", BASELINES)
-        built: Baseline = build(BASELINES, member, "baseline")
+        built: Baseline = build(BASELINES, member, "baseline", facts={"distance": distance})
         if name not in applicable(BASELINES, atoms):
             names = ", ".join(applicable(BASELINES, atoms)) or "none"
             raise ValueError(
@@ -206,15 +209,18 @@ class ExactDistance:
 
     Args:
         atoms: At most so many atoms of each set.
+        distance: The distance of two atoms; Euclidean if left out.
     """
 
     atoms: int = 512
+    distance: Distance | None = None
     costly: ClassVar[bool] = True
 
     def __call__(self, batch: SetBatch, pairs: Tensor) -> Tensor:
         """Compare pair by pair."""
         atoms = affordable_atoms(len(pairs), self.atoms)
-        return pairwise_w2(batch.subsample(atoms, stream(0, "exact distance")), pairs)
+        some = batch.subsample(atoms, stream(0, "exact distance"))
+        return pairwise_w2(some, pairs, distance=self.distance)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distembed.data.spaces import require_ground
+from distembed.data.spaces import ground_distance
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import MeanCov, build_baselines
 from distembed.evaluation.bootstrap import FEWEST_SETS, resamples
@@ -71,9 +71,9 @@ def evaluate(
         means of the metrics of samples, without intervals.
 
     Raises:
-        ValueError: If a set has a single atom or was used in training, features are missing, a
-            baseline is unknown or not defined for the kind of atoms, or there is neither a truth
-            nor a distance between atoms.
+        ValueError: If a set has a single atom or was used in training, features are missing, or a
+            baseline is unknown or not defined for the kind of atoms.
+        ImportError: If the distance of atoms needs an extra that is not installed.
         TypeError: If the model does not embed.
     """
     say = progress if callable(progress) else _on_stderr if progress else _in_silence
@@ -81,10 +81,8 @@ def evaluate(
     subject, kind = Subject.of(model), test.atoms.name
     if pairs < 3:
         raise ValueError(f"pairs = {pairs}; a rank correlation needs at least three.")
-    if truth is None:
-        require_ground(test.atoms, "The W2 of sets, which evaluate measures without a truth,")
     members = applicable(BASELINES, kind) if baselines == "all" else list(baselines)
-    distances = build_baselines(members, kind)
+    distances = build_baselines(members, kind, ground_distance(test.atoms))
     seed = rng if isinstance(rng, int) else int(torch.randint(2**62, (), generator=rng))
     refuse_training_sets(model, test)
     say(f"reading {len(test)} sets, one half to embed and the other to compare with")
@@ -142,6 +140,7 @@ def _samples_described(
     subject: Subject, sets: HeldOutHalves, config: EvaluationConfig
 ) -> dict[str, Any]:
     """Return how samples were compared, as plain values."""
+    named = {} if sets.distance is None else {"w2": sets.w2_name}
     return {
         "sets": len(sets.target),
         "sample_sets": f"{len(sets.with_pairs)}, those with two atoms in each half",
@@ -150,7 +149,7 @@ def _samples_described(
         "most_atoms": f"{sets.limits[0]} in a context, {sets.limits[1]} in a target",
         "ground": "the model's, after its transforms" if subject.ground else "input",
         "dimension": sets.context.x.shape[1],
-    }
+    } | named
 
 
 def _described(

@@ -13,6 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from distembed.batch import SetBatch
+from distembed.data.spaces import ground_distance, w2_name
+from distembed.divergences.exact import Distance
 from distembed.evaluation.subject import Subject, columns_of
 from distembed.protocols import Collection
 from distembed.rng import stream
@@ -63,12 +65,16 @@ class HeldOutHalves:
         context: The same atoms in the ground space, flat, `(N, D)`.
         target: The other atoms in the ground space, flat.
         limits: Largest numbers of atoms of a context and of a target.
+        w2_name: Name of W2, with the distance of atoms where it is not Euclidean.
+        distance: The distance of atoms, where it is not Euclidean.
     """
 
     raw: SetBatch
     context: SetBatch
     target: SetBatch
     limits: tuple[int, int]
+    w2_name: str = "W2"
+    distance: Distance | None = None
 
     @property
     def with_pairs(self) -> Tensor:
@@ -102,5 +108,10 @@ def halves(
         targets.append(target.subsample(target_size, rng))
     raw, target = SetBatch.concat(contexts), SetBatch.concat(targets)
     return HeldOutHalves(
-        raw, subject.to_ground(raw), subject.to_ground(target), (context_size, target_size)
+        raw,
+        subject.to_ground(raw),
+        subject.to_ground(target),
+        (context_size, target_size),
+        w2_name(test.atoms),
+        ground_distance(test.atoms),
     )

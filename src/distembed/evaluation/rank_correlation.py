@@ -72,7 +72,7 @@ def score_geometry(
         if "ot" not in distances:
             say("distances by exact OT, for the floor")
         distances["floor"] = distances.get("ot") or _measured(
-            ExactDistance(), sets.context, index, every
+            ExactDistance(distance=sets.distance), sets.context, index, every
         )
         notes["floor"] = "exact OT on the other halves"
     say(f"rank correlations of {len(distances)} methods, in {len(counts)} resamples of the sets")

@@ -164,6 +164,7 @@ class Evaluation:
         verdicts += [
             f"{title}: {self.settings[key]}"
             for key, title in (
+                ("w2", "Unit of distances"),
                 ("noise", "Noise"),
                 ("w2_intervals", "Intervals for W2"),
                 ("few_sets", "Few sets"),

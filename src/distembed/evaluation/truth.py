@@ -101,8 +101,8 @@ def reference_w2(
     subsample = sets.target.subsample(atoms, stream(seed, "truth"))
     return ReferenceW2(
         index,
-        pairwise_w2(subsample, index).double().numpy(),
-        f"exact OT between target halves of {len(rows)} sets, {size}",
+        pairwise_w2(subsample, index, distance=sets.distance).double().numpy(),
+        f"exact {sets.w2_name} between target halves of {len(rows)} sets, {size}",
         False,
     )
 

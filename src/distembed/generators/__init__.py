@@ -38,10 +38,17 @@ GENERATORS = {
         "distembed.generators.wormhole:Wormhole",
         "the fixed-size decoder of Wasserstein Wormhole, a baseline",
     ),
+    "autoregressive": Member(
+        "distembed.generators.tokens.autoregressive:autoregressive",
+        "a language model of sequences with an exact density (the default of tokens)",
+        atoms=("tokens",),
+        example={"vocab": 4},
+    ),
 }
 DEFAULT_GENERATORS: dict[str, NamedMember] = {
     "vectors": "flow",
     "counts": "flow",
     "images": "image_flow",
+    "tokens": "autoregressive",
 }
 """What `generator="auto"` stands for, by kind of atoms."""

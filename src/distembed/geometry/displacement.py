@@ -133,7 +133,8 @@ def sample_path(a: SetBatch, b: SetBatch, t: ArrayLike) -> SetBatch:
         T sets, of one atom for each positive entry of the coupling.
 
     Raises:
-        ValueError: If there is more than one set on a side, or a position is outside of [0, 1].
+        ValueError: If there is more than one set on a side, a position is outside of [0, 1], or
+            atoms are tokens.
 
     Example:
         >>> a, b = SetBatch.from_list([[[0.0], [1.0]]]), SetBatch.from_list([[[4.0], [3.0]]])
@@ -142,6 +143,12 @@ def sample_path(a: SetBatch, b: SetBatch, t: ArrayLike) -> SetBatch:
     """
     if len(a) != 1 or len(b) != 1:
         raise ValueError(f"There are {len(a)} and {len(b)} sets; a path is between two sets.")
+    if not (a.x.is_floating_point() and b.x.is_floating_point()):
+        raise ValueError(
+            f"The atoms are integers, as tokens are ({a.x.dtype}, {b.x.dtype}), and between two "
+            "sequences there is no third to pass through. Interpolate embeddings and draw from "
+            "them: model.interpolate. Numbers are converted by batch.replace(x=batch.x.float())."
+        )
     at = _inside(t)
     x, y = a.flat.double(), b.flat.double()
     u, v = (s.w.double() / s.w.double().sum() for s in (a, b))

@@ -13,7 +13,7 @@ import logging
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["barycenter", "positions", "straight_path"]
+__all__ = ["barycenter", "positions", "set_weights", "straight_path"]
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +89,22 @@ def barycenter(z: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.flo
     points = np.asarray(z, dtype=np.float64)
     if points.ndim != 2 or not len(points):
         raise ValueError(f"z has shape {points.shape}; expected (S, L), one row a set.")
-    w = np.ones(len(points)) / len(points) if weights is None else np.asarray(weights, np.float64)
-    if w.shape != (len(points),):
+    mean: NDArray[np.float64] = set_weights(weights, len(points)) @ points
+    return mean.astype(np.float32)
+
+
+def set_weights(weights: ArrayLike | None, sets: int) -> NDArray[np.float64]:
+    """Return weights of sets that sum to one, `(S,)`; equal ones for None.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, their number is not S, or all are zero.
+    """
+    if weights is None:
+        return np.full(sets, 1 / sets)
+    w = np.asarray(weights, np.float64)
+    if w.shape != (sets,):
         raise ValueError(
-            f"weights has shape {w.shape}, and there are {len(points)} embeddings; give one "
+            f"weights has shape {w.shape}, and there are {sets} embeddings; give one "
             "weight for each."
         )
     if not np.isfinite(w).all() or (w < 0).any() or w.sum() == 0:
@@ -100,10 +112,10 @@ def barycenter(z: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.flo
             "The weights of a barycenter are finite, not negative and not all zero; a weight "
             "below zero extrapolates, for which interpolate takes positions t outside of [0, 1]."
         )
-    total = w.sum()
+    total: np.float64 = w.sum()
     if abs(total - 1) > 1e-6:
         logger.warning(
             "the weights sum to %.6g and are divided by it, so that they sum to 1", total
         )
-    mean: NDArray[np.float64] = (w / total) @ points
-    return mean.astype(np.float32)
+    normalised: NDArray[np.float64] = w / total
+    return normalised

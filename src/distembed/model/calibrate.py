@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.data.spaces import require_ground
-from distembed.divergences.exact import pairwise_w2
+from distembed.data.spaces import ground_distance
+from distembed.divergences.exact import Distance, pairwise_w2
 from distembed.geometry.attachment import MeasuredPairs
 from distembed.geometry.remainder import add_remainders
 from distembed.inference.covariance import covariance
@@ -96,14 +96,30 @@ def measure_pairs(
         settings: Sizes.
 
     Returns:
-        The pairs; none, with the reason, if there are too few such sets, or no ground distance.
+        The pairs; none, with the reason, if there are too few such sets, or the distance of atoms
+        needs an extra that is not installed.
     """
     try:
         rows = _large_sets(collection, held_out, settings)
     except ValueError as error:
         logger.info("distances stay latent: %s", error)
         return MeasuredPairs.none(str(error))
-    rng = stream(seed, "calibrate")
+    try:
+        return _measured(engine, collection, rows, seed, settings)
+    except ImportError as error:  # a distance of atoms may need an extra
+        logger.warning("distances stay latent: %s", error)
+        return MeasuredPairs.none(str(error))
+
+
+def _measured(
+    engine: InferenceEngine,
+    collection: Collection,
+    rows: list[int],
+    seed: int,
+    settings: PairSettings,
+) -> MeasuredPairs:
+    """Measure W2 on random pairs of some sets."""
+    distance, rng = ground_distance(collection.atoms), stream(seed, "calibrate")
     candidates = torch.combinations(torch.arange(len(rows)))
     pairs = candidates[torch.randperm(len(candidates), generator=rng)[: settings.pairs]]
     levels: list[list[SetBatch]] = [[collection.batch(rows, settings.atoms, rng)]]
@@ -112,9 +128,10 @@ def measure_pairs(
     with engine.runtime.active():
         latent = _latent_squared(engine, levels, pairs)
         whole, halves, quarters = (
-            np.stack([_squared_w2(engine, part, pairs) for part in level]) for level in levels
+            np.stack([_squared_w2(engine, part, pairs, distance) for part in level])
+            for level in levels
         )
-        floor = _floor(engine, levels[1], pairs)
+        floor = _floor(engine, levels[1], pairs, distance)
     excess = _excess((whole[0], halves.mean(0), quarters.mean(0)), floor, latent[0], settings)
     return MeasuredPairs(
         np.asarray(rows)[pairs.numpy()],
@@ -133,9 +150,8 @@ def _large_sets(
     """Return the sets to pair.
 
     Raises:
-        ValueError: If they are too few, or their atoms have no ground distance.
+        ValueError: If they are too few.
     """
-    require_ground(collection.atoms, "W2")
     enough = collection.sizes >= settings.fewest_atoms
     held_out_large = np.flatnonzero(held_out & enough)
     few = len(held_out_large) < settings.fewest_held_out
@@ -181,20 +197,26 @@ def _latent_squared(
     return np.stack(squared)
 
 
-def _squared_w2(engine: InferenceEngine, part: SetBatch, pairs: Tensor) -> NDArray[np.float64]:
+def _squared_w2(
+    engine: InferenceEngine, part: SetBatch, pairs: Tensor, distance: Distance | None
+) -> NDArray[np.float64]:
     """Return the squared W2 of pairs `(P, 2)` of sets in the ground space, `(P,)`."""
     ground = engine.network.to_ground(part.to(engine.runtime.device)).to("cpu")
-    squared: NDArray[np.float64] = pairwise_w2(ground, pairs).double().square().numpy()
+    w2 = pairwise_w2(ground, pairs, distance=distance)
+    squared: NDArray[np.float64] = w2.double().square().numpy()
     return squared
 
 
 def _floor(
-    engine: InferenceEngine, parts: Sequence[SetBatch], pairs: Tensor
+    engine: InferenceEngine,
+    parts: Sequence[SetBatch],
+    pairs: Tensor,
+    distance: Distance | None,
 ) -> NDArray[np.float64]:
     """Return the squared W2 of two parts of one set, the mean of the sets of each pair, `(P,)`."""
     own, count = torch.arange(len(parts[0])), len(parts[0])
     both = torch.stack([own, own + count], 1)
-    squared = _squared_w2(engine, SetBatch.concat(list(parts)), both)
+    squared = _squared_w2(engine, SetBatch.concat(list(parts)), both, distance)
     means: NDArray[np.float64] = squared[pairs.numpy()].mean(1)
     return means
 

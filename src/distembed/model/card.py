@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distembed.data.spaces import as_space, w2_name
 from distembed.geometry.distance import error_sentence
 
 __all__ = ["ModelCard", "model_card"]
@@ -83,7 +84,9 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "context atoms": "{} to {}".format(*train["context"]),
         "target atoms": train["target"],
         "seed": train["seed"],
-        "distance": _distance(config["attachments"].get("calibration")),
+        "distance": _distance(
+            config["attachments"].get("calibration"), w2_name(as_space(config["atoms"]))
+        ),
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
     }
     return ModelCard(_INTRODUCTION, {k: str(v) for k, v in rows.items()}, _USAGE, _LIMITS)
@@ -119,12 +122,12 @@ def _best(history: Sequence[Mapping[str, float]]) -> str:
     return f"{min(scores):.4f}" if scores else "no validation sets"
 
 
-def _distance(calibration: Mapping[str, Any] | None) -> str:
+def _distance(calibration: Mapping[str, Any] | None, name: str) -> str:
     if calibration is None:
         return "latent, not calibrated"
     largest, w2 = calibration["knots"][-1] ** 0.5, calibration["values"][-1] ** 0.5
     text = (
-        f"calibrated to W2 in {calibration['ground']} space up to |dz| = {largest:.3g}, "
+        f"calibrated to {name} in {calibration['ground']} space up to |dz| = {largest:.3g}, "
         f"W2 = {w2:.3g}; {calibration['pairs']} pairs"
     )
     if calibration["error"] is None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distembed.data.spaces import require_ground
+from distembed.data.spaces import ground_distance
 from distembed.geometry.blocks import in_blocks
 from distembed.geometry.distance import latent_distances, subtract_noise
 from distembed.geometry.remainder import add_remainders
@@ -105,13 +105,15 @@ def decoded_distances(
     settings: InferenceSettings,
 ) -> NDArray[np.float64]:
     """Return exact W2 between n draws from each embedding with common noise, `(A, B)`."""
-    require_ground(fitted.spec.atoms, "W2 between draws")
+    distance = ground_distance(fitted.spec.atoms)
     engine = fitted.engine(settings)
-    draws: list[NDArray[Any]] = []
-    for table in [a] if b is None else [a, b]:
+
+    def drawn(table: Embeddings | ArrayLike) -> NDArray[Any]:
         rng = as_generator(0, engine.runtime.device)
-        draws.append(draw(engine, table, n, rng, ground="model", common_noise=True))
-    return decoded_w2(*draws)
+        x: NDArray[Any] = draw(engine, table, n, rng, ground="model", common_noise=True)
+        return x
+
+    return decoded_w2(drawn(a), None if b is None else drawn(b), distance)
 
 
 def distance_intervals(

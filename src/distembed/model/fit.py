@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
+from distembed.data.spaces import ground_distance
 from distembed.geometry.attachment import TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.calibrate import measure_pairs
@@ -171,19 +172,21 @@ def learn_metric(
 ) -> None:
     """Train the correction of the encoder on W2 of pairs, and prepare the generator anew.
 
-    Nothing is done where the encoder has no correction, atoms have no distance, or the sets that
-    are held out are too few to show a gain. As the preparation, this happens on the CPU.
+    Nothing is done where the encoder has no correction, the distance of atoms needs an extra that
+    is not installed, or the sets that are held out are too few to show a gain. As the preparation,
+    this happens on the CPU.
     """
     corrected = isinstance(network.encoder, CorrectedEncoder)
-    if not (config.metric_steps and corrected and collection.atoms.has_ground):
+    if not (config.metric_steps and corrected):
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     steps = min(config.metric_steps, config.steps)
-    sets = HalvedSets(network.to_ground, collection)
+    distance = ground_distance(collection.atoms)
+    sets = HalvedSets(network.to_ground, collection, distance=distance)
     metric = MetricTraining(network.encoder, sets, config.seed)
     try:
         gain = metric.fit(training, held_out, steps, config.lr)
-    except TooFewPairsError as error:
+    except (TooFewPairsError, ImportError) as error:  # a distance of atoms may need an extra
         log.message(f"distances are those of the closed form: {error}")
         return
     log.message(str(gain))

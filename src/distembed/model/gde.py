@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from distembed.batch import SetBatch
-from distembed.data.spaces import require_ground
+from distembed.data.spaces import ground_distance
 from distembed.data.transforms.chain import Chain
 from distembed.geometry.distance import Calibration, Ground
 from distembed.inference.calibrated import W2Interval
@@ -316,7 +316,8 @@ class GDE:
     ) -> Neighbours:
         """Return the nearest sets by z, ranked anew by exact W2 between their atoms.
 
-        W2 is measured in the model's ground space, and includes the sampling noise of both sets.
+        W2 is measured in the model's ground space, under the distance of atoms that their kind
+        has (`model.atoms.ground`), and includes the sampling noise of both sets.
 
         Args:
             sets: S sets, whose neighbours are searched.
@@ -329,10 +330,10 @@ class GDE:
         Raises:
             ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
         """
-        require_ground(self.atoms, "Exact W2 between sets")
+        distance = ground_distance(self.atoms)
         own = self._state.reader(sets, self.inference)
         pool = None if others is None else self._state.reader(others, self.inference)
-        return exact_top_k(own, pool, k, candidates, settings)
+        return exact_top_k(own, pool, k, candidates, settings, distance)
 
     def distance_intervals(
         self,

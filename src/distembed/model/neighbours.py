@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
-from distembed.divergences.exact import pairwise_w2
+from distembed.divergences.exact import Distance, pairwise_w2
 from distembed.geometry.distance import latent_distances
 from distembed.geometry.remainder import add_remainders
 from distembed.model.engine import InferenceEngine
@@ -51,19 +52,27 @@ class Neighbours:
 
 
 def decoded_w2(
-    a: NDArray[np.float32], b: NDArray[np.float32] | None = None
+    a: NDArray[Any], b: NDArray[Any] | None = None, distance: Distance | None = None
 ) -> NDArray[np.float64]:
-    """Return exact W2 between all pairs of dense sets `(A, n, *event)`, `(B, n, *event)`."""
-    first = SetBatch.from_dense(torch.from_numpy(a).double())
+    """Return exact W2 between all pairs of dense sets `(A, n, *event)`, `(B, n, *event)`.
+
+    The distance of two atoms is Euclidean unless another is given.
+    """
+    first = _dense(a)
     out = np.zeros((len(a), len(a) if b is None else len(b)))
     if b is None:
         pairs = torch.combinations(torch.arange(len(a)))
         i, j = pairs.numpy().T
-        out[i, j] = out[j, i] = pairwise_w2(first, pairs).numpy()
+        out[i, j] = out[j, i] = pairwise_w2(first, pairs, distance=distance).numpy()
         return out
-    both = SetBatch.concat([first, SetBatch.from_dense(torch.from_numpy(b).double())])
+    both = SetBatch.concat([first, _dense(b)])
     pairs = torch.cartesian_prod(torch.arange(len(a)), len(a) + torch.arange(len(b)))
-    return pairwise_w2(both, pairs).numpy().reshape(out.shape)
+    return pairwise_w2(both, pairs, distance=distance).numpy().reshape(out.shape)
+
+
+def _dense(x: NDArray[Any]) -> SetBatch:
+    """Return dense sets as a batch, of numbers in float64 and of tokens as they are."""
+    return SetBatch.from_dense(torch.from_numpy(x)).to(dtype=torch.float64)
 
 
 def exact_top_k(
@@ -72,6 +81,7 @@ def exact_top_k(
     k: int,
     candidates: int | None = None,
     settings: ExactSettings | None = None,
+    distance: Distance | None = None,
 ) -> Neighbours:
     """Rank the nearest sets by z anew, by exact W2 between their atoms in the ground space.
 
@@ -82,6 +92,7 @@ def exact_top_k(
         k: Number of neighbours.
         candidates: Number of nearest sets by z; 5 k, or all if there are fewer, if left out.
         settings: Settings of the comparison.
+        distance: The distance of two atoms; Euclidean if left out.
 
     Raises:
         ValueError: If `k < 1`, or there are fewer candidates than k, or fewer other sets.
@@ -112,7 +123,8 @@ def exact_top_k(
     pairs = np.sort(np.stack([rows, start + nearest.ravel()], 1), axis=1)
     # two sets that are candidates of each other are one problem
     problems, number = np.unique(pairs, axis=0, return_inverse=True)
-    w2 = pairwise_w2(atoms, torch.from_numpy(problems)).double().numpy()[number]
+    problem_pairs = torch.from_numpy(problems)
+    w2 = pairwise_w2(atoms, problem_pairs, distance=distance).double().numpy()[number]
     w2 = w2.reshape(nearest.shape)
     order = np.argsort(w2, axis=1, kind="stable")[:, :k]
     return Neighbours(np.take_along_axis(nearest, order, 1), np.take_along_axis(w2, order, 1))

@@ -88,5 +88,8 @@ def read_atoms(
     budget = view.page if place == "page" else view.overview
     rows = spread_along(plane, budget.sets)
     pairs = read_pairs(model, test, embeddings, rows, budget.atoms)
-    path = interpolate(model, test, embeddings, between, steps=budget.steps, n=budget.path_atoms)
+    path = interpolate(
+        model, test, embeddings, between,
+        steps=budget.steps, n=budget.path_atoms, coupled=budget.coupled,
+    )  # fmt: skip
     return Atoms(view(model, pairs), pairs, path)

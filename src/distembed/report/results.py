@@ -118,7 +118,9 @@ def metrics_of(rows: Sequence[Score]) -> tuple[Comparison, ...]:
 
 def w2_title(settings: Mapping[str, Any]) -> str:
     """Name the W2 of an evaluation: that of the distributions, or that of samples of them."""
-    return TRUE_W2 if settings.get("truth") == "given" else "W2 of samples"
+    if settings.get("truth") == "given":
+        return TRUE_W2
+    return f"{settings.get('w2', 'W2')} of samples"
 
 
 def _compared(key: str, rows: list[Score]) -> Comparison:

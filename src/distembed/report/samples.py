@@ -44,11 +44,14 @@ class Path:
         names: The two ends.
         samples: `(T, n, *event)`, drawn with the same noise at every step.
         real: Atoms of the two ends, each `(n, *event)`; None if the ends are not sets.
+        displaced: Samples of the first end on straight lines to those of the last that an optimal
+            coupling assigns to them, `(T, n, *event)`; None if not asked for.
     """
 
     names: tuple[str, str]
     samples: np.ndarray
     real: tuple[np.ndarray, np.ndarray] | None
+    displaced: np.ndarray | None = None
 
 
 def read_pairs(
@@ -72,6 +75,7 @@ def interpolate(
     *,
     steps: int,
     n: int,
+    coupled: int = 0,
 ) -> Path:
     """Draw n atoms at each of `steps` points on the line between two embeddings.
 
@@ -82,6 +86,7 @@ def interpolate(
         between: The ends; by default the two sets of `set_rows`.
         steps: Number of points, both ends included.
         n: Number of atoms at each.
+        coupled: Number of atoms at either end that are coupled for the displacement; 0 for none.
 
     Raises:
         ValueError: If there are not two ends, or an id is not among the sets.
@@ -103,7 +108,21 @@ def interpolate(
         real = (first, last)
     path = model.interpolate(ends[0], ends[1], steps=steps)
     samples = np.stack([np.asarray(model.sample(z, n, rng=0)) for z in path])
-    return Path((names[0], names[1]), samples, real)
+    displaced = _displaced(model, path, n, coupled) if coupled else None
+    return Path((names[0], names[1]), samples, real, displaced)
+
+
+def _displaced(model: GDE, path: np.ndarray, n: int, coupled: int) -> np.ndarray:
+    """Move n samples of the first point to the last along an optimal coupling of `coupled`."""
+    from distembed.batch import SetBatch
+    from distembed.geometry.displacement import sample_path
+
+    first, last = (
+        SetBatch.from_list([np.asarray(model.sample(z, coupled, rng=0))])
+        for z in (path[0], path[-1])
+    )
+    moved = sample_path(first, last, np.linspace(0, 1, len(path)))
+    return np.asarray(moved.x).reshape(len(path), -1, *moved.event_shape)[:, :n]
 
 
 def set_rows(embeddings: Embeddings, between: Between | None) -> tuple[int, int]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 
 import numpy as np
 
 __all__ = ["all_finite", "check_layout", "check_metadata", "check_weights", "missing_value"]
 
 
-def check_layout(ids: np.ndarray, rows: np.ndarray, offsets: np.ndarray) -> None:
+def check_layout(ids: np.ndarray, rows: Sized, offsets: np.ndarray) -> None:
     """Check that offsets divide the rows into sets that are not empty, and that ids differ.
 
     Args:

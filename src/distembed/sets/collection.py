@@ -29,6 +29,7 @@ from distembed.sets.checks import (
 from distembed.sets.draw import ranks, without_replacement
 from distembed.sets.positions import Choice, positions
 from distembed.sets.precision import check_rounding
+from distembed.sets.ranges import Ranges, rows_of
 from distembed.sets.split import split
 
 __all__ = ["Sets"]
@@ -40,10 +41,12 @@ class Sets:
 
     Attributes:
         observations: The table that holds the atoms, in memory, mapped or sparse.
-        rows: Rows of the table, set after set, `(N,)` int64; sets may share rows.
+        rows: Rows of the table, set after set, `(N,)` int64; sets may share rows. `Ranges` where
+            each set is a range of rows.
         offsets: Where each set starts and ends, `(S + 1,)` int64.
         ids: Name of each set, `(S,)` strings, unique.
         w: Weights, `(N,)` float64, those of each set summing to one; None if they are equal.
+            Those that are `Ranges` of a file are trusted.
         meta: Columns of metadata, each `(S,)`.
         atoms: The kind of atoms, which decides their type in a batch.
         double: Whether numbers are read as float64, and not as float32.
@@ -61,17 +64,17 @@ class Sets:
     """
 
     observations: Observations
-    rows: np.ndarray
+    rows: np.ndarray | Ranges
     offsets: np.ndarray
     ids: np.ndarray
-    w: np.ndarray | None = None
+    w: np.ndarray | Ranges | None = None
     meta: Mapping[str, np.ndarray] = field(default_factory=dict)
     atoms: AtomSpace = field(default_factory=Vectors)
     double: bool = False
 
     def __post_init__(self) -> None:
         check_layout(self.ids, self.rows, self.offsets)
-        if self.w is not None:
+        if isinstance(self.w, np.ndarray):  # a file of weights is not read for this
             check_weights(self.w, self.ids, self.offsets)
         check_metadata(self.meta, len(self.ids))
         if self.double and not self.atoms.dtype.is_floating_point:
@@ -99,7 +102,7 @@ class Sets:
         space = recognise(observations) if atoms is None else as_space(atoms)
         sets = cls(
             observations,
-            np.arange(len(x)),
+            Ranges(batch.offsets[:-1].cpu().numpy(), batch.offsets.cpu().numpy()),
             batch.offsets.cpu().numpy(),
             np.arange(len(batch)).astype(str),
             None if np.allclose(w * np.repeat(sizes, sizes), 1) else w,
@@ -266,13 +269,12 @@ class Sets:
                 another length, or `which` is none of these.
         """
         chosen = positions(which, self.ids)
-        where = _spans(self.offsets[chosen], self.sizes[chosen])
         return replace(
             self,
-            rows=self.rows[where],
+            rows=rows_of(self.rows, self.offsets, chosen),
             offsets=np.concatenate([[0], self.sizes[chosen].cumsum()]),
             ids=self.ids[chosen],
-            w=None if self.w is None else self.w[where],
+            w=None if self.w is None else rows_of(self.w, self.offsets, chosen),
             meta={name: column[chosen] for name, column in self.meta.items()},
         )
 

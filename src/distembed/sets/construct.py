@@ -14,6 +14,7 @@ from distembed.protocols import AtomSpace
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.draw import without_replacement
+from distembed.sets.ranges import as_ranges
 
 __all__ = ["by_label", "checked_weights", "large_enough", "normalised"]
 
@@ -85,7 +86,7 @@ def by_label(
     kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, meta is not None)
     table, w = Observations(observations.x, features=observations.features), w[rows]
     share = normalised(w, offsets)
-    return Sets(table, rows, offsets, ids, share, kept, atoms).checked()
+    return Sets(table, as_ranges(rows, offsets), offsets, ids, share, kept, atoms).checked()
 
 
 def _thinned(

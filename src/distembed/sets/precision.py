@@ -12,17 +12,21 @@ feature mends it, and changes no distance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from distembed.data.observations import Observations
 from distembed.sets.draw import ranks
+from distembed.sets.ranges import Ranges
 
-__all__ = ["check_rounding"]
+__all__ = ["check_rounding", "examined", "may_lose", "refuse_lost"]
 
 
 def check_rounding(
     observations: Observations,
-    rows: np.ndarray,
+    rows: np.ndarray | Ranges,
     offsets: np.ndarray,
     most: float = 0.01,
     sets: int = 64,
@@ -42,20 +46,62 @@ def check_rounding(
         ValueError: If there is one; the message names the first, its spread and the fix.
     """
     x = observations.x
-    if x.dtype.kind not in "iuf" or x.dtype.itemsize <= (4 if x.dtype.kind == "f" else 2):
+    if not may_lose(x.dtype):
         return
+    width = int(np.prod(x.shape[1:]))
+    where, ends = examined(offsets, width, sets, numbers)
+    part = x[rows[where]]
+    refuse_lost(part.toarray() if observations.sparse else part, ends, observations.features, most)
+
+
+def may_lose(dtype: np.dtype[Any]) -> bool:
+    """Return whether numbers of this type may change in float32."""
+    return dtype.kind in "iuf" and dtype.itemsize > (4 if dtype.kind == "f" else 2)
+
+
+def examined(
+    offsets: np.ndarray, width: int, sets: int = 64, numbers: int = 2**20
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the atoms that are examined.
+
+    Args:
+        offsets: Where each set starts and ends, `(S + 1,)`.
+        width: Numbers of an atom.
+        sets: Most sets.
+        numbers: Most numbers.
+
+    Returns:
+        Their positions in increasing order, `(P,)`, and where each of the chosen sets starts and
+        ends among them.
+    """
     chosen = np.unique(np.linspace(0, len(offsets) - 2, sets).astype(np.int64))
-    share = max(2, numbers // (len(chosen) * int(np.prod(x.shape[1:]))))
+    share = max(2, numbers // (len(chosen) * width))
     sizes = np.diff(offsets)[chosen]
     counts = np.minimum(sizes, share)
     start, size, count = (np.repeat(v, counts) for v in (offsets[chosen], sizes, counts))
-    where = rows[start + ranks(counts) * size // count]
-    part = (x[where].toarray() if observations.sparse else x[where]).astype(np.float64)
+    return start + ranks(counts) * size // count, np.concatenate([[0], np.cumsum(counts)])
+
+
+def refuse_lost(
+    x: np.ndarray, offsets: np.ndarray, features: Sequence[str] | None, most: float = 0.01
+) -> None:
+    """Refuse a feature of some atoms that float32 does not resolve.
+
+    Args:
+        x: Atoms of a type that may lose digits, `(P, *event)`.
+        offsets: Where each of their sets starts and ends, `(C + 1,)`.
+        features: Names of the features.
+        most: Largest rounding error, as a fraction of the standard deviation.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    part, counts = x.astype(np.float64), np.diff(offsets)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # refused elsewhere
         error = np.square(part - part.astype(np.float32)).sum(0)
         if not error.any():
             return
-        means = np.add.reduceat(part, np.cumsum(counts) - counts)
+        means = np.add.reduceat(part, offsets[:-1])
         means /= counts.reshape(-1, *[1] * (part.ndim - 1))
         within = np.square(part - np.repeat(means, counts, axis=0)).sum(0)
         spread = np.where(within > 0, within, np.square(part - part.mean(0)).sum(0))
@@ -63,7 +109,7 @@ def check_rounding(
     if not lost.any():
         return
     place = tuple(np.argwhere(lost)[0].tolist())
-    name = observations.features[place[0]] if observations.features else place
+    name = features[place[0]] if features else place
     others = f", and of {int(lost.sum()) - 1} more," if lost.sum() > 1 else ""
     mean = part[(slice(None), *place)].mean()
     deviation = np.sqrt(spread[place] / len(part))

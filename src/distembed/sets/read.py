@@ -15,11 +15,14 @@ from distembed.data.readers.cells import read_cells
 from distembed.data.readers.columns import column_names, read_columns
 from distembed.data.readers.table import read_table
 from distembed.data.recognise import channels_first, recognise
+from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.data.spaces import as_space
+from distembed.data.store import is_store
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
+from distembed.sets.stored import read_store
 
 __all__ = ["read", "read_atoms"]
 
@@ -41,10 +44,10 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet` or `.h5ad` file; an AnnData
-            object; a data frame, or a dict of columns; a list, or a dict by name, of arrays
-            `(m, *event)` or of lists of strings; or one array `(R, *event)` with its labels as
-            `by`.
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet` or `.h5ad` file; the folder
+            of a store (`build_store`); an AnnData object; a data frame, or a dict of columns; a
+            list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or one array
+            `(R, *event)` with its labels as `by`.
         by: Column, or columns, that name the set of each row.
         columns: Feature columns of a table, by name or pattern ("PC*"); where left out, all
             numeric ones that have a name and vary within a set. Of tokens, the column of strings.
@@ -75,18 +78,24 @@ def read(
     joined = [] if metadata is None else column_names(metadata)
     names = [meta] if isinstance(meta, str) else meta
     own = names if names is None else [n for n in names if n not in joined]
-    observations, labels, space = _observations(
-        source, Request(by, own, weights), atoms, {"columns": columns, **options}
-    )
-    sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
-    sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
+    if is_store(source):
+        named = None if isinstance(by, np.ndarray) else by
+        given = {"by": by if named is None else None, "columns": columns, "weights": weights}
+        _refuse_late(source, {**given, "max_size": max_size, **options})
+        sets, keys = read_store(source, named, own, atoms, min_size)
+    else:
+        observations, labels, space = _observations(
+            source, Request(by, own, weights), atoms, {"columns": columns, **options}
+        )
+        sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
+        sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
+        first = sets.rows[sets.offsets[:-1]]
+        keys = {name: observations.labels(name)[first] for name in labels}
     if metadata is None:
         return sets
-    second = read_columns(metadata, labels)
+    second = read_columns(metadata, list(keys))
     if names is not None:
-        second = {n: v for n, v in second.items() if n in names or n in labels}
-    first = sets.rows[sets.offsets[:-1]]
-    keys = {name: observations.labels(name)[first] for name in labels}
+        second = {n: v for n, v in second.items() if n in names or n in keys}
     return _joined(sets, keys, second)
 
 
@@ -135,6 +144,16 @@ def read_atoms(
     return read_table(source, columns, named if kept is None else kept, kept is None, by=named)
 
 
+def _refuse_late(source: Any, options: Mapping[str, Any]) -> None:
+    """Refuse what is decided when a store is built."""
+    late = [name for name, value in options.items() if value is not None]
+    if late:
+        raise ValueError(
+            f"{late[0]} = {options[late[0]]!r} is decided when a store is built, and {source} is "
+            "one. Leave it out, or build another store of the source with it."
+        )
+
+
 def _observations(
     source: Any,
     request: Request,
@@ -143,10 +162,11 @@ def _observations(
 ) -> tuple[Observations, list[str], AtomSpace]:
     """Read observations and recognise their kind; return them, the columns of labels, the kind."""
     space = None if atoms is None else as_space(atoms)
-    if space is not None and not space.dtype.is_floating_point:
-        request = replace(request, encode=space.encode)
+    encoder = SequenceEncoder(space)
+    tokens = space is not None and not space.dtype.is_floating_point
+    request = replace(request, sequences=encoder, encode=encoder if tokens else None)
     observations, labels = choose_reader(source, request.by, options).read(source, request)
-    space = recognise(observations) if space is None else space
+    space = encoder.space or recognise(observations)
     if space.name == "images":
         observations = channels_first(observations)
     return observations, labels, space

@@ -14,6 +14,7 @@ import torch
 
 from distembed.data.observations import refuse_unknown
 from distembed.rng import Rng, as_generator
+from distembed.sets.ranges import Ranges
 
 if TYPE_CHECKING:
     from distembed.sets.collection import Sets
@@ -90,16 +91,17 @@ def refuse_overlap(train: Sets, test: Sets) -> None:
         )
     if train.observations.x is not test.observations.x:
         return
-    in_train = np.zeros(train.observations.rows, bool)
-    in_train[train.rows] = True
-    overlap = in_train[test.rows]
-    if overlap.any():
-        where = int(np.argmax(overlap))
-        name = test.ids[np.searchsorted(test.offsets, where, side="right") - 1]
+    if isinstance(train.rows, Ranges) and isinstance(test.rows, Ranges):
+        shared_sets = train.rows.overlap(test.rows)
+    else:
+        in_train = np.zeros(train.observations.rows, bool)
+        in_train[np.asarray(train.rows)] = True
+        shared_sets = np.logical_or.reduceat(in_train[np.asarray(test.rows)], test.offsets[:-1])
+    if shared_sets.any():
         raise ValueError(
-            f"{int(overlap.sum())} atoms of the test part are in the training part too, "
-            f"the first in set '{name}'. Split the observations before sets are mixed or "
-            "overlap, or split with `group`."
+            f"{int(shared_sets.sum())} sets of the test part share atoms with the training part, "
+            f"the first being '{test.ids[np.argmax(shared_sets)]}'. Split the observations before "
+            "sets are mixed or overlap, or split with `group`."
         )
 
 

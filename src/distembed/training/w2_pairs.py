@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
-from distembed.divergences.exact import pairwise_w2
+from distembed.divergences.exact import Distance, pairwise_w2
 from distembed.protocols import Collection
 from distembed.rng import stream
 
@@ -68,6 +68,7 @@ class HalvedSets:
         to_ground: Brings atoms to the space in which W2 lives.
         collection: The sets.
         settings: Sizes.
+        distance: The distance of two atoms in that space; Euclidean if left out.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class HalvedSets:
         to_ground: Callable[[SetBatch], SetBatch],
         collection: Collection,
         settings: HalvingSettings = HalvingSettings(),
+        distance: Distance | None = None,
     ) -> None:
         self.to_ground, self.collection, self.settings = to_ground, collection, settings
+        self.distance = distance
 
     @torch.no_grad()
     def measure(
@@ -109,8 +112,10 @@ class HalvedSets:
         pairs = torch.stack(
             [first, (first + torch.randint(1, sets, (count,), generator=rng)) % sets], 1
         )
-        between = pairwise_w2(halves, torch.cat([pairs, pairs + sets])).double().square()
-        within = pairwise_w2(halves, torch.stack([own, own + sets], 1)).double().square()
+        between, within = (
+            pairwise_w2(halves, rows, distance=self.distance).double().square()
+            for rows in (torch.cat([pairs, pairs + sets]), torch.stack([own, own + sets], 1))
+        )
         w2_squared = between.view(2, -1).mean(0) - within[pairs].mean(1)
         return W2Pairs(rows[pairs.numpy()], w2_squared.cpu().numpy())
 

@@ -13,11 +13,21 @@ __all__ = ["READERS"]
 
 _HOME = "distembed.data.readers"
 READERS: Family = {
+    "store": Member(
+        f"{_HOME}.store:StoreReader",
+        "folders that `distembed data build` wrote",
+        atoms=("vectors", "counts", "images", "tokens"),
+    ),
     "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
     "table": Member(
         f"{_HOME}.table:TableReader",
         ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, dicts of columns",
         atoms=("vectors", "counts", "tokens"),
+    ),
+    "fasta": Member(
+        f"{_HOME}.fasta:FastaReader",
+        ".fasta, .fa, .faa, .fna, .ffn and .fas files (or .gz, .xz)",
+        atoms=("tokens",),
     ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",

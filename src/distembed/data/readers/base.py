@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from distembed.data.observations import Observations
 from distembed.data.readers import READERS
 from distembed.data.readers.dialect import suffix
+from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.registry import build, lookup, member_options
 
 __all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
@@ -27,13 +28,17 @@ class Request:
         by: Column, or columns, of labels of sets; for one array, the label of each row.
         meta: Columns of metadata; all others where None.
         weights: Column of sampling weights.
-        encode: Function from strings to tokens `(R, T)`; None where atoms are numbers.
+        encode: Function from strings to tokens `(R, T)`; None where atoms are not stated to be
+            tokens.
+        sequences: The same for readers whose atoms are sequences in any case: it recognises the
+            alphabet where none is stated.
     """
 
     by: Any = None
     meta: Sequence[str] | None = None
     weights: str | None = None
     encode: Encode | None = None
+    sequences: SequenceEncoder = field(default_factory=SequenceEncoder)
 
     @property
     def labels(self) -> list[str]:
@@ -103,13 +108,23 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
     """
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
     own = suffix_of(source)
+    folder = own is not None and Path(source).is_dir()
     accepting = [
         name
         for name, reader in readers.items()
-        if (own in reader.suffixes if own is not None else reader.accepts(source, by))
+        if own in reader.suffixes
+        or own is None
+        and reader.accepts(source, by)
+        or folder
+        and reader.accepts(Path(source), by)
     ]
     if not accepting and own is not None:
         suffixes = ", ".join(s for reader in readers.values() for s in reader.suffixes)
+        if folder:
+            raise ValueError(
+                f"{source} is a folder, and holds no store. Build one of the files in it: "
+                f"distembed data build '{source}/*' -o store --by COLUMN."
+            )
         raise ValueError(f"{source} has no known format; expected {suffixes}.")
     if not accepting:
         raise TypeError(

@@ -18,7 +18,7 @@ from distembed.data.readers.atoms import as_atoms
 from distembed.data.readers.base import Request
 from distembed.data.readers.hdf5 import open_h5ad
 
-__all__ = ["CellReader", "read_cells"]
+__all__ = ["CellReader", "chosen_genes", "read_cells", "refuse_both"]
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,7 @@ def read_cells(
             combined with a layer or genes.
         ImportError: If anndata is not installed.
     """
-    if obsm is not None and (layer is not None or genes is not None):
-        raise ValueError(
-            f"obsm={obsm!r} holds features of its own; layer and genes do not go with it, because "
-            "they choose those of X."
-        )
+    refuse_both(layer, obsm, genes)
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
     refuse_unknown(kept, adata.obs.columns, "column of obs")
@@ -119,7 +115,7 @@ def read_cells(
     x = as_atoms("X" if layer is None else f"The layer {layer!r}", x).x
     genes_here = np.asarray(adata.var_names).astype(str)
     if genes is not None:
-        chosen = _chosen(genes, adata.var, genes_here)
+        chosen = chosen_genes(genes, adata.var, genes_here)
         x, genes_here = x[:, chosen], genes_here[chosen]
     return Observations(x, columns, tuple(genes_here.tolist()), exact)
 
@@ -132,8 +128,23 @@ def _open(source: Any, backed: bool) -> Any:
     return source
 
 
-def _chosen(genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray) -> np.ndarray:
-    """Return the positions of the chosen genes, in the order in which they are named."""
+def refuse_both(layer: object, obsm: str | None, genes: object) -> None:
+    """Raise a ValueError if an embedding is combined with a layer or genes."""
+    if obsm is not None and (layer is not None or genes is not None):
+        raise ValueError(
+            f"obsm={obsm!r} holds features of its own; layer and genes do not go with it, because "
+            "they choose those of X."
+        )
+
+
+def chosen_genes(
+    genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
+) -> np.ndarray:
+    """Return the positions of the chosen genes, in the order in which they are named.
+
+    Raises:
+        ValueError: If there is no such gene, or the mask has another type or shape.
+    """
     if isinstance(genes, str):
         refuse_unknown([genes], var.columns, "column of var")
         column = np.asarray(var[genes])

@@ -94,7 +94,8 @@ def suffix(path: str | Path) -> str:
     """
     *_, name = Path(path).parts or ("",)
     last = Path(name.lower())
-    return Path(last.stem).suffix + last.suffix if last.suffix == ".gz" else last.suffix
+    packed = last.suffix in (".gz", ".xz")
+    return Path(last.stem).suffix + last.suffix if packed else last.suffix
 
 
 def dialect_of(path: Path, head: int = 1000) -> Dialect:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from distembed.data.labels import as_column, plain_column
-from distembed.data.readers.tabular import As
+from distembed.data.readers.tabular import As, PartsAs
 
 __all__ = ["FrameTable"]
 
@@ -80,6 +80,16 @@ class FrameTable:
                     "column of strings, or several columns of tokens."
                 )
         return [values for _, values in plain]
+
+    def parts(self, columns: Sequence[str], as_: PartsAs, rows: int) -> Iterator[list[np.ndarray]]:
+        """Slice columns."""
+        loaded = self.load(columns, as_)
+        for low in range(0, len(loaded[0]), rows):
+            yield [values[low : low + rows] for values in loaded]
+
+    def settled(self, name: str, exact: np.ndarray) -> np.ndarray:
+        """Convert exact values of a column to those of metadata."""
+        return plain_column(exact)
 
 
 def _number(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from distembed.data.readers.bounds import refuse_inflated
 from distembed.registry import need
 
-__all__ = ["column_names_of_obs", "open_h5ad"]
+__all__ = ["check_h5ad", "column_names_of_obs", "open_h5ad"]
 
 
 def open_h5ad(path: Path, backed: bool) -> Any:
@@ -23,9 +23,25 @@ def open_h5ad(path: Path, backed: bool) -> Any:
         ImportError: If anndata is not installed.
         ValueError: If the file is damaged, is no AnnData, or states shapes that it cannot hold.
     """
+    anndata = need("anndata", "anndata")
+    check_h5ad(path)
+    try:
+        return anndata.read_h5ad(path, backed="r" if backed else None)
+    except Exception as error:  # each of the readers in anndata has errors of its own
+        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
+
+
+def check_h5ad(path: Path) -> None:
+    """Check that a file is AnnData, and states no shapes that it cannot hold.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If h5py is not installed.
+        ValueError: If it is not.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    anndata, h5py = need("anndata", "anndata"), need("h5py", "anndata")
+    h5py = need("h5py", "anndata")
     try:
         with h5py.File(path) as file:
             parts = set(file)
@@ -41,10 +57,6 @@ def open_h5ad(path: Path, backed: bool) -> Any:
     for name, size in shapes.items():
         advice = "Write the file again from its source."
         refuse_inflated(path, size, f"{name!r}, by the shape that it states,", advice)
-    try:
-        return anndata.read_h5ad(path, backed="r" if backed else None)
-    except Exception as error:  # each of the readers in anndata has errors of its own
-        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
 
 
 def column_names_of_obs(path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from distembed.data.labels import plain_column
 from distembed.data.readers.bounds import refuse_inflated
-from distembed.data.readers.tabular import As, refuse_long
+from distembed.data.readers.tabular import As, PartsAs, refuse_long
 from distembed.registry import need
 
 __all__ = ["ParquetTable"]
@@ -69,6 +69,27 @@ class ParquetTable:
         except (self._arrow.ArrowInvalid, OSError) as error:
             raise ValueError(f"{self._path.name} is damaged: {error}") from error
         return [self._column(name, table[name], as_) for name in columns]
+
+    def parts(self, columns: Sequence[str], as_: PartsAs, rows: int) -> Iterator[list[np.ndarray]]:
+        """Read columns, some rows at a time.
+
+        Raises:
+            ValueError: As `load`.
+        """
+        parquet = need("pyarrow.parquet", "parquet")
+        try:
+            with parquet.ParquetFile(self._path) as file:
+                for batch in file.iter_batches(rows, columns=list(columns)):
+                    table = self._arrow.Table.from_batches([batch])
+                    yield [self._column(name, table[name], as_) for name in columns]
+        except (self._arrow.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{self._path.name} is damaged: {error}") from error
+
+    def settled(self, name: str, exact: np.ndarray) -> np.ndarray:
+        """Convert exact values of a column to those of metadata."""
+        if self._arrow.types.is_decimal(self._schema.field(name).type):
+            return np.array([v or np.nan for v in exact.tolist()], np.float64)
+        return plain_column(exact)
 
     def _column(self, name: str, column: Any, as_: As) -> np.ndarray:
         kinds, kind = self._arrow.types, column.type

@@ -20,7 +20,7 @@ from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.features import say_passed, varying
 from distembed.data.readers.tabular import Table
 
-__all__ = ["TableReader", "read_table"]
+__all__ = ["TableReader", "chosen_columns", "encoded", "numeric_columns", "read_table"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def read_table(
         values, skipped = varying(table, keep, code)
         features, x = list(values), np.stack(list(values.values()), axis=1)
     else:
-        features, skipped = _numeric(table, _chosen(table, columns, keep)), []
+        features, skipped = numeric_columns(table, chosen_columns(table, columns, keep)), []
         x = np.stack(table.load(features, "numbers"), axis=1)
     rest = [
         n for n in table.names if n not in {*(features or ()), *skipped} and (others or n in keep)
@@ -130,8 +130,12 @@ def read_table(
     return Observations(x, annotation, None if features is None else tuple(features), exact)
 
 
-def _chosen(table: Table, columns: str | Sequence[str], keep: Sequence[str]) -> list[str]:
-    """Return the names of the columns that names and patterns choose, each once."""
+def chosen_columns(table: Table, columns: str | Sequence[str], keep: Sequence[str]) -> list[str]:
+    """Return the names of the columns that names and patterns choose, each once.
+
+    Raises:
+        ValueError: If a column is unknown, or a pattern matches none.
+    """
     names: list[str] = []
     for name in [columns] if isinstance(columns, str) else columns:
         if name in table.names:
@@ -148,7 +152,12 @@ def _chosen(table: Table, columns: str | Sequence[str], keep: Sequence[str]) -> 
     return list(dict.fromkeys(names))
 
 
-def _numeric(table: Table, names: list[str]) -> list[str]:
+def numeric_columns(table: Table, names: list[str]) -> list[str]:
+    """Return the names of features.
+
+    Raises:
+        ValueError: If one does not hold numbers.
+    """
     for name in names:
         if name not in table.numeric:
             if reason := table.others[name]:
@@ -171,16 +180,24 @@ def _sequences(
             "Atoms are tokens, and no column of sequences is named; give `columns`. The columns "
             f"are: {', '.join(map(repr, table.names))}."
         )
-    names = _chosen(table, columns, keep)
+    names = chosen_columns(table, columns, keep)
     if len(names) > 1:
-        return names, np.stack(table.load(_numeric(table, names), "numbers"), axis=1)
-    strings = table.load(names, "strings")[0]
+        return names, np.stack(table.load(numeric_columns(table, names), "numbers"), axis=1)
+    return names, encoded(names[0], table.load(names, "strings")[0], encode)
+
+
+def encoded(name: str, strings: np.ndarray, encode: Encode) -> np.ndarray:
+    """Return the tokens `(R, T)` of a column of strings.
+
+    Raises:
+        ValueError: If one is blank, or has a symbol that is not in the alphabet.
+    """
     if (strings == "").any():
         raise ValueError(
-            f"Row {np.argmax(strings == '')} has no sequence in column {names[0]!r}; a missing "
+            f"Row {np.argmax(strings == '')} has no sequence in column {name!r}; a missing "
             "value is not a sample. Drop such rows first."
         )
     try:
-        return names, encode(strings.tolist())
+        return encode(strings.tolist())
     except ValueError as error:
-        raise ValueError(f"Column {names[0]!r}: {error}") from error
+        raise ValueError(f"Column {name!r}: {error}") from error

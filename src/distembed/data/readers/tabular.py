@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 
-__all__ = ["As", "Table", "refuse_long"]
+__all__ = ["As", "PartsAs", "Table", "refuse_long"]
 
 As = Literal["numbers", "strings", "values", "candidates", "exact"]
 """Type of loaded columns.
@@ -17,6 +17,9 @@ numbers where nothing is lost by it, and text elsewhere, which is logged. Candid
 columns that may yet become features, of which nothing is logged. Exact are those of labels: text
 as it stands in a file, and integers with all their digits.
 """
+
+PartsAs = Literal["numbers", "strings", "exact"]
+"""Types of columns that are read in parts: a part does not tell what the whole column holds."""
 
 
 class Table(Protocol):
@@ -36,6 +39,12 @@ class Table(Protocol):
 
     def load(self, columns: Sequence[str], as_: As) -> list[np.ndarray]:
         """Read columns as a type."""
+
+    def parts(self, columns: Sequence[str], as_: PartsAs, rows: int) -> Iterator[list[np.ndarray]]:
+        """Read at least one column as a type, at most so many rows at a time."""
+
+    def settled(self, name: str, exact: np.ndarray) -> np.ndarray:
+        """Convert exact values of a column to those of metadata; they may be some of the rows."""
 
 
 def refuse_long(name: str, words: np.ndarray, largest: int = 2**32) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from distembed.data.numerals import loss_as_numbers, narrowed
 from distembed.data.readers.dialect import Dialect, dialect_of
 from distembed.data.readers.kinds import ColumnKinds, with_points
-from distembed.data.readers.tabular import As, refuse_long
+from distembed.data.readers.tabular import As, PartsAs, refuse_long
 
 __all__ = ["TextTable", "header_of", "open_text"]
 
@@ -75,6 +75,27 @@ class TextTable:
             self._say_loss(name)
         return values
 
+    def parts(self, columns: Sequence[str], as_: PartsAs, rows: int) -> Iterator[list[np.ndarray]]:
+        """Read columns, some rows at a time.
+
+        Raises:
+            ValueError: As `load`.
+        """
+        if as_ != "numbers":
+            for words in self._read_parts(columns, object, rows):
+                yield [column.astype(str) for column in words.T]
+            return
+        groups = {c: [n for n in columns if self.kinds.commas(n) == c] for c in (False, True)}
+        reads = [self._read_parts(names, float, rows, c) for c, names in groups.items() if names]
+        order = [*groups[False], *groups[True]]
+        for blocks in zip(*reads, strict=True):
+            read = dict(zip(order, np.concatenate(blocks, axis=1).T, strict=True))
+            yield [read[name] for name in columns]
+
+    def settled(self, name: str, exact: np.ndarray) -> np.ndarray:
+        """Convert exact values of a column to those of metadata."""
+        return self._narrow(name, exact)
+
     def _numbers(self, columns: Sequence[str]) -> list[np.ndarray]:
         read: dict[str, np.ndarray] = {}
         for commas in (False, True):
@@ -85,16 +106,7 @@ class TextTable:
 
     def _read(self, columns: Sequence[str], dtype: type, commas: bool = False) -> np.ndarray:
         """Read columns, `(R, C)`; those with decimal commas have no decimal points."""
-        options: dict[str, Any] = {
-            "dtype": dtype,
-            "delimiter": self.dialect.delimiter,
-            "skiprows": self.header,
-            "usecols": [self.names.index(c) for c in columns],
-            "ndmin": 2,
-            "encoding": self.dialect.encoding,
-            "comments": None,
-            "quotechar": '"',
-        }
+        options = {**self._options(columns, dtype), "skiprows": self.header}
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Input line", UserWarning)  # of a blank line
@@ -105,16 +117,49 @@ class TextTable:
         except ValueError as error:
             raise ValueError(self._first_fault(columns) or str(error)) from error
 
+    def _read_parts(
+        self, columns: Sequence[str], dtype: type, rows: int, commas: bool = False
+    ) -> Iterator[np.ndarray]:
+        """Read columns, `(n, C)` at a time."""
+        options = {**self._options(columns, dtype), "max_rows": rows}
+        with self.dialect.open() as file:
+            header = self.dialect.rows(file)
+            while header.line_num < self.header:
+                next(header)
+            lines = map(with_points, file) if commas else file
+            while True:
+                try:
+                    with warnings.catch_warnings():  # of blank lines, and of the end
+                        warnings.filterwarnings("ignore", "Input line|loadtxt: input", UserWarning)
+                        part = np.loadtxt(lines, **options)
+                except ValueError as error:
+                    raise ValueError(self._first_fault(columns) or str(error)) from error
+                if not part.size:
+                    return
+                yield part
+
+    def _options(self, columns: Sequence[str], dtype: type) -> dict[str, Any]:
+        return {
+            "dtype": dtype,
+            "delimiter": self.dialect.delimiter,
+            "usecols": [self.names.index(c) for c in columns],
+            "ndmin": 2,
+            "encoding": self.dialect.encoding,
+            "comments": None,
+            "quotechar": '"',
+        }
+
     def _values(self, name: str) -> np.ndarray:
         """Return a column as numbers if nothing is lost by it."""
-        if name in self._narrowed:
-            return self._narrowed[name]
-        text = self._texts[name]
+        if name not in self._narrowed:
+            self._narrowed[name] = self._narrow(name, self._texts[name])
+        return self._narrowed[name]
+
+    def _narrow(self, name: str, text: np.ndarray) -> np.ndarray:
         values = narrowed(text)
         if values is text and self.kinds.commas(name):
             points = narrowed(np.array([with_points(v) for v in text.tolist()]))
             values = points if points.dtype.kind in "if" else text
-        self._narrowed[name] = values
         return values
 
     def _say_loss(self, name: str) -> None:

@@ -20,4 +20,26 @@ POINT_ENCODERS = {
         "attention between the tokens of a sequence of any length",
         atoms=("tokens",),
     ),
+    "esm2": Member(
+        f"{_POINTS}.published:ESM2Features",
+        "mean states of ESM-2, a published model of proteins",
+        extra="lm",
+        atoms=("tokens",),
+    ),
+    "hyenadna": Member(
+        f"{_POINTS}.published:HyenaFeatures",
+        "mean states of HyenaDNA, a published model of DNA",
+        atoms=("tokens",),
+    ),
+    "progen2": Member(
+        f"{_POINTS}.published:ProGenFeatures",
+        "mean states of ProGen2, a published model of proteins",
+        atoms=("tokens",),
+    ),
+    "causal_lm": Member(
+        f"{_POINTS}.published:CausalFeatures",
+        "mean states of any causal language model of transformers",
+        extra="lm",
+        atoms=("tokens",),
+    ),
 }

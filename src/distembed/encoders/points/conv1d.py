@@ -17,12 +17,8 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distembed.encoders.points.tokens import (
-    check_tokens,
-    mean_and_deviation,
-    positions,
-    read_tokens,
-)
+from distembed.encoders.points.tokens import mean_and_deviation, positions
+from distembed.nn.tokens import check_tokens, read_tokens
 
 __all__ = ["ConvTokens"]
 

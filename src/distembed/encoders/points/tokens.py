@@ -1,9 +1,4 @@
-r"""Token sequences as atoms: what is refused, where a token stands, and pooling over positions.
-
-A sequence $x = (x_1, \dots, x_T, 0, \dots, 0)$ has tokens 1 to V, and pads 0 at its end only. What
-follows never sees a pad: sequences are cut to the longest one at hand, and a mask leaves out the
-rest. The symbol 0 is put to another use, as the start that every sequence has. It marks the
-beginning, and an empty sequence is that symbol alone: an atom with features of its own.
+r"""Features of token sequences: where a token stands, and pooling over positions.
 
 Position t is $p(t) = (\cos t / r_k, \sin t / r_k)_k$ with fixed $r_k = 10^{4 k / K}$ (Vaswani et
 al., 2017), the same in a sequence of any length.
@@ -11,73 +6,10 @@ al., 2017), the same in a sequence of any length.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-__all__ = ["MaskedTokens", "check_tokens", "mean_and_deviation", "positions", "read_tokens"]
-
-
-class MaskedTokens(NamedTuple):
-    """Tokens of each sequence after a start, `(N, 1 + T)`, and a mask that leaves out the pads."""
-
-    ids: Tensor
-    mask: Tensor
-
-
-def check_tokens(event_shape: tuple[int, ...], vocab: int) -> None:
-    """Raise where a network of token sequences can not be made.
-
-    Raises:
-        ValueError: If an atom is no sequence or there is no token.
-    """
-    if len(event_shape) != 1:
-        raise ValueError(
-            f"Atoms have shape {tuple(event_shape)}; a token sequence has shape (T,), with pads 0 "
-            "at its end."
-        )
-    if vocab < 1:
-        raise ValueError(f"vocab = {vocab}; tokens are 1 to vocab, and 0 is the pad.")
-
-
-def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
-    """Check sequences `(N, T)`, cut them to the longest, and put a start before each.
-
-    Raises:
-        ValueError: If they are not whole numbers from 0 to vocab, or a pad comes before a token.
-
-    Example:
-        >>> ids, mask = read_tokens(torch.tensor([[3, 1, 0, 0], [0, 0, 0, 0]]), vocab=3)
-        >>> ids.tolist(), mask.int().tolist()
-        ([[0, 3, 1], [0, 0, 0]], [[1, 1, 1], [1, 0, 0]])
-    """
-    if x.ndim != 2:
-        raise ValueError(f"Atoms have shape {tuple(x.shape[1:])}; a token sequence has (T,).")
-    if x.is_floating_point() and not bool((x == x.round()).all()):
-        odd = x[x != x.round()][0]
-        raise ValueError(
-            f"Tokens are whole numbers, and one is {odd:.4g}. Read the sets as tokens, "
-            "atoms={'name': 'tokens', 'alphabet': ...} in Python, or choose an encoder of numbers."
-        )
-    wrong = x[(x < 0) | (x > vocab)]
-    if len(wrong):
-        raise ValueError(
-            f"A token is {wrong[0]:.0f}; tokens are 1 to vocab = {vocab}, and 0 is the pad. Raise "
-            "vocab, or number the tokens from 1."
-        )
-    mask = x > 0
-    inside = mask[:, 1:] & ~mask[:, :-1]
-    if bool(inside.any()):
-        row, place = (int(i) for i in inside.nonzero()[0])
-        raise ValueError(
-            f"Sequence {row} has a pad before a token, at position {place}. Pads 0 come at the "
-            "end only; move them there, or give a gap a token of its own."
-        )
-    longest = int(mask.sum(1).max()) if len(x) else 0
-    ids, mask = x[:, :longest].long(), mask[:, :longest]
-    return MaskedTokens(functional.pad(ids, (1, 0)), functional.pad(mask, (1, 0), value=True))
+__all__ = ["mean_and_deviation", "positions"]
 
 
 def positions(u: Tensor) -> Tensor:

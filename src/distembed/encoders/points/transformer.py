@@ -13,13 +13,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distembed.encoders.points.tokens import (
-    check_tokens,
-    mean_and_deviation,
-    positions,
-    read_tokens,
-)
+from distembed.encoders.points.tokens import mean_and_deviation, positions
 from distembed.nn.mlp import MLP
+from distembed.nn.tokens import check_tokens, read_tokens
 
 __all__ = ["TokenTransformer"]
 

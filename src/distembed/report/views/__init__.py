@@ -43,12 +43,15 @@ class Budget:
         atoms: Atoms of each, real and generated.
         steps: Points on the path between two embeddings.
         path_atoms: Atoms at each.
+        coupled: Atoms at either end of which some are drawn on their way along an optimal
+            coupling; 0 for none.
     """
 
     sets: int
     atoms: int
     steps: int
     path_atoms: int
+    coupled: int = 0
 
 
 class View(Protocol):

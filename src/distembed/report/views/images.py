@@ -35,8 +35,8 @@ _SIDE = (
 class ImageView:
     """Mosaics in the tone of all real images that are shown."""
 
-    page = Budget(sets=4, atoms=36, steps=11, path_atoms=5)
-    overview = Budget(sets=3, atoms=24, steps=7, path_atoms=7)
+    page = Budget(sets=4, atoms=36, steps=11, path_atoms=5, coupled=128)
+    overview = Budget(sets=3, atoms=24, steps=7, path_atoms=3, coupled=128)
 
     def __init__(self, model: GDE, pairs: Sequence[Pair]) -> None:
         self.tone = tone_of(np.concatenate([as_images(pair.real) for pair in pairs]))
@@ -57,9 +57,12 @@ class ImageView:
         return Figure(html, columns=2)
 
     def path(self, path: Path) -> Figure:
-        """Draw one column a step and one row a noise, between real images of the two ends."""
+        """Draw one column a step and one row a noise, and below it the path of optimal transport.
+
+        The samples through z stand between real images of the two ends.
+        """
         steps, (first, last) = len(path.samples), path.names
-        picture = mosaic(as_images(_by_noise(path)), steps, self.tone, width=1600)
+        picture = mosaic(as_images(_by_row(path.samples)), steps, self.tone, width=1600)
         text = (
             f"Each column has images drawn from one vector on the line from {first} to {last}; "
             "each row keeps its noise."
@@ -71,8 +74,17 @@ class ImageView:
             )
             space = np.zeros((len(picture), before.shape[1] // 2, 4), np.uint8)
             picture = np.concatenate([before, space, picture, space, after], axis=1)
-        html = escaped(_PATH, self._picture(picture, f"path from {first} to {last}"), first, last)
-        return Figure([html], text)
+        alt = f"path from {first} to {last}"
+        html = [escaped(_PATH, self._picture(picture, alt), first, last)]
+        if path.displaced is not None:
+            text += (
+                " The second picture is the shortest path in W2: images of the one end, each "
+                "blended pixel by pixel into the image of the other end that optimal transport "
+                "assigns to it. Where the two agree, common noise moves images as transport does."
+            )
+            moved = mosaic(as_images(_by_row(path.displaced)), steps, self.tone, width=1600)
+            html.append(escaped(_PATH, self._picture(moved, f"transport, {alt}"), first, last))
+        return Figure(html, text)
 
     def contributions(self, change: Change, count: int = 12) -> Figure:
         """Draw the images of either set with the largest contributions, at most `count`."""
@@ -95,9 +107,16 @@ class ImageView:
                 plots.image_grid(part.add_axes(box, anchor="NW"), x, 6, tone=self.tone)
 
     def paint_path(self, part: SubFigure, path: Path) -> None:
-        """Draw one column a step and one row a noise into a panel."""
-        axes = part.add_axes((0.06, 0.08, 0.9, 0.71), anchor="NW")
-        plots.image_grid(axes, _by_noise(path), len(path.samples), tone=self.tone)
+        """Draw one column a step into a panel: rows of one noise above, displaced images below."""
+        rows = (
+            ("samples of the vectors between", 0.45, path.samples),
+            ("optimal transport of pixels", 0.06, path.displaced),
+        )
+        for label, bottom, x in rows:
+            if x is not None:
+                part.text(0.06, bottom + 0.325, label, size=12, va="bottom")
+                axes = part.add_axes((0.06, bottom, 0.9, 0.31), anchor="NW")
+                plots.image_grid(axes, _by_row(x), len(x), tone=self.tone)
 
     def _picture(self, page: np.ndarray, alt: str) -> Any:
         """Write an `<img>`; a dark page inverts ink on transparent paper."""
@@ -107,6 +126,6 @@ class ImageView:
         return escaped(template, data_uri(page), width, height, f"Images: {alt}", ink)
 
 
-def _by_noise(path: Path) -> np.ndarray:
-    """Order the images of a path `(T, n, *event)` by noise, then by step, `(n T, *event)`."""
-    return path.samples.swapaxes(0, 1).reshape(-1, *path.samples.shape[2:])
+def _by_row(x: np.ndarray) -> np.ndarray:
+    """Order the images of a path `(T, n, *event)` by row, then by step, `(n T, *event)`."""
+    return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])

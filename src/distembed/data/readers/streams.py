@@ -1,0 +1,274 @@
+"""Read a source in parts of bounded memory, more than once, to build a store of it.
+
+A stream is a source that is read from its start as often as needed. What fits into memory is
+sliced; files are read piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from distembed.data.labels import as_text, check_labels
+from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.base import Request
+from distembed.data.readers.columns import open_table
+from distembed.data.readers.table import chosen_columns, encoded, numeric_columns
+from distembed.data.readers.tabular import PartsAs, Table
+
+__all__ = ["ManyStreams", "MemoryStream", "Part", "Stream", "TableStream", "meta_names"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive rows of a source.
+
+    Attributes:
+        rows: Their number n.
+        labels: Text of each column of labels, `(n,)`.
+        columns: Columns that may become metadata, each `(n,)`, with values as they stand there.
+        weights: Sampling weights `(n,)`; None where there are none.
+        x: Atoms, an array `(n, *event)` or CSR `(n, D)`; None where they were not asked for.
+    """
+
+    rows: int
+    labels: Sequence[np.ndarray]
+    columns: Mapping[str, np.ndarray]
+    weights: np.ndarray | None
+    x: Any = None
+
+
+class Stream(Protocol):
+    """A source that is read in parts."""
+
+    @property
+    def by(self) -> list[str]:
+        """Names of the columns of labels."""
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """Names of the features."""
+
+    @property
+    def width(self) -> int:
+        """Numbers of an atom, as far as they are known before it is read."""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read."""
+
+    @property
+    def required(self) -> bool:
+        """Whether the columns of its parts were asked for by name, and must be metadata."""
+
+    def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
+        """Read all rows, at most `rows` at a time, with or without their atoms."""
+
+    def settled(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values of a column of metadata with their own type."""
+
+
+@dataclass(frozen=True)
+class MemoryStream:
+    """Observations in memory, or a memory map.
+
+    Attributes:
+        observations: The rows.
+        by: Columns of labels.
+        meta: Columns that become metadata; all others where None.
+        weights: Column of sampling weights.
+        files: The file that is mapped, if any.
+    """
+
+    observations: Observations
+    by: list[str]
+    meta: Sequence[str] | None = None
+    weights: str | None = None
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def features(self) -> tuple[str, ...] | None:
+        """Names of the features."""
+        return self.observations.features
+
+    @property
+    def required(self) -> bool:
+        """Whether the columns of its parts were asked for by name."""
+        return self.meta is not None
+
+    @property
+    def width(self) -> int:
+        """Numbers of an atom."""
+        return int(np.prod(self.observations.event_shape))
+
+    def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
+        """Slice the rows."""
+        columns = self.observations.columns
+        refuse_unknown([*self.by, *(self.meta or ())], columns, "column")
+        names = list(columns) if self.meta is None else list(self.meta)
+        names = meta_names(self.by, names, {self.weights})
+        labels = [self.observations.labels(name, check=True) for name in self.by]
+        total = self.observations.rows
+        for low in range(0, total, rows):
+            part = slice(low, low + rows)
+            yield Part(
+                min(rows, total - low),
+                [text[part] for text in labels],
+                {name: columns[name][part] for name in names},
+                None if self.weights is None else columns[self.weights][part],
+                self.observations.x[part] if atoms else None,
+            )
+
+    def settled(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return the values, which have their type."""
+        return values
+
+
+class TableStream:
+    """One text or Parquet file.
+
+    Features have to be named: whether a column is one is a question of all rows.
+
+    Args:
+        path: The file.
+        columns: Names of features, or patterns; of tokens, the column of strings.
+        request: Columns of labels, metadata and weights, and the encoding of strings.
+        most: Most rows of a part: a word takes about 60 bytes while it is read.
+
+    Raises:
+        ValueError: If no features are named, or a column is unknown or of another type.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: str | Sequence[str] | None,
+        request: Request,
+        most: int = 2**16,
+    ) -> None:
+        self._table: Table = open_table(path)
+        self._request, self._most = request, most
+        self.files, self.by = [path], request.labels
+        self.required = request.meta is not None
+        refuse_unknown(request.keep, self._table.names, "column")
+        if columns is None:
+            numeric = [n for n in self._table.names if n in self._table.numeric]
+            raise ValueError(
+                f"{path} is read in parts, so that its features have to be named: `columns`, by "
+                f"name or pattern. The numeric columns are: {', '.join(numeric[:20])}"
+                f"{', ...' if len(numeric) > 20 else ''}."
+            )
+        chosen = chosen_columns(self._table, columns, request.keep)
+        self._strings = request.encode is not None and len(chosen) == 1
+        self._columns = chosen if self._strings else numeric_columns(self._table, chosen)
+        self.features = None if request.encode is not None else tuple(self._columns)
+        if request.weights and request.weights not in self._table.numeric:
+            raise ValueError(
+                f"Column {request.weights!r} of weights holds text; weights are numbers."
+            )
+        unasked = {*self._columns, request.weights} if request.meta is None else set()
+        others = self._table.names if request.meta is None else request.meta
+        self._meta = meta_names(self.by, others, unasked)
+        self.width = 256 if self._strings else len(self._columns)
+
+    def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
+        """Read the columns that are needed, at most `rows` values of each at a time."""
+        rows = min(rows, self._most)
+        names = list(dict.fromkeys([*self.by, *self._meta]))
+        weights = [self._request.weights] if self._request.weights else []
+        kind: PartsAs = "strings" if self._strings else "numbers"
+        reads = (
+            self._table.parts(names, "exact", rows) if names else None,
+            self._table.parts(weights, "numbers", rows) if weights else None,
+            self._table.parts(self._columns, kind, rows) if atoms or not names else None,
+        )
+        first = 0
+        for exact, weight, x in _together(reads):
+            values = dict(zip(names, exact or [], strict=True))
+            count = len((exact or weight or x)[0])
+            texts = [as_text(values[name]) for name in self.by]
+            for name, text in zip(self.by, texts, strict=True):
+                check_labels(name, values[name], text, first)
+            first += count
+            yield Part(
+                count,
+                texts,
+                {name: values[name] for name in self._meta},
+                weight[0] if weight else None,
+                self._atoms(x) if atoms and x is not None else None,
+            )
+
+    def settled(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values as the whole column would be read."""
+        return self._table.settled(name, values)
+
+    def _atoms(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        if self._strings and self._request.encode is not None:
+            return encoded(self._columns[0], columns[0], self._request.encode)
+        return np.stack(columns, axis=1)
+
+
+class ManyStreams:
+    """Several files of one form, read one after another.
+
+    Args:
+        streams: Those of the files.
+        by_file: Whether each file is a set, whose label is the name of the file.
+
+    Raises:
+        ValueError: If their features differ, or two files have one name.
+    """
+
+    def __init__(self, streams: Sequence[Stream], by_file: bool = False) -> None:
+        self._streams, self._by_file = list(streams), by_file
+        first = self._streams[0]
+        self.features, self.required = first.features, first.required
+        self.by = ["file"] if by_file else first.by
+        self.width = first.width
+        self.files = [file for stream in self._streams for file in stream.files]
+        for stream in self._streams[1:]:
+            if stream.features != self.features:
+                differing = sorted(set(stream.features or ()) ^ set(self.features or ()))
+                raise ValueError(
+                    f"{stream.files[0]} and {first.files[0]} have other features, or in another "
+                    f"order; they differ in: {', '.join(differing[:8]) or 'their order'}. Name "
+                    "the features that all files have in `columns`."
+                )
+        stems = [file.stem for file in self.files]
+        if by_file and len(set(stems)) < len(stems):
+            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            raise ValueError(
+                f"Two files are named {twice!r}, and files name the sets where `by` is left out. "
+                "Rename one, or name a column of labels."
+            )
+
+    def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
+        """Read the files in turn."""
+        for stream in self._streams:
+            for part in stream.parts(rows, atoms):
+                if not self._by_file:
+                    yield part
+                    continue
+                yield replace(part, labels=[np.full(part.rows, stream.files[0].stem)])
+
+    def settled(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values as the first file would be read."""
+        return self._streams[0].settled(name, values)
+
+
+def meta_names(by: Sequence[str], names: Iterable[str], apart: Set[str | None]) -> list[str]:
+    """Return the columns that may become metadata; those of labels, if there are several."""
+    own = list(by) if len(by) > 1 else []
+    return [*own, *(n for n in names if n not in {*by, *apart})]
+
+
+def _together(reads: Sequence[Iterator[list[np.ndarray]] | None]) -> Iterator[list[Any]]:
+    """Read iterators in step; those that are None yield None."""
+    running = [read for read in reads if read is not None]
+    for parts in zip(*running, strict=True):
+        given = iter(parts)
+        yield [None if read is None else next(given) for read in reads]

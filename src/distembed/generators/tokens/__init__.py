@@ -1,0 +1,1 @@
+"""Generators of sequences: autoregressive, masked diffusion, and profiles by position."""
