@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distembed.heads.added import AddedValue, added_value
     from distembed.heads.baseline import mean_table
     from distembed.heads.conformal import conformal_quantile
     from distembed.heads.cross_validation import CrossValidation, cross_validated
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from distembed.heads.ordered import SetOrdinal
 
 __all__ = [
+    "AddedValue",
     "CrossValidation",
     "DistributionEmbedder",
     "Explanation",
     "SetClassifier",
     "SetOrdinal",
     "SetRegressor",
+    "added_value",
     "conformal_quantile",
     "cross_validated",
     "explain",
@@ -39,12 +42,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AddedValue": "added",
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
     "Explanation": "explanation",
     "SetClassifier": "estimators",
     "SetOrdinal": "ordered",
     "SetRegressor": "estimators",
+    "added_value": "added",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
     "explain": "explanation",
