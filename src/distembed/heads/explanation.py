@@ -20,7 +20,8 @@ The null refits the head, in the same form, to permuted targets: b changes, and 
 not, so that a permutation costs one fit. What is compared is e / s, with s the root mean square of
 what the head leaves of its training targets, as a t statistic would be: a permuted target is
 noise altogether, and a plain comparison of e would take the signal itself for noise. P-values are
-adjusted by Holm over features.
+adjusted over features by the largest effect of each permutation, in units of the deviations of the
+null (Westfall and Young, 1993), which loses little where features move together.
 
 Features that move together share their effects: an effect is no cause, and not that of a feature
 while others are held fixed. With the correction `calibrated`, b are slopes in the posterior mean.
@@ -42,7 +43,6 @@ from distembed.heads.linear import Kind, LinearHead, fit_head
 from distembed.heads.plan import permuted_target
 from distembed.heads.rows import Rows, as_rows
 from distembed.inference.influence import influence
-from distembed.inference.tests.multiplicity import holm
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
 from distembed.rng import stream
@@ -85,6 +85,18 @@ class Explanation:
     def order(self) -> NDArray[np.int64]:
         """Numbers of the features, the largest absolute effect first."""
         return np.argsort(-np.abs(self.effect), kind="stable")
+
+    @property
+    def plane(self) -> tuple[int, int]:
+        """Two features to draw atoms in: of the largest effect, and of the next largest among
+        those whose correlation with it is below 0.8 if there are any.
+        """
+        first, *others = self.order.tolist()
+        centred = self.atoms - self.atoms.mean(0)
+        scale = np.sqrt(np.square(centred).mean(0))
+        correlation = np.abs(centred.T @ centred[:, first]) / len(centred)
+        apart = [j for j in others if correlation[j] < 0.8 * scale[j] * scale[first]]
+        return first, (*apart, *others, first)[0]
 
 
 def explain(
@@ -133,12 +145,17 @@ def explain(
     null = _null(rows, code, as_groups(groups, len(rows)), head, kind, label, permutations, rng)
     # slopes of the null are in units of what their heads leave
     scores, chance = effects @ own, effects @ null.T * _left(head.head_, rows, code)
-    larger = (np.abs(chance) >= np.abs(scores)[:, None] * (1 - 1e-12)).sum(1)
+    spread = np.sqrt(np.square(chance).mean(1, keepdims=True))
+    spread = np.where(spread > 0, spread, 1)
+    largest = np.abs(chance / spread).max(0)
+    larger = (largest >= np.abs(scores)[:, None] / spread * (1 - 1e-12)).sum(1)
+    # a feature that does not vary has no effect, and is no evidence
+    larger = np.where(scores == 0, permutations, larger)
     low, high = np.quantile(chance, [0.025, 0.975], axis=1)
     owner = batch.owner.numpy()
     sizes = batch.sizes.numpy()[owner]
     return Explanation(
-        _names(sets, model, batch), scores, low, high, holm((1 + larger) / (1 + permutations)),
+        _names(sets, model, batch), scores, low, high, (1 + larger) / (1 + permutations),
         names, batch.flat.double().numpy(), owner,
         (psi @ own) * batch.w.double().numpy() * sizes, _unit(head, label),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,9 @@ def write_prediction(
     need("matplotlib", "report")
     need("jinja2", "report")
     path = claim(Path(path), force=True, make=True)
-    explained, reason = _explained(model, sets, table, head, target, group, rng)
+    explained, reason = _explained(
+        model, sets, table, head, target, group, rng, result.classes is not None
+    )
     page = template("prediction.html.j2").render(
         title=f"Prediction of {target}",
         version=__version__,
@@ -134,6 +137,7 @@ def _explained(
     target: str,
     group: str | None,
     rng: int,
+    classes: bool,
 ) -> tuple[Explanation | None, str]:
     """Explain the head, or say why not."""
     from distembed.heads.explanation import explain
@@ -147,10 +151,11 @@ def _explained(
         )
     groups = None if group is None else table.meta[group]
     try:
-        return explain(model, sets, table, head, table.meta[target], groups, rng=rng), ""
+        explanation = explain(model, sets, table, head, table.meta[target], groups, rng=rng)
     except ValueError as error:
         logger.warning("The head is not explained: %s", error)
         return None, str(error)
+    return (explanation if classes else replace(explanation, unit=target)), ""
 
 
 def _explanation(explained: Explanation | None) -> dict[str, Any]:

@@ -115,10 +115,10 @@ def effects(ax: Axes, explanation: Explanation, most: int = 12) -> None:
 
 
 def atom_contributions(ax: Axes, explanation: Explanation) -> None:
-    """Draw atoms along the two features of the largest effects, coloured by contribution."""
+    """Draw atoms along two features of large effects, coloured by contribution."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    first, second = (*explanation.order[:2].tolist(), 0)[:2]
+    first, second = explanation.plane
     colour = explanation.contribution
     limit = float(np.quantile(np.abs(colour), 0.98)) or 1.0
     # the largest contributions are drawn last, whatever their sign
