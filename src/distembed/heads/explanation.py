@@ -88,8 +88,10 @@ class Explanation:
 
     @property
     def plane(self) -> tuple[int, int]:
-        """Two features to draw atoms in: of the largest effect, and of the next largest among
-        those whose correlation with it is below 0.8 if there are any.
+        """Numbers of two features to draw atoms in.
+
+        They are those of the largest effects; the second has a correlation below 0.8 with the
+        first if there is such a feature.
         """
         first, *others = self.order.tolist()
         centred = self.atoms - self.atoms.mean(0)
