@@ -24,7 +24,8 @@ adjusted over features by the largest effect of each permutation, in units of th
 null (Westfall and Young, 1993), which loses little where features move together.
 
 Features that move together share their effects: an effect is no cause, and not that of a feature
-while others are held fixed. With the correction `calibrated`, b are slopes in the posterior mean.
+while others are held fixed. With the correction `calibrated`, b is the derivative through the
+posterior mean, of each set.
 """
 
 from __future__ import annotations
@@ -141,9 +142,8 @@ def explain(
     rows, target = as_rows(table), np.asarray(y)
     kind, code = _kind(head), _coded(head, target)
     own = _direction(head.head_, rows.latent, head, label)
-    batch, names = _read(model, sets, most_sets, most_atoms, rng)
-    # S x D x L: the effect of every feature on every coordinate of z, to which b is applied
-    effects, psi = _effects(model, batch)
+    batch, chosen = _read(model, sets, most_sets, most_atoms, rng)
+    effects, psi = _effects(model, batch, head.head_.correction.gain(rows.select(chosen)))
     null = _null(rows, code, as_groups(groups, len(rows)), head, kind, label, permutations, rng)
     # slopes of the null are in units of what their heads leave
     scores, chance = effects @ own, effects @ null.T * _left(head.head_, rows, code)
@@ -158,15 +158,24 @@ def explain(
     sizes = batch.sizes.numpy()[owner]
     return Explanation(
         _names(sets, model, batch), scores, low, high, (1 + larger) / (1 + permutations),
-        names, batch.flat.double().numpy(), owner,
+        np.asarray(sets.ids)[chosen], batch.flat.double().numpy(), owner,
         (psi @ own) * batch.w.double().numpy() * sizes, _unit(head, label),
     )  # fmt: skip
 
 
-def _effects(model: GDE, batch: SetBatch) -> tuple[Array, Array]:
-    """Return the effect of features on z, mean over sets `(D, L)`, and influences `(N, L)`."""
-    parts = [influence(model.embedder, batch.select([s])) for s in range(len(batch))]
-    psi = np.concatenate([part.numpy() for (part,) in parts])
+def _effects(model: GDE, batch: SetBatch, gain: Array) -> tuple[Array, Array]:
+    """Return what slopes are applied to: effects of features, and influences of atoms.
+
+    Args:
+        model: The model.
+        batch: R sets.
+        gain: Derivative of the inputs of a head by z, `(R, L, L)`.
+
+    Returns:
+        Effects, mean over sets, `(D, L)`, and influences on the inputs, `(N, L)`.
+    """
+    parts = [influence(model.embedder, batch.select([s]))[0].numpy() for s in range(len(batch))]
+    psi = np.concatenate([part @ g.T for part, g in zip(parts, gain, strict=True)])
     x, w = batch.flat.double(), batch.w.double()
     centred = x - batch.expand(batch.mean(x))
     # one deviation for all sets, so that a set without spread gets no effect
@@ -249,14 +258,14 @@ def _unit(head: Any, label: Any) -> str:
 
 def _read(
     model: GDE, sets: Sets, most_sets: int, most_atoms: int, seed: int
-) -> tuple[SetBatch, NDArray[np.str_]]:
-    """Read some atoms of some sets, features in the order of the model."""
+) -> tuple[SetBatch, NDArray[np.int64]]:
+    """Read some atoms of some sets, features in the order of the model; return their numbers."""
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(sets))[:most_sets])
     batch = sets.batch(chosen.tolist(), most_atoms, stream(seed, "explanation"))
     columns = match_columns(model.features, sets.features)
     batch = batch if columns is None else batch.replace(x=batch.x[:, columns])
-    return batch.keep(batch.w > 0), np.asarray(sets.ids)[chosen]
+    return batch.keep(batch.w > 0), chosen
 
 
 def _names(sets: Sets, model: GDE, batch: SetBatch) -> tuple[str, ...]:
