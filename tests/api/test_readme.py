@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     *(f"docs/{p}.md" for p in ("data", "sets", "geometry", "uncertainty", "tests", "prediction")),
+    "docs/sequences.md",
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -25,8 +26,11 @@ def blocks(page, *languages):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_python_blocks(page, tmp_path, monkeypatch):
+def test_python_blocks(page, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
+    if "DISTEMBED_DATA" in (ROOT / page).read_text():
+        folder = request.getfixturevalue("data_dir")  # skips where there is none
+        monkeypatch.setenv("DISTEMBED_DATA", str(folder))
     namespace = {"__name__": "page"}
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), namespace)
