@@ -9,13 +9,14 @@ beginning, and an empty sequence is that symbol alone.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["MaskedTokens", "check_tokens", "length_buckets", "read_tokens"]
+__all__ = ["MaskedTokens", "check_tokens", "length_buckets", "pieces", "read_tokens"]
 
 
 class MaskedTokens(NamedTuple):
@@ -110,3 +111,14 @@ def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
     longest = int(mask.sum(1).max()) if len(x) else 0
     ids, mask = x[:, :longest].long(), mask[:, :longest]
     return MaskedTokens(functional.pad(ids, (1, 0)), functional.pad(mask, (1, 0), value=True))
+
+
+def pieces(rows: int, columns: int, positions: int = 2**17) -> Iterator[slice]:
+    """Yield slices of rows that have at most so many positions together, but at least one row.
+
+    Example:
+        >>> list(pieces(5, columns=10, positions=25))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, positions // max(columns, 1))
+    yield from (slice(i, min(i + step, rows)) for i in range(0, rows, step))

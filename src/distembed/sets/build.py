@@ -123,7 +123,8 @@ def _claimed(path: Path, force: bool) -> Path:
     if path.exists() and not force:
         raise FileExistsError(
             errno.EEXIST,
-            "is a store already: read it, or replace it with --force (force=True in Python)",
+            "is a store already: read it, or replace it, by distembed data build --force or by "
+            "force=True in Python",
             str(path),
         )
     return path
