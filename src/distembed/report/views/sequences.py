@@ -86,8 +86,8 @@ class SequenceView:
             )
             if len(self.columns) < self.width:
                 text += (
-                    f" Drawn are the {len(self.columns)} of {self.width} positions that differ most "
-                    "between these sets."
+                    f" Drawn are the {len(self.columns)} of {self.width} positions that differ "
+                    "most between these sets."
                 )
         else:
             text += "Histograms of the lengths: real sequences filled, generated ones as a line."
