@@ -202,6 +202,9 @@ METRICS: Mapping[str, Metric] = {
         atoms=("tokens",),
         function="distembed.divergences.sequences:kmer_accuracy",
     ),
+    "energy_score": Metric(
+        "Energy score", "samples", meaning="of draws at the atoms of the next set"
+    ),
     "bad_modes": Metric("Modes off by a factor of 2", "samples", meaning="of eight modes"),
     "off_modes": Metric("Atoms outside all modes", "samples", meaning="share of drawn atoms"),
     "long_run_error": Metric(
@@ -212,6 +215,32 @@ METRICS: Mapping[str, Metric] = {
         "Bits a residue",
         "likelihood",
         meaning="held-out atoms of the same set, the end of the sequence included",
+        atoms=("tokens",),
+    ),
+    "bits_bound": Metric(
+        "Bits a residue, upper bound",
+        "likelihood",
+        meaning="of a generator that has a bound in place of a likelihood",
+        atoms=("tokens",),
+    ),
+    "bits_above_truth": Metric(
+        "Bits a residue above the truth",
+        "likelihood",
+        meaning="less those under the known law of each set",
+        atoms=("tokens",),
+    ),
+    "bits_saved": Metric(
+        "Bits a residue that gde saves",
+        "likelihood",
+        "higher",
+        "the method less gde on the same atoms, mean over sets",
+        atoms=("tokens",),
+    ),
+    "bits_saved_low": Metric(
+        "Bits a residue that gde saves, low end",
+        "likelihood",
+        "higher",
+        "of the paired 95 % interval over sets: above 0, gde is better",
         atoms=("tokens",),
     ),
     # -- geometry: latent distances against W2
@@ -275,6 +304,9 @@ METRICS: Mapping[str, Metric] = {
     "r2_rotation": Metric(
         "Rotation from z", "parameters", "higher", "share of variance, linear, held-out sets"
     ),
+    "r2_weights": Metric(
+        "Parameters from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
     "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
     "excess": Metric(
@@ -301,6 +333,11 @@ METRICS: Mapping[str, Metric] = {
     "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
+    "build_seconds": Metric("Seconds to build", "cost", meaning="the store of a file"),
+    "build_peak_mb": Metric("Peak MB, build", "cost", meaning="of the process, with libraries"),
+    "store_mb": Metric("MB of the store", "cost", meaning="on disk"),
+    "open_ms": Metric("ms to open", "cost", meaning="the store"),
+    "fit_peak_mb": Metric("Peak MB, fit", "cost", meaning="of the process, with libraries"),
     "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
     "step_over_plain": Metric("Seconds of a step over the plain loop", "cost"),
     "share_of_draw": Metric("Share of the draw of a batch", "cost", meaning="of a step's seconds"),
