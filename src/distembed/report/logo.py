@@ -135,7 +135,9 @@ def _outline(symbol: str) -> str:
     from matplotlib.path import Path
     from matplotlib.textpath import TextPath
 
-    path = TextPath((0, 0), symbol, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    path = TextPath(
+        (0, 0), symbol, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
+    )
     box = path.get_extents()
     size = np.array([max(box.width, 1e-6), max(box.height, 1e-6)])
     letter = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
