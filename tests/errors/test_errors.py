@@ -18,6 +18,7 @@ import error_model
 import error_published
 import error_reading
 import error_sets
+import error_stores
 import error_training
 import pytest
 from error_cases import cases_of, imports_of, refusal_of
@@ -28,6 +29,7 @@ MODULES = (
     error_reading,
     error_arrays,
     error_sets,
+    error_stores,
     error_members,
     error_training,
     error_model,

@@ -44,6 +44,18 @@ GENERATORS = {
         atoms=("tokens",),
         example={"vocab": 4},
     ),
+    "masked": Member(
+        "distembed.generators.tokens.masked:masked",
+        "discrete diffusion of sequences: masked symbols from the others, and a law of lengths",
+        atoms=("tokens",),
+        example={"vocab": 4},
+    ),
+    "profile": Member(
+        "distembed.generators.tokens.profile:Profile",
+        "frequencies of symbols by position, or a mixture of such profiles, by exact likelihood",
+        atoms=("tokens",),
+        example={"vocab": 4, "components": 3},
+    ),
     "hyenadna": Member(
         "distembed.generators.tokens.published:HyenaGenerator",
         "HyenaDNA, a published model of DNA, behind a soft prefix",
