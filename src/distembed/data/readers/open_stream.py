@@ -12,7 +12,8 @@ from distembed.data.readers.base import Request, choose_reader, suffix_of
 from distembed.data.readers.cell_stream import CellStream
 from distembed.data.readers.cells import CellReader
 from distembed.data.readers.columns import TABLES
-from distembed.data.readers.streams import ManyStreams, MemoryStream, Stream, TableStream
+from distembed.data.readers.many_streams import ManyStreams
+from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
 from distembed.data.store import is_store
 
