@@ -12,7 +12,13 @@ from distembed.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
-    *(f"docs/{p}.md" for p in ("data", "sets", "geometry", "uncertainty", "tests", "prediction")),
+    *(
+        f"docs/{p}.md"
+        for p in (
+            *("data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("uncertainty", "tests", "prediction"),
+        )
+    ),
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

@@ -36,7 +36,8 @@ def test_the_classes_of_third_moment_differ_in_the_third_moment_alone():
     centred = x - x.mean(1, keepdims=True)
     skewness = (centred**3).mean(1) / (centred**2).mean(1) ** 1.5
     # the standard error of a mean over 100 sets of 5 coordinates is at most 0.55 / sqrt(500)
-    assert skewness[right].mean() > 0.4 and skewness[~right].mean() < -0.4
+    assert skewness[right].mean() > 0.4
+    assert skewness[~right].mean() < -0.4
     for moment in (x.mean(1), np.log(x.var(1))):
         gap = moment[right].mean(0) - moment[~right].mean(0)
         error = np.sqrt(

@@ -81,7 +81,8 @@ def test_finished_trials_come_back_for_the_same_settings_alone(tmp_path):
     assert finished.read("t", 0) is None
     finished.write("t", 0, scores)
     read = finished.read("t", 0)
-    assert read[0] == scores[0] and not read[1].defined
+    assert read[0] == scores[0]
+    assert not read[1].defined
     assert finished.read("t", 1) is None
     other = FinishedTrials(tmp_path / "parts", {"steps": 4, "sizes": (1, 2)})
     assert other.read("t", 0) is None

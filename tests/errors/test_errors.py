@@ -15,6 +15,7 @@ import error_fit_config
 import error_inference
 import error_members
 import error_model
+import error_published
 import error_reading
 import error_sets
 import error_stores
@@ -32,6 +33,7 @@ MODULES = (
     error_members,
     error_training,
     error_model,
+    error_published,
     error_files,
     error_distances,
     error_inference,

@@ -37,21 +37,23 @@ def test_without_noise_every_correction_is_the_plain_head(name, classes, seed):
     rows = rows_of(rng, noise=0.0)
     y = rows.z[:, 0] + rng.normal(size=len(rows))
     y = y > np.median(y) if classes else y
-    plain = fit_head(rows, y, Correction.fit(rows, "none"), 0.1, classes)
-    other = fit_head(rows, y, Correction.fit(rows, name), 0.1, classes)
+    plain = fit_head(rows, y, Correction.fit(rows, "none"), 0.1, "class" if classes else "number")
+    other = fit_head(rows, y, Correction.fit(rows, name), 0.1, "class" if classes else "number")
     # logistic regression stops at a gradient of 1e-4
     np.testing.assert_allclose(
         plain.predict(rows), other.predict(rows), atol=1e-4 if classes else 1e-9
     )
 
 
-@given(SEEDS, st.sampled_from([1e-3, 0.1, 10.0]))
-def test_the_marginal_ridge_is_the_closed_form(seed, penalty):
+@given(SEEDS, st.sampled_from([1e-3, 0.1, 10.0]), st.sampled_from(["common", "column"]))
+def test_the_marginal_ridge_is_the_closed_form(seed, penalty, unit):
     rng = np.random.default_rng(seed)
     rows = rows_of(rng)
     y = rng.normal(size=len(rows))
-    head = fit_head(rows, y, Correction.fit(rows, "marginal"), penalty, False)
+    head = fit_head(rows, y, Correction.fit(rows, "marginal", unit), penalty, "number")
     mean, scale = rows.z.mean(0), rows.z.std(0)
+    if unit == "common":
+        scale = np.full(3, np.sqrt(np.square(scale).mean()))
     x = (rows.z - mean) / scale
     gram = x.T @ x + (rows.cov / np.outer(scale, scale)).sum(0) + len(y) * penalty * np.eye(3)
     slopes = np.linalg.solve(gram, x.T @ (y - y.mean()))
@@ -66,7 +68,7 @@ def test_the_marginal_loss_is_the_mean_over_the_noise(seed):
     z, r, y = rng.normal(size=(20, 2)), rng.normal(size=(20, 2)), rng.normal(size=20)
     cov = r[:, :, None] * r[:, None, :]
     rows = Rows(z, cov, np.ones(20), np.zeros(20, bool))
-    head = fit_head(rows, y, Correction.fit(rows, "marginal"), 0.1, False)
+    head = fit_head(rows, y, Correction.fit(rows, "marginal", "column"), 0.1, "number")
     mean, scale = z.mean(0), z.std(0)
 
     def objective(b):
@@ -82,7 +84,7 @@ def test_the_weighted_ridge_is_the_closed_form(seed):
     rng = np.random.default_rng(seed)
     rows = rows_of(rng)
     y, correction = rng.normal(size=len(rows)), Correction.fit(rows, "weights")
-    head = fit_head(rows, y, correction, 0.1, False)
+    head = fit_head(rows, y, correction, 0.1, "number")
     w, x = correction.weights, correction.inputs(rows)
     x, y = x - np.average(x, axis=0, weights=w), y - np.average(y, weights=w)
     slopes = np.linalg.solve((x.T * w) @ x + 0.1 * len(y) * np.eye(3), (x.T * w) @ y)
@@ -120,9 +122,9 @@ def test_order_of_sets_does_not_matter(name, seed):
     rng = np.random.default_rng(seed)
     rows = rows_of(rng)
     y, order = rng.normal(size=len(rows)), rng.permutation(len(rows))
-    one = fit_head(rows, y, Correction.fit(rows, name), 0.1, False)
+    one = fit_head(rows, y, Correction.fit(rows, name), 0.1, "number")
     mixed = rows.select(order)
-    two = fit_head(mixed, y[order], Correction.fit(mixed, name), 0.1, False)
+    two = fit_head(mixed, y[order], Correction.fit(mixed, name), 0.1, "number")
     np.testing.assert_allclose(one.predict(rows), two.predict(rows), atol=1e-8)
     # the prediction of a set does not depend on the others that are predicted with it
     np.testing.assert_allclose(one.predict(rows)[:4], one.predict(rows.select(np.arange(4))))

@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 from distembed.heads import SetClassifier, SetRegressor, cross_validated
 from distembed.heads.folds import as_groups, as_target, folds, is_classes
-from distembed.heads.plan import _permuted
+from distembed.heads.plan import permuted_target
 from distembed.heads.scores import corrected_interval
 from distembed.model.embeddings import Embeddings
 
@@ -47,10 +47,10 @@ def test_permutations_keep_what_the_null_keeps(seed):
     rng = np.random.default_rng(seed)
     groups = rng.integers(0, 6, 20)
     constant, varying = rng.normal(size=6)[groups], rng.normal(size=20)
-    permuted = _permuted(constant, groups, rng)
+    permuted = permuted_target(constant, groups, rng)
     pairs = {(g, v) for g, v in zip(groups.tolist(), permuted.tolist(), strict=True)}
     assert len(pairs) == len(set(groups.tolist()))  # still one label a group
-    permuted = _permuted(varying, groups, rng)
+    permuted = permuted_target(varying, groups, rng)
     for group in range(6):
         assert sorted(permuted[groups == group]) == sorted(varying[groups == group])
 

@@ -90,4 +90,8 @@ BENCHES = {
         f"{_HOME}.samplers:BENCH",
         "network calls of samplers, with trained networks and on an exact velocity",
     ),
+    "sequences": Member(
+        f"{_HOME}.sequences:BENCH",
+        "models of sequences: bits on known laws and real sets, beside counted laws",
+    ),
 }

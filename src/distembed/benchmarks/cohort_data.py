@@ -14,6 +14,10 @@ r"""Cohorts whose sets have labels, and what folds keep together.
 | `cells_pixels`       | pictures of cells of a well      | index of the dose    | -             |
 | `cells_features`     | features of cells of a well      | index of the dose    | -             |
 | `perturbseq_pathway` | cells of a guide                 | interferon pathway   | -             |
+| `rsva_year`          | proteins of a country and year   | year                 | a country     |
+| `denv2_year`         | proteins of a country and year   | year                 | a country     |
+| `tcr_sample`         | 60 receptors of a sample         | sample, of eight     | -             |
+| `promoters_expression` | promoters of similar expression | mean expression     | -             |
 
 In `third_moment`, which is simulated, the atoms of a set are $x = \mu + s \odot e$ with e of
 independent coordinates of mean 0, variance 1 and skewness $\pm 1$; $\mu$ and s are drawn alike for
@@ -22,6 +26,7 @@ both signs, so that means and covariances have the same law in both classes.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,6 +225,75 @@ def _perturbseq_pathway(atoms: int, seed: int) -> Cohort:
     return Cohort(sets, np.where(pathway, "interferon", "other"))
 
 
+def _places(name: str, file: str, least: int = 5) -> Callable[[int, int], Cohort]:
+    """Return the reader of proteins of a virus, one set a country and year."""
+
+    def of(atoms: int, seed: int) -> Cohort:
+        pandas = need("pandas", "parquet")
+        path = data_folder(name)
+        table = pandas.read_csv(path / "metadata.tsv.gz", sep="\t").set_index("accession")
+        table = table.join(_fasta(path / file).rename("sequence"), how="inner")
+        table = table[table["country"].notna() & table["year"].notna()]
+        groups = [
+            (key, part) for key, part in table.groupby(["country", "year"]) if len(part) >= least
+        ]
+        sequences = [
+            part["sequence"].sample(min(len(part), atoms), random_state=seed).tolist()
+            for _, part in groups
+        ]
+        country, year = zip(*(key for key, _ in groups), strict=True)
+        return Cohort(_sequences(sequences), np.array(year, np.float64), np.array(country))
+
+    return of
+
+
+def _fasta(path: Path) -> Any:
+    """Return the sequences of a FASTA file by the first word of their header."""
+    records: dict[str, list[str]] = {}
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(">"):
+                lines = records.setdefault(line[1:].split()[0], [])
+            else:
+                lines.append(line.strip())
+    return need("pandas", "parquet").Series({name: "".join(v) for name, v in records.items()})
+
+
+def _sequences(sequences: list[list[str]]) -> Sets:
+    symbols = "".join(sorted({c for one in sequences for text in one for c in text}))
+    return read(sequences, atoms={"name": "tokens", "alphabet": symbols})
+
+
+def _tcr_sample(atoms: int, seed: int, parts: int = 15, size: int = 60) -> Cohort:
+    table = need("pandas", "parquet").read_parquet(
+        data_folder("tcr_repertoire") / "contigs.parquet"
+    )
+    table = table[table["chain"] == "TRB"].drop_duplicates(["sample", "cdr3"])
+    table = table.sample(frac=1.0, random_state=seed)
+    size, sequences, labels = min(size, atoms), list[list[str]](), list[str]()
+    for sample, own in table.groupby("sample", observed=True):
+        texts = own["cdr3"].tolist()
+        # of the smallest sample there are fewer parts, and of all at least five
+        own_size = min(size, len(texts) // 5)
+        for k in range(min(parts, len(texts) // own_size)):
+            sequences.append(texts[k * own_size : (k + 1) * own_size])
+            labels.append(str(sample))
+    return Cohort(_sequences(sequences), np.array(labels))
+
+
+def _promoters_expression(atoms: int, seed: int, sets: int = 80) -> Cohort:
+    path = data_folder("promoters_gpra") / "random_80nt.parquet"
+    table = need("pandas", "parquet").read_parquet(path).sort_values("el", kind="stable")
+    bins = np.array_split(np.arange(len(table)), sets)
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(rows)[:atoms] for rows in bins]
+    text, level = table["seq"].to_numpy(str), table["el"].to_numpy(np.float64)
+    return Cohort(
+        _sequences([text[rows].tolist() for rows in drawn]),
+        np.array([level[rows].mean() for rows in drawn]),
+    )
+
+
 COHORTS: dict[str, CohortReader] = {
     "third_moment": CohortReader(_third_moment),
     "kidney_egfr": CohortReader(_kidney_egfr, "kidney_glomeruli"),
@@ -233,4 +307,12 @@ COHORTS: dict[str, CohortReader] = {
     "cells_pixels": CohortReader(_cells_pixels, CELLS),
     "cells_features": CohortReader(_cells_features, CELLS),
     "perturbseq_pathway": CohortReader(_perturbseq_pathway, "perturbseq_papalexi"),
+    "rsva_year": CohortReader(
+        _places("virus_rsva_G", "rsva_G_protein_aligned.fasta.gz"), "virus_rsva_G"
+    ),
+    "denv2_year": CohortReader(
+        _places("virus_denv2_E", "denv2_E_protein_aligned.fasta.gz"), "virus_denv2_E"
+    ),
+    "tcr_sample": CohortReader(_tcr_sample, "tcr_repertoire"),
+    "promoters_expression": CohortReader(_promoters_expression, "promoters_gpra"),
 }

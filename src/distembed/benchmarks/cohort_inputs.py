@@ -9,6 +9,10 @@ axes, bandwidth, centres) is fitted to training sets alone.
 - `quantiles`: 16 quantiles along 64 directions.
 - `kernel_mean`: 512 random features of a Gaussian kernel with the median distance as bandwidth.
 - `composition`: shares of the atoms that are nearest to each of 32 centres of k-means.
+
+Sequences are one-hot vectors of the symbol at each position, from the left. Their features are
+`positions` (means), `kernel_mean`, and `kmers`: the frequencies of all words of 1 to k symbols, as
+long as there are at most 500 of k.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from distembed.evaluation.codebook import histograms, pooled_centres
 from distembed.heads.baseline import mean_table
 from distembed.sets.collection import Sets
 
-__all__ = ["INPUTS", "Atoms"]
+__all__ = ["INPUTS", "SEQUENCE_INPUTS", "Atoms"]
 
 Array = NDArray[Any]
 
@@ -48,11 +52,16 @@ class Atoms:
 
     def __init__(self, sets: Sets, train: NDArray[np.int64]) -> None:
         self.sets = sets
-        batch, own = sets.batch(range(len(sets))), sets.batch(train.tolist())
-        scale = Standardise("all" if sets.atoms.name == "images" else "feature")
-        scale.fit(own.x, own.w)
-        self.every = batch.replace(x=scale(batch.x).flatten(1))
-        self.train = own.replace(x=scale(own.x).flatten(1))
+        batch = sets.batch(range(len(sets)))
+        if sets.atoms.name == "tokens":
+            # the pad, number 0, is all zeros
+            x = torch.eye(int(batch.x.max()) + 1)[batch.x][:, :, 1:]
+        else:
+            own = batch.select(train.tolist())
+            scale = Standardise("all" if sets.atoms.name == "images" else "feature")
+            x = scale.fit(own.x, own.w)(batch.x)
+        self.every = batch.replace(x=x.flatten(1))
+        self.train = self.every.select(train.tolist())
 
 
 def _mean(atoms: Atoms) -> Any:
@@ -92,6 +101,28 @@ def _composition(atoms: Atoms, centres: int = 32, pooled: int = 4096) -> Array:
     return histograms(atoms.every, pooled_centres(atoms.train, centres, pooled))
 
 
+def _positions(atoms: Atoms) -> Array:
+    mean: Array = atoms.every.mean(atoms.every.x.double()).numpy()
+    return mean
+
+
+def _kmers(atoms: Atoms, most: int = 500) -> Array:
+    batch = atoms.sets.batch(range(len(atoms.sets)))
+    x = batch.x - 1
+    symbols, columns = int(x.max()) + 1, []
+    for k in range(1, x.shape[1] + 1):
+        if symbols**k > most:
+            break
+        words = x.unfold(1, k, 1)
+        inside = (words >= 0).all(2)
+        number = (words * symbols ** torch.arange(k)).sum(2)
+        count = torch.zeros(len(x), symbols**k, dtype=torch.float64)
+        count.scatter_add_(1, number.clamp(0), inside.double())
+        frequency = batch.mean(count)
+        columns.append(frequency / frequency.sum(1, keepdim=True).clamp_min(1e-12))
+    return torch.cat(columns, 1).numpy()
+
+
 def _in_parts(function: Callable[[SetBatch], torch.Tensor], batch: SetBatch) -> Array:
     """Apply a function of sets to parts of 64 sets, so that memory stays bounded."""
     parts = [range(len(batch))[i : i + 64] for i in range(0, len(batch), 64)]
@@ -106,4 +137,11 @@ INPUTS: dict[str, Callable[[Atoms], Any]] = {
     "kernel_mean": _kernel_mean,
     "composition": _composition,
 }
-"""The features by name: all sets and the training sets to features, `(S, F)`, or a table."""
+"""Features of sets of numbers by name: functions to arrays `(S, F)`, or to a table."""
+
+SEQUENCE_INPUTS: dict[str, Callable[[Atoms], Any]] = {
+    "positions": _positions,
+    "kmers": _kmers,
+    "kernel_mean": _kernel_mean,
+}
+"""Features of sets of sequences."""

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, missing_data
 from distembed.benchmarks.cohort_data import COHORTS, Cohort
-from distembed.benchmarks.cohort_inputs import INPUTS, Atoms
+from distembed.benchmarks.cohort_inputs import INPUTS, SEQUENCE_INPUTS, Atoms
 from distembed.benchmarks.cohort_scores import combine_folds, fold_score
 from distembed.benchmarks.supervised import Supervised, supervised_prediction
 from distembed.evaluation.result import Score
@@ -132,7 +132,8 @@ def _fold_scores(trial: Trial[Settings], fold: _Fold, count: int) -> Iterator[Sc
     sets, labels = fold.cohort.sets, np.unique(fold.cohort.target)
     atoms = Atoms(sets, fold.train)
     losses: dict[str, float] = {}
-    features = {name: function(atoms) for name, function in INPUTS.items()}
+    inputs = SEQUENCE_INPUTS if sets.atoms.name == "tokens" else INPUTS
+    features = {name: function(atoms) for name, function in inputs.items()}
     for name, table in features.items():
         losses[name], prediction = fold.head(table)
         yield Score(*_named(fold.score(prediction, labels), name), note=str(count))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 import typer
 
 from distembed.cli.console import listed, say, stage
+from distembed.cli.heads import apply_head, feature_columns, fit_to_all, store_head
 from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, Seed, takes_data
+from distembed.cli.scores import report_text
 from distembed.files import claim
 from distembed.registry import need
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from distembed.heads.cross_validation import CrossValidation
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
+    from distembed.sets.collection import Sets
 
 __all__ = ["Task", "Training", "predict"]
 
@@ -45,8 +47,8 @@ def predict(
     model: Model,
     data: Data = None,
     target: Annotated[
-        str, typer.Option(help="Column of the metadata to predict, with one value a set.")
-    ] = ...,  # type: ignore[assignment]
+        str | None, typer.Option(help="Column of the metadata to predict, with one value a set.")
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(help="Column of groups that folds keep together, as patients of samples."),
@@ -79,6 +81,26 @@ def predict(
             min=0, max=0.9, help="Share of the groups held out for intervals; 0 for none."
         ),
     ] = 0.25,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature",
+            help="Column of the metadata that predicts beside the embedding, as sex; repeatable. "
+            "The report states what the embedding adds.",
+        ),
+    ] = None,
+    save_head: Annotated[
+        Path | None,
+        typer.Option(help="A .safetensors file for a head that is fitted to all sets."),
+    ] = None,
+    head: Annotated[
+        Path | None,
+        typer.Option(help="A file of --save-head, to predict sets whose target is not known."),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--report", help="An .html file: predictions, calibration, explanation."),
+    ] = None,
     ids: Ids = None,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out sets whose target is missing.")
@@ -97,14 +119,33 @@ def predict(
     to the set: for numbers with prediction intervals `low` to `high`, for classes with
     probabilities.
 
+    With --head, sets are predicted by a head that --save-head wrote, and nothing is fitted.
+
     DATA may also be a table that `distembed embed --covariances` wrote; it has no atoms, and so
     no mean of atoms to compare with.
 
     Example: distembed predict run --target age --group clinic -o predictions.csv
+
+    Then: distembed predict run new.csv --head age.safetensors -o new_predictions.csv
     """
     claim(output, (".csv", ".tsv", ".parquet"), force)
     need("sklearn", "sklearn")
+    if head is not None:
+        _refuse_with_head(target, group, save_head, page, features)
+        apply_head(model, data, data_options, head, ids, output, level, safe_csv)
+        return
+    if target is None:
+        raise typer.BadParameter(
+            "name the column to predict, or a stored head with --head FILE.", param_hint="--target"
+        )
+    if save_head is not None:
+        claim(save_head, (".safetensors",), force)
+    if page is not None:
+        claim(page, (".html",), force)
+        need("matplotlib", "report")
+        need("jinja2", "report")
     from distembed.cli.tables import write_table
+    from distembed.heads.added import added_value
     from distembed.heads.cross_validation import cross_validated
     from distembed.heads.estimators import SetClassifier, SetRegressor
     from distembed.heads.folds import is_classes
@@ -114,13 +155,14 @@ def predict(
     # a column that names the sets makes each a group of its own
     group = None if [group] == _option(gde, "by", data_options) else group
     _refuse_leaks(gde, target, data_options)
-    table, baseline = _tables(gde, data, data_options, target, group, ids)
+    named = [name for name in (target, group, *(features or ())) if name]
+    sets, table, baseline = _tables(gde, data, data_options, named, ids)
     if drop_missing:
-        table, baseline = _complete(table, baseline, target)
+        sets, table, baseline = _complete(sets, table, baseline, target)
     classes = task is Task.classify or (task is Task.auto and is_classes(table.meta[target]))
-    head: Any = SetClassifier() if classes else SetRegressor(calibration=calibration)
+    estimator: Any = SetClassifier() if classes else SetRegressor(calibration=calibration)
     options: dict[str, Any] = {
-        "estimator": head, "folds": folds, "repeats": repeats, "level": level,
+        "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
         "trained": training.value, "rng": seed,
     }  # fmt: skip
     with stage(f"cross-validating {target}"):
@@ -129,9 +171,26 @@ def predict(
     if baseline is not None:
         with stage("cross-validating the mean of atoms"):
             mean = cross_validated(baseline, target, group, **options)
-    typer.echo(_report(table, result, mean, target, permutations))
+    added = None
+    if features:
+        with stage(f"cross-validating {listed(features)}, with and without the embedding"):
+            columns = feature_columns(table.meta, features)
+            added = added_value(table, columns, target, group, **options)
+    typer.echo(report_text(table, result, mean, target, permutations, added))
     write_table(output, _columns(table, result, target, group), safe_csv)
     say(f"{output}: predictions of {result.scored.sum()} sets")
+    if save_head is None and page is None:
+        return
+    with stage("fitting a head to all sets"):
+        fitted = fit_to_all(estimator, table, target, group, training.value)
+    if save_head is not None:
+        store_head(save_head, fitted, gde, table, target)
+    if page is not None:
+        from distembed.report.prediction import write_prediction
+
+        with stage("explaining and drawing"):
+            write_prediction(page, gde, sets, table, fitted, result, mean, target, group, seed)
+        say(f"Open {page} in a browser.")
 
 
 def _refuse_leaks(model: GDE, target: str, data_options: Mapping[str, Any]) -> None:
@@ -152,28 +211,36 @@ def _refuse_leaks(model: GDE, target: str, data_options: Mapping[str, Any]) -> N
         )
 
 
+def _refuse_with_head(target: str | None, *others: object) -> None:
+    """Refuse options that fit something beside a head that is stored."""
+    if target is not None or any(others):
+        raise ValueError(
+            "--head predicts with a stored head and fits nothing, so that --target, --group, "
+            "--feature, --save-head and --report have no use beside it. Leave them out, or leave "
+            "--head out to fit."
+        )
+
+
 def _tables(
     model: GDE,
     data: str | None,
     data_options: Mapping[str, Any],
-    target: str,
-    group: str | None,
+    named: Sequence[str],
     ids: Sequence[str] | None,
-) -> tuple[Embeddings, Embeddings | None]:
-    """Return embeddings and means of atoms; the latter are None if there are no atoms.
+) -> tuple[Sets | None, Embeddings, Embeddings | None]:
+    """Return sets, embeddings and means of atoms; None of the first and last without atoms.
 
     Raises:
-        ValueError: If there is no such column.
+        ValueError: If there is no column of a name.
     """
     from distembed.cli.loading import choose, open_sets, stored_embeddings
     from distembed.data.observations import refuse_unknown
     from distembed.heads.baseline import mean_table
 
-    named = [name for name in (target, group) if name]
     table = stored_embeddings(model, data, ids)
     if table is not None:
         refuse_unknown(named, table.meta, "column of the metadata")
-        return table, None
+        return None, table, None
     by = _option(model, "by", data_options)
     kept = _option(model, "meta", data_options)
     meta = [name for name in dict.fromkeys([*kept, *named]) if name not in by]
@@ -182,8 +249,8 @@ def _tables(
     with stage(f"embedding {len(sets)} sets"):
         table = model.embed(sets)
     if not sets.dtype.is_floating_point:
-        return table, None
-    return table, mean_table(sets, table.trained)
+        return sets, table, None
+    return sets, table, mean_table(sets, table.trained)
 
 
 def _option(model: GDE, key: str, data_options: Mapping[str, Any]) -> list[str]:
@@ -195,77 +262,24 @@ def _option(model: GDE, key: str, data_options: Mapping[str, Any]) -> list[str]:
 
 
 def _complete(
-    table: Embeddings, baseline: Embeddings | None, target: str
-) -> tuple[Embeddings, Embeddings | None]:
+    sets: Sets | None, table: Embeddings, baseline: Embeddings | None, target: str
+) -> tuple[Sets | None, Embeddings, Embeddings | None]:
     """Leave out the sets whose target is missing, and name them."""
     from distembed.heads.folds import missing_labels
 
     missing = missing_labels(table.meta[target])
     if not missing.any():
-        return table, baseline
+        return sets, table, baseline
     say(
         f"{missing.sum()} of {len(table)} sets have no {target} and are left out: "
         f"{listed(table.ids[missing].tolist())}"
     )
-    return table.select(~missing), None if baseline is None else baseline.select(~missing)
-
-
-def _report(
-    table: Embeddings,
-    result: CrossValidation,
-    mean: CrossValidation | None,
-    target: str,
-    permutations: int,
-) -> str:
-    """Return the report as text."""
-    scored, count = int(result.scored.sum()), len(result.ids)
-    lines = [f"{target}: {scored} of {count} sets scored, in {result.fold.max() + 1} folds"]
-    if scored < count:
-        names = listed(table.ids[~result.scored].tolist())
-        lines.append(
-            f"Heads were also fitted to {count - scored} sets that the model was trained on or "
-            f"that share a group with one: {names}"
-        )
-    elif table.trained is not None and table.trained.any():
-        names = listed(table.ids[table.trained].tolist())
-        lines.append(
-            f"The model was trained on {table.trained.sum()} of them: {names}. Scores flatter."
-        )
-    rows = [["score", "embedding", *(["mean of atoms", "difference"] if mean else []), "chance"]]
-    for score in result.scores:
-        cells = [score.name, str(score)]
-        if mean is not None:
-            cells += [str(mean[score.name]), str(result.difference(mean, score.name))]
-        rows.append([*cells, "" if np.isnan(score.chance) else f"{score.chance:.3g}"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += [
-        "",
-        *("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows),
-    ]
-    lines += ["", "Ranges are 95 % intervals of repeated folds (Nadeau and Bengio, 2003)."]
-    if result.p_value is not None:
-        lines.append(
-            f"p = {result.p_value:.3g}: the share of {permutations} permutations of the target "
-            f"whose {result.scores[0].name} is as high, the observed one included"
-        )
-    if result.low is not None and np.isinf(result.low).any():
-        lines.append(
-            f"Prediction intervals at {result.level:.0%} take {_needed(result.level)} groups or "
-            "more that heads are not fitted to, and in some folds there were fewer: these are "
-            "infinite. Raise --calibration, lower --level, or hold more sets out of the model."
-        )
-    elif result.low is not None:
-        lines.append(
-            f"{result.level:.0%} prediction intervals contain {result.covered:.1%} of the targets"
-        )
-    chosen = Counter(choice.correction for choice in result.choices).most_common()
-    lines.append("Corrections: " + ", ".join(f"{name} in {n} fits" for name, n in chosen))
-    return "\n".join(lines)
-
-
-def _needed(level: float) -> int:
-    """Return the fewest groups of calibration sets of which an interval is finite."""
-    return int(np.ceil(level / (1 - level) - 1e-9))
+    kept = ~missing
+    return (
+        None if sets is None else sets.select(kept),
+        table.select(kept),
+        None if baseline is None else baseline.select(kept),
+    )
 
 
 def _columns(

@@ -15,36 +15,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distembed.heads.added import AddedValue, added_value
     from distembed.heads.baseline import mean_table
     from distembed.heads.conformal import conformal_quantile
     from distembed.heads.cross_validation import CrossValidation, cross_validated
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
+    from distembed.heads.explanation import Explanation, explain
     from distembed.heads.forecasts import Forecast, forecast
     from distembed.heads.joined import join_features
+    from distembed.heads.ordered import SetOrdinal
 
 __all__ = [
+    "AddedValue",
     "CrossValidation",
     "DistributionEmbedder",
     "Forecast",
+    "Explanation",
     "SetClassifier",
+    "SetOrdinal",
     "SetRegressor",
+    "added_value",
     "conformal_quantile",
     "cross_validated",
     "forecast",
+    "explain",
     "join_features",
     "mean_table",
 ]
 
 _MODULES = {
+    "AddedValue": "added",
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
     "Forecast": "forecasts",
+    "Explanation": "explanation",
     "SetClassifier": "estimators",
+    "SetOrdinal": "ordered",
     "SetRegressor": "estimators",
+    "added_value": "added",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
     "forecast": "forecasts",
+    "explain": "explanation",
     "join_features": "joined",
     "mean_table": "baseline",
 }

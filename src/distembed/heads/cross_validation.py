@@ -21,12 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from distembed.data.observations import refuse_unknown
 from distembed.heads.base import is_classifier
+from distembed.heads.calibration import Reliability, reliability
 from distembed.heads.embedder import DistributionEmbedder
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.folds import Index, as_groups, as_target, is_classes
 from distembed.heads.linear import Choice
 from distembed.heads.plan import Plan, permutation_p
-from distembed.heads.scores import Score, corrected_interval
+from distembed.heads.scores import Score, corrected_interval, corrected_p
 from distembed.heads.take import names_of, number_of
 from distembed.model.embeddings import Embeddings
 
@@ -95,6 +96,19 @@ class CrossValidation:
         y, rows = self.target, self.scored
         return float(((self.low <= y) & (y <= self.high))[rows].mean())
 
+    @property
+    def reliability(self) -> Reliability:
+        """Probabilities of the scored sets beside what happened.
+
+        Raises:
+            ValueError: If the target is a number.
+        """
+        if self.classes is None or self.probability is None:
+            raise ValueError("A regression has no probabilities; see `covered` for intervals.")
+        rows = self.scored
+        code = np.searchsorted(self.classes, self.target[rows])
+        return reliability(self.probability[rows], code)
+
     def difference(self, other: CrossValidation, name: str | None = None) -> Score:
         """Return by how much a score is above that of another prediction on the same folds.
 
@@ -109,7 +123,8 @@ class CrossValidation:
                 "seed."
             )
         gap = own.folds - other[own.name].folds
-        return Score(own.name, *corrected_interval(gap, self.ratio), 0.0, gap)
+        p = corrected_p(gap, self.ratio)
+        return Score(own.name, *corrected_interval(gap, self.ratio), 0.0, gap, p)
 
 
 def cross_validated(

@@ -22,21 +22,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distembed.heads.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from distembed.heads.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from distembed.heads.calibration import CALIBRATIONS, Calibration
 from distembed.heads.conformal import conformal_quantile
-from distembed.heads.corrections import SCALES, Correction
-from distembed.heads.folds import Index, as_groups, as_target, folds
-from distembed.heads.linear import Choice, LinearHead, candidates, choose, fit_head
-from distembed.heads.rows import Rows, as_rows
+from distembed.heads.fitting import PENALTIES, as_sets, fit_estimator, rows_of
+from distembed.heads.folds import Folds, Index, as_groups, as_target
+from distembed.heads.linear import LinearHead, out_of_fold
+from distembed.heads.rows import Rows
 from distembed.heads.take import number_of, take
-from distembed.registry import need
 
-__all__ = ["PENALTIES", "SetClassifier", "SetRegressor"]
+__all__ = ["SetClassifier", "SetRegressor"]
 
 Array = NDArray[np.float64]
-
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Penalties per set, of inputs of unit variance."""
 
 
 class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -91,11 +88,11 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If the target has text, is missing, constant or of another length, or there
                 are too few groups.
         """
-        sets = _sets(self, X)
+        sets = as_sets(self, X)
         target = as_target(y, number_of(sets), classes=False)
         number = as_groups(groups, len(target))
         fitted, held_out = self._divided(sets, number)
-        _fit(self, take(sets, fitted), target[fitted], number[fitted], classes=False)
+        fit_estimator(self, take(sets, fitted), target[fitted], number[fitted], "number")
         self.calibration_groups_, self.conformity_scores_ = number[held_out], np.empty(0)
         if len(held_out):
             mean, width = self._parts(take(sets, held_out))
@@ -149,7 +146,7 @@ class SetRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _parts(self, sets: Any) -> tuple[Array, Array]:
         """Return predictions and u, `(S,)` each."""
-        rows = _rows(self, sets)
+        rows = rows_of(self, sets)
         head: LinearHead = self.head_
         noise = head.correction.covariances(rows)
         slopes = head.slopes[: rows.latent]
@@ -170,6 +167,8 @@ class SetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scale: `column` divides each coordinate by its deviation, `common` all by one number, and
             `auto` chooses on inner folds.
         folds: Number of inner folds; fewer where a class has fewer groups.
+        calibration: A map of the probabilities that is fitted on inner folds, `platt` or
+            `isotonic`, or `none` (`distembed.heads.calibration`).
         random_state: Seed of the inner folds.
 
     Example:
@@ -185,6 +184,7 @@ class SetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         penalties: Sequence[float] = PENALTIES,
         scale: str = "auto",
         folds: int = 5,
+        calibration: str = "none",
         random_state: int = 0,
     ) -> None:
         self.embedder = embedder
@@ -192,80 +192,41 @@ class SetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.penalties = penalties
         self.scale = scale
         self.folds = folds
+        self.calibration = calibration
         self.random_state = random_state
 
     def fit(self, X: Any, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Fit to sets; arguments and errors are those of `SetRegressor.fit`."""
-        sets = _sets(self, X)
+        sets = as_sets(self, X)
         target = as_target(y, number_of(sets), classes=True)
-        _fit(self, sets, target, as_groups(groups, len(target)), classes=True)
+        rows, parts = fit_estimator(self, sets, target, as_groups(groups, len(target)), "class")
         self.classes_ = self.head_.model.classes_
+        self.calibration_ = _calibrated(self, rows, target, parts)
         return self
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, `(S, C)`, in the order of `classes_`."""
-        probabilities: Array = self.head_.predict(_rows(self, X))
+        rows = rows_of(self, X)
+        probabilities: Array = self.calibration_(self.head_.predict(rows))
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each set, `(S,)`."""
-        rows = _rows(self, X)
-        labels: NDArray[Any] = self.classes_[self.head_.predict(rows).argmax(1)]
+        probabilities = self.predict_proba(X)
+        labels: NDArray[Any] = self.classes_[probabilities.argmax(1)]
         return labels
 
 
-def _fit(estimator: Any, sets: Any, y: NDArray[Any], groups: Index, classes: bool) -> None:
-    """Fit the embedder, choose a correction and a penalty, and fit the head; sets attributes."""
-    if estimator.embedder is not None:
-        estimator.embedder_ = clone(estimator.embedder).fit(sets)
-        rows = as_rows(estimator.embedder_.embed(sets))
-    else:
-        rows = as_rows(sets)
-    if not all(penalty > 0 for penalty in estimator.penalties) or not len(estimator.penalties):
+def _calibrated(estimator: Any, rows: Rows, y: NDArray[Any], parts: Folds) -> Calibration:
+    """Return the map of probabilities, fitted to heads of the chosen form on inner folds."""
+    name: str = estimator.calibration
+    if name != "none" and not parts:
         raise ValueError(
-            f"penalties are {tuple(estimator.penalties)}; they are positive numbers, at least one."
+            f"calibration is {name!r}, which is fitted on inner folds, and a class is in one "
+            "group only. Give more groups, or calibration='none'."
         )
-    names = candidates(estimator.correction, rows)
-    if estimator.scale not in ("auto", *SCALES):
-        raise ValueError(
-            f"scale is {estimator.scale!r}; it is 'auto' or one of {', '.join(SCALES)}."
-        )
-    scales = SCALES if estimator.scale == "auto" else (estimator.scale,)
-    count = min(estimator.folds, _fewest_groups(y, groups, classes))
-    if count > 1:
-        parts = folds(y, groups, count, classes, estimator.random_state)
-        choice = choose(rows, y, parts, names, scales, estimator.penalties, classes)
-    elif len(names) * len(estimator.penalties) == 1:
-        choice = Choice(names[0], float(estimator.penalties[0]), scale=scales[0])
-    else:
-        raise ValueError(
-            f"A penalty is chosen by inner folds, and a class of the {len(y)} sets, or all of "
-            "them, are in one group. Give more groups, or one correction and one penalty."
-        )
-    correction = Correction.fit(rows, choice.correction, choice.scale, choice.share)
-    estimator.choice_, estimator.n_features_in_ = choice, rows.z.shape[1]
-    estimator.head_ = fit_head(rows, y, correction, choice.penalty, classes)
-
-
-def _sets(estimator: Any, sets: Any) -> Any:
-    """Return sets in a form that can be divided; a data frame has a row an atom."""
-    return sets if estimator.embedder is None else estimator.embedder.sets(sets)
-
-
-def _fewest_groups(y: NDArray[Any], groups: Index, classes: bool) -> int:
-    """Return the number of groups, or of those of the class that has the fewest."""
-    if not classes:
-        return len(np.unique(groups))
-    return min(len(np.unique(groups[y == label])) for label in np.unique(y))
-
-
-def _rows(estimator: Any, sets: Any) -> Rows:
-    """Return the embeddings of sets for a fitted head.
-
-    Raises:
-        NotFittedError: If it was not fitted.
-        ValueError: If the embeddings have another dimension.
-    """
-    need("sklearn.utils.validation", "sklearn").check_is_fitted(estimator, "head_")
-    table = sets if estimator.embedder is None else estimator.embedder_.embed(sets)
-    return as_rows(table, estimator.n_features_in_)
+    if name == "none" or name not in CALIBRATIONS:
+        return Calibration.fit(name, np.empty((0, 0)), np.empty(0, np.int64))
+    labels = estimator.classes_
+    p = out_of_fold(rows, y, parts, estimator.choice_, "class", labels)
+    return Calibration.fit(name, p, np.searchsorted(labels, y))

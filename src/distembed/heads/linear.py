@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,25 @@ from numpy.typing import NDArray
 from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
 from distembed.heads.joined import SHARES
+from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.rows import Rows
 from distembed.registry import need
 
-__all__ = ["Choice", "LinearHead", "candidates", "choose", "fit_head", "loss"]
+__all__ = [
+    "Choice",
+    "Kind",
+    "LinearHead",
+    "candidates",
+    "choose",
+    "fit_head",
+    "loss",
+    "out_of_fold",
+]
 
 Array = NDArray[np.float64]
+Kind = Literal["number", "class", "order"]
+"""What a head predicts: a number by a ridge, a class by a logistic regression, or an ordered class
+by proportional odds."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class LinearHead:
         slopes: Slopes in z and joined features, before the correction `calibrated`,
             `(L + F,)` or `(C, L + F)`.
         whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
-        model: A fitted `Ridge` or `LogisticRegression`.
+        model: A fitted `Ridge`, `LogisticRegression` or `ProportionalOdds`.
     """
 
     correction: Correction
@@ -69,24 +82,26 @@ class LinearHead:
 
 
 def fit_head(
-    rows: Rows, y: NDArray[Any], correction: Correction, penalty: float, classes: bool
+    rows: Rows, y: NDArray[Any], correction: Correction, penalty: float, kind: Kind
 ) -> LinearHead:
-    """Fit a ridge or a logistic regression to sets; scikit-learn solves it."""
-    return _solved(correction, correction.inputs(rows), y, penalty, classes)
+    """Fit the linear model of a kind to sets."""
+    return _solved(correction, correction.inputs(rows), y, penalty, kind)
 
 
 def _solved(
-    correction: Correction, inputs: Array, y: NDArray[Any], penalty: float, classes: bool
+    correction: Correction, inputs: Array, y: NDArray[Any], penalty: float, kind: Kind
 ) -> LinearHead:
     """Fit a head to corrected inputs, `(n, L)`."""
     linear = need("sklearn.linear_model", "sklearn")
-    whitening = correction.whitening(penalty, 0.25 if classes else 1.0)
+    whitening = correction.whitening(penalty, 1.0 if kind == "number" else 0.25)
     x = inputs @ whitening
     if x.shape[1] > len(x):
         # slopes of the least norm are in the span of the rows, of which there are fewer
         basis = np.linalg.qr(x.T)[0]
         whitening, x = whitening @ basis, x @ basis
-    model = linear.LogisticRegression(C=1.0, max_iter=1000) if classes else linear.Ridge(alpha=1.0)
+    model: Any = linear.Ridge(alpha=1.0)
+    if kind != "number":
+        model = ProportionalOdds() if kind == "order" else linear.LogisticRegression(max_iter=1000)
     model.fit(x, y, sample_weight=correction.weights)
     slopes = model.coef_ @ whitening.T / correction.scale
     return LinearHead(correction, slopes, whitening, model)
@@ -116,7 +131,7 @@ def choose(
     corrections: Sequence[str],
     scales: Sequence[str],
     penalties: Sequence[float],
-    classes: bool,
+    kind: Kind,
 ) -> Choice:
     """Return the correction, the scale and the penalty of the smallest mean loss on inner folds.
 
@@ -130,17 +145,17 @@ def choose(
         corrections: Members of `CORRECTIONS`; of equal losses the first is taken.
         scales: Members of `SCALES`.
         penalties: Candidate penalties.
-        classes: Whether the target is of classes.
+        kind: What the head predicts.
 
     Raises:
         ValueError: If the only correction cannot be fitted.
     """
     forms = [(name, scale, 1.0) for name in corrections for scale in scales]
-    best = _best(rows, y, parts, forms, penalties, classes)
+    best = _best(rows, y, parts, forms, penalties, kind)
     if not rows.features:
         return best
     forms = [(best.correction, scale, share) for share in SHARES[1:] for scale in scales]
-    return min(best, _best(rows, y, parts, forms, penalties, classes), key=lambda c: c.loss)
+    return min(best, _best(rows, y, parts, forms, penalties, kind), key=lambda c: c.loss)
 
 
 def _best(
@@ -149,7 +164,7 @@ def _best(
     parts: Folds,
     forms: Sequence[tuple[str, str, float]],
     penalties: Sequence[float],
-    classes: bool,
+    kind: Kind,
 ) -> Choice:
     """Return the best of some forms, each a correction, a scale and a share of z."""
     total = np.zeros((len(forms), len(penalties)))
@@ -165,12 +180,35 @@ def _best(
                 continue
             x, new = correction.inputs(own), correction.inputs(other)
             for j, penalty in enumerate(penalties):
-                head = _solved(correction, x, target, penalty, classes)
-                labels = head.model.classes_ if classes else None
+                head = _solved(correction, x, target, penalty, kind)
+                labels = None if kind == "number" else head.model.classes_
                 total[i, j] += loss(head.at(new), y[test], labels).sum()
     best, which = divmod(int(total.argmin()), len(penalties))
     name, scale, share = forms[best]
     return Choice(name, float(penalties[which]), float(total.min() / len(y)), scale, share)
+
+
+def out_of_fold(
+    rows: Rows, y: NDArray[Any], parts: Folds, choice: Choice, kind: Kind, labels: NDArray[Any]
+) -> Array:
+    """Return probabilities of each set by a head that was fitted to the other folds, `(S, C)`.
+
+    Args:
+        rows: Training sets.
+        y: Their target.
+        parts: Inner folds.
+        choice: The form of the head.
+        kind: What the head predicts, which is a class.
+        labels: The classes of the columns.
+    """
+    p = np.zeros((len(rows), len(labels)))
+    for train, test in parts:
+        own = rows.select(train)
+        correction = Correction.fit(own, choice.correction, choice.scale, choice.share)
+        head = fit_head(own, y[train], correction, choice.penalty, kind)
+        columns = np.searchsorted(labels, head.model.classes_)
+        p[test[:, None], columns] = head.predict(rows.select(test))
+    return p
 
 
 def candidates(correction: str, rows: Rows) -> tuple[str, ...]:

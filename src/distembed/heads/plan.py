@@ -16,7 +16,7 @@ from distembed.heads.linear import Choice
 from distembed.heads.scores import scores_of_classes, scores_of_numbers
 from distembed.heads.take import take
 
-__all__ = ["Plan", "Run", "permutation_p"]
+__all__ = ["Plan", "Run", "permutation_p", "permuted_target"]
 
 Array = NDArray[np.float64]
 
@@ -135,7 +135,7 @@ def permutation_p(
     rng, larger = np.random.default_rng(draws), 0
     for _ in range(permutations):
         try:
-            values = plan.run(_permuted(y, plan.groups, rng), seed).scores[name]
+            values = plan.run(permuted_target(y, plan.groups, rng), seed).scores[name]
         except ValueError:
             larger += 1
             continue
@@ -145,7 +145,7 @@ def permutation_p(
     return (1 + larger) / (1 + permutations)
 
 
-def _permuted(y: NDArray[Any], groups: Index, rng: np.random.Generator) -> NDArray[Any]:
+def permuted_target(y: NDArray[Any], groups: Index, rng: np.random.Generator) -> NDArray[Any]:
     """Permute labels between groups if they are constant within, else within groups."""
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     if (y == y[first][number]).all():

@@ -93,5 +93,7 @@ def as_rows(table: Any, features: int | None = None) -> Rows:
         return Rows(z, None, np.ones(len(z)), np.zeros(len(z), dtype=bool))
     cov = None if table.cov is None else np.asarray(table.cov, dtype=np.float64)
     trained = np.zeros(len(z), bool) if table.trained is None else np.asarray(table.trained)
-    sizes = np.asarray(table.effective_sizes, dtype=np.float64)
+    # as stored tables have them: sums of float32 weights are a whole number to six digits only,
+    # and posteriors choose inflations among powers of two, which jump
+    sizes = np.asarray(table.effective_sizes, dtype=np.float64).round(3)
     return Rows(z, cov, sizes, trained, count)

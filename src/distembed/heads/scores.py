@@ -38,6 +38,7 @@ class Score:
         high: Upper end of the interval.
         chance: Score of a prediction that ignores the sets.
         folds: Scores of the folds, `(J,)`; NaN where a fold has one class and no such score.
+        p: Of a difference of two predictions, its p-value (`corrected_p`); else NaN.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Score:
     high: float
     chance: float
     folds: Array
+    p: float = np.nan
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"

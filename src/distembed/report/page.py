@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
-__all__ = ["write_report"]
+__all__ = ["template", "write_report"]
 
 
 def write_report(
@@ -71,7 +71,7 @@ def write_report(
         embeddings = model.embed(test)
     content, card = read_map(embeddings, color), model.card()
     training_ids = training_sets(model, test)
-    page = _template().render(
+    page = template("report.html.j2").render(
         title=title,
         version=__version__,
         trained_on=len(training_ids),
@@ -138,7 +138,8 @@ def _evaluation(model: GDE, evaluation: Evaluation | None) -> dict[str, Any]:
     return content
 
 
-def _template() -> Any:
+def template(name: str) -> Any:
+    """Return a template of a page, in which all text is escaped."""
     jinja2 = need("jinja2", "report")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "template"),
@@ -147,4 +148,4 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)

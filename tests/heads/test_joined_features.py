@@ -35,12 +35,12 @@ def test_at_the_ends_the_head_is_that_of_one_block(data, name, scale):
     z, f, cov, rng = data
     y = z[:, 0] + f[:, 0] + rng.normal(size=30)
     joined = as_rows(join_features(table(z, cov), f))
-    alone = fit_head(*_fit(as_rows(table(z, cov)), y, name, scale, 1.0), 0.1, False)
-    both = fit_head(*_fit(joined, y, name, scale, 1.0), 0.1, False)
+    alone = fit_head(*_fit(as_rows(table(z, cov)), y, name, scale, 1.0), 0.1, "number")
+    both = fit_head(*_fit(joined, y, name, scale, 1.0), 0.1, "number")
     np.testing.assert_allclose(both.predict(joined), alone.predict(as_rows(table(z, cov))))
     if name != "weights":  # they come from the errors of z
-        alone = fit_head(*_fit(as_rows(f), y, "none", scale, 1.0), 0.1, False)
-        both = fit_head(*_fit(joined, y, name, scale, 0.0), 0.1, False)
+        alone = fit_head(*_fit(as_rows(f), y, "none", scale, 1.0), 0.1, "number")
+        both = fit_head(*_fit(joined, y, name, scale, 0.0), 0.1, "number")
         np.testing.assert_allclose(both.predict(joined), alone.predict(as_rows(f)), rtol=1e-6)
 
 
