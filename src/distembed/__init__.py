@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distembed.batch import SetBatch
     from distembed.evaluation.evaluate import evaluate
     from distembed.geometry.tangent import tangent_pca
+    from distembed.heads.forecasts import forecast
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
     from distembed.report import overview, write_report
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from distembed.sets.mixtures import mixtures
     from distembed.sets.niches import niches
     from distembed.sets.noisy import by_noisy_label
+    from distembed.sets.pairs import next_set
     from distembed.sets.read import read, read_atoms
     from distembed.sets.region import split_by_region
     from distembed.sets.window import by_window
@@ -58,8 +60,10 @@ __all__ = [
     "check_encoder",
     "check_generator",
     "evaluate",
+    "forecast",
     "load",
     "mixtures",
+    "next_set",
     "niches",
     "overview",
     "read",
@@ -85,8 +89,10 @@ _HOMES = {
     "check_encoder": "distembed.testing:check_encoder",
     "check_generator": "distembed.testing:check_generator",
     "evaluate": "distembed.evaluation.evaluate:evaluate",
+    "forecast": "distembed.heads.forecasts:forecast",
     "load": "distembed.model.gde:GDE.load",
     "mixtures": "distembed.sets.mixtures:mixtures",
+    "next_set": "distembed.sets.pairs:next_set",
     "niches": "distembed.sets.niches:niches",
     "overview": "distembed.report.picture:overview",
     "read": "distembed.sets.read:read",

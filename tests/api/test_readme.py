@@ -12,7 +12,13 @@ from distembed.cli.main import app
 ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
-    *(f"docs/{p}.md" for p in ("data", "sets", "geometry", "uncertainty", "tests", "prediction")),
+    *(
+        f"docs/{p}.md"
+        for p in (
+            *("data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("uncertainty", "tests", "prediction"),
+        )
+    ),
 )
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -48,12 +54,14 @@ def test_commands_exist(page):
             assert all(re.search(rf"^{word}:", targets, re.MULTILINE) for word in words), command
             continue
         given = [word.partition("=")[0] for word in words if word.startswith("--")]
-        assert options(words[0]) >= set(given), command
+        assert options(*words[: 1 + (words[0] == "data")]) >= set(given), command
 
 
-def options(verb):
-    """The options that a verb has; an unknown verb fails here."""
+def options(verb, part=None):
+    """The options that a verb has, or a part of it; an unknown one fails here."""
     command = get_command(app)
+    if part is not None:
+        command, verb = command.commands[verb], part
     if verb.startswith("--"):
         return {o for p in command.params for o in p.opts}
     return {o for p in command.commands[verb].params for o in p.opts}

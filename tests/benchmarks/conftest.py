@@ -19,6 +19,7 @@ TASKS = {
     "encoders": ["ladder_b", "ladder_c"],
     "generators": ["gaussian_5d_scale01", "blobs", "counts_10d"],
     "pooling": ["gaussian_5d"],
+    "sequences": ["motifs"],
     "tests": ["shape"],
 }
 

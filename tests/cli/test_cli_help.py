@@ -24,21 +24,25 @@ VERBS = (
     "report",
     "check",
     "bench",
+    "data",
 )
 COMMANDS = get_command(app).commands
+PARTS = [("data", part) for part in COMMANDS["data"].commands]
 
 
 def test_the_verbs():
     assert tuple(COMMANDS) == VERBS
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_shows_an_example_and_the_meaning_of_every_option(run, verb):
-    printed = run(verb, "--help")
+@pytest.mark.parametrize("words", [*[(v,) for v in VERBS if v != "data"], *PARTS], ids=" ".join)
+def test_help_shows_an_example_and_the_meaning_of_every_option(run, words):
+    printed = run(*words, "--help")
+    verb, command = " ".join(words), COMMANDS[words[0]]
+    command = command if len(words) == 1 else command.commands[words[1]]
     assert printed.code == 0
     text = re.sub(r"[│╭╮╰╯─\s]+", " ", printed.out)
     assert f"Example: distembed {verb} " in text
-    for parameter in COMMANDS[verb].params:
+    for parameter in command.params:
         assert parameter.help, parameter.name
         for option in parameter.opts if parameter.param_type_name == "option" else ():
             assert option in text
@@ -56,7 +60,7 @@ def test_no_verb_shows_help(run):
     "words",
     [["--help"], ["--version"], ["fit", "data.pth=x"], ["fit", "data.path=x", "--print-config"]]
     + [["fit", "data.path=x", "train.steps=-1"], ["fit", "missing.yaml"], ["bench", "none"]]
-    + [[verb, "--help"] for verb in VERBS],
+    + [[*words, "--help"] for words in [*[[verb] for verb in VERBS], *PARTS]],
     ids=" ".join,
 )
 def test_torch_is_not_imported(words):

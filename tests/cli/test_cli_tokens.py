@@ -1,6 +1,7 @@
 """Sequences on the command line: fit, embed, and samples that are read as data again."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -73,3 +74,55 @@ def test_verbs_that_compare_atoms_name_the_distance(folder, run):
     outcome = run("evaluate", model, new, "--sets", "all")
     assert outcome.code == 0, outcome.err
     assert "Unit of distances: W2 under the Levenshtein distance" in outcome.out
+
+
+@pytest.fixture
+def from_fasta(tmp_path, monkeypatch, run):
+    """A FASTA file, a table of its sequences, and a model of both."""
+    member = Member("token_fakes:Autoregressive", "for tests", atoms=("tokens",))
+    monkeypatch.setitem(GENERATORS, "autoregressive", member)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    rows = [
+        (f"q{i}_{k}", f"s {i}", x) for i, p in enumerate(sequences(8, 20)) for k, x in enumerate(p)
+    ]
+    (tmp_path / "x.fasta").write_text("".join(f">{name} note\n{x}\n" for name, _, x in rows))
+    with (tmp_path / "meta.tsv").open("w", newline="") as file:
+        lines = [("accession", "place"), *((name, place) for name, place, _ in rows)]
+        csv.writer(file, delimiter="\t").writerows(lines)
+    stated = ("data.by=place", "data.path=$HERE/x.fasta", "data.annotation=$HERE/meta.tsv")
+    outcome = run("fit", *stated, *SETTINGS[3:], f"out={tmp_path / 'model'}")
+    assert outcome.code == 0, outcome.err
+    assert "atoms: tokens (alphabet='ACGT')" in outcome.err
+    return tmp_path
+
+
+def test_a_fasta_file_and_a_table_are_all_that_every_verb_needs(from_fasta, run):
+    model, drawn = from_fasta / "model", from_fasta / "drawn.fasta"
+    assert run("embed", model, "-o", from_fasta / "z.csv").code == 0
+    assert [row["id"] for row in rows_of(from_fasta / "z.csv")] == [f"s {i}" for i in range(8)]
+    outcome = run("sample", model, from_fasta / "z.csv", "--n", "9", "-o", drawn)
+    assert outcome.code == 0, outcome.err
+    lines = drawn.read_text().splitlines()
+    assert set("".join(lines[1::2])) <= set("ACGT")
+    assert re.fullmatch(r">s_0\.\d \[place=s 0\]", lines[0])
+    # the annotation of the model's own file says nothing of other sequences
+    outcome = run("embed", model, drawn, "-o", from_fasta / "again.csv", "--no-errors")
+    assert outcome.code == 0, outcome.err
+    sizes = {row["id"]: int(row["n_atoms"]) for row in rows_of(from_fasta / "again.csv")}
+    assert sum(sizes.values()) == len(lines) // 2
+    assert set(sizes) <= {f"s {i}" for i in range(8)}
+    table = from_fasta / "drawn.csv"
+    assert run("sample", model, from_fasta / "z.csv", "--n", "9", "-o", table).code == 0
+    assert list(rows_of(table)[0]) == ["place", "sequence"]
+    filled = [tuple(row.values()) for row in rows_of(table) if row["sequence"]]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([("place", "sequence"), *filled])
+    assert run("embed", model, table, "-o", from_fasta / "z2.csv", "--no-errors").code == 0
+    assert run("distance", model, drawn, "--latent", "-o", from_fasta / "d.csv").code == 0
+    assert run("test", model, drawn, "--sets", "all", "-o", from_fasta / "t.csv").code == 0
+
+
+def test_only_sequences_are_written_as_fasta(work, run):
+    outcome = run("sample", work / "model", "-o", work / "x.fasta")
+    assert outcome.code == 1
+    assert "a FASTA file, which holds sequences, and the atoms of this model are" in outcome.err

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from distembed.batch import SetBatch
 from distembed.divergences import DIVERGENCES
-from distembed.registry import lookup
+from distembed.registry import applicable, lookup
 from distembed.testing import LawError, check_divergence
 
-ALL = sorted(DIVERGENCES)
+ALL = sorted(applicable(DIVERGENCES, "vectors"))
 DEGREE = {"sinkhorn": 2, "mmd": 0}
 """The power of the unit that a divergence is measured in, where it is not one."""
 SQUARED = {"sinkhorn"}

@@ -16,7 +16,7 @@ from distembed.encoders.streaming import embed_chunks
 from distembed.nn.precision import reduced_to
 from distembed.pretrained import PRETRAINED
 from distembed.protocols import PreparedEncoder
-from distembed.registry import build
+from distembed.registry import applicable, build
 from distembed.rng import stream
 from distembed.testing import LawError, check_encoder
 
@@ -27,7 +27,9 @@ SMALL = dict.fromkeys(["deepsets", "gnn", "resnet_gnn", "median_gnn"], NETWORK) 
     "attention": NETWORK | {"heads": 2},
     "induced": NETWORK | {"heads": 2, "points": 3},
 }
-SETS = {name: SMALL.get(name, {}) for name in ENCODERS if name not in REFUSED}
+SETS = {
+    name: SMALL.get(name, {}) for name in applicable(ENCODERS, "vectors") if name not in REFUSED
+}
 # three wide: convolutions of oneDNN 3.12 in bfloat16 with stride 2 return noise at a width of two
 IMAGE, LENGTH = (1, 9, 3), 5
 EVENTS = {"mlp": IMAGE, "conv2d": IMAGE, "conv1d": (LENGTH,), "transformer": (LENGTH,)}

@@ -7,11 +7,12 @@ from torch import nn
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS, POOLINGS
 from distembed.protocols import PreparedEncoder
-from distembed.registry import build
+from distembed.registry import applicable, build
 from distembed.rng import stream
 from distembed.testing import check_encoder
 
 EVENTS = [(1,), (3,), (1, 8, 8)]
+OF_NUMBERS = applicable(ENCODERS, "vectors")
 NARROW = {"attention": {"width": 16, "heads": 2}, "median_gnn": {"width": 16}}
 """Options of members whose laws take long at their own width."""
 PREPARED = ["not", "on spread", "on copies of one atom"]
@@ -50,7 +51,7 @@ def test_the_family_is_not_empty():
 
 
 @pytest.mark.parametrize("event_shape", EVENTS, ids=str)
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", OF_NUMBERS)
 def test_laws_of_the_family(name, event_shape):
     assert_lawful(make(name, event_shape, **NARROW.get(name, {})), event_shape)
 
@@ -95,7 +96,7 @@ def test_laws_of_several_bandwidths():
     [
         # a pairwise cover: every encoder with every preparation and with every shape
         (name, PREPARED[k], EVENTS[(i + k) % 3])
-        for i, name in enumerate(ENCODERS)
+        for i, name in enumerate(OF_NUMBERS)
         for k in range(3)
     ],
     ids=str,
@@ -118,7 +119,7 @@ def test_sets_without_any_spread_are_finite_and_have_gradients(name, prepared, e
         assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", OF_NUMBERS)
 def test_informed_coordinates_do_not_depend_on_the_first_weights(name):
     batch = SetBatch.from_dense(torch.randn(20, 9, 3, generator=stream("informed")))
     encoder = make(name, (3,))
@@ -137,7 +138,7 @@ def test_informed_coordinates_do_not_depend_on_the_first_weights(name):
     assert trained or informed == encoder.latent
 
 
-@pytest.mark.parametrize("name", sorted(set(ENCODERS) - {"composed"}))  # features have weights
+@pytest.mark.parametrize("name", sorted(set(OF_NUMBERS) - {"composed"}))  # features have weights
 def test_equal_data_prepare_equal_encoders(name):
     batch = SetBatch.from_dense(torch.randn(20, 9, 3, generator=stream("equal data")))
     states = []

@@ -10,7 +10,7 @@ import torch
 from distembed.batch import SetBatch
 from distembed.encoders import ENCODERS, POOLINGS
 from distembed.protocols import encoder_traits
-from distembed.registry import build
+from distembed.registry import applicable, build
 from distembed.rng import stream
 from distembed.testing.example import perturbed
 from distembed.testing.normality import agreement, bias, spread, uniform_atoms
@@ -26,7 +26,11 @@ OPTIONS = {
     "orthogonal_moments": {"axes": 1},
 }
 CASES = [
-    *((name, OPTIONS.get(name, {})) for name in ENCODERS if name not in ("composed", "joined")),
+    *(
+        (name, OPTIONS.get(name, {}))
+        for name in applicable(ENCODERS, "vectors")
+        if name not in ("composed", "joined")
+    ),
     ("joined", {"parts": ["closed_form", {"name": "deepsets", **SMALL}]}),
     ("moments", {"kind": "mean"}),
     ("moments", {"kind": "quantiles"}),

@@ -115,13 +115,18 @@ def test_each_sequence_is_read_once_until_weights_change(make, name, monkeypatch
 
 @pytest.mark.parametrize("name", OWN)
 def test_sequences_are_read_in_groups(make, name):
-    encoder = make(name)
+    encoder, other, alone = make(name), make(name, at_once=10), make(name, at_once=1)
     x = sequences(40, stream("groups"))
-    whole = encoder(x)
-    other = make(name)
-    other.load_state_dict(encoder.state_dict())
-    other.tokens_at_once = 10
-    close(other(x), whole)
+    for one in (other, alone):
+        one.load_state_dict(encoder.state_dict())
+        close(one(x), encoder(x))
+    # beside others or not, what is read alone is the same to the bit
+    again = make(name, at_once=1)
+    again.load_state_dict(encoder.state_dict())
+    again(x[7:9])
+    kept = [again._means[key] for key in again._means]
+    alone_kept = [alone._means[key] for key in again._means]
+    assert all(map(torch.equal, kept, alone_kept))
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -8,6 +8,10 @@ from cli_table import QUICK, cells, run_verb, write_csv
 from error_cases import Setting
 
 import distembed as de
+from distembed.rng import stream
+from published_files import hyena_tensors, write_hyena
+
+DNA = {"alphabet": "ACGT"}
 
 
 def pytest_addoption(parser):
@@ -26,7 +30,10 @@ def setting(tmp_path_factory):
         assert outcome.code == 0, outcome.err
         model = de.load("model")
         sets = de.read("cells.csv", by="patient", columns=["height", "mass"])
-    return Setting(folder, {"model": model, "sets": sets, "table": model.embed(sets)})
+    reads = de.read([["ACGT", "AC"], ["GGT", "T"]] * 3, atoms={"name": "tokens", **DNA})
+    write_hyena(folder / "tiny-hyenadna", hyena_tensors(stream("hyena")))
+    objects = {"model": model, "sets": sets, "reads": reads, "table": model.embed(sets)}
+    return Setting(folder, objects)
 
 
 @pytest.fixture(scope="session")

@@ -121,11 +121,12 @@ def wrong_option_in_a_config(distembed):
     distembed("fit data.path=cells.csv data.by=patient 'model.generator={name: flow, stpes: 8}'")
 
 
-def sequences_of_a_fit(distembed):
-    """Sequences, for which there is no generator yet."""
+def temperature_of_zero_of_a_fit(distembed):
+    """A temperature of zero in a config."""
     Path("reads.csv").write_text("sample,seq\na,ACG\na,TT\nb,GA\nb,C\nc,A\nc,CC\n")
-    words = "data.by=sample data.columns=seq 'data.atoms={name: tokens, alphabet: ACGT}'"
-    distembed(f"fit data.path=reads.csv {words}")
+    data = "data.by=sample data.columns=seq 'data.atoms={name: tokens, alphabet: ACGT}'"
+    generator = "'model.generator={name: autoregressive, temperature: 0}'"
+    distembed(f"fit data.path=reads.csv {data} {generator}")
 
 
 def logarithm_of_negative_numbers_of_a_fit(distembed):

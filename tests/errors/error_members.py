@@ -57,10 +57,18 @@ def transform_by_a_word():
     de.GDE(transform="log")
 
 
-def tokens_without_a_generator():
-    """Sequences without a generator."""
-    reads = [["ACG", "TT", "A"], ["GA", "C", "T"]]
-    de.GDE().fit(de.read(reads, atoms={"name": "tokens", "alphabet": "ACGT"}))
+def sequences_beyond_the_longest():
+    """A sequence that is longer than a generator can draw."""
+    dna = {"name": "tokens", "alphabet": "ACGT"}
+    sets = de.read([["ACG", "TT", "A"], ["GA", "C", "T"]], atoms=dna)
+    de.GDE(generator={"name": "autoregressive", "longest": 2}).fit(sets)
+
+
+def condition_of_a_transformer():
+    """A condition of a transformer that does not exist."""
+    dna = {"name": "tokens", "alphabet": "ACGT"}
+    sets = de.read([["ACG", "TT", "A"], ["GA", "C", "T"]], atoms=dna)
+    de.GDE(generator={"name": "autoregressive", "condition": "film"}).fit(sets)
 
 
 def sum_pooling(sets):

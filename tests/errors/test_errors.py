@@ -15,8 +15,10 @@ import error_fit_config
 import error_inference
 import error_members
 import error_model
+import error_published
 import error_reading
 import error_sets
+import error_stores
 import error_training
 import pytest
 from error_cases import cases_of, imports_of, refusal_of
@@ -27,9 +29,11 @@ MODULES = (
     error_reading,
     error_arrays,
     error_sets,
+    error_stores,
     error_members,
     error_training,
     error_model,
+    error_published,
     error_files,
     error_distances,
     error_inference,

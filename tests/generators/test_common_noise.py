@@ -25,7 +25,7 @@ REJECTING = {
 }
 EXPLICIT = [name for name in dict.fromkeys([*RESIDUALS, *LIKELIHOODS]) if name != "normal"]
 CASES = [
-    *[(name, dict(member.example)) for name, member in GENERATORS.items()],
+    *[(name, dict(m.example)) for name, m in GENERATORS.items() if m.atoms != ("tokens",)],
     ("flow", {"sampler": "ancestral", "calls": 4}),
     ("flow", {"sampler": "ddim", "calls": 4}),
     *[("explicit", {"likelihood": name}) for name in EXPLICIT if name != "gaussian"],

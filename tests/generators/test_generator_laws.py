@@ -53,7 +53,10 @@ def cases(family):
 
 def make(name, event_shape, family=GENERATORS, **options):
     options = {"name": name, **family[name].example, **options}
-    return build(family, options, "generator", event_shape, LATENT)
+    try:
+        return build(family, options, "generator", event_shape, LATENT)
+    except ImportError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_laws(family, name, kind, shape):
 
 def test_every_shape_meets_a_member():
     shapes = {case.values[3] for case in cases(GENERATORS)}
-    assert shapes == {shape for kind in ("vectors", "counts", "images") for shape in SHAPES[kind]}
+    assert shapes == {shape for kind in SHAPES for shape in SHAPES[kind]}
 
 
 @pytest.mark.parametrize(

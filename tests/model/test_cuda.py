@@ -46,7 +46,7 @@ def twin(fitted, tmp_path_factory):
 
 
 @pytest.mark.parametrize("event_shape", [(3,), (1, 8, 8)], ids=str)
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", applicable(ENCODERS, "vectors"))
 def test_encoders(name, event_shape):
     encoder = build(ENCODERS, name, "encoder", event_shape, LATENT)
     batch = ragged(event_shape)

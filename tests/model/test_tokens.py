@@ -16,6 +16,7 @@ from distembed.encoders import ENCODERS
 from distembed.encoders.points import POINT_ENCODERS
 from distembed.evaluation import BASELINES
 from distembed.generators import GENERATORS
+from distembed.generators.tokens.autoregressive import Autoregressive as LanguageModel
 from distembed.inference.contributions import contributions
 from distembed.inference.tests.two_sample import two_sample_test
 from distembed.registry import applicable, build
@@ -123,8 +124,13 @@ def test_what_needs_embeddings_alone_is_defined(model, sets):
     assert two_sample_test(model.embedder, first, alike).p_permutation > 0.001
     other = de.read(sequences(seed=1), atoms=DNA)
     rows = de.evaluate(model, other, truth=TRUTH).rows
-    assert {row.metric for row in rows} == {"spearman_w2", "spearman_w2_near"}
-    assert {row.method for row in rows} == {"gde", "untrained", "ot"}
+    of_samples = {"energy_unbiased", "spectrum", "lengths", "copies"}
+    geometry = {"spearman_w2", "spearman_w2_near"}
+    assert {row.metric for row in rows} == {*of_samples, "bits", *geometry}
+    counted = {"positions", "markov", "markov_others"}
+    assert {row.method for row in rows if row.metric == "bits"} == {"gde", "untrained", *counted}
+    distances = {"gde", "untrained", "ot", "kmers", "positions"}
+    assert {row.method for row in rows if row.metric in geometry} == distances
     assert repr(sets) == "Sets(24 sets of 40 to 40 atoms (median 40) of shape (6,), tokens)"
 
 
@@ -194,6 +200,41 @@ def test_without_the_extra_distances_are_latent_and_the_log_says_why(sets, monke
         de.evaluate(model, de.read(sequences(size=60, seed=1), atoms=DNA))
 
 
+class IgnoringZ(LanguageModel):
+    """A language model that sees the same z for every set."""
+
+    def log_prob(self, batch, z):
+        return super().log_prob(batch, 0 * z)
+
+    def prepare(self, batch, z):
+        super().prepare(batch, 0 * z)
+
+
+def test_a_language_model_that_ignores_z_is_noticed(sets):
+    settings = FAST | {"steps": 20, "every": 10}
+    with pytest.warns(UserWarning, match="ignores z .* nats a sequence.*fewer layers"):
+        model = make(generator=IgnoringZ((6,), 8, 4)).fit(sets, **settings)
+    assert model.history[-1]["z_used"] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_default_model_of_sequences_uses_z(sets):
+    """It is better than the best law that is the same for all sets, and draws strings."""
+    model = de.GDE(latent=8).fit(sets, **FAST | {"steps": 20, "every": 10})
+    assert model.network.unit == "nats a sequence"
+    assert isinstance(model.network.generator, LanguageModel)
+    # own symbol of seven tenths against a tenth: about 3.5 symbols of 0.6 log 7 nats
+    assert model.history[-1]["z_used"] > 1
+    table = model.embed(sets, covariance=False)
+    own, other = (
+        np.mean([nats.mean() for nats in model.log_prob(sets, z)])
+        for z in (table.z, np.roll(table.z, 1, 0))
+    )
+    assert own > other + 1
+    strings = model.sample(table, 200, as_data=True)
+    assert favourites(strings).argmax(1).tolist() == [s % 4 for s in range(24)]
+    assert max(len(x) for part in strings for x in part) <= 6
+
+
 TRUTH = np.abs(np.subtract.outer(np.arange(24.0), np.arange(24.0)))
 IMAGES = [np.zeros((4, 1, 8, 8), np.uint8) + np.uint8(k) for k in range(6)]
 ONE_STEP = FAST | {"steps": 1, "validation": 0}
@@ -217,7 +258,6 @@ UNDEFINED_FOR_TOKENS = {
         lambda m, s: fit(s, generator=WithoutDensity((6,), 8, 4)).log_prob(s),
         "log_prob is not defined for the generator WithoutDensity, which has no density",
     ),
-    "a generator by default": (lambda m, s: fit(s, generator="auto"), "no generator of tokens"),
     "the ground space of restored atoms": (
         lambda m, s: m.sample(np.zeros(8), 1, ground="model", as_data=True),
         "as_data restores the units of the data",
@@ -246,7 +286,7 @@ UNDEFINED_FOR_TOKENS = {
     **{
         f"encoder {name}": (
             lambda m, s, name=name: fit(s, encoder=name),
-            f"encoder '{name}' {NEEDS_NUMBERS}joined, composed",
+            f"encoder '{name}' {NEEDS_NUMBERS}spectrum, residual, joined, composed",
         )
         for name in undefined(ENCODERS)
     },

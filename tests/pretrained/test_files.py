@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 
 import pytest
 import torch
@@ -191,9 +192,12 @@ def test_a_missing_file_is_named(model, file):
         locate(str(folder))
 
 
-def test_a_folder_that_is_not_there():
+def test_a_folder_that_is_not_there(monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no folder \./nowhere"):
         locate("./nowhere")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FileNotFoundError, match=r"no folder models/tiny.*distembed\[lm\]"):
+        locate("models/tiny")
 
 
 def test_a_name_is_looked_for_in_the_cache_of_the_hub(monkeypatch, tmp_path, model):
@@ -210,7 +214,7 @@ def test_a_name_is_looked_for_in_the_cache_of_the_hub(monkeypatch, tmp_path, mod
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     files = locate("org/model", revision="abc")
     assert (files.source.path, files.source.revision) == ("org/model", "abc")
-    locate("org/model", download=True)
+    assert locate("org/model", download=True).source.revision == folder.name
     assert calls == [("org/model", "abc", True), ("org/model", None, False)]
     with pytest.raises(ValueError, match="a folder, which has no revisions"):
         locate(str(folder), revision="abc")

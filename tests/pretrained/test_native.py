@@ -64,6 +64,7 @@ def test_the_vocabulary_is_that_of_the_tokenizer(causal):
     assert causal.vocabulary.start == (0,)
     assert causal.vocabulary.stop == 1
     assert set(causal.vocabulary.ids) == set("ACGT")
+    assert "has 1 tokens of several symbols" in causal.remark
 
 
 @pytest.mark.parametrize("key", ["transformer.h.1.mlp.c_fc.weight", "transformer.ln_f.bias"])
@@ -110,7 +111,7 @@ def test_half_precision_is_cast_and_said(copied):
     tensors = {k: v.bfloat16() for k, v in load_file(file).items()}
     save_file(tensors, file, metadata={"format": "pt"})
     model = CausalLM.load(locate(str(copied)))
-    assert model.remark == "Weights are stored as BF16 and were cast to float32."
+    assert model.remark.startswith("Weights are stored as BF16 and were cast to float32.")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 

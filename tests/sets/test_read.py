@@ -222,7 +222,7 @@ def test_digits_of_a_text_file_stay_strings(tmp_path):
         (lambda: read(READS, "who", atoms=DNA), "no column of sequences is named"),
         (lambda: read(READS, "who", "x", atoms=DNA), "'x' holds float64 values; sequences are"),
         (lambda: read(READS, "who", ["x", "seq"], atoms=DNA), "'seq' holds text"),
-        (lambda: read(READS, "who", "seq"), "state their alphabet"),
+        (lambda: read(READS, "who", "seq"), "name it as such: sequence='seq'"),
         (lambda: read(READS, "who", "x", atoms="counts"), "A count is 0.5"),
         (lambda: read(READS | {"seq": ["A", "", "C", "G"]}, "who", "seq", atoms=DNA), "Row 1 has"),
         (lambda: read(READS | {"seq": list("AXCG")}, "who", "seq", atoms=DNA), "Column 'seq': Se"),

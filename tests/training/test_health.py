@@ -1,5 +1,6 @@
 """Health of z, and the warning for a generator that ignores it."""
 
+import math
 import re
 
 import pytest
@@ -63,6 +64,7 @@ def test_the_same_noise_on_both_sides():
     [
         (Health(0.9, 0.0, 0.0, 1.0), "ignores z .*posterior collapse.*Usual fixes: train longer"),
         (Health(0.02, 0.01, 0.01, 1.0), "hardly differ between sets .*raise the context"),
+        (Health(0.9, 0.0, 0.0, 1.0, "nats a sequence"), "0 nats a sequence.*condition='both'"),
         (Health(0.9, 0.5, 0.1, 1.0), None),
         (Health(0.9, 0.0, 0.5, 1.0), None),  # few sets, a large standard error
     ],
@@ -106,3 +108,32 @@ def test_no_warning_for_a_generator_that_uses_z():
     model = GDE(latent=4).fit(sets, steps=2, batch=8, context=(8, 16), progress=False)
     assert isinstance(model.network, Conditional)
     assert model.history[-1]["z_used"] > 0.5
+
+
+class Binary(nn.Module):
+    """One symbol of two, whose probability is the embedding; the loss is in nats."""
+
+    unit = "nats a sequence"
+
+    def encode(self, batch):
+        return batch.mean((batch.x == 2).double())
+
+    def score(self, step, z):
+        p = step.target.expand(z)
+        nats = torch.where(step.target.x == 2, p.log(), (-p).log1p())
+        return -step.target.mean(nats).squeeze(1)
+
+
+def test_z_used_is_the_information_of_z_in_nats():
+    """Sets with p = 0.2 and 0.8 in turn: another set costs KL(0.2, 0.8) = 0.6 log 4 nats."""
+    p = torch.tensor([0.2, 0.8]).repeat(20)[:, None, None]
+    rng = stream("binary")
+    context, target = (
+        SetBatch.from_dense(1 + (torch.rand(40, 2000, 1, generator=rng) < p).long())
+        for _ in range(2)
+    )
+    result = health(Binary(), [Step(context, target, torch.arange(40), 0, stream("noise"))])
+    assert result.unit == "nats a sequence"
+    assert result.z_used == pytest.approx(0.6 * math.log(4), abs=5 * result.error)
+    assert result.error < 0.02
+    assert result.advice() is None

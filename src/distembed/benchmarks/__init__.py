@@ -74,6 +74,14 @@ BENCHES = {
         f"{_HOME}.speed:BENCH",
         "atoms a second of every encoder, beside a padded network",
     ),
+    "forecast": Member(
+        f"{_HOME}.forecast:BENCH",
+        "forecasts of the next set, beside persistence, the mean change and linear means",
+    ),
+    "store": Member(
+        f"{_HOME}.store:BENCH",
+        "time and memory of a store larger than memory, by the number of cells",
+    ),
     "ablation": Member(
         f"{_HOME}.ablation:BENCH",
         "the default model without one of its parts: geometry and samples",
@@ -81,5 +89,9 @@ BENCHES = {
     "samplers": Member(
         f"{_HOME}.samplers:BENCH",
         "network calls of samplers, with trained networks and on an exact velocity",
+    ),
+    "sequences": Member(
+        f"{_HOME}.sequences:BENCH",
+        "models of sequences: bits on known laws and real sets, beside counted laws",
     ),
 }

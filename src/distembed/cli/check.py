@@ -11,13 +11,14 @@ from distembed.cli.console import say, stage
 from distembed.cli.yaml12 import parse
 from distembed.encoders import ENCODERS
 from distembed.protocols import as_encoder
-from distembed.registry import build
+from distembed.registry import applicable, build
 
 if TYPE_CHECKING:
     from distembed.testing.encoder_checks import CheckRow
 
 __all__ = ["check"]
 
+_OF_NUMBERS = applicable(ENCODERS, "vectors")
 _CONTROLS = "sum, count, batchnorm, padded_mean, max"
 
 
@@ -29,7 +30,7 @@ def check(
         str,
         typer.Argument(
             metavar="NAME",
-            help=f"One of: {', '.join(ENCODERS)}; or a control that must fail: {_CONTROLS}.",
+            help=f"One of: {', '.join(_OF_NUMBERS)}; or a control that must fail: {_CONTROLS}.",
         ),
     ],
     options: Annotated[
@@ -85,11 +86,13 @@ def _build(name: str, options: Mapping[str, Any], shape: tuple[int, ...], latent
 
     if name not in {*ENCODERS, *CONTROLS}:
         raise ValueError(
-            f"There is no encoder {name!r}; there are: {', '.join(ENCODERS)}; and as negative "
+            f"There is no encoder {name!r}; there are: {', '.join(_OF_NUMBERS)}; and as negative "
             f"controls: {', '.join(CONTROLS)}."
         )
     if name not in CONTROLS:
-        return build(ENCODERS, {"name": name, **options}, "encoder", shape, latent)
+        # the checks draw normal atoms
+        facts = {"atom_kind": "vectors"}
+        return build(ENCODERS, {"name": name, **options}, "encoder", shape, latent, facts=facts)
     if options:
         raise ValueError(f"{name} is a negative control and takes no option.")
     return CONTROLS[name](shape, latent)

@@ -216,7 +216,9 @@ def _check_options(run: RunConfig) -> None:
 
     If the kind of atoms is stated, members that are not defined for it are refused too.
     """
-    model, atoms, facts = run.model, run.data.atoms, dict[str, Any]()
+    # facts of sequences are not known before the data are read, but will be
+    facts: dict[str, Any] = dict.fromkeys(("vocab", "alphabet", "aligned"))
+    model, atoms = run.model, run.data.atoms
     if atoms.name != "auto":
         facts = dict(build(SPACES, atoms.member, "kind of atom").facts)
     families = (

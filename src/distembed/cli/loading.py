@@ -17,6 +17,7 @@ from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
 from distembed.data.readers.columns import column_names
+from distembed.data.readers.files import files_of, is_pattern
 from distembed.data.readers.table import TableReader
 from distembed.files import parse_json
 
@@ -52,6 +53,8 @@ def read_sets(config: DataConfig) -> Sets:
     from distembed.sets.read import read
 
     options = config.model_dump(exclude={"path", "metadata", "atoms"})
+    if options["annotation"]:
+        options["annotation"] = str(expand_path(options["annotation"]))
     atoms = None if config.atoms.name == "auto" else config.atoms.member
     metadata = expand_path(config.metadata) if config.metadata else None
     with stage(f"reading {path}"):
@@ -73,7 +76,8 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         raise ValueError("The model does not name the data that it was fitted on; name DATA.")
     if source is not None and source != fitted.get("path"):
         other = reader_options().keys() - vars(choose_reader(source)).keys()
-        fitted = {k: v for k, v in fitted.items() if k not in {"meta", "metadata", *other}}
+        bound = {"meta", "metadata", "annotation", "key"}  # these belong to the model's own file
+        fitted = {k: v for k, v in fitted.items() if k not in {*bound, *other}}
         fitted["path"] = source
         if "by" not in data_options:
             _require_columns(source, fitted.get("by"))
@@ -255,6 +259,9 @@ def expand_path(path: str) -> Path:
         FileNotFoundError: If a variable is not set, or there is no such file.
     """
     expanded = Path(os.path.expandvars(path)).expanduser()
+    if is_pattern(expanded):
+        files_of(expanded)
+        return expanded
     if "$" in str(expanded) and not expanded.exists():
         raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")
     if not expanded.exists():

@@ -13,6 +13,7 @@ import typer
 from distembed.cli.bench import bench
 from distembed.cli.check import check
 from distembed.cli.console import complain, rank, show_warnings
+from distembed.cli.data import data
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
 from distembed.cli.embed import embed
@@ -40,6 +41,7 @@ for verb in (demo, fit, embed, sample, distance, interpolate):
 app.command("test")(two_sample)
 for verb in (predict, evaluate, report, check, bench):
     app.command()(verb)
+app.add_typer(data, name="data")
 
 
 def _version(requested: bool) -> None:

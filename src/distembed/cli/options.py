@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ __all__ = [
     "Seed",
     "Which",
     "takes_data",
+    "takes_source",
 ]
 
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar="MODEL")]
@@ -60,16 +61,30 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     The path is an argument, and the kind of atoms is the model's. The verb receives the options
     that are given as its keyword argument `data_options`.
     """
+    return _with_options(verb, ("path", "atoms"), _PANEL)
+
+
+def takes_source(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add an option to a verb for each key of the data section that applies to a store.
+
+    The verb receives those that are given as its keyword argument `data_options`.
+    """
+    return _with_options(verb, ("path", "atoms", "metadata", "max_size"), "Data")
+
+
+def _with_options(
+    verb: Callable[..., None], left_out: Sequence[str], panel: str
+) -> Callable[..., None]:
     signature = inspect.signature(verb, eval_str=True)
     options = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
-            annotation=_option(field.annotation, field.description or ""),
+            annotation=_option(field.annotation, field.description or "", panel),
         )
         for name, field in DataConfig.model_fields.items()
-        if name not in ("path", "atoms")
+        if name not in left_out
     ]
 
     @functools.wraps(verb)
@@ -84,11 +99,11 @@ def takes_data(verb: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
-def _option(annotation: Any, text: str) -> Any:
+def _option(annotation: Any, text: str, panel: str) -> Any:
     """Return the option of a key: names are repeated where a config has a list."""
     kind: Any = str
     if annotation == Names:
         kind, text = list[str], f"{text} Repeatable."
     elif "int" in str(annotation):
         kind = int
-    return Annotated[kind | None, typer.Option(help=text, rich_help_panel=_PANEL)]
+    return Annotated[kind | None, typer.Option(help=text, rich_help_panel=panel)]

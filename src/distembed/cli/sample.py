@@ -15,6 +15,8 @@ from distembed.files import claim
 
 __all__ = ["sample"]
 
+_FASTA = (".fasta", ".fa")
+
 
 @takes_data
 def sample(
@@ -22,7 +24,8 @@ def sample(
     data: Data = None,
     n: Count = 1000,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .npz file.")
+        Path,
+        typer.Option("--output", "-o", help="A .csv, .tsv, .parquet or .npz file; or .fasta."),
     ] = Path("samples.csv"),
     ids: Ids = None,
     new: Annotated[
@@ -42,19 +45,26 @@ def sample(
     """Draw new atoms of every set, in the units and with the column names of the data.
 
     The column of the sets has its name in the data, so that other verbs read the table as DATA; in
-    an .npz file it is `set`. Tokens are written as strings, images as .npz files only.
+    an .npz file it is `set`. Tokens are written as strings, in a table or as .fasta, whose headers
+    hold the columns as [name=value]. Images are written as .npz files only.
 
     DATA may also be a table that `distembed embed` wrote. With --new the embeddings are drawn as
     well, from the population of training sets; these sets are called new0, new1, ....
 
     Example: distembed sample run z.parquet --id P017 --n 500 -o samples.csv
     """
-    claim(output, (".csv", ".tsv", ".parquet", ".npz"), force)
+    claim(output, (".csv", ".tsv", ".parquet", ".npz", *_FASTA), force)
     from distembed.cli.loading import embeddings
     from distembed.cli.tables import write_samples
+    from distembed.data.readers.fasta import write_fasta
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
+    if output.suffix in _FASTA and gde.atoms.name != "tokens":
+        raise ValueError(
+            f"{output} is a FASTA file, which holds sequences, and the atoms of this model are "
+            f"{gde.atoms.name}. Write a table or an .npz file."
+        )
     if new:
         if data is not None or ids:
             raise ValueError("--new draws sets from the population; leave DATA and --id out.")
@@ -74,6 +84,12 @@ def sample(
     labels = {"set": names}
     if output.suffix != ".npz":
         labels = _labels(section, names, {} if new else z.meta)
+    if output.suffix in _FASTA:
+        empty = write_fasta(output, labels, x.tolist())
+        say(f"{output}: {len(names)} sets, {n} sequences each")
+        if empty:
+            say(f"{empty} empty sequences are left out, because an entry needs a symbol")
+        return
     features = _sequence_column(section) if sequences else gde.features
     write_samples(output, labels, x, features)
     say(f"{output}: {len(names)} sets, {n} atoms each")
@@ -81,7 +97,7 @@ def sample(
 
 def _sequence_column(data: Mapping[str, Any]) -> tuple[str]:
     """Return the name of the column of sequences, as in the model's own data."""
-    columns = data.get("columns") or "sequence"
+    columns = data.get("sequence") or data.get("columns") or "sequence"
     names = (columns,) if isinstance(columns, str) else tuple(columns)
     return (str(names[0]) if len(names) == 1 else "sequence",)
 

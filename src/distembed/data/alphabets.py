@@ -12,10 +12,17 @@ Where sequences are aligned, `-` is a symbol of `dna`, `rna` and `protein`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-__all__ = ["ALPHABETS", "GAP", "Alphabet", "advice", "recognised_options", "symbols_of"]
+__all__ = [
+    "ALPHABETS",
+    "GAP",
+    "Alphabet",
+    "UnknownSymbolError",
+    "recognised_options",
+    "symbols_of",
+]
 
 GAP = "-"
 """The symbol of a gap in an alignment."""
@@ -90,8 +97,9 @@ def recognised_options(sequences: Sequence[str]) -> dict[str, object]:
             return _options(symbols, aligned)
     capitals = {letter.upper() for letter in residues}
     for name, alphabet in ALPHABETS.items():
-        if capitals <= {*alphabet.symbols, *alphabet.ambiguous}:
-            several = sorted(capitals & {*alphabet.ambiguous})
+        others = {*alphabet.ambiguous, alphabet.unknown} - {None, *alphabet.symbols}
+        if capitals <= {*alphabet.symbols, *others}:
+            several = sorted(capitals & others)
             small = capitals != residues
             unknown = alphabet.unknown if several else None
             reasons = ["small letters"] * small
@@ -102,6 +110,41 @@ def recognised_options(sequences: Sequence[str]) -> dict[str, object]:
                 f"are read: atoms={atoms}; or give the symbols of another alphabet."
             )
     return _options("".join(sorted(letters)), aligned)
+
+
+class UnknownSymbolError(ValueError):
+    """A sequence has a symbol that is not in the alphabet.
+
+    Args:
+        row: The sequence.
+        place: The position in it.
+        symbol: The symbol there.
+        letters: All symbols that are not in the alphabet.
+        alphabet: The alphabet.
+        share: Their share of all symbols, where they might have been read as unknown.
+    """
+
+    def __init__(
+        self,
+        row: int,
+        place: int,
+        symbol: str,
+        letters: Set[str],
+        alphabet: str,
+        share: float | None = None,
+    ) -> None:
+        self.row = row
+        others = f" ({', '.join(sorted(letters))} in all)" if len(letters) > 1 else ""
+        fix = _advice(letters, alphabet)
+        if share is not None:
+            fix = (
+                f"They are {share:.0%} of all symbols, too many to be unknown ones: the sequences "
+                f"are of another alphabet. {fix}"
+            )
+        super().__init__(
+            f"Sequence {row} has {symbol!r} at position {place}, and the alphabet is "
+            f"{alphabet!r}{others}. {fix}"
+        )
 
 
 def _mostly_bases(sequences: Sequence[str], share: float = 0.9) -> bool:
@@ -118,7 +161,7 @@ def _options(
     return {"alphabet": alphabet} | {name: value for name, value in options.items() if value}
 
 
-def advice(letters: Collection[str], symbols: str) -> str:
+def _advice(letters: Set[str], symbols: str) -> str:
     """Return the usual fix where sequences have letters that are not in an alphabet."""
     capitals = {x.upper() for x in letters}
     if all(x.islower() for x in letters) and capitals <= {*symbols}:
@@ -141,6 +184,6 @@ def advice(letters: Collection[str], symbols: str) -> str:
                 f"say so: unknown={alphabet.unknown!r}; or drop the sequence."
             )
     protein = ALPHABETS["protein"].symbols
-    if capitals <= {*protein, "*"} and len(symbols) < len(protein):
+    if capitals <= {*protein, "*", GAP} and len(symbols) < len(protein):
         return "These are letters of proteins: alphabet='protein'."
     return "Add the symbol to the alphabet, or drop the sequence."

@@ -1,17 +1,20 @@
-"""Encode strings as tokens, of an alphabet that is stated or recognised."""
+"""Encode strings as tokens, of an alphabet that is stated or recognised.
+
+Readers import this module, and are imported by the command line, which does not import torch.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distembed.data.alphabets import recognised_options
-from distembed.data.spaces import describe
-from distembed.data.tokens import Tokens
-from distembed.protocols import AtomSpace
+
+if TYPE_CHECKING:
+    from distembed.protocols import AtomSpace
 
 __all__ = ["SequenceEncoder"]
 
@@ -42,6 +45,9 @@ class SequenceEncoder:
         Raises:
             ValueError: If the kind of atoms is numbers, or a symbol is not of the alphabet.
         """
+        from distembed.data.spaces import describe
+        from distembed.data.tokens import Tokens
+
         if self.space is None:
             options: dict[str, Any] = recognised_options(sequences)
             self.space = Tokens(**options)

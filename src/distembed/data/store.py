@@ -139,10 +139,12 @@ def check_store(path: str | Path, source: bool = True) -> None:
         if not file.is_file():
             raise FileNotFoundError(
                 f"The source {file} of the store {path} is not there; to check the store alone, "
-                "leave the source out (--no-source)."
+                "leave the source out: distembed data check --no-source."
             )
         if file.stat().st_size != record["bytes"] or _digest(file) != record["sha256"]:
-            raise ValueError(f"{file} has changed since the store {path} was built. {_REBUILD}")
+            raise ValueError(
+                f"{file.name} has changed since the store {path} was built of it. {_REBUILD}"
+            )
 
 
 def file_records(paths: Iterable[Path], relative: bool = False) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ differ (Hamming) where they are aligned, and the number of edits (Levenshtein) w
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,50 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distembed.data.alphabets import ALPHABETS, GAP, advice, symbols_of
+from distembed.data.alphabets import ALPHABETS, GAP, UnknownSymbolError, symbols_of
 from distembed.divergences.edit import hamming, levenshtein
 
-__all__ = ["Tokens", "UnknownSymbolError"]
+__all__ = ["Tokens"]
 
 logger = logging.getLogger(__name__)
 
 FOREIGN = 0.1
 """Share of unknown letters above which sequences are of another alphabet."""
-
-
-class UnknownSymbolError(ValueError):
-    """A sequence has a symbol that is not in the alphabet.
-
-    Args:
-        row: The sequence.
-        place: The position in it.
-        symbol: The symbol there.
-        letters: All symbols that are not in the alphabet.
-        alphabet: The alphabet.
-        share: Their share of all symbols, where they might have been read as unknown.
-    """
-
-    def __init__(
-        self,
-        row: int,
-        place: int,
-        symbol: str,
-        letters: Set[str],
-        alphabet: str,
-        share: float | None = None,
-    ) -> None:
-        self.row = row
-        others = f" ({', '.join(sorted(letters))} in all)" if len(letters) > 1 else ""
-        fix = advice(letters, alphabet)
-        if share is not None:
-            fix = (
-                f"They are {share:.0%} of all symbols, too many to be unknown ones: the sequences "
-                f"are of another alphabet. {fix}"
-            )
-        super().__init__(
-            f"Sequence {row} has {symbol!r} at position {place}, and the alphabet is "
-            f"{alphabet!r}{others}. {fix}"
-        )
 
 
 @dataclass(frozen=True)

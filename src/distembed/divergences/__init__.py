@@ -16,5 +16,10 @@ DIVERGENCES: Family = {
     "sinkhorn": Member(
         "distembed.divergences.sinkhorn:Sinkhorn", "debiased entropic transport, in squared units"
     ),
+    "spectrum": Member(
+        "distembed.divergences.spectrum:SpectrumDistance",
+        "k-mer spectra of sequences, k = 1 to 6",
+        atoms=("tokens",),
+    ),
     "sliced": Member("distembed.divergences.sliced:SlicedW2", "W2 averaged over directions"),
 }

@@ -31,7 +31,8 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.divergences.pairing import Points, aligned, expected, points
+from distembed.divergences.exact import Distance
+from distembed.divergences.pairing import Points, aligned, expected, pieces, points
 
 __all__ = ["Energy", "unbiased_energy"]
 
@@ -60,11 +61,16 @@ class Energy:
         return torch.stack(values).clamp_min(0).to(dtype)
 
 
-def unbiased_energy(a: SetBatch, b: SetBatch) -> Tensor:
+def unbiased_energy(a: SetBatch, b: SetBatch, distance: Distance | None = None) -> Tensor:
     """Estimate the energy distance between the b-th sets of two batches without bias, `(B,)`.
 
     The U-statistic of two samples; it may be negative. It describes samples and not distributions:
     duplicating atoms changes it.
+
+    Args:
+        a: Sets.
+        b: As many sets.
+        distance: The distance of atoms, such as that of sequences; Euclidean if left out.
 
     Raises:
         ValueError: If a set has a single atom of positive weight.
@@ -75,6 +81,8 @@ def unbiased_energy(a: SetBatch, b: SetBatch) -> Tensor:
         >>> unbiased_energy(a, b).item()  # 2 (1 + 5 + 1 + 3) / 4 - 2 - 4
         -1.0
     """
+    if distance is not None:
+        return _by(distance, a, b)
     dtype = aligned(a, b)
     values = [
         2 * expected(_same, p, q) - _inside(p, i) - _inside(q, i)
@@ -83,15 +91,39 @@ def unbiased_energy(a: SetBatch, b: SetBatch) -> Tensor:
     return torch.stack(values).to(dtype)
 
 
+def _by(distance: Distance, a: SetBatch, b: SetBatch) -> Tensor:
+    """Return the U-statistic under a distance of atoms, `(B,)` float64."""
+
+    def mean(x: Tensor, u: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        average: Tensor = u @ distance(x, y).double() @ v
+        return average
+
+    values = []
+    atoms = zip(pieces(a, a.x), _weights(a), pieces(b, b.x), _weights(b), strict=True)
+    for i, (x, u, y, v) in enumerate(atoms):
+        inside = [mean(s, w, s, w) / (1 - _alone(w, i)) for s, w in ((x, u), (y, v))]
+        values.append(2 * mean(x, u, y, v) - inside[0] - inside[1])
+    return torch.stack(values)
+
+
+def _weights(batch: SetBatch) -> list[Tensor]:
+    return [w / w.sum() for w in pieces(batch, batch.w.double())]
+
+
 def _inside(p: Points, index: int) -> Tensor:
     """Mean distance of two different atoms of one set."""
-    itself = p.w.square().sum()
+    return expected(_same, p, p) / (1 - _alone(p.w, index))
+
+
+def _alone(w: Tensor, index: int) -> Tensor:
+    """Return the sum of squared weights, or raise where a set has a single atom."""
+    itself = w.square().sum()
     if float(itself.detach()) > 1 - _SINGLE:
         raise ValueError(
             f"Set {index} has a single atom of positive weight; the unbiased energy distance "
             "averages over pairs of different atoms and needs two. Drop the set, or use Energy()."
         )
-    return expected(_same, p, p) / (1 - itself)
+    return itself
 
 
 def _same(distance: Tensor) -> Tensor:

@@ -41,6 +41,11 @@ ENCODERS = {
         "distembed.encoders.closed_form:ClosedForm",
         "mean, root covariance and a kernel mean, scaled to W2: untrained",
     ),
+    "spectrum": Member(
+        "distembed.encoders.spectrum:Spectrum",
+        "k-mers, places and lengths of sequences, scaled to W2: untrained",
+        atoms=("tokens",),
+    ),
     "orthogonal_moments": Member(
         "distembed.encoders.orthogonal:OrthogonalMoments",
         "moments, and the length of what they leave out: untrained (the default of images)",
@@ -48,6 +53,7 @@ ENCODERS = {
     "residual": Member(
         "distembed.encoders.residual:Residual",
         "closed_form, and a deep set that corrects every coordinate (the default)",
+        atoms=(*NUMBERS, "tokens"),
     ),
     "joined": Member(
         "distembed.encoders.joined:Joined",
@@ -66,7 +72,11 @@ DEFAULT_ENCODERS: dict[str, NamedMember] = {
     "vectors": _NUMBERS_DEFAULT,
     "counts": _NUMBERS_DEFAULT,
     "images": "orthogonal_moments",
-    "tokens": {"name": "composed", "point": "transformer"},
+    "tokens": {
+        "name": "residual",
+        "start": "spectrum",
+        "network": {"name": "composed", "point": "conv1d"},
+    },
 }
 """What `encoder="auto"` stands for, by kind of atoms."""
 

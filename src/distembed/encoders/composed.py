@@ -22,6 +22,7 @@ from distembed.encoders import ENCODERS
 from distembed.encoders.points import POINT_ENCODERS
 from distembed.encoders.statistics import Stages
 from distembed.nn.precision import reduced
+from distembed.nn.tokens import length_buckets
 from distembed.protocols import EncoderTraits, PreparedEncoder, encoder_traits
 from distembed.registry import NamedMember, build, split_member
 
@@ -85,6 +86,8 @@ class Composed(nn.Module):
         # as many numbers; fused attention on CUDA takes fewer than 2^16 sequences (pytorch issue
         # 142228).
         self.numbers_at_once, self.atoms_at_once = 2**20, 2**15
+        # tokens, pads included, above which sequences are divided by their length
+        self.tokens_at_once = 2**14
         facts = {"vocab": vocab, "alphabet": alphabet, "atom_kind": atom_kind}
         self.point: nn.Module = build(
             POINT_ENCODERS, point, "point encoder", event_shape, width, facts=facts
@@ -115,9 +118,15 @@ class Composed(nn.Module):
         """Return the same sets with features `(N, width)` for atoms."""
         rows = max(1, min(self.atoms_at_once, self.numbers_at_once // max(1, batch.x[:1].numel())))
         dtype = next(self.point.parameters()).dtype
+        tokens = not batch.x.is_floating_point()
         with reduced(batch.x.device):
-            parts = [self.point(x).to(dtype) for x in batch.x.split(rows)]
-        return batch.replace(x=(torch.cat(parts) - self.centre) / self.scale)
+            if tokens and batch.x.numel() > self.tokens_at_once:
+                order = length_buckets(batch.x, rows)
+                parts = [self.point(batch.x[part]).to(dtype) for part in order]
+                h = torch.cat(parts)[torch.cat(order).argsort()]
+            else:
+                h = torch.cat([self.point(x).to(dtype) for x in batch.x.split(rows)])
+        return batch.replace(x=(h - self.centre) / self.scale)
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""

@@ -41,6 +41,7 @@ class Joined(nn.Module):
         parts: Members of `ENCODERS`, in the order of their coordinates.
         vocab: Size of the alphabet, where atoms are tokens.
         alphabet: The symbols of the tokens.
+        aligned: Whether the positions of sequences correspond.
         atom_kind: The kind of atoms, for which each part has to be defined; any where left out.
 
     Raises:
@@ -59,11 +60,13 @@ class Joined(nn.Module):
         parts: Sequence[NamedMember] = ("closed_form", "deepsets"),
         vocab: int | None = None,
         alphabet: str | None = None,
+        aligned: bool | None = None,
         atom_kind: str | None = None,
     ) -> None:
         super().__init__()
         self.latent = latent
-        facts = {"vocab": vocab, "alphabet": alphabet, "atom_kind": atom_kind}
+        tokens = {"vocab": vocab, "alphabet": alphabet, "aligned": aligned}
+        facts = {"atom_kind": atom_kind, **tokens}
         self.parts = nn.ModuleList(
             build(ENCODERS, part, "encoder", event_shape, size, facts=facts)
             for part, size in zip(parts, _sizes(event_shape, latent, parts), strict=True)

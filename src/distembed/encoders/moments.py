@@ -26,7 +26,7 @@ from distembed.nn.subspace import leading_subspace
 from distembed.protocols import EncoderTraits
 from distembed.rng import stream
 
-__all__ = ["Moments", "moment_count"]
+__all__ = ["Moments", "half_vector", "moment_count", "principal_axes"]
 
 Kind = Literal["mean", "mean_cov", "quantiles"]
 _EXACT_UP_TO = 1024  # dimensions whose covariance is held: that of 128 x 128 pixels has 2 GB
@@ -102,7 +102,7 @@ class Moments(nn.Module):
             root = centred * (batch.w.double() / len(batch)).sqrt().unsqueeze(1)
             self.floor.copy_(0.02 * root.square().sum(0).mean().sqrt())
             if self.axes.shape[1] < self.axes.shape[0]:
-                self.axes.copy_(_principal_axes(root, self.axes.shape[1]))
+                self.axes.copy_(principal_axes(root, self.axes.shape[1]))
         vectors = self.vector(batch).split(self.sizes, 1)
         for projection, vector in zip(self.projections, vectors, strict=True):
             cast(PrincipalProjection, projection).fit(vector)
@@ -151,14 +151,14 @@ class Moments(nn.Module):
     def _joined(self, mean: Tensor, cov: Tensor) -> Tensor:
         eye = torch.eye(cov.shape[-1], dtype=cov.dtype, device=cov.device)
         root = sqrtm(cov + self.floor.double() ** 2 * eye)
-        return torch.cat([mean, _half_vector(root)], 1)
+        return torch.cat([mean, half_vector(root)], 1)
 
     def _reduced(self, vector: Tensor) -> Tensor:
         parts = vector.split(self.sizes, 1)
         return torch.cat([f(v) for f, v in zip(self.projections, parts, strict=True)], 1)
 
 
-def _principal_axes(root: Tensor, count: int) -> Tensor:
+def principal_axes(root: Tensor, count: int) -> Tensor:
     """Return the leading eigenvectors of root^T root, `(N, D) -> (D, count)`."""
     if root.shape[1] <= _EXACT_UP_TO:
         vectors: Tensor = torch.linalg.eigh(root.mT @ root)[1].flip(1)[:, :count]
@@ -170,7 +170,7 @@ def _principal_axes(root: Tensor, count: int) -> Tensor:
     return complete
 
 
-def _half_vector(s: Tensor) -> Tensor:
+def half_vector(s: Tensor) -> Tensor:
     """Upper triangle of symmetric matrices, scaled so that its norm is the Frobenius norm."""
     row, column = torch.triu_indices(*s.shape[-2:], device=s.device)
     scale = torch.where(row == column, s.new_tensor(1.0), s.new_tensor(math.sqrt(2)))

@@ -45,7 +45,7 @@ class PrincipalProjection(nn.Module):
         if not rank:
             return
         # axes beyond the data's own are completed where that is cheap, and else stay as they are
-        complete = len(centre) <= _COMPLETE_UP_TO
+        complete = len(centre) <= _COMPLETE_UP_TO and min(v.shape) < rank
         _, _, axes = torch.linalg.svd(v.double() - centre, full_matrices=complete)
         # the sign of an axis is arbitrary: fix it, so that equal data give equal embeddings
         sign = axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()

@@ -37,6 +37,9 @@ class Residual(nn.Module):
         start: The encoder that is corrected, a member of `ENCODERS` without trained parameters.
         network: The encoder that the correction reads beside it, a member of `ENCODERS`.
         atom_kind: The kind of atoms, for which both have to be defined; any where left out.
+        vocab: Size of the alphabet, where atoms are tokens.
+        alphabet: The symbols of the tokens.
+        aligned: Whether the positions of sequences correspond.
 
     Raises:
         ValueError: If a member is unknown, or the start has trained parameters.
@@ -58,10 +61,14 @@ class Residual(nn.Module):
         start: NamedMember = "closed_form",
         network: NamedMember = "deepsets",
         atom_kind: str | None = None,
+        vocab: int | None = None,
+        alphabet: str | None = None,
+        aligned: bool | None = None,
     ) -> None:
         super().__init__()
         self.latent = latent
-        facts = {"atom_kind": atom_kind}
+        tokens = {"vocab": vocab, "alphabet": alphabet, "aligned": aligned}
+        facts = {"atom_kind": atom_kind, **tokens}
         size = latent - latent // 8
         name = split_member(start, "encoder", ENCODERS)[0]
         kind: Any = lookup(ENCODERS, name, "encoder")

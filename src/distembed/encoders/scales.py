@@ -88,9 +88,13 @@ def fitted_scales(
 
 
 def floored(squared_scales: Tensor, squared: Tensor, least: float = 0.03) -> Tensor:
-    """Return scales that leave every block a share of the largest deviation, `(K,)`."""
+    """Return scales that leave every block a share of the largest deviation, `(K,)`.
+
+    Where W2 depends on no block, all get equal deviations.
+    """
     scales, deviation = squared_scales.sqrt(), squared.sqrt()
-    lowest = least * (scales * deviation).max()
+    largest = (scales * deviation).max()
+    lowest = least * largest if float(largest) > 0 else deviation.max()
     return torch.maximum(scales, lowest / deviation.clamp_min(1e-300)).where(deviation > 0, 1.0)
 
 

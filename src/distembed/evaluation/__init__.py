@@ -12,6 +12,8 @@ __all__ = ["BASELINES", "SAMPLE_BASELINES"]
 
 _HOME = "distembed.evaluation.baselines"
 _SAMPLES = "distembed.evaluation.samples"
+_SEQUENCES = "distembed.evaluation.sequence_distances"
+_COUNTED = "distembed.evaluation.sequence_baselines"
 _ALL = (*NUMBERS, "tokens")
 BASELINES: Family = {
     "mean": Member(f"{_HOME}:Mean", "distance of the sample means"),
@@ -35,9 +37,21 @@ BASELINES: Family = {
     ),
     "ot": Member(f"{_HOME}:ExactDistance", "exact OT on the same points", atoms=_ALL),
     "ot_standardised": Member(f"{_HOME}:ShapeDistance", "exact OT, each set centred and scaled"),
+    "kmers": Member(
+        f"{_SEQUENCES}:KmerMeans", "mean shares of k-mers, k = 4 for DNA", atoms=("tokens",)
+    ),
+    "positions": Member(
+        f"{_SEQUENCES}:PositionMeans", "frequencies of symbols by position", atoms=("tokens",)
+    ),
 }
 SAMPLE_BASELINES: Family = {
     "mean_cov": Member(f"{_SAMPLES}:gaussian", "Gaussian with the mean and covariance of the set"),
+    "positions": Member(
+        f"{_COUNTED}:positions", "frequencies of symbols by position", atoms=("tokens",)
+    ),
+    "markov": Member(
+        f"{_COUNTED}:markov", "Markov chain of the set, its order by validation", atoms=("tokens",)
+    ),
     "pooled": Member(f"{_SAMPLES}:pooled", "atoms of the other sets", atoms=_ALL),
     "floor": Member(f"{_SAMPLES}:context_half", "the embedded atoms themselves", atoms=_ALL),
 }

@@ -4,6 +4,7 @@ r"""Evaluation of a model on held-out sets, beside baselines that see the same a
   and compared with the target half by unbiased metrics (`distembed.evaluation.metrics`), beside
   the context half itself (the floor), a Gaussian with the context's moments, atoms of other sets,
   and the untrained model.
+- Likelihood, of sequences: held-out bits a residue (`distembed.evaluation.bits`).
 - Geometry: the rank correlation of the model's distances with W2, over all pairs of sets and over
   the closest tenth, beside the baselines. W2 is the given truth, or exact OT between target
   halves; the noise of the latter bounds every method, and exact OT between context halves shows
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from distembed.data.spaces import ground_distance
 from distembed.evaluation import BASELINES
 from distembed.evaluation.baselines import MeanCov, build_baselines
+from distembed.evaluation.bits import score_bits
 from distembed.evaluation.bootstrap import FEWEST_SETS, resamples
 from distembed.evaluation.coverage import certainty
 from distembed.evaluation.halves import EvaluationConfig, HeldOutHalves, halves
@@ -97,6 +99,10 @@ def evaluate(
     counts = resamples(len(test), settings.resamples, stream(seed, "bootstrap"))
     say("drawing from the embeddings and comparing with the target halves")
     scores = score_samples(models, sets, kind, counts, settings, seed)
+    if "vocab" in test.atoms.facts:
+        say("likelihoods of the target halves")
+        own = {name: (s.model, table) for name, (s, table) in tables.items()}
+        scores += score_bits(own, sets, test.atoms.facts["vocab"], counts)
     if len(test) < FEWEST_SETS:
         return Evaluation(tuple(scores), _of_few(subject, sets, settings, seed), Pairs.none())
     if truth is None:

@@ -30,7 +30,8 @@ class EvaluationConfig:
         context: Largest number of atoms of a context.
         target: Largest number of atoms of a target.
         numbers: Bound of the memory: numbers in all contexts together, and in all targets.
-        metrics: Metrics of samples, names of `METRICS`; the first one is printed first.
+        metrics: Metrics of samples, names of `METRICS`, of which those are printed that are
+            defined for the kind of atoms; the first one first.
         transport_atoms: Largest number of atoms of a set in exact optimal transport.
         truth_atoms: Least number of atoms of a target whose W2 is measured.
         truth_sets: Least number of sets with so many atoms; if there are fewer, the W2 of all sets
@@ -45,7 +46,15 @@ class EvaluationConfig:
     context: int = 4096
     target: int = 1024
     numbers: int = 2**26
-    metrics: tuple[str, ...] = ("energy_unbiased", "w2_debiased", "sliced_w2_debiased")
+    metrics: tuple[str, ...] = (
+        "energy_unbiased",
+        "w2_debiased",
+        "sliced_w2_debiased",
+        "spectrum",
+        "lengths",
+        "columns",
+        "copies",
+    )
     transport_atoms: int = 512
     truth_atoms: int = 50
     truth_sets: int = 12

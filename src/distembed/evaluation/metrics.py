@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "PRIMARY", "Metric", "metric", "number"]
 
 Group = Literal[
-    "samples", "geometry", "uncertainty", "tests", "parameters", "prediction", "scaling", "cost"
+    "samples",
+    "likelihood",
+    "geometry",
+    "uncertainty",
+    "tests",
+    "parameters",
+    "prediction",
+    "scaling",
+    "cost",
 ]
 
 
@@ -40,7 +48,8 @@ class Metric:
 
     Attributes:
         label: Its name in tables.
-        group: What it judges: `samples` drawn atoms, `geometry` latent distances, `uncertainty`
+        group: What it judges: `samples` drawn atoms, `likelihood` held-out atoms under the
+            distribution of an embedding, `geometry` latent distances, `uncertainty`
             intervals, `tests` two-sample tests, `parameters` estimates of a parameter,
             `prediction` labels of sets, `scaling` the dependence on the set size, `cost` time and
             network calls.
@@ -104,6 +113,7 @@ METRICS: Mapping[str, Metric] = {
         "Energy distance",
         "samples",
         meaning=f"{_DRAWN}, U-statistic (unbiased, 0 for equal laws), units of the ground space",
+        atoms=(*NUMBERS, "tokens"),
         function="distembed.divergences.energy:unbiased_energy",
     ),
     "w2_debiased": Metric(
@@ -153,10 +163,85 @@ METRICS: Mapping[str, Metric] = {
         0.5,
         function="distembed.divergences.c2st:neighbour_accuracy",
     ),
+    "spectrum": Metric(
+        "Squared spectrum distance",
+        "samples",
+        meaning=f"{_DRAWN}, k-mers for k = 1 to 6, unbiased, 0 for equal laws, at most 2",
+        atoms=("tokens",),
+        function="distembed.divergences.spectrum:unbiased_spectrum",
+    ),
+    "lengths": Metric(
+        "Distance of lengths",
+        "samples",
+        meaning=f"{_DRAWN}, W1 of their lengths (too large by the noise of sampling), symbols",
+        atoms=("tokens",),
+        function="distembed.divergences.sequences:length_distance",
+    ),
+    "columns": Metric(
+        "Correlation of columns",
+        "samples",
+        "higher",
+        f"{_DRAWN}, Pearson, connected correlations of pairs of columns of aligned sequences",
+        atoms=("tokens",),
+        function="distembed.divergences.sequences:column_correlation",
+    ),
+    "copies": Metric(
+        "Copies",
+        "samples",
+        "nearest",
+        "share of drawn atoms that occur in the context, minus that of held-out atoms",
+        0.0,
+        atoms=("tokens",),
+    ),
+    "c2st_kmers": Metric(
+        "Nearest-neighbour two-sample accuracy, k-mers",
+        "samples",
+        "nearest",
+        f"classifier of {_DRAWN}, on shares of k-mers",
+        0.5,
+        atoms=("tokens",),
+        function="distembed.divergences.sequences:kmer_accuracy",
+    ),
+    "energy_score": Metric(
+        "Energy score", "samples", meaning="of draws at the atoms of the next set"
+    ),
     "bad_modes": Metric("Modes off by a factor of 2", "samples", meaning="of eight modes"),
     "off_modes": Metric("Atoms outside all modes", "samples", meaning="share of drawn atoms"),
     "long_run_error": Metric(
         "Sliced W2 at the most calls", "samples", meaning="plug-in, noise of sampling included"
+    ),
+    # -- likelihood: held-out atoms under the distribution of the embedding of others
+    "bits": Metric(
+        "Bits a residue",
+        "likelihood",
+        meaning="held-out atoms of the same set, the end of the sequence included",
+        atoms=("tokens",),
+    ),
+    "bits_bound": Metric(
+        "Bits a residue, upper bound",
+        "likelihood",
+        meaning="of a generator that has a bound in place of a likelihood",
+        atoms=("tokens",),
+    ),
+    "bits_above_truth": Metric(
+        "Bits a residue above the truth",
+        "likelihood",
+        meaning="less those under the known law of each set",
+        atoms=("tokens",),
+    ),
+    "bits_saved": Metric(
+        "Bits a residue that gde saves",
+        "likelihood",
+        "higher",
+        "the method less gde on the same atoms, mean over sets",
+        atoms=("tokens",),
+    ),
+    "bits_saved_low": Metric(
+        "Bits a residue that gde saves, low end",
+        "likelihood",
+        "higher",
+        "of the paired 95 % interval over sets: above 0, gde is better",
+        atoms=("tokens",),
     ),
     # -- geometry: latent distances against W2
     "spearman_w2": Metric("Rank correlation with W2", "geometry", "higher", "Spearman, all pairs"),
@@ -219,6 +304,9 @@ METRICS: Mapping[str, Metric] = {
     "r2_rotation": Metric(
         "Rotation from z", "parameters", "higher", "share of variance, linear, held-out sets"
     ),
+    "r2_weights": Metric(
+        "Parameters from z", "parameters", "higher", "share of variance, linear, held-out sets"
+    ),
     "mse": Metric("Mean squared error", "parameters", meaning="over held-out sets"),
     "risk": Metric("Risk", "parameters", meaning="expected squared error, closed form"),
     "excess": Metric(
@@ -245,6 +333,11 @@ METRICS: Mapping[str, Metric] = {
     "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
+    "build_seconds": Metric("Seconds to build", "cost", meaning="the store of a file"),
+    "build_peak_mb": Metric("Peak MB, build", "cost", meaning="of the process, with libraries"),
+    "store_mb": Metric("MB of the store", "cost", meaning="on disk"),
+    "open_ms": Metric("ms to open", "cost", meaning="the store"),
+    "fit_peak_mb": Metric("Peak MB, fit", "cost", meaning="of the process, with libraries"),
     "draw_seconds": Metric("Seconds to draw", "cost", meaning="100,000 atoms of one set"),
     "step_over_plain": Metric("Seconds of a step over the plain loop", "cost"),
     "share_of_draw": Metric("Share of the draw of a batch", "cost", meaning="of a step's seconds"),

@@ -3,6 +3,8 @@ r"""Comparison of drawn atoms with held-out atoms of the same sets.
 All methods are compared with the target half of a set. Beside the models stand
 
 - `mean_cov`: draws from a Gaussian with the mean and covariance of the context;
+- `positions` and `markov`, of sequences: independent symbols, and a Markov chain, with the
+  frequencies of the context (`distembed.evaluation.sequence_baselines`);
 - `pooled`: atoms of the other sets, the samples of a model that ignores its embedding;
 - `floor`: the context half itself, a second sample of the true distribution. It shows the value of
   an unbiased metric for perfect samples, zero up to noise.
@@ -18,7 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.batch import SetBatch
+from distembed.divergences.energy import unbiased_energy
+from distembed.divergences.exact import Distance
 from distembed.divergences.pairing import pieces
+from distembed.divergences.sequences import copies
 from distembed.evaluation import SAMPLE_BASELINES
 from distembed.evaluation.baselines import affordable_atoms
 from distembed.evaluation.bootstrap import mean
@@ -29,7 +34,14 @@ from distembed.evaluation.subject import Subject
 from distembed.registry import applicable, lookup
 from distembed.rng import stream
 
-__all__ = ["context_half", "draw", "gaussian", "pooled", "score_samples"]
+__all__ = [
+    "affordable_sequences",
+    "context_half",
+    "draw",
+    "gaussian",
+    "pooled",
+    "score_samples",
+]
 
 
 @torch.no_grad()
@@ -71,17 +83,33 @@ def score_samples(
     # both samples are equally noisy if drawn atoms have the weights of the target
     draws = {k: d if k == "floor" else d.replace(w=sets.target.w) for k, d in draws.items()}
     target, draws = sets.target.select(large), {k: d.select(large) for k, d in draws.items()}
+    context = sets.context.select(large)
     notes = {"floor": "the context half itself"}
     exact = 2 * affordable_atoms(4 * len(large) * len(draws), config.transport_atoms)
+    most = {"w2_debiased": exact}
+    if sets.distance is not None:
+        length = target.x.shape[1]
+        most["energy_unbiased"] = affordable_sequences(3 * len(large) * len(draws), length)
     scores = []
     for name in metrics:
-        size = exact if name == "w2_debiased" else max(sizes)
-        values = {k: _compared(name, d, target, size, seed) for k, d in draws.items()}
+        size = min(most.get(name, max(sizes)), max(sizes))
+        if name == "copies":
+            values = _copies(draws, context, target)
+        else:
+            values = {
+                k: _compared(name, d, target, size, seed, sets.distance) for k, d in draws.items()
+            }
+        # correlations of columns are not defined for every set
+        defined = np.isfinite(values.get("floor", np.zeros(len(target))))
+        if not defined.any():
+            continue
+        values = {k: v[defined] for k, v in values.items()}
         remarks = {
             k: "; ".join(filter(None, (notes.get(k), f"at most {size} atoms a set")))
             for k in draws
         }
-        estimates = {k: mean(v, counts[:, large.numpy()]) for k, v in values.items()}
+        rows = large.numpy()[defined]
+        estimates = {k: mean(v, counts[:, rows]) for k, v in values.items()}
         scores += compare(name, estimates, remarks if size < max(sizes) else notes)
     return scores
 
@@ -137,11 +165,37 @@ def pooled(context: SetBatch, sizes: Sequence[int], seed: int) -> SetBatch:
     return SetBatch.from_list(draws)
 
 
+def affordable_sequences(problems: int, length: int, seconds: float = 40) -> int:
+    """Return the size at which so many matrices of distances take about so many seconds.
+
+    A fixed rule, as that of `affordable_atoms`: 0.2 microseconds for two short sequences, and the
+    work of the bit-parallel algorithm for long ones; at least 50.
+    """
+    each = 2e-7 + 5e-10 * length * -(-length // 64)
+    return max(50, int((seconds / (max(problems, 1) * each)) ** 0.5))
+
+
+def _copies(
+    draws: Mapping[str, SetBatch], context: SetBatch, target: SetBatch
+) -> dict[str, NDArray[np.float64]]:
+    """Return how many more drawn than held-out atoms occur in the context, by method."""
+    usual = copies(target, context)
+    drawn = {k: d for k, d in draws.items() if k != "floor"}  # which is the context
+    return {k: (copies(d, context) - usual).numpy() for k, d in drawn.items()}
+
+
 def _compared(
-    name: str, drawn: SetBatch, target: SetBatch, atoms: int, seed: int
+    name: str,
+    drawn: SetBatch,
+    target: SetBatch,
+    atoms: int,
+    seed: int,
+    distance: Distance | None,
 ) -> NDArray[np.float64]:
     """Compare at most so many atoms of each set, `(S,)`."""
     # one seed, so that sets of equal sizes and weights keep equal weights
     a, b = (sets.subsample(atoms, stream(seed, "exact")) for sets in (drawn, target))
+    if distance is not None and name == "energy_unbiased":
+        return unbiased_energy(a, b, distance).numpy()
     values: NDArray[np.float64] = metric(name).load()(a, b).double().numpy()
     return values

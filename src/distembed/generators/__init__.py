@@ -44,6 +44,63 @@ GENERATORS = {
         atoms=("tokens",),
         example={"vocab": 4},
     ),
+    "masked": Member(
+        "distembed.generators.tokens.masked:masked",
+        "discrete diffusion of sequences: masked symbols from the others, and a law of lengths",
+        atoms=("tokens",),
+        example={"vocab": 4},
+    ),
+    "profile": Member(
+        "distembed.generators.tokens.profile:Profile",
+        "frequencies of symbols by position, or a mixture of such profiles, by exact likelihood",
+        atoms=("tokens",),
+        example={"vocab": 4, "components": 3},
+    ),
+    "hyenadna": Member(
+        "distembed.generators.tokens.published:HyenaGenerator",
+        "HyenaDNA, a published model of DNA, behind a soft prefix",
+        atoms=("tokens",),
+        example={
+            "alphabet": "ACGT",
+            "train": "all",
+            "config": {"d_model": 8, "n_layer": 1, "vocab_size": 12, "max_seq_len": 32},
+        },
+    ),
+    "progen2": Member(
+        "distembed.generators.tokens.published:ProGenGenerator",
+        "ProGen2, a published model of proteins, behind a soft prefix",
+        atoms=("tokens",),
+        example={
+            "alphabet": "ACDE",
+            "train": "all",
+            "config": {
+                "n_embd": 16,
+                "n_layer": 1,
+                "n_head": 8,
+                "rotary_dim": 2,
+                "n_positions": 32,
+                "vocab_size": 32,
+            },
+        },
+    ),
+    "causal_lm": Member(
+        "distembed.generators.tokens.published:CausalGenerator",
+        "any causal language model of transformers behind a soft prefix",
+        extra="lm",
+        atoms=("tokens",),
+        example={
+            "alphabet": "ACGT",
+            "train": "all",
+            "config": {
+                "model_type": "gpt2",
+                "n_embd": 8,
+                "n_layer": 1,
+                "n_head": 2,
+                "n_positions": 32,
+                "vocab_size": 90,
+            },
+        },
+    ),
 }
 DEFAULT_GENERATORS: dict[str, NamedMember] = {
     "vectors": "flow",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distembed.heads.embedder import DistributionEmbedder
     from distembed.heads.estimators import SetClassifier, SetRegressor
     from distembed.heads.explanation import Explanation, explain
+    from distembed.heads.forecasts import Forecast, forecast
     from distembed.heads.joined import join_features
     from distembed.heads.ordered import SetOrdinal
 
@@ -29,6 +30,7 @@ __all__ = [
     "AddedValue",
     "CrossValidation",
     "DistributionEmbedder",
+    "Forecast",
     "Explanation",
     "SetClassifier",
     "SetOrdinal",
@@ -36,6 +38,7 @@ __all__ = [
     "added_value",
     "conformal_quantile",
     "cross_validated",
+    "forecast",
     "explain",
     "join_features",
     "mean_table",
@@ -45,6 +48,7 @@ _MODULES = {
     "AddedValue": "added",
     "CrossValidation": "cross_validation",
     "DistributionEmbedder": "embedder",
+    "Forecast": "forecasts",
     "Explanation": "explanation",
     "SetClassifier": "estimators",
     "SetOrdinal": "ordered",
@@ -52,6 +56,7 @@ _MODULES = {
     "added_value": "added",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
+    "forecast": "forecasts",
     "explain": "explanation",
     "join_features": "joined",
     "mean_table": "baseline",

@@ -73,6 +73,7 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         "encoder": _member(config["encoder"]),
         "conditioning": _member(config["conditioning"]),
         "generator": _member(config["generator"]),
+        **_published(config.get("pretrained", {})),
         "latent dimension": config["latent"],
         "kind of atoms": _member(config["atoms"]),
         "shape of an atom": shape + (f" ({_shortened(features)})" if features else ""),
@@ -115,6 +116,12 @@ def _option(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_option, value))}]"
     return _member(value) if isinstance(value, Mapping) and "name" in value else str(value)
+
+
+def _published(sources: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Name the published models that a model reads, and the start of their hashes."""
+    names = (f"{s['path']} (sha256 {s['sha256'][:12]})" for s in sources.values())
+    return {"published models": ", ".join(dict.fromkeys(names))} if sources else {}
 
 
 def _best(history: Sequence[Mapping[str, float]]) -> str:

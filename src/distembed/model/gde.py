@@ -10,7 +10,7 @@ and the format of a saved model in `state` and `storage`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -535,6 +535,7 @@ class GDE:
         *,
         encoder: nn.Module | None = None,
         generator: nn.Module | None = None,
+        pretrained: Mapping[str, str] | None = None,
         device: str = "auto",
         threads: int | str = "auto",
     ) -> GDE:
@@ -544,17 +545,20 @@ class GDE:
             path: The folder.
             encoder: A module of the same class and shapes, if the model's encoder was a module.
             generator: Likewise.
+            pretrained: New paths of published models that the model reads, by old ones.
             device: Device of computations.
             threads: CPU threads.
 
         Raises:
-            FileNotFoundError: If the path is not a model's folder.
-            ValueError: If it is of another format, damaged, edited or incomplete.
+            FileNotFoundError: If the path is not a model's folder, or a published model that it
+                reads is not where it was.
+            ValueError: If it is of another format, damaged, edited or incomplete, or a published
+                model is another one.
         """
         stored = read_folder(path)
         model = cls()
         runtime = Runtime.choose(device, "auto", threads)
-        model._fitted = from_stored(stored, runtime, encoder, generator)
+        model._fitted = from_stored(stored, runtime, encoder, generator, pretrained)
         model.spec, model.notes = model._fitted.spec, dict(stored.config["notes"])
         return model
 

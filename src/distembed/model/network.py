@@ -35,6 +35,7 @@ from distembed.protocols import (
     WidenedGenerator,
     as_encoder,
     encoder_traits,
+    generator_traits,
 )
 
 __all__ = ["Embedder", "Network"]
@@ -84,6 +85,11 @@ class Network(nn.Module):
     def traits(self) -> EncoderTraits:
         """What the encoder states about itself."""
         return encoder_traits(self.encoder)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the loss, where the generator states one."""
+        return generator_traits(self.generator).unit
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch, sizes: Sequence[int], rng: torch.Generator) -> None:

@@ -70,9 +70,6 @@ class Spec:
         Images of fewer than 16 pixels a side get what vectors get. Counts and classes stay as
         they are where the generator's likelihood is one of them. A generator of the user's sees z,
         as in the GDE paper; ours see it standardised and shrunk.
-
-        Raises:
-            ValueError: If there is no default for the kind of atoms.
         """
         atoms = collection.atoms
         spec = replace(self, atoms=atoms)
@@ -82,11 +79,6 @@ class Spec:
         if spec.encoder == "auto":
             spec = replace(spec, encoder=DEFAULT_ENCODERS[kind])
         if spec.generator == "auto":
-            if kind not in DEFAULT_GENERATORS:
-                raise ValueError(
-                    f"There is no generator of {atoms.name} yet; give a module of your own in "
-                    "Python, GDE(generator=module)."
-                )
             spec = replace(spec, generator=DEFAULT_GENERATORS[kind])
         if spec.conditioning == "auto":
             own = isinstance(spec.generator, nn.Module)

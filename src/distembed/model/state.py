@@ -18,6 +18,7 @@ from distembed.geometry.attachment import MeasuredPairs, TrainingTable
 from distembed.model.attachments import Attachments
 from distembed.model.fitted import FittedModel
 from distembed.model.initial import misfits
+from distembed.model.published import check_sources, not_stored, published_sources, relocated
 from distembed.model.spec import Spec
 from distembed.model.storage import Stored, restore
 from distembed.model.support import Support
@@ -33,6 +34,8 @@ _PAIRS = ("rows", "latent_squared", "latent_gap", "w2_squared", "w2_gap", "low",
 def describe(fitted: FittedModel, notes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON of a model's config."""
     table = fitted.attachments.context
+    sources = published_sources(fitted.network)
+    published = {name: source.describe() for name, source in sources.items()}
     return {
         "distembed": __version__,
         "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "safetensors")},
@@ -45,6 +48,7 @@ def describe(fitted: FittedModel, notes: Mapping[str, Any]) -> dict[str, Any]:
         "no_pairs": table.pairs.reason,
         "attachments": fitted.attachments.state()[0],
         "notes": dict(notes),
+        **({"pretrained": published} if published else {}),
     }
 
 
@@ -58,8 +62,10 @@ def to_stored(fitted: FittedModel, notes: Mapping[str, Any]) -> Stored:
         "noise": table.noise,
         **{f"pairs.{name}": getattr(table.pairs, name) for name in _PAIRS},
     }
+    elsewhere = not_stored(fitted.network)
+    state = {k: v for k, v in fitted.network.state_dict().items() if k not in elsewhere}
     tensors = {
-        **_prefixed("model", fitted.network.state_dict()),
+        **_prefixed("model", state),
         **_prefixed("initial", fitted.initial),
         **_prefixed("table", {name: torch.from_numpy(v) for name, v in columns.items()}),
         **_prefixed("attachments", fitted.attachments.state()[1]),
@@ -73,6 +79,7 @@ def from_stored(
     runtime: Runtime,
     encoder: nn.Module | None = None,
     generator: nn.Module | None = None,
+    pretrained: Mapping[str, str] | None = None,
 ) -> FittedModel:
     """Rebuild a fitted model.
 
@@ -81,11 +88,16 @@ def from_stored(
         runtime: The device and the threads of computations.
         encoder: The module, if the model's encoder was a module.
         generator: Likewise.
+        pretrained: New paths of published models, by those that they were fitted with.
 
     Raises:
-        ValueError: If the config is incomplete, or tensors do not fit the model.
+        ValueError: If the config is incomplete, tensors do not fit the model, or a published
+            model is another one.
+        FileNotFoundError: If a published model is not where it was.
     """
     try:
+        config = relocated(stored.config, pretrained or {})
+        stored = Stored(config, stored.tensors, stored.history)
         return _rebuilt(stored, runtime, encoder, generator)
     except ValueError:
         raise
@@ -120,7 +132,8 @@ def _rebuilt(
             f"{event_shape}. Copy the model again."
         )
     network = spec.build(event_shape, train.seed)
-    restore(network, _with_prefix("model", stored.tensors))
+    check_sources(network, config.get("pretrained", {}))
+    restore(network, _with_prefix("model", stored.tensors), not_stored(network))
     initial = _with_prefix("initial", stored.tensors)
     if errors := misfits(network, initial):
         raise ValueError(f"The stored weights do not fit the model: {'; '.join(errors)}.")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,13 +192,20 @@ def _digest(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def restore(
+    module: torch.nn.Module, tensors: Mapping[str, Tensor], elsewhere: Collection[str] = ()
+) -> None:
     """Copy stored tensors into a module.
+
+    Args:
+        module: The module.
+        tensors: The stored tensors.
+        elsewhere: Names of its state that are not stored.
 
     Raises:
         ValueError: If a tensor is missing, unknown or of another shape; all are named.
     """
-    state = module.state_dict()
+    state = {k: v for k, v in module.state_dict().items() if k not in elsewhere}
     errors = [f"{k} is missing" for k in state if k not in tensors]
     errors += [f"{k} is not part of the model" for k in tensors if k not in state]
     errors += [
@@ -209,4 +216,5 @@ def restore(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
     ]
     if errors:
         raise ValueError("The stored weights do not fit the model: " + "; ".join(errors) + ".")
-    module.load_state_dict(dict(tensors))
+    # the names were compared above
+    module.load_state_dict(dict(tensors), strict=False)

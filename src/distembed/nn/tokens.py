@@ -8,12 +8,15 @@ beginning, and an empty sequence is that symbol alone.
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["MaskedTokens", "check_tokens", "read_tokens"]
+__all__ = ["MaskedTokens", "check_tokens", "length_buckets", "pieces", "read_tokens"]
 
 
 class MaskedTokens(NamedTuple):
@@ -36,6 +39,38 @@ def check_tokens(event_shape: tuple[int, ...], vocab: int) -> None:
         )
     if vocab < 1:
         raise ValueError(f"vocab = {vocab}; tokens are 1 to vocab, and 0 is the pad.")
+
+
+def length_buckets(x: Tensor, most: int, growth: float = 1.25, fewest: int = 256) -> list[Tensor]:
+    """Divide sequences by their length, so that each part is cut to about its own.
+
+    The longest sequence of a part is at most `growth` times as long as its shortest, so that pads
+    are at most 20 % of it, unless the part would have fewer than `fewest` sequences.
+
+    Args:
+        x: Sequences, `(N, T)`.
+        most: Most sequences of a part.
+        growth: Ratio of the lengths in a part.
+        fewest: Sequences for which a part of its own pays.
+
+    Returns:
+        Row numbers of each part; together they are all rows, each once.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]])
+        >>> [rows.tolist() for rows in length_buckets(x, most=9, growth=1.5, fewest=1)]
+        [[1, 3], [2, 0]]
+    """
+    length, order = (x > 0).sum(1).sort(stable=True)
+    ends, start, lengths = [0], 0, length.tolist()
+    while start < len(lengths):
+        limit = max(lengths[start], 1) * growth
+        end = bisect.bisect_right(lengths, limit, start)
+        end = min(max(end, start + fewest), start + most, len(lengths))
+        ends.append(end)
+        start = end
+    return [order[low:high] for low, high in pairwise(ends)]
 
 
 def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
@@ -76,3 +111,14 @@ def read_tokens(x: Tensor, vocab: int) -> MaskedTokens:
     longest = int(mask.sum(1).max()) if len(x) else 0
     ids, mask = x[:, :longest].long(), mask[:, :longest]
     return MaskedTokens(functional.pad(ids, (1, 0)), functional.pad(mask, (1, 0), value=True))
+
+
+def pieces(rows: int, columns: int, positions: int = 2**17) -> Iterator[slice]:
+    """Yield slices of rows that have at most so many positions together, but at least one row.
+
+    Example:
+        >>> list(pieces(5, columns=10, positions=25))
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    step = max(1, positions // max(columns, 1))
+    yield from (slice(i, min(i + step, rows)) for i in range(0, rows, step))

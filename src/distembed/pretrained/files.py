@@ -36,7 +36,7 @@ class Source:
 
     Attributes:
         path: The folder, or the name on the hub, as it was given.
-        revision: The revision on the hub; None for the newest that is there, and for folders.
+        revision: The revision on the hub, a commit where none was asked for; None for folders.
         sha256: Hash of the names and the contents of the files that were read.
     """
 
@@ -79,6 +79,7 @@ def locate(path: str, revision: str | None = None, download: bool = False) -> Fi
     folder = Path(path).expanduser()
     if not folder.is_dir():
         folder = _cached(path, revision, download)
+        revision = revision or folder.name  # the cache names its folders by the commit
     elif revision is not None:
         raise ValueError(
             f"revision = {revision!r}, and {path} is a folder, which has no revisions. Leave it "
@@ -96,13 +97,25 @@ def locate(path: str, revision: str | None = None, download: bool = False) -> Fi
 
 
 def _cached(path: str, revision: str | None, download: bool) -> Path:
+    """Return the folder of a name in the cache of the hub.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    fix = (
+        "Pass the folder of a published model, with config.json and model.safetensors, as path; "
+        "for a fitted model whose published model was moved, in Python, GDE.load(path, "
+        "pretrained={'old path': 'new path'})"
+    )
     if path.count("/") != 1 or path.startswith((".", "/", "~")):
+        raise FileNotFoundError(f"There is no folder {path}. {fix}.")
+    try:
+        hub = need("huggingface_hub", "lm")
+    except ImportError as error:
         raise FileNotFoundError(
-            f"There is no folder {path}. Pass the folder of a published model, with config.json "
-            "and model.safetensors, as path=..., or for a model that was fitted before and moved "
-            "since, as GDE.load(..., pretrained={'old path': 'new path'})."
-        )
-    hub = need("huggingface_hub", "lm")
+            f"There is no folder {path}. {fix}; to read a name on the hub, install "
+            "'distembed[lm]'."
+        ) from error
     try:
         folder: str = hub.snapshot_download(
             path,
@@ -111,14 +124,13 @@ def _cached(path: str, revision: str | None, download: bool) -> Path:
             allow_patterns=["*.json", "*.txt", *WEIGHTS, "*.safetensors"],
         )
     except (OSError, ValueError) as error:
-        fix = (
-            f"The hub answered: {type(error).__name__}. Check the name and the revision."
+        cause = (
+            f"The download failed ({type(error).__name__}): check the name and the revision."
             if download
-            else "Nothing is downloaded unless asked: pass download=True, or a folder that holds "
-            "config.json and model.safetensors."
+            else "Nothing is downloaded unless its option download is true."
         )
         raise FileNotFoundError(
-            f"{path} is no folder, and the cache of the hub does not hold it. {fix}"
+            f"There is no folder {path}, and no such name in the cache of the hub. {cause} {fix}."
         ) from error
     return Path(folder)
 

@@ -30,8 +30,8 @@ from distembed.pretrained.states import cast, load_state
 
 __all__ = ["HyenaCache", "HyenaConfig", "HyenaDNA"]
 
-VOCABULARY = Vocabulary({"A": 7, "C": 8, "G": 9, "T": 10, "N": 11}, stop=1)
-"""`[SEP]`, 1, ends a sequence, but in training stood only at the end of a full window."""
+VOCABULARY = Vocabulary({"A": 7, "C": 8, "G": 9, "T": 10, "N": 11})
+"""`[SEP]`, 1, stood at the end of full windows alone in training: it does not mean an end."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class HyenaDNA(nn.Module):
 
     Args:
         config: Its sizes.
+        tied: Whether the head is the embedding, as in training; published files may hold both.
 
     Raises:
         ValueError: If the config is not consistent.
@@ -137,7 +138,7 @@ class HyenaDNA(nn.Module):
         torch.Size([1, 3, 16])
     """
 
-    def __init__(self, config: HyenaConfig) -> None:
+    def __init__(self, config: HyenaConfig, tied: bool = True) -> None:
         super().__init__()
         self.config = config
         self.width, self.limit = config.width, config.limit
@@ -148,7 +149,7 @@ class HyenaDNA(nn.Module):
         nn.init.normal_(self.word_embeddings.weight, std=0.02)
         self.layers = nn.ModuleList(_Block(config) for _ in range(config.depth))
         self.ln_f = nn.LayerNorm(config.width, eps=config.eps)
-        self.lm_head: nn.Module = nn.Linear(config.width, config.rows, bias=False)
+        self.lm_head = None if tied else nn.Linear(config.width, config.rows, bias=False)
 
     @classmethod
     def load(cls, files: Files) -> HyenaDNA:
@@ -157,8 +158,9 @@ class HyenaDNA(nn.Module):
         Raises:
             ValueError: If the files are damaged or those of another model.
         """
-        model = cls.from_config(read_config(files))
         tensors, remark = cast(read_tensors(files))
+        tied = not any(name.endswith("lm_head.weight") for name in tensors)
+        model = cls(HyenaConfig.from_json(read_config(files)), tied)
         state, original, z = _renamed(tensors, model)
         load_state(model, state, "hyenadna", original)
         filters = [m for m in model.modules() if isinstance(m, ImplicitFilter)]
@@ -178,7 +180,7 @@ class HyenaDNA(nn.Module):
 
     def drop_head(self) -> None:
         """Remove the head, where states alone are of use."""
-        self.lm_head = nn.Identity()
+        self.lm_head = None
 
     @property
     def blocks(self) -> nn.Module:
@@ -204,8 +206,8 @@ class HyenaDNA(nn.Module):
         Raises:
             ValueError: If there are more positions than the model has.
         """
-        logits: Tensor = self.lm_head(self._read(u, cache))
-        return logits
+        head = self.word_embeddings if self.lm_head is None else self.lm_head
+        return functional.linear(self._read(u, cache), head.weight)
 
     def new_cache(self) -> HyenaCache:
         """Return an empty cache."""
@@ -343,8 +345,6 @@ def _renamed(
                     "of frequencies under several names. Copy the file again."
                 )
         state[short], original[short] = value, name
-    if "lm_head.weight" not in state and "word_embeddings.weight" in state:
-        state["lm_head.weight"] = state["word_embeddings.weight"]
     unknown = [i for i in features if not 0 <= i < model.config.depth]
     if unknown:
         state |= {f"layers.{i}.mixer.filter_fn.pos_emb.z": features.pop(i) for i in unknown}

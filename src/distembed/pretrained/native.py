@@ -69,8 +69,9 @@ class CausalLM(nn.Module):
                 class.
         """
         loaded, remark = _load(files, "AutoModelForCausalLM")
-        model = cls(loaded, _vocabulary(files, loaded.config))
-        model.source, model.remark = files.source, remark
+        vocabulary, merges = _vocabulary(files, loaded.config)
+        model = cls(loaded, vocabulary)
+        model.source, model.remark = files.source, f"{remark} {merges}".strip()
         return model
 
     @classmethod
@@ -239,7 +240,7 @@ def _load(
         names = sorted(_name(entry) for entry in info[key])
         names = [n for n in names if not n.startswith(ignored) or key != "unexpected_keys"]
         if names:
-            problems.append(f"{len(names)} {what}: {', '.join(names[:8])}")
+            problems.append(f"{len(names)} {what}: {', '.join(names[:3])}")
     if problems:
         raise ValueError(
             f"The weights in {files.folder} are not those of {type(model).__name__}: "
@@ -282,8 +283,8 @@ def _types(files: Files) -> str:
     return f"Weights are stored as {', '.join(sorted(types))} and were cast to float32."
 
 
-def _vocabulary(files: Files, config: Any) -> Vocabulary:
-    """Return the tokens of one symbol of a tokenizer, and those of its start and its end."""
+def _vocabulary(files: Files, config: Any) -> tuple[Vocabulary, str]:
+    """Return the tokens of one symbol of a tokenizer, of its start and its end, and a remark."""
     transformers = need("transformers", "lm")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
@@ -308,7 +309,12 @@ def _vocabulary(files: Files, config: Any) -> Vocabulary:
         _valid((getattr(tokenizer, name, None), getattr(text, name, None)), rows)
         for name in ("bos_token_id", "eos_token_id")
     )
-    return Vocabulary(ids, () if start is None else (start,), stop)
+    longer = sum(len(t) > 1 and set(t) <= ids.keys() for t in tokens)
+    merges = (
+        f"The tokenizer of {files.source.path} has {longer} tokens of several symbols; here every "
+        "symbol is a token of its own, as the model may have read it rarely."
+    )
+    return Vocabulary(ids, () if start is None else (start,), stop), merges if longer else ""
 
 
 def _valid(candidates: Iterable[Any], rows: int) -> int | None:

@@ -57,7 +57,8 @@ def load_state(
         original: Names in the file of those that have others in the module.
 
     Raises:
-        ValueError: If a weight is missing, or unexpected, or has another shape; all are named.
+        ValueError: If weights are missing, unexpected or of another shape; the message counts
+            them, and names the first of each kind.
     """
     state = module.state_dict()
     names = original or {}
@@ -80,7 +81,7 @@ def load_state(
     module.load_state_dict(dict(tensors))
 
 
-def _listed(what: str, entries: Sequence[str], most: int = 8) -> list[str]:
+def _listed(what: str, entries: Sequence[str], most: int = 3) -> list[str]:
     if not entries:
         return []
     more = f" and {len(entries) - most} more" if len(entries) > most else ""

@@ -17,6 +17,7 @@ import numpy as np
 
 from distembed.data.readers.base import Request
 from distembed.data.readers.open_stream import open_stream
+from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.data.spaces import as_space
 from distembed.data.store import is_store
 from distembed.protocols import AtomSpace
@@ -85,9 +86,11 @@ def build_store(
     """
     target = _claimed(Path(path), force)
     space = None if atoms is None else as_space(atoms)
-    encode = space.encode if space is not None and not space.dtype.is_floating_point else None
-    request = Request(by, [meta] if isinstance(meta, str) else meta, weights, encode)
+    encoder = SequenceEncoder(space)
+    encode = encoder if space is not None and not space.dtype.is_floating_point else None
+    request = Request(by, [meta] if isinstance(meta, str) else meta, weights, encode, encoder)
     stream = open_stream(source, request, {"columns": columns, **options})
+    space = encoder.space  # what is not read in parts was recognised
     projection = _projection(pca, target_sum, log1p, like)
     passes = Passes(stream, space, projection, weights, min_size, memory)
     before = _stamps(stream.files)
@@ -120,7 +123,8 @@ def _claimed(path: Path, force: bool) -> Path:
     if path.exists() and not force:
         raise FileExistsError(
             errno.EEXIST,
-            "is a store already: read it, or replace it with --force (force=True in Python)",
+            "is a store already: read it, or replace it, by distembed data build --force or by "
+            "force=True in Python",
             str(path),
         )
     return path

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
+from distembed.data.mapped import take
 from distembed.data.observations import Observations, portable_type
 from distembed.data.recognise import recognise
 from distembed.data.spaces import Vectors, as_space
@@ -242,8 +243,7 @@ class Sets:
     def _read(self, where: np.ndarray, sizes: np.ndarray, w: np.ndarray | None) -> SetBatch:
         """Pack the atoms at positions `where`, of which the b-th set has `sizes[b]`."""
         table, rows = self.observations.x, self.rows[where]
-        # take is four times as fast as indexing here, and reads no more of a map
-        x = table[rows].toarray() if self.observations.sparse else np.asarray(table.take(rows, 0))
+        x = table[rows].toarray() if self.observations.sparse else take(table, rows)
         x = x.astype(portable_type(x.dtype), copy=False)
         if x.dtype.kind == "f" and not all_finite(x, self._largest):
             owners = self.ids[np.searchsorted(self.offsets, where, side="right") - 1]

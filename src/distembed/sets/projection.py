@@ -115,6 +115,13 @@ class Projection:
         """
         if genes is None:
             raise ValueError("The cells have no names of genes, by which a projection is applied.")
+        missing = sorted(set(self.genes) - set(genes))
+        if missing:
+            raise ValueError(
+                f"The cells lack {len(missing)} of the {len(self.genes)} genes of the projection: "
+                f"{', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. Add them, with "
+                "zeros where they were not detected, or build a projection of its own with pca."
+            )
         return match_columns(self.genes, genes)
 
     def save(self, path: Path) -> None:

@@ -5,7 +5,9 @@ r"""Measure how much the embedding depends on the set, and how much the loss dep
 
 The first is an intraclass correlation: the share of the variance of z that is between sets, not
 due to the sampling of their atoms. The second is zero for a generator that ignores z (posterior
-collapse): it models the mixture of all sets and nothing else.
+collapse): it models the mixture of all sets and nothing else. It has the unit of the loss: where
+the loss is a negative log likelihood of sequences, z_used is the information of z about a sequence
+of the set, in nats a sequence, that the generator makes use of.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.protocols import Step
 
-__all__ = ["Conditional", "Health", "health"]
+__all__ = ["Conditional", "Health", "InUnits", "health"]
 
 
 @runtime_checkable
@@ -34,6 +36,15 @@ class Conditional(Protocol):
         """Score the target of each set under the embeddings z `(B, L)`, `(B,)`."""
 
 
+@runtime_checkable
+class InUnits(Protocol):
+    """A module that states the unit of its loss."""
+
+    @property
+    def unit(self) -> str:
+        """The unit, such as `nats a sequence`; empty where the loss is of one dimension."""
+
+
 @dataclass(frozen=True)
 class Health:
     """Diagnose posterior collapse.
@@ -43,12 +54,14 @@ class Health:
         z_used: Rise of the loss when embeddings are permuted between sets.
         error: Standard error of `z_used`.
         deviation: Standard deviation of the loss between sets, the scale of `z_used`.
+        unit: Unit of the loss and of `z_used`; empty if it has none of its own.
     """
 
     z_signal: float
     z_used: float
     error: float
     deviation: float
+    unit: str = ""
 
     def advice(self, used: float = 0.05, signal: float = 0.1) -> str | None:
         """Describe what is wrong and the usual fixes; None where nothing is.
@@ -60,7 +73,8 @@ class Health:
         # two standard errors: a small z_used measured on few sets is no alarm
         if self.z_used + 2 * self.error > used * self.deviation:
             return None
-        values = f"z_used = {self.z_used:.2g} +- {self.error:.1g}, z_signal = {self.z_signal:.2f}"
+        used_z = f"z_used = {self.z_used:.2g} +- {self.error:.1g} {self.unit}".rstrip()
+        values = f"{used_z}, z_signal = {self.z_signal:.2f}"
         if self.z_signal < signal:
             return (
                 f"Embeddings hardly differ between sets ({values}). The sets may all be alike, or "
@@ -71,7 +85,16 @@ class Health:
             f"The generator ignores z ({values}; posterior collapse): permuting embeddings "
             "between sets does not increase the loss. Usual fixes: train longer; lower the "
             "learning rate; keep `closed_form` in the encoder; use a smaller generator; check "
-            "that sets differ in more than a few atoms."
+            f"that sets differ in more than a few atoms{self._of_sequences}."
+        )
+
+    @property
+    def _of_sequences(self) -> str:
+        if not self.unit:
+            return ""
+        return (
+            "; of a language model, take fewer layers and condition='both', because it explains "
+            "a sequence by the symbols before"
         )
 
 
@@ -103,7 +126,8 @@ def health(module: Conditional, steps: Sequence[Step]) -> Health | None:
     rise = torch.cat(rises)
     signal = float(torch.stack(shared).sum() / torch.stack(total).sum().clamp_min(1e-30))
     error = float(rise.std() / len(rise) ** 0.5)
-    return Health(signal, float(rise.mean()), error, float(torch.cat(losses).std()))
+    unit = module.unit if isinstance(module, InUnits) else ""
+    return Health(signal, float(rise.mean()), error, float(torch.cat(losses).std()), unit)
 
 
 def _score(module: Conditional, step: Step, z: Tensor) -> Tensor:

@@ -29,6 +29,11 @@ READERS: Family = {
         ".fasta, .fa, .faa, .fna, .ffn and .fas files (or .gz, .xz)",
         atoms=("tokens",),
     ),
+    "pat": Member(
+        f"{_HOME}.pat:PatReader",
+        ".pat files (or .gz): patterns of methylation with counts",
+        atoms=("tokens",),
+    ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",
         "arrays or strings in memory, one array a set or one with labels",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.readers.base import Request
+from distembed.data.readers.base import Request, type_of
 from distembed.data.readers.columns import open_table
 from distembed.data.readers.tabular import Table
 
@@ -22,7 +23,7 @@ Columns = dict[str, np.ndarray]
 
 
 def annotated(
-    name: str, columns: Mapping[str, np.ndarray], source: str, key: str | None, request: Request
+    name: str, columns: Mapping[str, np.ndarray], source: Any, key: str | None, request: Request
 ) -> tuple[Columns, Columns]:
     """Add the columns of a table with one row an entry.
 
@@ -40,7 +41,7 @@ def annotated(
         FileNotFoundError: If there is no such table.
         ValueError: If ids repeat, or an entry has no row.
     """
-    ids, where = columns["id"].tolist(), Path(source).name
+    ids, where = columns["id"].tolist(), Path(type_of(source)).name
     if twice := _repeated(ids):
         raise ValueError(
             f"Two sequences of {name} have the id {twice!r}, so that it is not clear which row of "
@@ -98,10 +99,8 @@ def labelled(name: str, observations: Observations, labels: Sequence[str]) -> Ob
         return observations
     if not kept.any():
         raise ValueError(f"No sequence of {name} has a label in {', '.join(map(repr, labels))}.")
-    columns, exact = (
-        {n: v[kept] for n, v in part.items()}
-        for part in (observations.columns, observations.exact)
-    )
+    both = observations.columns, observations.exact
+    columns, exact = ({n: v[kept] for n, v in part.items()} for part in both)
     return Observations(observations.x[kept], columns, observations.features, exact)
 
 

@@ -104,7 +104,7 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
 
     Example:
         >>> choose_reader("cells.csv", values={"columns": "PC*"})
-        TableReader(columns='PC*')
+        TableReader(columns='PC*', sequence=None)
     """
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
     own = suffix_of(source)

@@ -17,6 +17,7 @@ from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.atoms import as_atoms
 from distembed.data.readers.base import Request
 from distembed.data.readers.hdf5 import open_h5ad
+from distembed.data.readers.table import TableReader
 
 __all__ = ["CellReader", "chosen_genes", "read_cells", "refuse_both"]
 
@@ -29,18 +30,20 @@ class CellReader:
         layer: AnnData: layer to read instead of `X`.
         obsm: AnnData: embedding to read instead of `X`, such as "X_pca".
         genes: AnnData: a boolean column of `var`, names of genes, or a boolean mask `(G,)`.
+        sequence: Column of sequences, whose alphabet is recognised unless `atoms` states it.
     """
 
     layer: str | None = None
     obsm: str | None = None
     genes: str | Sequence[str] | np.ndarray | None = None
+    sequence: str | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
 
     @property
     def selection(self) -> str | None:
         """Name of the option that selects features by name: an embedding is read whole."""
-        return "genes" if self.obsm is None else None
+        return "genes" if self.obsm is None and self.sequence is None else None
 
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
@@ -54,10 +57,18 @@ class CellReader:
             FileNotFoundError, ImportError, ValueError: As `read_cells`, and if no column of labels
                 is named or atoms are tokens.
         """
+        if self.sequence is not None:
+            named = [n for n in ("layer", "obsm", "genes") if getattr(self, n) is not None]
+            if named:
+                raise ValueError(
+                    f"sequence={self.sequence!r} reads a column of obs, and {named[0]} chooses "
+                    "numbers. Name one of them."
+                )
+            return TableReader(sequence=self.sequence).read(_open(source, True).obs, request)
         if request.encode is not None:
             raise ValueError(
-                "Atoms of AnnData are numbers, and tokens are requested. Read a column of "
-                "sequences from the table of cells: read(adata.obs, by=..., columns=...)."
+                "Atoms of AnnData are numbers, and tokens are requested. Name the column of obs "
+                "that holds the sequences: sequence=COLUMN."
             )
         observations = read_cells(
             source,

@@ -13,7 +13,9 @@ import numpy as np
 
 from distembed.data.labels import as_text
 from distembed.data.readers.dialect import SUFFIXES, suffix
+from distembed.data.readers.files import files_of, is_pattern
 from distembed.data.readers.frames import FrameTable
+from distembed.data.readers.joined import JoinedTable
 from distembed.data.readers.parquet import ParquetTable
 from distembed.data.readers.tabular import Table
 from distembed.data.readers.text import header_of, open_text
@@ -29,7 +31,8 @@ def open_table(source: Any) -> Table:
 
     Args:
         source: Path of a `.csv`, `.tsv`, `.txt` (perhaps `.gz`) or `.parquet` file, a data frame,
-            a structured array, or a dict of arrays.
+            a structured array, or a dict of arrays; or a pattern of paths, whose rows are joined
+            and labelled (`distembed.data.readers.files`).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -38,7 +41,11 @@ def open_table(source: Any) -> Table:
         ValueError: If the table is damaged, or two columns have one name.
     """
     table: Table
-    if isinstance(source, str | Path):
+    if is_pattern(source):
+        files = files_of(source)
+        labels = {n: [file.labels[n] for file in files] for n in files[0].labels}
+        table = JoinedTable({str(f.path): open_table(f.path) for f in files}, labels)
+    elif isinstance(source, str | Path):
         path = _file(source)
         table = ParquetTable(path) if suffix(path) == ".parquet" else open_text(path)
     elif isinstance(source, Mapping):
@@ -64,7 +71,7 @@ def column_names(source: Any) -> list[str]:
     Raises:
         FileNotFoundError, ImportError, TypeError, ValueError: As `open_table`.
     """
-    if isinstance(source, str | Path) and suffix(source) in SUFFIXES:
+    if isinstance(source, str | Path) and suffix(source) in SUFFIXES and not is_pattern(source):
         return header_of(_file(source))
     return open_table(source).names
 

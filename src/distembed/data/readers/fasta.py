@@ -1,31 +1,33 @@
 """Read FASTA files: one sequence an entry, labelled by its header or by a table.
 
-The id of an entry is its header up to the first blank. The columns of the atoms are `id`, the
-fields of the header if it has a pattern, and the columns of a table with one row a sequence.
+The id of an entry is its header up to the first blank. The columns of the atoms are `id`, `file`,
+those that headers hold as [name=value] or by a pattern, and those of a table with one row a
+sequence.
 """
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from distembed.data.alphabets import UnknownSymbolError
+from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.annotation import annotated, labelled
 from distembed.data.readers.base import Request
-from distembed.data.readers.bounds import refuse_inflated
+from distembed.data.readers.files import files_of, labels_of
+from distembed.data.readers.packed import lines_of
 from distembed.data.readers.pattern import Pattern
-from distembed.data.tokens import UnknownSymbolError
+from distembed.files import replacing
 
-__all__ = ["Entries", "FastaReader", "read_fasta"]
+__all__ = ["Entries", "FastaReader", "read_fasta", "write_fasta"]
 
+_STATED = re.compile(r"\[([^\[\]=]+)=([^\]]*)\]")
 _NAMES = (".fasta", ".fa", ".faa", ".fna", ".ffn", ".fas")
 
 
@@ -59,7 +61,7 @@ class FastaReader:
     """
 
     header: str | None = None
-    annotation: str | None = None
+    annotation: str | Mapping[str, Any] | None = None
     key: str | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = tuple(n + z for z in ("", ".gz", ".xz") for n in _NAMES)
@@ -80,26 +82,40 @@ class FastaReader:
                 sequence or another header than the pattern, a symbol is not of the alphabet, or
                 sequences have no row in the annotation.
         """
-        path = Path(source)
-        entries = read_fasta(path)
-        columns = {"id": np.array(entries.ids)} | self._fields(path, entries.headers)
+        files = files_of(source)
+        entries = [read_fasta(file.path) for file in files]
+        number = np.repeat(np.arange(len(files)), [len(part.headers) for part in entries])
+        name = files[0].path.name if len(files) == 1 else str(source)
+        columns = {"id": np.array([i for part in entries for i in part.ids])}
+        for label in files[0].labels:
+            columns[label] = np.array([file.labels[label] for file in files])[number]
+        columns |= self._fields(name, [header for part in entries for header in part.headers])
         exact: dict[str, np.ndarray] = {}
         if self.annotation is not None:
-            columns, exact = annotated(path.name, columns, self.annotation, self.key, request)
-        labels = request.require_labels(source, columns)
-        self._refuse_unknown(path, request.keep, columns)
-        kept = columns if request.meta is None else {n: columns[n] for n in request.keep}
+            columns, exact = annotated(name, columns, self.annotation, self.key, request)
+        labels = request.labels or labels_of(source) or request.require_labels(source, columns)
+        self._refuse_unknown(name, request.keep, columns)
+        chosen = columns if request.meta is None else (*labels, *request.keep)
+        kept = {n: columns[n] for n in chosen}
         try:
-            x = (request.encode or request.sequences)(entries.sequences)
+            sequences = [s for part in entries for s in part.sequences]
+            x = (request.encode or request.sequences)(sequences)
         except UnknownSymbolError as error:
-            raise ValueError(f"{path.name}, {entries.ids[error.row]!r}: {error}") from error
+            raise ValueError(f"{name}, {str(columns['id'][error.row])!r}: {error}") from error
         except ValueError as error:
-            raise ValueError(f"{path.name}: {error}") from error
+            raise ValueError(f"{name}: {error}") from error
         observations = Observations(x, kept, None, {n: v for n, v in exact.items() if n in kept})
-        return labelled(path.name, observations, labels), labels
+        return labelled(name, observations, labels), labels
 
-    def _fields(self, path: Path, headers: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the fields of headers as columns."""
+    def _fields(self, name: str, headers: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the fields of headers as columns.
+
+        Where all headers hold the same names as [name=value], these are the fields, as in files
+        of drawn sequences; a pattern is for other headers.
+        """
+        stated = [dict(_STATED.findall(header)) for header in headers]
+        if stated[0] and all(row.keys() == stated[0].keys() for row in stated):
+            return {field: np.array([row[field] for row in stated]) for field in stated[0]}
         if self.header is None:
             return {}
         pattern = Pattern(self.header)
@@ -108,83 +124,88 @@ class FastaReader:
             row = pattern.match(header)
             if row is None:
                 raise ValueError(
-                    f"{path.name} has the header {header!r}, which has not the form "
+                    f"{name} has the header {header!r}, which has not the form "
                     f"{self.header!r}. A field {{name}} is one character or more, and * is any "
                     "text."
                 )
             rows.append(row)
-        return {name: np.array([row[name] for row in rows]) for name in pattern.fields}
+        return {field: np.array([row[field] for row in rows]) for field in pattern.fields}
 
-    def _refuse_unknown(self, path: Path, names: Sequence[str], columns: Any) -> None:
+    def _refuse_unknown(self, name: str, names: Sequence[str], columns: Any) -> None:
         try:
             refuse_unknown(names, columns, "column")
         except ValueError as error:
             if self.annotation is not None:
                 raise
             raise ValueError(
-                f"{error} The columns of {path.name} are those of its headers; others come from "
+                f"{error} The columns of {name} are those of its headers; others come from "
                 "a table with one row a sequence, annotation='metadata.tsv', or from a pattern "
                 "of the headers, header='{id}|{country}'."
             ) from error
+
+
+def write_fasta(
+    path: Path, labels: Mapping[str, np.ndarray], sequences: Sequence[Sequence[str]]
+) -> int:
+    """Write sequences of several sets, with their labels in the headers as [name=value].
+
+    Args:
+        path: The file.
+        labels: Columns that name the set of each row of sequences, each `(B,)`.
+        sequences: The sequences, `(B, n)`; empty ones are left out.
+
+    Returns:
+        The number of empty sequences.
+
+    Raises:
+        ValueError: If a label cannot stand in a header.
+    """
+    texts = {name: as_text(values).tolist() for name, values in labels.items()}
+    for name, values in texts.items():
+        if bad := [v for v in values if "]" in v or len(v.splitlines()) > 1]:
+            raise ValueError(
+                f"The label {bad[0]!r} of {name!r} holds a bracket or the end of a line, which a "
+                "header of FASTA cannot hold as [name=value]. Write a table."
+            )
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for b, drawn in enumerate(sequences):
+            own = {name: values[b] for name, values in texts.items()}
+            name = "_".join("|".join(own.values()).split())
+            stated = " ".join(f"[{key}={value}]" for key, value in own.items())
+            for number, sequence in enumerate(drawn):
+                if sequence:
+                    file.write(f">{name}.{number} {stated}\n{sequence}\n")
+    return sum(not sequence for drawn in sequences for sequence in drawn)
 
 
 def read_fasta(path: Path) -> Entries:
     """Read the headers and the sequences of a FASTA file, perhaps compressed by gzip or xz.
 
     Raises:
-        FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or no FASTA, holds no entry, or an entry has no sequence.
     """
     headers: list[str] = []
     parts: list[list[str]] = []
-    size = 0
-    with _opened(path) as file:
-        for number, line in enumerate(file, 1):
-            size += len(line)
-            if number % 2**16 == 0:
-                refuse_inflated(path, size, "its content", "Unpack it first, if that is right.")
-            text = line.strip()
-            if text.startswith(">"):
-                headers.append(text[1:].strip())
+    with lines_of(path) as lines:
+        for number, line in lines:
+            if line.startswith(">"):
+                headers.append(line[1:].strip())
                 parts.append([])
-            elif text and not parts:
+            elif line and not parts:
                 raise ValueError(
-                    f"Line {number} of {path.name} is {text[:30]!r}; a FASTA file begins with the "
+                    f"Line {number} of {path.name} is {line[:30]!r}; a FASTA file begins with the "
                     "header of an entry, which starts with '>'."
                 )
-            elif text:
-                parts[-1].append(text)
+            elif line:
+                parts[-1].append(line)
     if not headers:
         raise ValueError(f"{path.name} holds no sequence: it has no line that starts with '>'.")
-    for position, (header, lines) in enumerate(zip(headers, parts, strict=True), 1):
+    for position, (header, part) in enumerate(zip(headers, parts, strict=True), 1):
         if not header:
             raise ValueError(f"Entry {position} of {path.name} has no id after '>'; name it.")
-        if not lines:
+        if not part:
             raise ValueError(
                 f"{path.name} has no sequence under {header!r}, entry {position}: an empty "
                 "sequence is not a sample. Drop that entry; or is the file cut off?"
             )
-    return Entries(headers, ["".join(lines) for lines in parts])
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
-    """Open a text file, perhaps compressed.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or no text.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    opening: Any = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix.lower(), open)
-    try:
-        with opening(path, "rt", encoding="utf-8-sig") as file:
-            yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(
-            f"{path.name} is damaged, cut off or not compressed as its name says: {error}. Copy "
-            "it again."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is no text in UTF-8: {error}.") from error
+    return Entries(headers, ["".join(part) for part in parts])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ from distembed.data.readers.base import Request, choose_reader, suffix_of
 from distembed.data.readers.cell_stream import CellStream
 from distembed.data.readers.cells import CellReader
 from distembed.data.readers.columns import TABLES
+from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
+from distembed.data.readers.store import StoreReader
 from distembed.data.readers.streams import ManyStreams, MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
 from distembed.data.store import is_store
@@ -40,6 +41,15 @@ def open_stream(source: Any, request: Request, options: Mapping[str, Any]) -> St
             f"The files {files[0]}, ... are tables and others; a store is built of one kind. Give "
             "a narrower pattern."
         )
+    if isinstance(source, str | Path) and not isinstance(
+        choose_reader(files[0], request.by, given), TableReader | CellReader | StoreReader
+    ):
+        return _in_memory(source, request, given)  # files of sequences are small, or made so
+    if fields := [name for name in labels_of(source) if name != FILE]:
+        raise ValueError(
+            f"The fields {', '.join(fields)} of {source} are no columns of a store, whose tables "
+            "are read in parts. Write * in place of them, and name columns of the files in `by`."
+        )
     by_file = not request.labels and len(files) > 1
     if not by_file:
         request.require_labels(files[0], [])
@@ -47,12 +57,24 @@ def open_stream(source: Any, request: Request, options: Mapping[str, Any]) -> St
     for file in files:
         reader = choose_reader(file, request.by, given)
         if isinstance(reader, TableReader):
-            streams.append(TableStream(file, reader.columns, request))
+            streams.append(TableStream(file, _columns(file, reader, request), request))
         elif isinstance(reader, CellReader):
             streams.append(CellStream(file, reader, request))
         else:
             raise ValueError(f"{file} is a store already; read it, or name the source of it.")
     return streams[0] if len(streams) == 1 else ManyStreams(streams, by_file)
+
+
+def _columns(file: Path, reader: TableReader, request: Request) -> str | Sequence[str] | None:
+    """Return the columns that a reader of tables chooses."""
+    if reader.sequence is None:
+        return reader.columns
+    if request.encode is None:
+        raise ValueError(
+            f"{file} is read in parts, so that the alphabet of its sequences has to be stated: "
+            "atoms={'name': 'tokens', 'alphabet': 'dna'}, or another one."
+        )
+    return reader.sequence
 
 
 def _files(source: Any) -> list[Path] | None:
@@ -67,11 +89,8 @@ def _files(source: Any) -> list[Path] | None:
                     f"{', '.join(TABLES)} or .h5ad."
                 )
             return files
-        if any(c in str(source) for c in "*?[") and not path.exists():
-            files = sorted(Path(f) for f in glob.glob(str(source), recursive=True))
-            if not files:
-                raise FileNotFoundError(f"No file matches {source}.")
-            return files
+        if is_pattern(source):
+            return [file.path for file in files_of(source)]
         return [path]
     paths = isinstance(source, list | tuple) and len(source) > 0
     if paths and all(isinstance(f, str | Path) and _readable(Path(f)) for f in source):

@@ -1,7 +1,7 @@
 """Patterns with fields, such as `{mouse}.pat.gz` for file names or `{id}|{country}` for headers.
 
-A field stands for one character or more up to the text that follows it, and `*` for any text that
-is not kept.
+A field stands for one character or more up to the text that follows it, `*` for any text that is
+not kept, and `?` for one character.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 __all__ = ["Pattern"]
 
-_FIELD = re.compile(r"\{(\w+)\}|\*")
+_FIELD = re.compile(r"\{(\w+)\}|[*?]")
 
 
 class Pattern:
@@ -40,12 +40,13 @@ class Pattern:
                 f"The pattern {text!r} has the field {{{twice}}} twice; name each once."
             )
         for match in _FIELD.finditer(text):
-            if match.start() == start and start:
+            if match[0] != "?" and match.start() == start and text[:start].endswith(("}", "*")):
                 raise ValueError(
                     f"The pattern {text!r} has two fields with no text between them, so that it "
                     "is not clear where the first one ends."
                 )
-            name = f"(?P<{match[1]}>{any_}+?)" if match[1] else f"{any_}*?"
+            other = any_ if match[0] == "?" else f"{any_}*?"
+            name = f"(?P<{match[1]}>{any_}+?)" if match[1] else other
             parts += [re.escape(text[start : match.start()]), name]
             start = match.end()
         self._regex = re.compile("".join([*parts, re.escape(text[start:])]), re.DOTALL)

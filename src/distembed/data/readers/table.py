@@ -18,9 +18,13 @@ from distembed.data.readers.atoms import is_array
 from distembed.data.readers.base import Encode, Request
 from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.features import say_passed, varying
+from distembed.data.readers.files import labels_of
 from distembed.data.readers.tabular import Table
 
 __all__ = ["TableReader", "chosen_columns", "encoded", "numeric_columns", "read_table"]
+
+SEQUENCE = "sequence"
+"""Name of the column of sequences where none is named, as that of drawn ones."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,11 @@ class TableReader:
     Attributes:
         columns: Feature columns, by name or pattern (PC*); default all numbers that have a name
             and vary within a set. Where atoms are tokens, the column of strings.
+        sequence: Column of sequences, whose alphabet is recognised unless `atoms` states it.
     """
 
     columns: str | Sequence[str] | None = None
+    sequence: str | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = TABLES
     selection: ClassVar[str | None] = "columns"
@@ -52,14 +58,20 @@ class TableReader:
             FileNotFoundError, ImportError, TypeError, ValueError: As `read_table`, and if no
                 column of labels is named.
         """
-        labels = request.labels or request.require_labels(source, open_table(source).names)
+        labels = request.labels or labels_of(source)
+        labels = labels or request.require_labels(source, open_table(source).names)
+        if self.sequence is not None and self.columns is not None:
+            raise ValueError(
+                f"Both sequence={self.sequence!r} and columns={self.columns!r} are named; an atom "
+                "is a sequence or a vector of features. Name one of them."
+            )
         observations = read_table(
             source,
-            self.columns,
-            request.keep,
+            self.columns if self.sequence is None else self.sequence,
+            [*labels, *(n for n in request.keep if n not in labels)],
             others=request.meta is None,
             by=labels,
-            encode=request.encode,
+            encode=request.encode if self.sequence is None else request.sequences,
             numbers=[request.weights] if request.weights else [],
         )
         return observations, labels
@@ -164,9 +176,8 @@ def numeric_columns(table: Table, names: list[str]) -> list[str]:
                 raise ValueError(f"Column {name!r} is no feature: {reason}.")
             raise ValueError(
                 f"Column {name!r} holds text; features are numbers. Encode it first, leave it out "
-                "of `columns`, or, if it holds sequences, state their alphabet: atoms={'name': "
-                "'tokens', 'alphabet': ...} in Python, data.atoms={name: tokens, alphabet: ...} "
-                "on the command line."
+                f"of `columns`, or, if it holds sequences, name it as such: sequence={name!r} in "
+                f"Python, data.sequence={name} on the command line."
             )
     return names
 
@@ -175,9 +186,11 @@ def _sequences(
     table: Table, columns: str | Sequence[str] | None, keep: Sequence[str], encode: Encode
 ) -> tuple[list[str], np.ndarray]:
     """Return the names of the columns of sequences, and the tokens `(R, T)`."""
+    if columns is None and SEQUENCE in table.names:
+        columns = SEQUENCE
     if columns is None:
         raise ValueError(
-            "Atoms are tokens, and no column of sequences is named; give `columns`. The columns "
+            "Atoms are tokens, and no column of sequences is named; give `sequence`. The columns "
             f"are: {', '.join(map(repr, table.names))}."
         )
     names = chosen_columns(table, columns, keep)

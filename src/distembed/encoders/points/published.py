@@ -4,7 +4,9 @@ r"""Features of a token sequence by a published language model.
 
 The mean runs over the symbols of the sequence, not over the start and the end that the model
 reads; that of an empty sequence is zero. Of a model that is not trained, the means are computed
-once for each sequence, in the type of its weights, and kept in memory.
+once for each sequence, in the type of its weights, and kept in memory. They are computed for many
+sequences at once, beside others after a restart than before: kept features are equal up to
+rounding, and to the bit where every sequence is read alone (`at_once=1`, slower).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from distembed.encoders.points.tokens import check_tokens, read_tokens
+from distembed.nn.tokens import check_tokens, read_tokens
 from distembed.pretrained.base import Reader, check_positions, symbol_ids
 from distembed.pretrained.open import choose_trained, open_model
 
@@ -36,6 +38,7 @@ class Published(nn.Module):
         rank: Rank of the corrections.
         revision: Revision on the hub.
         download: Whether the model may be downloaded.
+        at_once: Tokens that are read at once; sequences are read whole, one at least.
 
     Raises:
         ValueError: If the files are of another model, or a symbol has no token.
@@ -56,6 +59,7 @@ class Published(nn.Module):
         rank: int = 8,
         revision: str | None = None,
         download: bool = False,
+        at_once: int = 2**14,
     ) -> None:
         super().__init__()
         check_tokens(event_shape, len(alphabet))
@@ -76,8 +80,8 @@ class Published(nn.Module):
         choose_trained(self.model, train, rank, fixed="frozen")
         self.frozen = train == "frozen"
         self.outputs = nn.Linear(reader.width, width)
-        # tokens that are read at once, and numbers of the means that are kept
-        self.tokens_at_once, self.numbers_kept = 2**14, 2**27
+        self.at_once = at_once
+        self.numbers_kept = 2**27
         self._means: dict[bytes, Tensor] = {}
         self._means_of: tuple[Any, ...] = ()
         self.train(self.training)
@@ -135,7 +139,7 @@ class Published(nn.Module):
         parts = [torch.zeros(empty, self.reader.width, dtype=dtype, device=ids.device)]
         while empty < len(order):
             longest = int(length[order[empty]])
-            step = max(1, self.tokens_at_once // longest)
+            step = max(1, self.at_once // longest)
             rows = order[empty : empty + step]
             parts.append(self._group(ids[rows], length[rows]).to(dtype))
             empty += step

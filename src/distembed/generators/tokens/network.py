@@ -19,6 +19,7 @@ from distembed.generators.tokens.prefix import SoftPrefix, check_condition
 from distembed.nn.causal import Cache, SequenceTransformer
 from distembed.nn.mlp import MLP, shrink
 from distembed.nn.precision import reduced
+from distembed.nn.tokens import pieces
 
 __all__ = ["Conditions", "NetworkSettings", "TokenNetwork"]
 
@@ -45,8 +46,7 @@ class NetworkSettings:
 
     def pieces(self, rows: int, columns: int) -> Iterator[slice]:
         """Yield slices of the rows of sequences that are computed at once."""
-        step = max(1, self.positions // (columns + self.prefix))
-        yield from (slice(i, min(i + step, rows)) for i in range(0, rows, step))
+        return pieces(rows, columns + self.prefix, self.positions)
 
 
 class Conditions(NamedTuple):
