@@ -10,3 +10,6 @@ distembed report "$run" --color egfr_class
 distembed embed "$run" -o "$run/patients.parquet" --force
 distembed distance "$run" "$run/patients.parquet" -o "$run/distances.csv" --force
 distembed sample "$run" "$run/patients.parquet" --id P000 --n 500 -o "$run/P000.csv" --force
+distembed predict "$run" --target age_years --feature sex --permutations 0 --repeats 2 \
+    --report "$run/age.html" --save-head "$run/age.safetensors" -o "$run/age.csv" --force
+distembed predict "$run" --head "$run/age.safetensors" --id P000 --id P001 -o "$run/two_ages.csv" --force

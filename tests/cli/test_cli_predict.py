@@ -158,3 +158,62 @@ def test_the_target_is_required(run, fitted):
     outcome = run("predict", fitted / "model")
     assert outcome.code == 2
     assert "--target" in outcome.err
+
+
+def test_a_stored_head_predicts_new_sets(run, fitted, tmp_path):
+    model, file, new = fitted / "model", tmp_path / "age.safetensors", tmp_path / "new.csv"
+    words = [
+        "--target",
+        "age",
+        "--calibration",
+        0.5,
+        "--save-head",
+        file,
+        "-o",
+        tmp_path / "p.csv",
+    ]
+    outcome = run("predict", model, *words, *FAST)
+    assert outcome.code == 0, outcome.err
+    assert "a head of age, fitted to 60 sets" in outcome.err
+    table = {name: values for name, values in cohort().items() if name != "age"}
+    table["patient"] = np.array([f"new{name}" for name in table["patient"]])
+    write_csv(new, table)
+    words = [new, "--head", file, "--level", 0.8, "-o", tmp_path / "q.csv"]
+    outcome = run("predict", model, *words)
+    assert outcome.code == 0, outcome.err
+    assert "flatter" not in outcome.err
+    records = rows(tmp_path / "q.csv")
+    assert list(records[0]) == ["id", "prediction", "low", "high"]
+    assert len(records) == COUNT
+    assert all(float(r["low"]) < float(r["prediction"]) < float(r["high"]) for r in records)
+    # the same atoms under other names have the same embeddings
+    outcome = run("predict", model, "--head", file, "--level", 0.8, "-o", tmp_path / "r.csv")
+    assert "The head was fitted to 60 of these 60 sets" in outcome.err
+    old = [float(r["prediction"]) for r in rows(tmp_path / "r.csv")]
+    np.testing.assert_allclose([float(r["prediction"]) for r in records], old, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target", "age", "--head", "x"], "--head predicts with a stored head"),
+        (["--head", "none.safetensors"], "There is no file none.safetensors"),
+        (["--target", "age", "--feature", "grade"], "--feature grade is missing for 9 of 60"),
+        (["--target", "age", "--feature", "mas"], "There is no .*column 'mas'"),
+    ],
+)
+def test_what_does_not_go_with_a_head_is_refused(run, fitted, tmp_path, words, message):
+    outcome = run("predict", fitted / "model", *words, *FAST, "-o", tmp_path / "p.csv")
+    assert outcome.code == 1
+    assert re.search(message, " ".join(outcome.err.split()))
+
+
+def test_features_and_the_page(run, fitted, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    words = ["--target", "old", "--feature", "clinic", "--report", tmp_path / "p.html"]
+    outcome = run("predict", fitted / "model", *words, *FAST, "-o", tmp_path / "p.csv")
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"of the features alone .* the embedding adds .*p = ", outcome.out)
+    assert "Probabilities: Brier score" in outcome.out
+    assert "Prediction of old" in (tmp_path / "p.html").read_text(encoding="utf-8")

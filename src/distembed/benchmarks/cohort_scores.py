@@ -50,17 +50,14 @@ def combine_folds(trials: Iterable[Iterable[Score]]) -> list[Score]:
     folds: dict[str, dict[str, list[Score]]] = {}
     for score in itertools.chain.from_iterable(trials):
         folds.setdefault(score.task, {}).setdefault(score.method, []).append(score)
-    rows = {task: _task_rows(methods) for task, methods in folds.items()}
+    rows = [row for methods in folds.values() for row in _task_rows(methods)]
     gains = {own: _gains(folds, own) for own in OWN}
-    verdicts = []
-    for own, (names, gain, p) in gains.items():
-        for task, score, q in zip(names, gain, holm(p), strict=True):
-            rows[task] += [
-                score,
-                replace(score, metric="p_holm", value=q, low=np.nan, high=np.nan),
-            ]
-        verdicts += _verdict(own, gain, holm(p)) if names else []
-    return [*(score for scores in rows.values() for score in scores), *verdicts]
+    compared, verdicts = list[Score](), list[Score]()
+    for own, (gain, p) in gains.items():
+        for score, q in zip(gain, holm(p), strict=True):
+            compared += [score, replace(score, metric="p_holm", value=q, low=np.nan, high=np.nan)]
+        verdicts += _verdict(own, gain, holm(p)) if gain else []
+    return [*rows, *compared, *verdicts]
 
 
 def _task_rows(methods: dict[str, list[Score]]) -> list[Score]:
@@ -88,11 +85,9 @@ def _repeats(scores: Sequence[Score]) -> int:
     return len(scores) // int(scores[0].note)
 
 
-def _gains(
-    folds: dict[str, dict[str, list[Score]]], own: str
-) -> tuple[list[str], list[Score], list[float]]:
-    """Return the tasks that a method is in, its gains over the best baseline, and p-values."""
-    names, gains, p = [], [], []
+def _gains(folds: dict[str, dict[str, list[Score]]], own: str) -> tuple[list[Score], list[float]]:
+    """Return the gains of a method over the best baseline of each task, and p-values."""
+    gains, p = [], []
     for task, methods in folds.items():
         others = {name: scores for name, scores in methods.items() if name not in OWN}
         if own not in methods or not others:
@@ -102,12 +97,11 @@ def _gains(
         first = methods[own][0]
         ratio = _ratio(first)
         value, low, high = corrected_interval(gap, ratio)
-        names.append(task)
         repeats = _repeats(methods[own])
         gain = Score("gain", own, value, low, high, seeds=repeats, task=task)
         gains.append(gain)
         p.append(corrected_p(gap, ratio))
-    return names, gains, p
+    return gains, p
 
 
 def _verdict(own: str, gains: Sequence[Score], adjusted: Array) -> list[Score]:

@@ -56,6 +56,7 @@ class Settings:
         arms: The model.
         folds: Number of folds, unless the design of a cohort has its own.
         most_folds: Most folds of such a design.
+        inner_folds: Folds by which a head chooses.
         sets: Most sets of a cohort.
         atoms: Most atoms of a set.
     """
@@ -69,6 +70,7 @@ class Settings:
     arms: tuple[Arm, ...] = (Arm("gde"),)
     folds: int = 5
     most_folds: int = 10
+    inner_folds: int = 5
     sets: int = 500
     atoms: int = 150
 
@@ -83,6 +85,8 @@ class _Fold:
         test: Numbers of the test sets.
         groups: Group of each set, `(S,)`.
         seed: Seed of inner folds.
+        count: Number of folds.
+        inner: Number of inner folds.
     """
 
     cohort: Cohort
@@ -90,20 +94,34 @@ class _Fold:
     test: Index
     groups: Index
     seed: int
+    count: int
+    inner: int
 
-    def score(self, prediction: NDArray[np.float64], labels: NDArray[Any]) -> tuple[str, float]:
-        """Return the name and the value of the score of predictions of the test sets."""
+    @property
+    def codes(self) -> NDArray[Any]:
+        """The target of all sets, classes as numbers, `(S,)`."""
         y = self.cohort.target
         if not self.cohort.classes:
-            return "r2", fold_score(y[self.test], prediction, float(y.var()))
+            return y
+        return np.unique(y, return_inverse=True)[1].astype(np.int64)
+
+    def score(
+        self, method: str, prediction: NDArray[np.float64], seconds: float | None = None
+    ) -> Score:
+        """Score predictions of the test sets, numbers or probabilities of the classes."""
+        y, note = self.cohort.target, str(self.count)
+        if not self.cohort.classes:
+            value = fold_score(y[self.test], prediction, float(y.var()))
+            return Score("r2", method, value, note=note, seconds=seconds)
+        labels = np.unique(y)
         scores = scores_of_classes(y[self.test], prediction, labels)
         name = "auc" if len(labels) == 2 else "balanced_accuracy"
-        return name, scores[name]
+        return Score(name, method, scores[name], note=note, seconds=seconds)
 
     def head(self, table: Any) -> tuple[float, NDArray[np.float64]]:
         """Fit a head to training sets; return its inner loss and predictions of the test sets."""
         y, kind = self.cohort.target, SetClassifier if self.cohort.classes else SetRegressor
-        head: Any = kind(random_state=self.seed)
+        head: Any = kind(folds=self.inner, random_state=self.seed)
         head.fit(take(table, self.train), y[self.train], self.groups[self.train])
         new = take(table, self.test)
         prediction = head.predict_proba(new) if self.cohort.classes else head.predict(new)
@@ -122,27 +140,28 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     count = min(cohort.folds or trial.settings.folds, trial.settings.most_folds)
     parts = folds(cohort.target, groups, count, cohort.classes, trial.seed)
     for number, (train, test) in enumerate(parts, 1):
-        fold = _Fold(cohort, train, test, groups, trial.seed)
+        inner = trial.settings.inner_folds
+        fold = _Fold(cohort, train, test, groups, trial.seed, len(parts), inner)
         label = f"fold {number} of {len(parts)}"
-        yield from trial.report(label, _fold_scores(trial, fold, len(parts)))
+        scores = list(_fold_scores(trial, fold))
+        seconds = next(score.seconds for score in scores if score.method == "gde")
+        yield from trial.report(label, scores, seconds)
 
 
-def _fold_scores(trial: Trial[Settings], fold: _Fold, count: int) -> Iterator[Score]:
+def _fold_scores(trial: Trial[Settings], fold: _Fold) -> Iterator[Score]:
     """Fit everything to the training sets of a fold, and score it on the others."""
-    sets, labels = fold.cohort.sets, np.unique(fold.cohort.target)
+    sets = fold.cohort.sets
     atoms = Atoms(sets, fold.train)
     losses: dict[str, float] = {}
     inputs = SEQUENCE_INPUTS if sets.atoms.name == "tokens" else INPUTS
     features = {name: function(atoms) for name, function in inputs.items()}
     for name, table in features.items():
         losses[name], prediction = fold.head(table)
-        yield Score(*_named(fold.score(prediction, labels), name), note=str(count))
-    codes = np.unique(fold.cohort.target, return_inverse=True)[1].astype(np.int64)
-    y = codes if fold.cohort.classes else fold.cohort.target
+        yield fold.score(name, prediction)
     supervised = supervised_prediction(
-        atoms.every, y, fold.train, fold.groups, trial.settings.supervised, trial.seed
+        atoms.every, fold.codes, fold.train, fold.groups, trial.settings.supervised, trial.seed
     )
-    yield Score(*_named(fold.score(supervised[fold.test], labels), "supervised"), note=str(count))
+    yield fold.score("supervised", supervised[fold.test])
     began = time.perf_counter()
     (arm,) = trial.settings.arms
     with warnings.catch_warnings():
@@ -154,18 +173,11 @@ def _fold_scores(trial: Trial[Settings], fold: _Fold, count: int) -> Iterator[Sc
     best = min(losses, key=lambda name: losses[name])
     tables["joined"] = join_features(tables["gde"], _columns(features[best]))
     for name, table in tables.items():
-        prediction = fold.head(table)[1]
-        yield Score(
-            *_named(fold.score(prediction, labels), name), note=str(count), seconds=seconds
-        )
+        yield fold.score(name, fold.head(table)[1], seconds)
 
 
 def _columns(features: Any) -> NDArray[Any]:
     return features.z if isinstance(features, Embeddings) else np.asarray(features)
-
-
-def _named(score: tuple[str, float], method: str) -> tuple[str, str, float]:
-    return score[0], method, score[1]
 
 
 def _missing(name: str) -> str | None:
@@ -183,6 +195,7 @@ BENCH = Bench(
             Supervised(steps=4, every=2, batch=4),
             folds=2,
             most_folds=2,
+            inner_folds=2,
             sets=24,
             atoms=20,
         ),
@@ -191,8 +204,9 @@ BENCH = Bench(
             Supervised(steps=40, every=20),
             folds=2,
             most_folds=2,
-            sets=60,
-            atoms=50,
+            inner_folds=2,
+            sets=48,
+            atoms=30,
         ),
         "full": Settings(),
     },
