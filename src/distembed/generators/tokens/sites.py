@@ -40,7 +40,7 @@ class SiteSettings:
         outputs: Numbers that are regressed at once.
     """
 
-    atoms: float = 8.0
+    atoms: float = 4.0
     smoothing: float = 1.0
     outputs: int = 4096
 

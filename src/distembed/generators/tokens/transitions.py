@@ -35,7 +35,7 @@ class TransitionSettings:
         smoothing: Symbols that the site-independent law weighs beside those of all sets.
     """
 
-    atoms: float = 32.0
+    atoms: float = 8.0
     smoothing: float = 4.0
 
 
