@@ -220,7 +220,7 @@ def test_a_language_model_that_ignores_z_is_noticed(sets):
 def test_the_default_model_of_sequences_uses_z(sets):
     """It is better than the best law that is the same for all sets, and draws strings."""
     model = de.GDE(latent=8).fit(sets, **FAST | {"steps": 20, "every": 10})
-    assert model.network.unit == "nats a sequence"
+    assert model.network.loss_unit == "nats a sequence"
     assert isinstance(model.network.generator, LanguageModel)
     # own symbol of seven tenths against a tenth: about 3.5 symbols of 0.6 log 7 nats
     assert model.history[-1]["z_used"] > 1

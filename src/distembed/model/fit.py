@@ -95,8 +95,8 @@ def fit_model(
         support = prepare(network, collection, training, config)
         for sentence in _remarks(support, collection):
             log.message(sentence)
-        if network.unit:
-            log.message(f"the loss and z_used are in {network.unit}")
+        if network.loss_unit:
+            log.message(f"the loss and z_used are in {network.loss_unit}")
         initial = snapshot(network)
         learn_metric(network, collection, held_out, config, log)
         for part in network.modules():

@@ -87,7 +87,7 @@ class Network(nn.Module):
         return encoder_traits(self.encoder)
 
     @property
-    def unit(self) -> str:
+    def loss_unit(self) -> str:
         """The unit of the loss, where the generator states one."""
         return generator_traits(self.generator).unit
 

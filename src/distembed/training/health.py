@@ -41,7 +41,7 @@ class InUnits(Protocol):
     """A module that states the unit of its loss."""
 
     @property
-    def unit(self) -> str:
+    def loss_unit(self) -> str:
         """The unit, such as `nats a sequence`; empty where the loss is of one dimension."""
 
 
@@ -126,7 +126,7 @@ def health(module: Conditional, steps: Sequence[Step]) -> Health | None:
     rise = torch.cat(rises)
     signal = float(torch.stack(shared).sum() / torch.stack(total).sum().clamp_min(1e-30))
     error = float(rise.std() / len(rise) ** 0.5)
-    unit = module.unit if isinstance(module, InUnits) else ""
+    unit = module.loss_unit if isinstance(module, InUnits) else ""
     return Health(signal, float(rise.mean()), error, float(torch.cat(losses).std()), unit)
 
 
