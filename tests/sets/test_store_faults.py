@@ -115,6 +115,17 @@ def test_a_pickle_is_not_loaded(store):
         de.read(store)
 
 
+def test_arrays_that_are_packed_are_refused(store):
+    with np.load(store / "sets.npz") as arrays:
+        content = dict(arrays)
+    np.savez_compressed(store / "sets.npz", **content)
+    files = json.loads((store / "store.json").read_text())["files"]
+    files["sets.npz"]["bytes"] = (store / "sets.npz").stat().st_size
+    header(store, files=files)
+    with pytest.raises(ValueError, match="sets.npz: ids.npy is compressed"):
+        de.read(store)
+
+
 def test_a_source_that_changed_is_noticed(store, source):
     text = source.read_text()
     source.write_text(text.replace("0.", "1.", 1))

@@ -58,7 +58,7 @@ class Settings:
     """
 
     training: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=400, warmup=80, every=100, patience=0)
+        default_factory=lambda: TrainConfig(steps=200, warmup=40, every=100, patience=0)
     )
     latent: int = 16
     units: tuple[int, int] = (120, 60)

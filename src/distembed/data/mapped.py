@@ -55,7 +55,7 @@ def prefetch(x: np.memmap[Any, Any], rows: np.ndarray) -> int:
     width = x.nbytes // len(x)
     start = x.offset % mmap.ALLOCATIONGRANULARITY + np.unique(rows) * width
     first, last = start // page, (start + width - 1) // page
-    fresh = np.flatnonzero(first[1:] > np.maximum.accumulate(last)[:-1] + 1) + 1
+    fresh = np.flatnonzero(first[1:] > last[:-1] + 1) + 1
     memory.madvise(mmap.MADV_RANDOM)
     asked = 0
     for low, high in zip(first[[0, *fresh]], last[[*(fresh - 1), -1]], strict=True):

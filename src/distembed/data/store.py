@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -36,6 +36,7 @@ __all__ = [
     "check_store",
     "file_records",
     "is_store",
+    "load_arrays",
     "open_store",
     "write_header",
 ]
@@ -107,10 +108,10 @@ def open_store(path: str | Path) -> Store:
         x = np.load(path / "x.npy", mmap_mode="r", allow_pickle=False)
         weighted = "w.npy" in header["files"]
         w = np.load(path / "w.npy", mmap_mode="r", allow_pickle=False) if weighted else None
-        with np.load(path / "sets.npz", allow_pickle=False) as arrays:
-            meta = {name: arrays[f"meta{i}"] for i, name in enumerate(header["meta"])}
-            store = Store(path, header, x, w, arrays["ids"], arrays["offsets"], meta)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        arrays = load_arrays(path / "sets.npz")
+        meta = {name: arrays[f"meta{i}"] for i, name in enumerate(header["meta"])}
+        store = Store(path, header, x, w, arrays["ids"], arrays["offsets"], meta)
+    except (OSError, ValueError, KeyError, EOFError) as error:
         raise ValueError(f"The store {path} is damaged: {error}. {_REBUILD}") from error
     _check_layout(store)
     return store
@@ -145,6 +146,23 @@ def check_store(path: str | Path, source: bool = True) -> None:
             raise ValueError(
                 f"{file.name} has changed since the store {path} was built of it. {_REBUILD}"
             )
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an `.npz` file that takes no more memory than it has bytes.
+
+    Raises:
+        ValueError: If it is damaged, holds objects, or is compressed, as no store is.
+    """
+    try:
+        with ZipFile(path) as file:
+            packed = [entry.filename for entry in file.infolist() if entry.compress_type]
+        if packed:
+            raise ValueError(f"{path.name}: {packed[0]} is compressed, and none was written so")
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def file_records(paths: Iterable[Path], relative: bool = False) -> list[dict[str, Any]]:

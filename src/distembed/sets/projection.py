@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distembed.data.features import match_columns
+from distembed.data.store import load_arrays
 
 __all__ = ["Projection", "Recipe", "fit_projection", "read_projection"]
 
@@ -148,13 +148,12 @@ def read_projection(store: str | Path) -> Projection:
     if not path.is_file():
         raise FileNotFoundError(f"The store {store} has no projection: it was built without pca.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            target = float(arrays["target_sum"])
-            k = len(arrays["components"])
-            recipe = Recipe(k, None if np.isnan(target) else target, bool(arrays["log1p"]))
-            names = tuple(arrays["genes"].tolist())
-            return Projection(recipe, names, *(arrays[n] for n in _ARRAYS))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        arrays = load_arrays(path)
+        target, k = float(arrays["target_sum"]), len(arrays["components"])
+        recipe = Recipe(k, None if np.isnan(target) else target, bool(arrays["log1p"]))
+        names = tuple(arrays["genes"].tolist())
+        return Projection(recipe, names, *(arrays[n] for n in _ARRAYS))
+    except (OSError, ValueError, KeyError, EOFError) as error:
         raise ValueError(f"{path} is damaged: {error}. Build the store again.") from error
 
 

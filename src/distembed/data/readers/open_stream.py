@@ -12,8 +12,9 @@ from distembed.data.readers.cell_stream import CellStream
 from distembed.data.readers.cells import CellReader
 from distembed.data.readers.columns import TABLES
 from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
+from distembed.data.readers.many_streams import ManyStreams
 from distembed.data.readers.store import StoreReader
-from distembed.data.readers.streams import ManyStreams, MemoryStream, Stream, TableStream
+from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
 from distembed.data.store import is_store
 

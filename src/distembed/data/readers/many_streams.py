@@ -1,0 +1,60 @@
+"""Read several files of one form as one source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from distembed.data.readers.streams import Part, Stream
+
+__all__ = ["ManyStreams"]
+
+
+class ManyStreams:
+    """Several files of one form, read one after another.
+
+    Args:
+        streams: Those of the files.
+        by_file: Whether each file is a set, whose label is the name of the file.
+
+    Raises:
+        ValueError: If their features differ, or two files have one name.
+    """
+
+    def __init__(self, streams: Sequence[Stream], by_file: bool = False) -> None:
+        self._streams, self._by_file = list(streams), by_file
+        first = self._streams[0]
+        self.features, self.required = first.features, first.required
+        self.by = ["file"] if by_file else first.by
+        self.width = first.width
+        self.files = [file for stream in self._streams for file in stream.files]
+        for stream in self._streams[1:]:
+            if stream.features != self.features:
+                differing = sorted(set(stream.features or ()) ^ set(self.features or ()))
+                raise ValueError(
+                    f"{stream.files[0]} and {first.files[0]} have other features, or in another "
+                    f"order; they differ in: {', '.join(differing[:8]) or 'their order'}. Name "
+                    "the features that all files have in `columns`."
+                )
+        stems = [file.stem for file in self.files]
+        if by_file and len(set(stems)) < len(stems):
+            twice = next(stem for stem in stems if stems.count(stem) > 1)
+            raise ValueError(
+                f"Two files are named {twice!r}, and files name the sets where `by` is left out. "
+                "Rename one, or name a column of labels."
+            )
+
+    def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
+        """Read the files in turn."""
+        for stream in self._streams:
+            for part in stream.parts(rows, atoms):
+                if not self._by_file:
+                    yield part
+                    continue
+                yield replace(part, labels=[np.full(part.rows, stream.files[0].stem)])
+
+    def settled(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return values as the first file would be read."""
+        return self._streams[0].settled(name, values)
