@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # The tested versions of the dependencies; constraints-lowest.txt has the lowest that are declared.
 CONSTRAINTS ?= constraints.txt
+# With the lowest versions leave out lm: transformers needs a newer safetensors than the package.
+EXTRAS ?= all,lm,test,lint
 # Further arguments of pytest, such as PYTEST="-W default" or PYTEST="-k laws".
 PYTEST ?=
 BIN := .venv/bin
@@ -20,7 +22,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[all,test,lint]'
+	$(BIN)/pip install --quiet -c $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	touch $@
 
 # Train on real scanned digits, evaluate on held-out sets, and write demo_output/report.html.

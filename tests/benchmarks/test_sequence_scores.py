@@ -1,13 +1,9 @@
 """Scores of the bench of sequences, and the division of real sets."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
-from distembed.batch import SetBatch
-from distembed.benchmarks.sequence_models import bits
 from distembed.benchmarks.sequence_problems import known, real
 from distembed.benchmarks.sequences import _compared
 
@@ -27,18 +23,10 @@ def test_no_method_has_fewer_bits_than_the_known_law(cells):
         saved = values[method, "bits"] - values["gde", "bits"]
         assert values[method, "bits_saved"] == pytest.approx(saved)
         assert values[method, "bits_saved_low"] < saved
+    assert {m for m, k in values if k == "spectrum"} == {"gde", "floor"}
     assert values["masked", "bits_bound"] > values["truth", "bits"]
     assert values["gde", "r2_weights"] <= 1
     assert {m for m, k in values if k == "pearson_w2"} == {"gde", "untrained"}
-
-
-def test_bits_are_those_of_all_atoms_over_all_residues():
-    batch = SetBatch.from_list(
-        [torch.tensor([[1, 0, 0], [2, 1, 1]]), torch.tensor([[1, 1, 0]])], [[3.0, 1.0], [1.0]]
-    )
-    nats = -math.log(2) * torch.tensor([1.0, 9.0, 5.0])
-    # three quarters of 1 bit and a quarter of 9, over 0.75 * 1 + 0.25 * 3 residues
-    np.testing.assert_allclose(bits(batch, nats), [3.0 / 1.5, 5.0 / 2], rtol=1e-6)
 
 
 def test_what_is_saved_is_paired_over_sets():
@@ -63,29 +51,21 @@ def test_the_truth_is_the_law_of_the_targets():
     assert known("chains", 4, 3, 20, seed=1).parameters is None
 
 
-def rows_of(batch):
-    return [tuple(x[x > 0].tolist()) for x in batch.x]
-
-
 @pytest.mark.parametrize("name", ["rsva_G", "tcr"])
 def test_real_sets_are_divided_by_set_and_by_atom(name, data_dir, monkeypatch):
     monkeypatch.setenv("DISTEMBED_DATA", str(data_dir))
     problem = real(name, test=8, atoms=40, seed=0)
     assert len(problem.labels) == len(problem.train)
     assert len(problem.unseen.context) == len(problem.unseen.label) == 8
-    train = problem.train.batch(range(len(problem.seen.target)))
-    sizes = [(train.sizes, problem.seen.target.sizes)]
-    for first, second in sizes:
-        assert (second >= 1).all()
-        assert ((first + second) >= 6).all()
+    apart = problem.seen.target
+    train = problem.train.batch(range(len(apart)))
+    assert (apart.sizes >= 1).all()
+    assert ((train.sizes + apart.sizes) >= 6).all()
     if name == "tcr":  # distinct chains: no sequence is on both sides of a division
-        own, apart = train.x.split(train.sizes.tolist()), problem.seen.target
-        for b, x in enumerate(own):
-            rows = {tuple(r.tolist()) for r in x}
-            assert not rows & {tuple(r.tolist()) for r in apart.select([b]).x}
+        for b in range(len(apart)):
+            own, other = ({tuple(x.tolist()) for x in v[b].x} for v in (train, apart))
+            assert not own & other
         assert (problem.unseen.label >= 0).all()
     else:
         assert (problem.unseen.label == -1).all()
-        assert problem.seen.label.tolist() == list(range(len(problem.seen.label))) or len(
-            set(problem.seen.label.tolist())
-        ) == len(problem.seen.label)
+        assert len(set(problem.labels.tolist())) == len(problem.train)

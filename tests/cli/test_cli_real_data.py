@@ -1,5 +1,7 @@
 """The same verbs on real data: a Parquet table with skewed sizes, and sparse counts in AnnData."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +67,24 @@ def test_perturbseq(run, tmp_path):
     outcome = run("sample", model, "--id", records.obs_names[0], "--n", 5, "-o", samples)
     assert outcome.code == 0, outcome.err
     assert len(samples.read_text().splitlines()[0].split(",")) == 300
+
+
+@pytest.mark.parametrize("model", ["mice", pytest.param("rsv", marks=pytest.mark.slow)])
+def test_commands_of_the_page_on_sequences(model, run, tmp_path, monkeypatch):
+    """They run in their order, with few steps; each names the model that it fits or uses."""
+    monkeypatch.chdir(tmp_path)
+    page = (EXAMPLES.parent / "docs" / "sequences.md").read_text().split("## Writing sequences")
+    text = page[0] + page[1].split("\n## ")[0]
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").replace("$ distembed ", "").splitlines()
+    commands = [words for words in map(shlex.split, lines) if {model, f"out={model}"} & {*words}]
+    few = (*FEW, "train.context=[2, 8]", "train.target=4", "train.steps=2")
+    assert commands[0][0] == "fit"
+    for words in commands:
+        outcome = run(*words, *(few if words[0] == "fit" else ()))
+        assert outcome.code == 0, outcome.err
+    files = {
+        "mice": {"mice_pairs.csv", "drawn.fasta", "drawn.csv", "drawn_z.csv"},
+        "rsv": {"rsv.csv"},
+    }
+    assert files[model] <= {path.name for path in tmp_path.iterdir()}

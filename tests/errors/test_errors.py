@@ -17,6 +17,7 @@ import error_members
 import error_model
 import error_published
 import error_reading
+import error_sequences
 import error_sets
 import error_stores
 import error_training
@@ -27,6 +28,7 @@ from error_page import COMMAND_LINE, Section, page
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 MODULES = (
     error_reading,
+    error_sequences,
     error_arrays,
     error_sets,
     error_stores,

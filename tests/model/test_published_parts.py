@@ -14,7 +14,15 @@ from distembed.training.weights import trained_state
 from tiny_models import ALPHABETS, tiny_model
 from token_fakes import Autoregressive, sequences
 
-FAST = {"steps": 3, "batch": 4, "context": (3, 6), "target": 3, "progress": False, "every": 2}
+FAST = {
+    "steps": 3,
+    "metric_steps": 0,
+    "batch": 4,
+    "context": (3, 6),
+    "target": 3,
+    "progress": False,
+    "every": 2,
+}
 NAME = "encoder.point.model"
 
 
@@ -24,7 +32,9 @@ def sets():
 
 
 def fit(sets, path, train="frozen", **options):
-    point = {"name": "hyenadna", "path": str(path), "train": train, "rank": 2, "at_once": 1}
+    point = {"name": "hyenadna", "path": str(path), "train": train, "rank": 2}
+    if train == "frozen":
+        point["at_once"] = 1  # what is kept is then the same to the bit
     encoder = {"name": "composed", "point": point, "width": 4}
     encoder |= {"sets": {"name": "deepsets", "width": 8, "depth": 1}}
     model = de.GDE(encoder=encoder, generator=network(), latent=4, conditioning="none")

@@ -203,7 +203,7 @@ def test_a_folder_that_is_not_there(monkeypatch):
 def test_a_name_is_looked_for_in_the_cache_of_the_hub(monkeypatch, tmp_path, model):
     hub = pytest.importorskip("huggingface_hub", reason="needs the extra lm")
     name, folder = model
-    with pytest.raises(FileNotFoundError, match="Nothing is downloaded unless asked"):
+    with pytest.raises(FileNotFoundError, match="Nothing is downloaded unless its option"):
         locate("nobody/no-such-model")
     calls = []
 

@@ -39,7 +39,7 @@ class Listed:
 
     @property
     def dtype(self):
-        return torch.float32
+        return self.atoms.dtype
 
     @property
     def weighted(self):
@@ -214,3 +214,41 @@ def fake_evaluation(z, seed=0):
     )
     settings = {"sets": len(z), "pairs": 2000, "ground": "model", "bootstrap": 200, "level": 0.95}
     return Evaluation(rows, settings, Pairs(latent, w2, index))
+
+
+class SequenceModel(FakeModel):
+    """The vector is the frequency of each symbol; samples are independent symbols."""
+
+    def __init__(self, length, atoms):
+        super().__init__((length,), len(atoms.alphabet))
+        self.atoms = atoms
+
+    def embed(self, sets, covariance=True):
+        symbols = range(1, self.latent + 1)
+        z = [[(x == s).sum() / (x > 0).sum() for s in symbols] for x in sets.arrays]
+        return table(np.array(z, dtype="float32"), sets)
+
+    def sample(self, z, n, rng=0, effective_sizes=None):
+        generator = as_generator(rng)
+        u = torch.rand(n, *self.event_shape, generator=generator).numpy()
+        share = np.clip(z, 0, None)
+        x = 1 + np.searchsorted(np.cumsum(share / share.sum()), u).clip(0, self.latent - 1)
+        if self.atoms.aligned:
+            return x
+        lengths = torch.randint(3, self.event_shape[0] + 1, (n, 1), generator=generator).numpy()
+        return np.where(np.arange(x.shape[1]) < lengths, x, 0)
+
+
+def sequence_sets(atoms, length, count=24, seed=0):
+    """Sequences with a motif of their set, of one length where they are aligned."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for _ in range(count):
+        p = rng.dirichlet(np.full(len(atoms.alphabet), 2.0))
+        x = 1 + rng.choice(len(p), (80, length), p=p)
+        x[:, 2:6] = 1 + rng.integers(0, len(p), 4)
+        if not atoms.aligned:
+            x = np.where(np.arange(length) < rng.integers(6, length + 1, (80, 1)), x, 0)
+        arrays.append(x)
+    ids = np.array([f"sample {k}" for k in range(count)])
+    return Listed(arrays, ids, {"month": np.arange(count) % 12}, atoms=atoms)

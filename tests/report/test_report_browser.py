@@ -4,12 +4,19 @@ import shutil
 
 import numpy as np
 import pytest
-from report_fakes import GaussianModel, fake_evaluation, gaussian_sets
+from report_fakes import (
+    GaussianModel,
+    SequenceModel,
+    fake_evaluation,
+    gaussian_sets,
+    sequence_sets,
+)
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
+from distembed.data.spaces import Tokens  # noqa: E402
 from distembed.model.card import ModelCard  # noqa: E402
 from distembed.report import write_report  # noqa: E402
 
@@ -116,6 +123,9 @@ def pages(tmp_path_factory):
     z = model.embed(sets).z
     write_report(paths["full"], model=model, test=sets, evaluation=fake_evaluation(z))
     write_report(paths["bare"], model=model, test=sets)
+    for name, atoms in (("lengths", Tokens("ACGT")), ("aligned", Tokens("ACGT", aligned=True))):
+        paths[name] = folder / f"{name}.html"
+        write_report(paths[name], model=SequenceModel(70, atoms), test=sequence_sets(atoms, 70))
     return paths
 
 
@@ -141,7 +151,7 @@ def screen(request, driver):
     return driver
 
 
-@pytest.mark.parametrize("page", ["full", "bare"])
+@pytest.mark.parametrize("page", ["full", "bare", "lengths", "aligned"])
 def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     screen.get(pages[page].as_uri())
     for details in screen.find_elements("css selector", "details"):

@@ -91,19 +91,19 @@ def test_a_page_is_whole_small_and_alone(pages, name):
     assert list(pages[name].parent.glob(".*")) == []
 
 
-def test_every_kind_of_atoms_has_one_view_or_none():
+def test_every_kind_of_atoms_has_one_view():
     kinds = [Vectors(), Counts(), Images(), Tokens("ACGT")]
     views = [view_of(kind.name) for kind in kinds]
     assert [view.__name__ if view else None for view in views] == [
-        *("VectorView", "VectorView", "ImageView"),
-        None,
+        *("VectorView", "VectorView", "ImageView", "SequenceView"),
     ]
     assert sorted(atoms for member in VIEWS.values() for atoms in member.atoms) == [
-        *("counts", "images", "vectors")
+        *("counts", "images", "tokens", "vectors")
     ]
 
 
-def test_a_kind_without_a_view_has_a_page_without_atoms(gaussians, tmp_path):
+def test_a_kind_without_a_view_has_a_page_without_atoms(gaussians, tmp_path, monkeypatch):
+    monkeypatch.delitem(VIEWS, "sequences")
     model, sets, evaluation = gaussians
     labels = dataclasses.replace(sets, atoms=Tokens("ACGT"))
     page = write_report(tmp_path / "a.html", model=model, test=labels, evaluation=evaluation)

@@ -113,7 +113,7 @@ def test_no_warning_for_a_generator_that_uses_z():
 class Binary(nn.Module):
     """One symbol of two, whose probability is the embedding; the loss is in nats."""
 
-    unit = "nats a sequence"
+    loss_unit = "nats a sequence"
 
     def encode(self, batch):
         return batch.mean((batch.x == 2).double())

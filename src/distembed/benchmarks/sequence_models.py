@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
@@ -19,7 +15,7 @@ from distembed.rng import stream
 from distembed.training.config import TrainConfig
 from distembed.training.trainer import Trainer
 
-__all__ = ["LabelModel", "bits", "unconditional"]
+__all__ = ["LabelModel", "unconditional"]
 
 
 class _Constant(nn.Module):
@@ -82,16 +78,3 @@ class LabelModel(nn.Module):
         """Return the log probability of sequences in nats, given labels `(B,)`, `(N,)`."""
         assert isinstance(self.generator, Density)
         return self.generator.log_prob(batch, self.vectors(label)).double()
-
-
-def bits(batch: SetBatch, nats: Tensor) -> NDArray[np.float64]:
-    """Return bits a residue of each set, `(S,)`: of log probabilities `(N,)`, ends included.
-
-    Example:
-        >>> batch = SetBatch.from_list([torch.tensor([[1, 2, 1, 0], [2, 2, 2, 2]])])
-        >>> bits(batch, torch.tensor([3.0, 4.0]).neg() * math.log(2)).tolist()
-        [1.0]
-    """
-    residues = batch.mean((batch.x > 0).sum(1).double())
-    values: NDArray[np.float64] = (-batch.mean(nats.double()) / residues / math.log(2)).numpy()
-    return values

@@ -8,7 +8,7 @@ other atoms of the same set are scored under its z. Methods:
 - `label`: the same with a vector for the label of a set, where the label has a training share.
 - `markov`, `positions`: counted laws of the context itself, smoothed, with the order by
   cross-validation (`distembed.evaluation.sequence_baselines`).
-- `truth`: the known law.
+- `truth`: the known law. `floor`: the context itself, in the distance of k-mers.
 
 `bits_saved` is the mean over sets of what a method needs more than gde on the same atoms, with the
 lower end of its paired 95 % interval (Student's t over sets). A task `..._seen` has held-out atoms
@@ -27,8 +27,9 @@ import torch
 from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import Bench, Task, Trial, missing_data
+from distembed.benchmarks.held_out import HeldOut
 from distembed.benchmarks.pair_distances import every_pair
-from distembed.benchmarks.sequence_models import LabelModel, bits, unconditional
+from distembed.benchmarks.sequence_models import LabelModel, unconditional
 from distembed.benchmarks.sequence_problems import (
     FAMILIES,
     FOLDERS,
@@ -39,6 +40,7 @@ from distembed.benchmarks.sequence_problems import (
 )
 from distembed.data.spaces import ground_distance
 from distembed.divergences.exact import pairwise_w2
+from distembed.evaluation.bits import bits_a_residue
 from distembed.evaluation.result import Score
 from distembed.evaluation.sequence_baselines import fit_markov, fit_positions, log_prob
 from distembed.model.embeddings import Embeddings
@@ -89,6 +91,7 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     if problem.seen is not None or bool((problem.unseen.label >= 0).any()):
         label = LabelModel(problem.train, problem.labels, settings.latent, trial.training)
     gde = models["gde"]
+    yield from trial.report("samples", _samples(gde, problem.unseen, trial.seed))
     yield from trial.report(
         "geometry", _geometry(gde, problem, gde.embed(problem.unseen.context, covariance=False))
     )
@@ -98,12 +101,12 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
             continue
         values = {name: _bits_of(model, part) for name, model in models.items()}
         if label is not None and bool((part.label >= 0).all()):
-            values["label"] = bits(part.target, label.log_prob(part.target, part.label))
+            values["label"] = bits_a_residue(part.target, label.log_prob(part.target, part.label))
         for name, fitted in (("markov", fit_markov), ("positions", fit_positions)):
             laws = fitted(part.context, vocab)
-            values[name] = bits(part.target, log_prob(laws, part.target))
+            values[name] = bits_a_residue(part.target, log_prob(laws, part.target))
         if part.truth is not None:
-            values["truth"] = bits(part.target, part.truth)
+            values["truth"] = bits_a_residue(part.target, part.truth)
         scores = [
             Score(s.metric, s.method, s.value, task=f"{trial.name}{suffix}" if suffix else "")
             for s in _compared(values)
@@ -136,7 +139,14 @@ def _bits_of(model: GDE, part: Part) -> NDArray[np.float64]:
     """Return bits of the targets under the embeddings of the contexts, `(S,)`."""
     table = model.embed(part.context, covariance=False)
     nats = np.concatenate(model.log_prob(part.target, table))
-    return bits(part.target, torch.from_numpy(nats))
+    return bits_a_residue(part.target, torch.from_numpy(nats))
+
+
+def _samples(gde: GDE, part: Part, seed: int) -> Iterator[Score]:
+    """Compare the k-mers of drawn sequences with those of the targets, and of the contexts."""
+    judge = HeldOut(part.context, part.target, ("spectrum",), seed)
+    yield from judge.scores("gde", judge.draw(gde, 200))
+    yield from judge.scores("floor", part.context)
 
 
 def _masked(trial: Trial[Settings], problem: SequenceProblem) -> Iterator[Score]:
@@ -155,7 +165,7 @@ def _masked(trial: Trial[Settings], problem: SequenceProblem) -> Iterator[Score]
             for k in range(settings.bound_draws)
         ]
     nats = target.expand(-torch.stack(losses).double().mean(0))
-    yield Score("bits_bound", "masked", float(bits(target, nats).mean()))
+    yield Score("bits_bound", "masked", float(bits_a_residue(target, nats).mean()))
 
 
 def _geometry(gde: GDE, problem: SequenceProblem, table: Embeddings) -> Iterator[Score]:

@@ -17,7 +17,8 @@ from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
 from distembed.data.readers.base import choose_reader
 from distembed.data.readers.columns import column_names
-from distembed.data.readers.files import files_of, is_pattern
+from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
+from distembed.data.readers.pat import PatReader
 from distembed.data.readers.table import TableReader
 from distembed.files import parse_json
 
@@ -31,6 +32,7 @@ __all__ = [
     "choose",
     "embeddings",
     "expand_path",
+    "labels_by_file",
     "open_sets",
     "read_sets",
     "say_unmarked",
@@ -79,6 +81,7 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         bound = {"meta", "metadata", "annotation", "key"}  # these belong to the model's own file
         fitted = {k: v for k, v in fitted.items() if k not in {*bound, *other}}
         fitted["path"] = source
+        fitted["by"] = fitted.get("by") or labels_by_file(model.notes["data"].get("path"))
         if "by" not in data_options:
             _require_columns(source, fitted.get("by"))
     config = DataConfig.model_validate(fitted | dict(data_options))
@@ -90,6 +93,14 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
     if model.features is not None and selection is not None and selection not in data_options:
         config = config.model_copy(update={selection: model.features})
     return read_sets(config)
+
+
+def labels_by_file(path: str | None) -> list[str] | None:
+    """Return the columns by which files name the sets, where no column is named; None if none."""
+    if path is None:
+        return None
+    patterns = isinstance(choose_reader(path), PatReader)
+    return labels_of(path) or ([FILE] if patterns else None)
 
 
 def _require_columns(source: str, by: Any) -> None:

@@ -106,7 +106,9 @@ def _labels(
     data: Mapping[str, Any], names: np.ndarray, meta: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return columns by which the samples are read as the model's own data were."""
-    columns = data.get("by") or ()
+    from distembed.cli.loading import labels_by_file
+
+    columns = data.get("by") or labels_by_file(data.get("path")) or ()
     by = [columns] if isinstance(columns, str) else list(columns)
     if len(by) > 1 and set(by) <= set(meta):
         labels = {name: meta[name] for name in by}

@@ -135,7 +135,7 @@ class UnknownSymbolError(ValueError):
     ) -> None:
         self.row = row
         others = f" ({', '.join(sorted(letters))} in all)" if len(letters) > 1 else ""
-        fix = _advice(letters, alphabet)
+        fix = _advice(letters, alphabet, asked=share is not None)
         if share is not None:
             fix = (
                 f"They are {share:.0%} of all symbols, too many to be unknown ones: the sequences "
@@ -161,7 +161,7 @@ def _options(
     return {"alphabet": alphabet} | {name: value for name, value in options.items() if value}
 
 
-def _advice(letters: Set[str], symbols: str) -> str:
+def _advice(letters: Set[str], symbols: str, asked: bool) -> str:
     """Return the usual fix where sequences have letters that are not in an alphabet."""
     capitals = {x.upper() for x in letters}
     if all(x.islower() for x in letters) and capitals <= {*symbols}:
@@ -178,7 +178,8 @@ def _advice(letters: Set[str], symbols: str) -> str:
     for name in ("protein", "dna", "rna"):  # the bases are letters of proteins too
         alphabet = ALPHABETS[name]
         several = {*alphabet.ambiguous, alphabet.unknown}
-        if {*alphabet.symbols} <= {*symbols, alphabet.unknown} and capitals <= several:
+        whole = {*alphabet.symbols} <= {*symbols, alphabet.unknown}
+        if whole and capitals <= several and not asked:
             return (
                 f"Letters that stand for several symbols are read as {alphabet.unknown} if you "
                 f"say so: unknown={alphabet.unknown!r}; or drop the sequence."

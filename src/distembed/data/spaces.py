@@ -82,13 +82,14 @@ def describe(space: AtomSpace) -> str:
 def same_kind(a: AtomSpace, b: AtomSpace) -> bool:
     """Return whether a network for atoms of one space reads those of the other.
 
-    Vectors, counts and images are arrays of numbers. Tokens need the same alphabet.
+    Vectors, counts and images are arrays of numbers. Tokens need the same alphabet, and
+    both to be aligned or neither.
 
     Example:
         >>> same_kind(Vectors(), Counts()), same_kind(Vectors(), Tokens("ACGT"))
         (True, False)
     """
-    return a.dtype == b.dtype and _alphabet(a) == _alphabet(b)
+    return a.dtype == b.dtype and _symbols(a) == _symbols(b)
 
 
 def ground_distance(space: AtomSpace) -> Distance | None:
@@ -249,8 +250,8 @@ class Images:
         return {"name": self.name, **asdict(self)}
 
 
-def _alphabet(space: AtomSpace) -> str | None:
-    return space.alphabet if isinstance(space, Tokens) else None
+def _symbols(space: AtomSpace) -> tuple[str, bool] | None:
+    return (space.alphabet, space.aligned) if isinstance(space, Tokens) else None
 
 
 def _euclidean(a: Tensor, b: Tensor) -> Tensor:

@@ -215,7 +215,7 @@ def feature_columns(
 ) -> list[int] | None:
     """Return the columns of the atoms in a model's order; None if they are in that order.
 
-    Sequences of tokens have any length.
+    Sequences of tokens have any length, unless they are aligned.
 
     Args:
         collection: The sets.
@@ -227,7 +227,14 @@ def feature_columns(
     """
     if features is not None and collection.features is not None:
         return match_columns(features, collection.features)
-    sequences = not collection.atoms.dtype.is_floating_point and len(collection.event_shape) == 1
+    space = collection.atoms
+    sequences = not space.dtype.is_floating_point and len(collection.event_shape) == 1
+    if sequences and space.facts["aligned"] and collection.event_shape != event_shape:
+        raise ValueError(
+            f"The sequences have {collection.event_shape[0]} positions, and the model was fitted "
+            f"to an alignment of {event_shape[0]}. Align them to that alignment, so that position "
+            "t means the same in both; or fit again without alignment, aligned=False."
+        )
     if collection.event_shape != event_shape and not sequences:
         raise ValueError(
             f"The atoms have shape {collection.event_shape}, and the model was fitted to "

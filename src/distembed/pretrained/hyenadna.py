@@ -160,7 +160,8 @@ class HyenaDNA(nn.Module):
         """
         tensors, remark = cast(read_tensors(files))
         tied = not any(name.endswith("lm_head.weight") for name in tensors)
-        model = cls(HyenaConfig.from_json(read_config(files)), tied)
+        with torch.device("meta"):
+            model = cls(HyenaConfig.from_json(read_config(files)), tied)
         state, original, z = _renamed(tensors, model)
         load_state(model, state, "hyenadna", original)
         filters = [m for m in model.modules() if isinstance(m, ImplicitFilter)]

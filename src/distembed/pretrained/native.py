@@ -237,8 +237,8 @@ def _load(
         ("unexpected_keys", "unexpected"),
         ("mismatched_keys", "of another shape"),
     ):
-        names = sorted(_name(entry) for entry in info[key])
-        names = [n for n in names if not n.startswith(ignored) or key != "unexpected_keys"]
+        names = sorted(map(_name, info[key]))
+        names = [name for name in names if not name.startswith(ignored)]
         if names:
             problems.append(f"{len(names)} {what}: {', '.join(names[:3])}")
     if problems:

@@ -152,7 +152,8 @@ class ProGen2(nn.Module):
         config, content = read_config(files), read_tensors(files)
         sizes = (content.get("transformer.wte.weight"), content.get("lm_head.weight"))
         rows, head_rows = (None if t is None else len(t) for t in sizes)
-        model = cls(ProGenConfig.from_json(config, rows, head_rows))
+        with torch.device("meta"):
+            model = cls(ProGenConfig.from_json(config, rows, head_rows))
         buffers = (".attn.bias", ".attn.masked_bias")  # a causal mask, which is no weight
         weights = {k: v for k, v in content.items() if not k.endswith(buffers)}
         tensors, remark = cast(weights)

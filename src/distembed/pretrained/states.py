@@ -48,10 +48,10 @@ def load_state(
     name: str,
     original: Mapping[str, str] | None = None,
 ) -> None:
-    """Copy weights into a module that has exactly these.
+    """Make weights those of a module that has exactly these.
 
     Args:
-        module: The module.
+        module: The module; on the device `meta` it holds no memory before.
         tensors: Weights under the names of the module.
         name: What they are, for messages.
         original: Names in the file of those that have others in the module.
@@ -78,7 +78,7 @@ def load_state(
             f"{'; '.join(errors)}. They are of another model, renamed, or not complete; use "
             "config.json and weights of one publication."
         )
-    module.load_state_dict(dict(tensors))
+    module.load_state_dict(dict(tensors), assign=True)
 
 
 def _listed(what: str, entries: Sequence[str], most: int = 3) -> list[str]:

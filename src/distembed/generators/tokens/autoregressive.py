@@ -1,9 +1,10 @@
 r"""A language model of sequences, conditioned on an embedding, with an exact density.
 
-    log p(x | z) = sum_t log softmax(s_t(z) + f(x_1, ..., x_{t-1}; z))_{x_t}
+    log p(x | z) = sum_t log softmax(s_t(z) + r(x_{t-1}; z) + f(x_1, ..., x_{t-1}; z))_{x_t}
 
-The sum runs over the tokens and the end (class 0). s is the site-independent law that is solved
-before training (`distembed.generators.tokens.sites`), f a causal transformer, conditioned by a
+The sum runs over the tokens and the end (class 0). s is the site-independent law and r what the
+symbol before tells beyond it, both solved before training (`distembed.generators.tokens.sites`,
+`distembed.generators.tokens.transitions`), f a causal transformer, conditioned by a
 soft prefix, by a modulation of its layers, or by both. A sequence of `longest` tokens ends with
 probability one, so that the probabilities of all sequences of at most that length sum to one.
 The loss is minus the log density, in nats a sequence.
@@ -18,6 +19,7 @@ from distembed.batch import SetBatch
 from distembed.generators.tokens.decoding import Sampling, draw_sequences
 from distembed.generators.tokens.network import NetworkSettings, TokenNetwork
 from distembed.generators.tokens.sites import Sites, next_tokens
+from distembed.generators.tokens.transitions import Transitions
 from distembed.nn.tokens import check_tokens
 from distembed.protocols import GeneratorTraits
 
@@ -58,12 +60,14 @@ class Autoregressive(nn.Module):
         self.vocab, self.sampling = vocab, sampling or Sampling()
         self.longest = event_shape[0] if longest is None else longest
         self.sites = Sites(latent, vocab, self.longest)
+        self.transitions = Transitions(latent, vocab)
         self.network = TokenNetwork(latent, vocab + 1, vocab + 1, network)
         self.traits = GeneratorTraits(unit="nats a sequence")
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
-        """Solve the site-independent law of training sets."""
+        """Solve the site-independent law of training sets, and what the symbol before adds."""
         self.sites.prepare(batch, z)
+        self.transitions.prepare(batch, z, self.sites)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return the log probability of each sequence under its set, in nats, `(N,)`.
@@ -73,11 +77,14 @@ class Autoregressive(nn.Module):
         """
         ids, following, mask = next_tokens(batch.x, self.vocab, self.longest)
         conditions, sites = self.network.conditions(z), self.sites(z)[:, : ids.shape[1]]
+        after = self.transitions(z).flatten(0, 1)
         nats = []
         for part in self.network.settings.pieces(*ids.shape):
             owner = batch.owner[part]
             logits = self.network(ids[part], conditions.rows(owner))
-            logits = (logits + sites.index_select(0, owner)).log_softmax(-1)
+            row = owner[:, None] * (self.vocab + 1) + ids[part]
+            start = after.index_select(0, row.flatten()).view(*row.shape, -1)
+            logits = (logits + start + sites.index_select(0, owner)).log_softmax(-1)
             each = logits.gather(-1, following[part].unsqueeze(-1)).squeeze(-1)
             nats.append((each * mask[part]).sum(1))
         return torch.cat(nats)
@@ -97,15 +104,18 @@ class Autoregressive(nn.Module):
 
     def _draw(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
         shared = self.network.conditions(z)
-        conditions = shared.rows(torch.arange(len(z), device=z.device).repeat_interleave(n))
-        sites = self.sites(z)
+        owner = torch.arange(len(z), device=z.device).repeat_interleave(n)
+        conditions, sites, after = shared.rows(owner), self.sites(z), self.transitions(z)
         logits, cache = self.network.begin(shared, n, self.longest)
 
-        def advance(token: Tensor, t: int) -> Tensor:
-            step: Tensor = sites[:, t + 1].repeat_interleave(n, 0)
-            return step + self.network.advance(token, conditions, cache)
+        def start(token: Tensor, t: int) -> Tensor:
+            logits: Tensor = sites[owner, t] + after[owner, token]
+            return logits
 
-        first = logits + sites[:, 0].repeat_interleave(n, 0)
+        def advance(token: Tensor, t: int) -> Tensor:
+            return start(token, t + 1) + self.network.advance(token, conditions, cache)
+
+        first = logits + start(torch.zeros_like(owner), 0)
         x = draw_sequences(first, advance, self.longest, self.sampling, rng)
         return x.view(len(z), n, self.longest)
 

@@ -1,7 +1,7 @@
 """Views: how the atoms of a set are drawn, one class a kind of atoms.
 
-`view_of` looks the class up by the kind. A kind without a view, such as tokens, has no figures of
-atoms; the map, the distances and the scores of a report do not depend on it.
+`view_of` looks the class up by the kind. A kind without a view has no figures of atoms; the map,
+the distances and the scores of a report do not depend on it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ VIEWS: Family = {
     ),
     "images": Member(
         "distembed.report.views.images:ImageView", "mosaics of images", atoms=("images",)
+    ),
+    "sequences": Member(
+        "distembed.report.views.sequences:SequenceView",
+        "logos, k-mer spectra and lengths of sequences",
+        atoms=("tokens",),
     ),
 }
 
@@ -87,7 +92,7 @@ def view_of(kind: str) -> type[View] | None:
     """Return the class of views of a kind of atoms; None if it has none.
 
     Example:
-        >>> view_of("counts").__name__, view_of("tokens")
+        >>> view_of("counts").__name__, view_of("graphs")
         ('VectorView', None)
     """
     names = applicable(VIEWS, kind)
