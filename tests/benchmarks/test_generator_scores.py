@@ -9,7 +9,7 @@ from distembed.batch import SetBatch
 from distembed.benchmarks.generators import BENCH, TASKS, mode_scores
 from distembed.data.synthetic.families import RING_WIDTH, rings
 from distembed.generators import DEFAULT_GENERATORS, GENERATORS
-from distembed.registry import split_member
+from distembed.registry import applicable, split_member
 from distembed.rng import stream
 
 FULL = BENCH.scales["full"]
@@ -32,8 +32,8 @@ def test_the_rows(cells):
 
 def test_every_generator_takes_part():
     members = {split_member(arm.generator, "generator")[0] for arm in FULL.arms}
-    # images have a bench of their own
-    others = set(GENERATORS) - {DEFAULT_GENERATORS["vectors"], "image_flow"}
+    # images and sequences have benches of their own
+    others = set(applicable(GENERATORS, "vectors")) - {DEFAULT_GENERATORS["vectors"]}
     assert members - {"auto"} == others
     for task in TASKS:
         assert [arm.label for arm in FULL.arms if arm.enters(task)][0] == "gde"

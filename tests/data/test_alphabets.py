@@ -152,3 +152,11 @@ def test_joined_tables_are_read_in_parts(tmp_path):
     assert table.settled("file", whole[0]).tolist() == ["a"] * 5 + ["b"] * 5
     names = list(table.parts(["file"], "exact", 9))
     assert [part[0].tolist() for part in names] == [["a"] * 5, ["b"] * 5]
+
+
+def test_a_column_of_the_files_is_kept_where_it_has_the_name_of_a_label(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"x,file\n1,old_{name}\n2,old_{name}\n")
+    table = open_table(tmp_path / "*.csv")
+    assert table.names == ["x", "file"]
+    assert de.read(tmp_path / "*.csv").ids.tolist() == ["old_a", "old_b"]

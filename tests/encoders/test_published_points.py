@@ -129,8 +129,7 @@ def test_sequences_are_read_in_groups(make, name):
     assert all(map(torch.equal, kept, alone_kept))
 
 
-@pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize("train", ["frozen", "lora", "all"])
+@pytest.mark.parametrize(("name", "train"), [("hyenadna", "frozen"), ("progen2", "lora")])
 def test_laws_of_a_set_encoder_on_published_features(folder, name, train):
     point = {"name": name, "path": tiny_model(name, folder), "train": train, "rank": 2}
     member = {"name": "composed", "point": point, "width": WIDTH, "alphabet": ALPHABETS[name]}

@@ -11,8 +11,9 @@ from distembed.batch import SetBatch
 from distembed.data.spaces import Tokens
 from distembed.data.synthetic import sequence_families
 from distembed.divergences.sequences import copies
-from distembed.evaluation.bits import bits_a_residue
+from distembed.evaluation.bits import bits_a_residue, score_bits
 from distembed.evaluation.evaluate import evaluate
+from distembed.evaluation.halves import HeldOutHalves
 from distembed.evaluation.samples import affordable_sequences
 from distembed.evaluation.sequence_distances import KmerMeans, PositionMeans
 from distembed.rng import stream
@@ -79,6 +80,30 @@ def test_bits_by_hand():
     nats = torch.tensor([-2.0, -1.0, -4.0]) * math.log(2)
     expected = (0.5 * 2 + 0.25 * 1 + 0.25 * 4) / (0.5 * 2 + 0.25 * 1 + 0.25 * 3)
     assert bits_a_residue(batch, nats).tolist() == pytest.approx([expected])
+
+
+def test_the_chain_of_the_others_does_not_know_the_set():
+    """Each set has a symbol of its own: others know of it by their prior alone."""
+    x = torch.arange(1, 6).repeat_interleave(8)[:, None].expand(-1, 4)
+    batch = SetBatch.from_dense(x.reshape(5, 8, 4))
+    halves = HeldOutHalves(batch, batch, batch, (8, 8))
+
+    class Uniform:
+        def log_prob(self, sets, table):
+            return [np.full(len(part), 4 * math.log(1 / 5)) for part in sets.x.split(8)]
+
+    rows = score_bits({"gde": (Uniform(), None)}, halves, 5, np.ones((4, 5)))
+    bits = {row.method: row.value for row in rows}
+    assert bits["gde"] == pytest.approx(math.log2(5))
+    assert bits["markov_others"] > 3 * bits["gde"]
+    assert bits["markov"] < 0.5
+
+
+def test_copies_that_the_truth_makes_are_no_fault():
+    # of one or two symbols every sequence occurs in a context of 100
+    short = sequence_families.chains(6, 200, lengths=(1, 2))
+    row = evaluate(Truth(short), short).row("copies")
+    assert abs(row.value) < 0.1
 
 
 def test_samples_of_the_truth_are_as_good_as_the_floor(evaluation):

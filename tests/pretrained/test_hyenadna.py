@@ -24,6 +24,11 @@ def tensors():
     return hyena_tensors(stream("hyena"))
 
 
+@pytest.fixture(scope="module")
+def direct(tensors):
+    return hyena_logits(tensors, IDS)
+
+
 @pytest.fixture
 def model(tensors, tmp_path):
     return load(write_hyena(tmp_path / "hf", tensors))
@@ -49,10 +54,9 @@ def test_the_convolution_is_the_direct_sum(length, seed):
 
 @pytest.mark.parametrize("head", [True, False])
 @pytest.mark.parametrize("layout", ["hf", "ckpt", "ckpt-wrapped"])
-def test_every_layout_has_the_logits_of_direct_sums(tensors, tmp_path, layout, head):
+def test_every_layout_has_the_logits_of_direct_sums(tensors, direct, tmp_path, layout, head):
     model = load(write_hyena(tmp_path / "model", tensors, layout, head))
     assert model.remark == ""
-    direct = hyena_logits(tensors, IDS)
     # weights are stored in float32, and the direct sum starts from the same numbers
     close(model.logits(model.embed(IDS[None]))[0], direct, 1e-9)
     single = model.float()

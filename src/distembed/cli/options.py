@@ -29,7 +29,9 @@ __all__ = [
 Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar="MODEL")]
 Data = Annotated[
     str | None,
-    typer.Argument(help="A table or .h5ad file; default the model's own data.", metavar="DATA"),
+    typer.Argument(
+        help="A table, .h5ad, .fasta or .pat file; default the model's own data.", metavar="DATA"
+    ),
 ]
 Ids = Annotated[
     list[str] | None, typer.Option("--id", help="Id of a set, to use these alone; repeatable.")

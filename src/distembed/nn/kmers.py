@@ -23,6 +23,7 @@ def kmers(x: Tensor, k: int, vocab: int) -> Tensor:
         `(N, max(0, T - k + 1))` int64.
 
     Example:
+        >>> import torch
         >>> kmers(torch.tensor([[1, 2, 2], [2, 1, 0]]), 2, vocab=2).tolist()
         [[1, 3], [2, -1]]
     """

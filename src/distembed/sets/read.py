@@ -44,7 +44,8 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet` or `.h5ad` file; the folder
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, FASTA or `.pat`
+            file, or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the folder
             of a store (`build_store`); an AnnData object; a data frame, or a dict of columns; a
             list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or one array
             `(R, *event)` with its labels as `by`.
@@ -61,7 +62,8 @@ def read(
         max_size: Most atoms of a set; larger ones are thinned.
         rng: Source of that draw.
         options: Options of the reader (`distembed.data.readers`): `layer`, `obsm` and `genes` of
-            AnnData.
+            AnnData; `sequence`, a column of sequences in a table or in AnnData; `header`,
+            `annotation` and `key` of FASTA.
 
     Raises:
         FileNotFoundError, ImportError, TypeError, ValueError: If the source cannot be read, an

@@ -85,6 +85,9 @@ def labelled(name: str, observations: Observations, labels: Sequence[str]) -> Ob
         name: Name of the file, for the log.
         observations: The atoms.
         labels: The columns of labels.
+
+    Raises:
+        ValueError: If no atom is left.
     """
     kept = np.ones(observations.rows, bool)
     for label in labels:

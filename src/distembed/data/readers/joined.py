@@ -21,11 +21,11 @@ class JoinedTable:
             a table.
 
     Raises:
-        ValueError: If tables have other columns, or one has the name of a label.
+        ValueError: If tables have other columns.
     """
 
     def __init__(self, tables: Mapping[str, Table], labels: Mapping[str, Sequence[str]]) -> None:
-        self._tables, self._labels = list(tables.values()), labels
+        self._tables = list(tables.values())
         (first, model), *others = tables.items()
         for name, table in others:
             if differing := set(table.names) ^ set(model.names):
