@@ -34,7 +34,7 @@ from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
 from distembed.evaluation import BASELINES
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
-from distembed.registry import build
+from distembed.registry import applicable, build
 from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
 
@@ -110,7 +110,10 @@ def _gaussian_2d(settings: Settings, seed: int) -> Data:
     def prior(sets: int, atoms: int, seed: int) -> Gaussians:
         return Gaussians.prior(sets, 2, 10, size=atoms, seed=seed)
 
-    pairs = replace(settings.pairs, baselines=tuple(n for n in BASELINES if n not in COSTLY))
+    pairs = replace(
+        settings.pairs,
+        baselines=tuple(n for n in applicable(BASELINES, "vectors") if n not in COSTLY),
+    )
     return _draw(prior, settings.gaussian, pairs, settings, seed)
 
 

@@ -34,6 +34,7 @@ from distembed.evaluation import BASELINES
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.nn.per_set import moments_per_set
+from distembed.registry import applicable
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
@@ -67,7 +68,9 @@ class Settings:
     train_sets: int = 20_000
     geometry: tuple[int, int] = (400, 500)
     near: float = 1.0
-    pairs: PairSettings = PairSettings(tuple(name for name in BASELINES if name not in COSTLY))
+    pairs: PairSettings = PairSettings(
+        tuple(n for n in applicable(BASELINES, "vectors") if n not in COSTLY)
+    )
     recovery: tuple[int, int] = (100, 10_000)
     energy_atoms: int = 1_000
     sets_at_once: int = 20

@@ -42,7 +42,7 @@ from distembed.evaluation import BASELINES
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
 from distembed.protocols import generator_traits
-from distembed.registry import NamedMember
+from distembed.registry import NamedMember, applicable
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 from distembed.training.objectives import PairDistances
@@ -69,7 +69,9 @@ def _wormhole(atoms: int) -> Arm:
 
 def _baselines(**options: Mapping[str, int]) -> tuple[NamedMember, ...]:
     """Return all baselines, with options of single ones."""
-    return tuple({"name": name, **options.get(name, {})} for name in BASELINES)
+    return tuple(
+        {"name": name, **options.get(name, {})} for name in applicable(BASELINES, "vectors")
+    )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from distembed.evaluation.baselines import pair_distances
 from distembed.evaluation.truth import cached, measured_w2
 from distembed.model.gde import GDE
 from distembed.nn.per_set import moments_per_set
+from distembed.registry import applicable
 
 __all__ = [
     "PairSettings",
@@ -54,7 +55,7 @@ class PairSettings:
         measured_atoms: Fresh atoms of a set on which W2 is measured where it has no formula.
     """
 
-    baselines: tuple[str, ...] = tuple(BASELINES)
+    baselines: tuple[str, ...] = tuple(applicable(BASELINES, "vectors"))
     measured_pairs: int = 400
     measured_atoms: int = 800
 

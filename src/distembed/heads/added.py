@@ -49,6 +49,7 @@ def added_value(
         ValueError: As `join_features` and `cross_validated`.
 
     Example:
+        >>> import numpy as np
         >>> z = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
         >>> size = np.full(40, 5)
         >>> table = Embeddings(z, np.arange(40).astype(str), size, size.astype(float))
