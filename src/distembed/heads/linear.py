@@ -13,6 +13,7 @@ from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
 from distembed.heads.joined import SHARES
 from distembed.heads.ordinal import ProportionalOdds
+from distembed.heads.ridge import WeightedRidge
 from distembed.heads.rows import Rows
 from distembed.registry import need
 
@@ -61,7 +62,7 @@ class LinearHead:
         slopes: Slopes in z and joined features, before the correction `calibrated`,
             `(L + F,)` or `(C, L + F)`.
         whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
-        model: A fitted `Ridge`, `LogisticRegression` or `ProportionalOdds`.
+        model: A fitted `WeightedRidge`, `LogisticRegression` or `ProportionalOdds`.
     """
 
     correction: Correction
@@ -92,16 +93,19 @@ def _solved(
     correction: Correction, inputs: Array, y: NDArray[Any], penalty: float, kind: Kind
 ) -> LinearHead:
     """Fit a head to corrected inputs, `(n, L)`."""
-    linear = need("sklearn.linear_model", "sklearn")
     whitening = correction.whitening(penalty, 1.0 if kind == "number" else 0.25)
     x = inputs @ whitening
     if x.shape[1] > len(x):
         # slopes of the least norm are in the span of the rows, of which there are fewer
         basis = np.linalg.qr(x.T)[0]
         whitening, x = whitening @ basis, x @ basis
-    model: Any = linear.Ridge(alpha=1.0)
-    if kind != "number":
-        model = ProportionalOdds() if kind == "order" else linear.LogisticRegression(max_iter=1000)
+    model: Any
+    if kind == "number":
+        model = WeightedRidge()
+    elif kind == "order":
+        model = ProportionalOdds()
+    else:
+        model = need("sklearn.linear_model", "sklearn").LogisticRegression(max_iter=1000)
     model.fit(x, y, sample_weight=correction.weights)
     slopes = model.coef_ @ whitening.T / correction.scale
     return LinearHead(correction, slopes, whitening, model)

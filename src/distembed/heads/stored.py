@@ -25,6 +25,7 @@ from distembed.heads.calibration import Calibration
 from distembed.heads.corrections import Correction
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.linear import Choice, LinearHead
+from distembed.heads.ridge import WeightedRidge
 from distembed.inference.prior import GaussianPrior
 from distembed.model.gde import GDE
 from distembed.registry import need
@@ -142,9 +143,10 @@ def read_head(path: Path) -> StoredHead:
 
 def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
     """Rebuild the estimator."""
-    linear_models = need("sklearn.linear_model", "sklearn")
     regressor = note["kind"] == "SetRegressor"
-    model: Any = linear_models.Ridge() if regressor else linear_models.LogisticRegression()
+    model: Any = WeightedRidge()
+    if not regressor:
+        model = need("sklearn.linear_model", "sklearn").LogisticRegression()
     model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
     model.n_features_in_ = arrays["whitening"].shape[1]
     prior = None
