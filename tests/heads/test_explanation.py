@@ -94,3 +94,15 @@ def test_classes_and_orders(cohort):
     two = np.where(y > 1.2, "wide", "narrow")
     head = SetClassifier(penalties=(0.1,), correction="none").fit(table, two)
     assert explain(model, sets, table, head, two, permutations=2).unit == "the log odds of wide"
+
+
+def test_an_order_may_name_classes_that_no_set_has(cohort):
+    sets, model, table, y = cohort
+    stage = np.where(y > 1.2, "c", "b")
+    named, spare = (
+        SetOrdinal(order=order, penalties=(0.1,), correction="none").fit(table, stage)
+        for order in (["b", "c"], ["a", "b", "c"])
+    )
+    one, two = (explain(model, sets, table, h, stage, permutations=19) for h in (named, spare))
+    np.testing.assert_allclose(two.low, one.low, rtol=1e-6)
+    np.testing.assert_array_equal(two.p, one.p)

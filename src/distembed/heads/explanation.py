@@ -227,7 +227,8 @@ def _coded(head: Any, y: NDArray[Any]) -> NDArray[Any]:
     """Return the target as the head is fitted to it: ordered classes are numbers."""
     if _kind(head) != "order":
         return y
-    place = {name: k for k, name in enumerate(head.classes_.tolist())}
+    # an order may name classes that no set has, and the head keeps their numbers
+    place = dict(zip(head.classes_.tolist(), head.head_.model.classes_.tolist(), strict=True))
     return np.array([place[name] for name in y.tolist()])
 
 
