@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 import distembed as de
-from distembed.heads import SetClassifier, SetOrdinal, SetRegressor, explain
+from distembed.heads import SetClassifier, SetOrdinal, SetRegressor, explain, explanation
 from distembed.heads.rows import as_rows
 
 
@@ -106,3 +106,17 @@ def test_an_order_may_name_classes_that_no_set_has(cohort):
     one, two = (explain(model, sets, table, h, stage, permutations=19) for h in (named, spare))
     np.testing.assert_allclose(two.low, one.low, rtol=1e-6)
     np.testing.assert_array_equal(two.p, one.p)
+
+
+def test_the_null_has_the_sets_that_the_head_was_fitted_to(cohort, monkeypatch):
+    sets, model, table, y = cohort
+    new = replace(table, trained=None)
+    head = SetRegressor(penalties=(0.1,), correction="none", calibration=0.5).fit(new, y)
+    counts = set()
+    fit = explanation.fit_head
+    monkeypatch.setattr(
+        explanation, "fit_head", lambda rows, *rest: counts.add(len(rows)) or fit(rows, *rest)
+    )
+    result = explain(model, sets, table, head, y, permutations=9)
+    assert counts == {30}
+    assert len(result.ids) == 60  # effects are of all sets

@@ -32,7 +32,7 @@ def kmers(x: Tensor, k: int, vocab: int) -> Tensor:
     """
     if vocab**k > 2**63:
         raise ValueError(
-            f"k = {k}: there are {vocab}^{k} k-mers of {vocab} symbols, and int64 has 2^63 numbers. "
+            f"k = {k}: there are {vocab}^{k} k-mers of {vocab} symbols, more than int64 numbers. "
             "Choose a smaller k."
         )
     x = x.long()
