@@ -89,3 +89,8 @@ def test_a_step_reaches_over_sets_between():
     assert (pairs.before.tolist(), pairs.after.tolist()) == ([0], [2])
     with pytest.raises(ValueError, match="There is no pair"):
         next_set(sets, "day", within="who", step=5)
+    small = table(day=np.array([250, 4, 255], np.uint8))
+    pairs = next_set(small, "day", step=5)
+    assert (pairs.before.tolist(), pairs.after.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match="There is no pair"):
+        next_set(small, "day", step=10)

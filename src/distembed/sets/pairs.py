@@ -104,6 +104,7 @@ def next_set(
     if step is None:
         pairs = Pairs(one[together], other[together], group[one[together]])
     else:
+        time = time.astype(np.int64) if time.dtype.kind in "biu" else time  # sums do not wrap
         row = dict(zip(zip(code.tolist(), time, strict=True), range(len(time)), strict=True))
         later = np.array([row.get((code[r], time[r] + step), -1) for r in rows.tolist()])
         pairs = Pairs(rows[later >= 0], later[later >= 0], group[rows[later >= 0]])
