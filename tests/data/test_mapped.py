@@ -63,3 +63,10 @@ def test_the_memory_of_this_machine_is_known_or_without_bound(monkeypatch):
 
 def test_a_view_of_a_map_is_left_alone(files):
     assert prefetch(files[50][1][3:], np.array([0])) == 0
+
+
+def test_no_rows_ask_for_nothing(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((3, 2)))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert prefetch(x, np.zeros(0, np.int64)) == 0
+    assert take(x, np.zeros(0, np.int64), share=0).shape == (0, 2)

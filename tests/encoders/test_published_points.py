@@ -176,3 +176,18 @@ def test_random_weights_are_trained(make):
 def test_a_sequence_beyond_the_limit_is_refused(make):
     with pytest.raises(ValueError, match="need 41 positions, and progen2 has 40"):
         make("progen2")(torch.ones(1, 40, dtype=torch.int64))
+
+
+def test_no_group_holds_more_tokens_than_asked_for(make, monkeypatch):
+    encoder = make("hyenadna", at_once=40)
+    read = []
+    group = encoder._group
+    monkeypatch.setattr(
+        encoder, "_group", lambda ids, n: read.append(len(n) * int(n.max())) or group(ids, n)
+    )
+    x = torch.ones(30, 12, dtype=torch.int64)
+    x[:3, 1:] = 0  # short ones beside long ones
+    x[3] = 0
+    encoder.frozen = False
+    encoder(x)
+    assert max(read) <= 40

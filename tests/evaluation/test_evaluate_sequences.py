@@ -99,6 +99,18 @@ def test_the_chain_of_the_others_does_not_know_the_set():
     assert bits["markov"] < 0.5
 
 
+def test_a_sequence_that_is_too_long_to_score_ends_no_evaluation(chains, caplog):
+    class Short(Truth):
+        def _log_prob(self, sets, table):
+            raise ValueError("A sequence has 12 tokens, and this generator scores up to 8")
+
+    result = evaluate(Short(chains), chains, rng=1)
+    assert "there are no held-out bits: A sequence has 12 tokens" in caplog.text
+    metrics = {row.metric for row in result.rows}
+    assert "spectrum" in metrics
+    assert "bits" not in metrics
+
+
 def test_copies_that_the_truth_makes_are_no_fault():
     # of one or two symbols every sequence occurs in a context of 100
     short = sequence_families.chains(6, 200, lengths=(1, 2))

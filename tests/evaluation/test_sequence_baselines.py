@@ -189,3 +189,11 @@ def test_baselines_of_samples_draw_for_each_set(member):
     assert member(context, [4, 7], seed=0).x.equal(drawn.x)
     single = SetBatch.from_list([torch.tensor([[1, 2, 1]]), torch.zeros(2, 3, dtype=torch.int64)])
     assert member(single, [2, 2], seed=0).sizes.tolist() == [2, 2]
+
+
+def test_of_empty_sequences_others_are_improbable_and_not_impossible():
+    law = LengthLaw(torch.zeros(5, dtype=torch.int64), torch.ones(5).double(), 0.0)
+    nats = law.log_prob(torch.arange(50))
+    assert bool(nats.isfinite().all())
+    assert float(nats[0].exp()) > 0.9
+    assert round(float(nats.exp().sum()), 9) == 1

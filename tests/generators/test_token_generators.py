@@ -10,6 +10,7 @@ from scipy.stats import chi2
 
 from distembed.batch import SetBatch
 from distembed.generators import GENERATORS
+from distembed.generators.tokens.components import MixtureStart, Places, find_components
 from distembed.generators.tokens.decoding import Sampling, draw_sequences, draw_tokens
 from distembed.generators.tokens.sites import Sites, next_tokens
 from distembed.generators.tokens.transitions import Transitions
@@ -466,3 +467,20 @@ def test_components_of_a_mixture_are_found():
     site.prepare(batch_of(*x), z)
     losses = [g.loss(batch_of(*x), z, stream("noise")).mean() for g in (generator, site)]
     assert losses[0] < losses[1] - 0.5
+
+
+def test_components_count_atoms_by_their_weights():
+    """Frequencies of the components are those of weighted atoms, all smoothing being little."""
+    x = random_sequences(40, key="weighted")
+    w = torch.rand(40, generator=stream("mass"), dtype=torch.float64)
+    batch = batch_of(x, weights=[w / w.sum()])
+    mass = batch.w * batch.effective_sizes[batch.owner]
+    places = Places.of(next_tokens(batch.x, VOCAB, LONGEST), VOCAB + 1)
+    found = find_components(places, mass, 1, MixtureStart(smoothing=1e-6))
+    # with one component, frequencies are those of all atoms, less half a count of smoothing
+    counts = places.counts(mass[:, None].float())
+    smooth = counts + 0.5
+    expected = (counts / counts.sum(1, keepdim=True)).log()
+    expected = expected - (smooth / smooth.sum(1, keepdim=True)).log()
+    seen = counts > 0.1
+    torch.testing.assert_close(found.gain[seen], expected[seen], atol=1e-4, rtol=1e-4)

@@ -114,3 +114,11 @@ def test_positions_on_an_axis():
 def test_what_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         tangent_pca(*arguments, **options)
+
+
+def test_errors_of_covariances_with_rounded_eigenvalues_are_numbers():
+    z = np.array([[0.0, 0.0], [2.0, 0.1], [4.0, -0.1]])
+    cov = np.tile(np.diag([1e-3, -1e-12]), (3, 1, 1))
+    errors = tangent_pca(z, covariances=cov).errors
+    assert errors is not None
+    assert np.isfinite(errors).all()

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 import distembed as de
-from distembed.heads import SetClassifier, SetOrdinal, SetRegressor, explain
+from distembed.heads import SetClassifier, SetOrdinal, SetRegressor, explain, explanation
 from distembed.heads.rows import as_rows
 
 
@@ -94,3 +94,29 @@ def test_classes_and_orders(cohort):
     two = np.where(y > 1.2, "wide", "narrow")
     head = SetClassifier(penalties=(0.1,), correction="none").fit(table, two)
     assert explain(model, sets, table, head, two, permutations=2).unit == "the log odds of wide"
+
+
+def test_an_order_may_name_classes_that_no_set_has(cohort):
+    sets, model, table, y = cohort
+    stage = np.where(y > 1.2, "c", "b")
+    named, spare = (
+        SetOrdinal(order=order, penalties=(0.1,), correction="none").fit(table, stage)
+        for order in (["b", "c"], ["a", "b", "c"])
+    )
+    one, two = (explain(model, sets, table, h, stage, permutations=19) for h in (named, spare))
+    np.testing.assert_allclose(two.low, one.low, rtol=1e-6)
+    np.testing.assert_array_equal(two.p, one.p)
+
+
+def test_the_null_has_the_sets_that_the_head_was_fitted_to(cohort, monkeypatch):
+    sets, model, table, y = cohort
+    new = replace(table, trained=None)
+    head = SetRegressor(penalties=(0.1,), correction="none", calibration=0.5).fit(new, y)
+    counts = set()
+    fit = explanation.fit_head
+    monkeypatch.setattr(
+        explanation, "fit_head", lambda rows, *rest: counts.add(len(rows)) or fit(rows, *rest)
+    )
+    result = explain(model, sets, table, head, y, permutations=9)
+    assert counts == {30}
+    assert len(result.ids) == 60  # effects are of all sets

@@ -88,3 +88,13 @@ def test_a_calibrated_classifier_is_fitted_on_heads_of_other_folds(name):
     np.testing.assert_allclose(q.sum(1), 1)
     assert (head.predict(z) == head.classes_[q.argmax(1)]).all()
     assert not np.allclose(q, head.head_.predict(as_rows(z)))
+
+
+@pytest.mark.parametrize("shares", [(0.97, 0.03), (0.9, 0.08, 0.02)])
+def test_platt_keeps_the_shares_of_rare_classes(shares):
+    counts = (1000 * np.array(shares)).round().astype(int)
+    code = np.repeat(np.arange(len(shares)), counts)
+    p = np.tile(shares, (len(code), 1))  # nothing is known, and it is said
+    q = Calibration.fit("platt", p, code)(p)
+    # Platt's targets move a share by about 1 / n
+    np.testing.assert_allclose(q.mean(0), shares, atol=0.003)

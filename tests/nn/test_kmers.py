@@ -44,3 +44,10 @@ def test_signed_buckets_keep_inner_products():
     deviation = 30 / math.sqrt(buckets)
     assert abs(float(error.mean())) < 5 * deviation / math.sqrt(200)
     assert float(error.std()) == pytest.approx(deviation, rel=0.25)
+
+
+def test_more_kmers_than_numbers_are_refused():
+    x = torch.full((1, 40), 4)
+    assert int(kmers(x, 31, vocab=4).min()) == 4**31 - 1
+    with pytest.raises(ValueError, match="there are 4\\^32 k-mers of 4 symbols"):
+        kmers(x, 32, vocab=4)

@@ -212,3 +212,16 @@ def test_metadata_of_a_store_is_joined_and_chosen(table, tmp_path):
     joined = de.read(tmp_path / "t", metadata={k: np.array(list(v)) for k, v in names.items()})
     assert sorted(joined.meta["k"]) == list(range(12))
     assert (joined.ids == pair.ids).all()
+
+
+def test_a_part_without_atoms_of_sets(tmp_path):
+    """Rows of weight zero, and sets that are dropped, may fill a part."""
+    table = {
+        "who": np.repeat(["a", "b", "a"], 4),
+        "w": np.array([1.0] * 4 + [1.0, 0.0, 0.0, 0.0] + [1.0] * 4),
+        "x": np.arange(12) + 0.5,
+    }
+    sets = de.build_store(
+        table, tmp_path / "s", by="who", columns="x", weights="w", min_size=2, memory=32
+    )
+    assert sets.batch([0]).x.flatten().tolist() == [0.5, 1.5, 2.5, 3.5, 8.5, 9.5, 10.5, 11.5]

@@ -78,3 +78,19 @@ def test_children_and_parents(caplog):
     assert "1 parents are not among the sets, such as 'gone'" in caplog.text
     with pytest.raises(ValueError, match="There is no pair: no value of 'parent'"):
         child_of(table(parent=["", "x"]), "parent")
+
+
+def test_a_step_reaches_over_sets_between():
+    sets = table(day=[0, 1, 2, 4, 0], who=["a", "a", "a", "a", "b"])
+    pairs = next_set(sets, "day", within="who", step=2)
+    assert (pairs.before.tolist(), pairs.after.tolist()) == ([0, 2], [2, 3])
+    months = np.array(["2020-01", "2020-02", "2020-03"], "datetime64[M]")
+    pairs = next_set(table(day=months), "day", step=np.timedelta64(2, "M"))
+    assert (pairs.before.tolist(), pairs.after.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match="There is no pair"):
+        next_set(sets, "day", within="who", step=5)
+    small = table(day=np.array([250, 4, 255], np.uint8))
+    pairs = next_set(small, "day", step=5)
+    assert (pairs.before.tolist(), pairs.after.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match="There is no pair"):
+        next_set(small, "day", step=10)

@@ -51,6 +51,8 @@ def prefetch(x: np.memmap[Any, Any], rows: np.ndarray) -> int:
     memory = getattr(x, "base", None)
     if not isinstance(memory, mmap.mmap) or not hasattr(mmap, "MADV_WILLNEED"):
         return 0
+    if not len(rows):
+        return 0
     page = mmap.PAGESIZE
     width = x.nbytes // len(x)
     start = x.offset % mmap.ALLOCATIONGRANULARITY + np.unique(rows) * width

@@ -116,7 +116,8 @@ class Spectrum(nn.Module):
         variance = torch.stack(total)
         # a k whose shares do not vary between training sets keeps its own scale
         self.order_scales.copy_((1 / variance.clamp_min(1e-12).sqrt()).where(variance > 1e-12, 1))
-        columns = self.order_scales.repeat_interleave(torch.tensor(features.spectrum_sizes))
+        repeats = torch.tensor(features.spectrum_sizes, device=means.device)
+        columns = self.order_scales.repeat_interleave(repeats)
         self.spectrum.fit(means * columns)
         *_, cov = run(self._statistics(batch), batch)
         self.covariance.fit(self._root(cov))

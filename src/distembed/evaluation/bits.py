@@ -13,6 +13,7 @@ count too. A generator with a bound in the place of a density has none. Beside i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,6 +31,8 @@ from distembed.evaluation.sequence_baselines import fit_markov, fit_positions, l
 from distembed.rng import stream
 
 __all__ = ["DensityModel", "bits_a_residue", "score_bits"]
+
+logger = logging.getLogger(__name__)
 
 _OTHERS = 20_000  # atoms of all other sets that one Markov chain is fitted to
 
@@ -60,8 +63,9 @@ def score_bits(
         counts: Resamples of the sets, `(R, S)`.
 
     Returns:
-        One score a method; none if the model has no density, or a target has no residue. The note
-        of `gde` has the difference from each baseline, with its interval over the same resamples.
+        One score a method; none if the model has no density, a target has no residue, or, which
+        is logged, a sequence is longer than the model scores. The note of `gde` has the
+        difference from each baseline, with its interval over the same resamples.
     """
     target = sets.target
     if bool((target.mean((target.x > 0).sum(1, keepdim=True).double()) == 0).any()):
@@ -97,6 +101,9 @@ def _nats(model: Any, target: SetBatch, table: Any) -> Tensor | None:
     try:
         parts = model.log_prob(target, table)
     except TypeError:  # the generator has no density
+        return None
+    except ValueError as error:  # a sequence is longer than those of training
+        logger.warning("there are no held-out bits: %s", error)
         return None
     return torch.from_numpy(np.concatenate([np.asarray(p, np.float64) for p in parts]))
 

@@ -36,6 +36,8 @@ class LengthLaw:
         self.count = torch.zeros(len(self.centre), dtype=torch.float64).index_add(0, place, count)
         self.total, self.bandwidth = float(count.sum()), bandwidth
         mean = float((self.centre * self.count).sum()) / max(self.total, 1e-300)
+        # where all sequences are empty, others are improbable and not impossible
+        mean = max(mean, 1 / (self.total + 1))
         self.ratio = mean / (1 + mean)
 
     def log_prob(self, length: Tensor) -> Tensor:

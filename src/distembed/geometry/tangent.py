@@ -122,7 +122,10 @@ def tangent_pca(
     largest = np.take_along_axis(axes, abs(axes).argmax(1)[:, None], 1)
     axes = axes * np.sign(largest)
     variances = values[order[:components]]
-    errors = None if noise is None else np.sqrt(np.einsum("ki,sij,kj->sk", axes, noise, axes))
+    errors = None
+    if noise is not None:
+        # stored covariances are float32, whose smallest eigenvalues may be just below zero
+        errors = np.sqrt(np.einsum("ki,sij,kj->sk", axes, noise, axes).clip(0))
     return TangentPCA(
         mean, axes, variances, variances / values[order].sum(), centred @ axes.T, errors
     )

@@ -94,8 +94,9 @@ def _platt(p: Array, code: NDArray[np.int64]) -> tuple[float, Array]:
     one = np.eye(classes)[code]
     # Platt's targets: a class that inner folds tell apart without error has no infinite slope
     counts = one.sum(0)
-    target = np.where(one > 0, (counts + 1) / (counts + 2), 1 / (counts + 2))
-    target /= target.sum(1, keepdims=True)
+    own = counts[code][:, None]
+    # what the class of a set leaves is shared by the others, so that shares stay those of the data
+    target = np.where(one > 0, (own + 1) / (own + 2), 1 / (own + 2) / (classes - 1))
 
     def objective(parameters: Array) -> tuple[float, Array]:
         q = _softmax(parameters[0] * log_p + parameters[1:])

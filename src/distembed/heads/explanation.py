@@ -124,7 +124,7 @@ def explain(
         table: Their embeddings, in the same order.
         head: A fitted `SetRegressor`, `SetClassifier` or `SetOrdinal`.
         y: The target of the sets, for the null.
-        groups: Group of each set, which permutations keep.
+        groups: Group of each set, which permutations keep, as the head was fitted with.
         label: Of more than two classes without order, the one that is explained.
         permutations: Permutations of the target; a p-value is at least 1 / (1 + permutations).
         most_sets: Most sets whose atoms are read, at random.
@@ -144,7 +144,10 @@ def explain(
     own = _direction(head.head_, rows.latent, head, label)
     batch, chosen = _read(model, sets, most_sets, most_atoms, rng)
     effects, psi = _effects(model, batch, head.head_.correction.gain(rows.select(chosen)))
-    null = _null(rows, code, as_groups(groups, len(rows)), head, kind, label, permutations, rng)
+    number = as_groups(groups, len(rows))
+    fitted = _fitted_to(head, number)
+    rows, code, number = rows.select(fitted), code[fitted], number[fitted]
+    null = _null(rows, code, number, head, kind, label, permutations, rng)
     # slopes of the null are in units of what their heads leave
     scores, chance = effects @ own, effects @ null.T * _left(head.head_, rows, code)
     spread = np.sqrt(np.square(chance).mean(1, keepdims=True))
@@ -183,6 +186,15 @@ def _effects(model: GDE, batch: SetBatch, gain: Array) -> tuple[Array, Array]:
     tilt = centred.numpy() / np.where(deviation > 0, deviation, 1) * w.numpy()[:, None]
     effects: Array = tilt.T @ psi / len(batch)
     return effects, psi
+
+
+def _fitted_to(head: Any, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of the sets that a head was fitted to.
+
+    Those that a regressor holds out for its intervals are left out of the null too: heads of more
+    sets vary less, and would make chance look like evidence.
+    """
+    return np.flatnonzero(~np.isin(groups, getattr(head, "calibration_groups_", ())))
 
 
 def _null(
@@ -227,7 +239,8 @@ def _coded(head: Any, y: NDArray[Any]) -> NDArray[Any]:
     """Return the target as the head is fitted to it: ordered classes are numbers."""
     if _kind(head) != "order":
         return y
-    place = {name: k for k, name in enumerate(head.classes_.tolist())}
+    # an order may name classes that no set has, and the head keeps their numbers
+    place = dict(zip(head.classes_.tolist(), head.head_.model.classes_.tolist(), strict=True))
     return np.array([place[name] for name in y.tolist()])
 
 

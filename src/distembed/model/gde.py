@@ -232,8 +232,9 @@ class GDE:
     ) -> list[NDArray[np.float64]]:
         """Return the log density of every atom under the distribution of an embedding, in nats.
 
-        Defined for generators that have a density: `explicit`, with any likelihood. Counts and
-        classes have a log probability.
+        Defined for generators that have a density: `explicit`, with any likelihood, and those of
+        sequences but `masked`, which has a bound. Counts, classes and sequences have a log
+        probability.
 
         Args:
             sets: Atoms to score.

@@ -22,11 +22,19 @@ def kmers(x: Tensor, k: int, vocab: int) -> Tensor:
     Returns:
         `(N, max(0, T - k + 1))` int64.
 
+    Raises:
+        ValueError: If there are more k-mers than int64 has numbers.
+
     Example:
         >>> import torch
         >>> kmers(torch.tensor([[1, 2, 2], [2, 1, 0]]), 2, vocab=2).tolist()
         [[1, 3], [2, -1]]
     """
+    if vocab**k > 2**63:
+        raise ValueError(
+            f"k = {k}: there are {vocab}^{k} k-mers of {vocab} symbols, more than int64 numbers. "
+            "Choose a smaller k."
+        )
     x = x.long()
     count = max(0, x.shape[1] - k + 1)
     number = x.new_zeros(len(x), count)

@@ -66,7 +66,8 @@ def next_set(
         sets: Sets, or a table of embeddings.
         order: Column of metadata that orders them: numbers or dates.
         within: Columns that both sets of a pair share, such as the donor.
-        step: Difference of the two times; where left out, the next time there is, however far.
+        step: Difference of the two times, whatever lies between; where left out, the next time
+            there is, however far.
 
     Raises:
         ValueError: If a column is unknown or does not order, a time occurs twice within a group,
@@ -100,9 +101,13 @@ def next_set(
             f"Sets '{sets.ids[one[k]]}' and '{sets.ids[other[k]]}' have the same {order!r}, "
             f"{time[one[k]]}, so that neither follows. Name in `within` what tells them apart."
         )
-    if step is not None:
-        together &= time[other] - time[one] == step
-    pairs = Pairs(one[together], other[together], group[one[together]])
+    if step is None:
+        pairs = Pairs(one[together], other[together], group[one[together]])
+    else:
+        time = time.astype(np.int64) if time.dtype.kind in "biu" else time  # sums do not wrap
+        row = dict(zip(zip(code.tolist(), time, strict=True), range(len(time)), strict=True))
+        later = np.array([row.get((code[r], time[r] + step), -1) for r in rows.tolist()])
+        pairs = Pairs(rows[later >= 0], later[later >= 0], group[rows[later >= 0]])
     _refuse_none(pairs, f"no set has a next {order!r}" + (f" within {names}" if names else ""))
     gaps = np.unique(time[pairs.after] - time[pairs.before])
     if step is None and len(gaps) > 1:

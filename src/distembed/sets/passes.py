@@ -193,10 +193,12 @@ class Passes:
             cursor += counts
             if (cursor > np.diff(plan.offsets)).any():
                 raise _changed(self.stream)
+            first += part.rows
+            if not len(rows):  # all of weight zero, or of sets that are dropped
+                continue
             w = None if part.weights is None else np.asarray(part.weights[rows], np.float64)
             x = part.x if hasattr(part.x, "tocsr") else np.asarray(part.x)
-            yield _Placed(x[rows], s, place, first + rows, w)
-            first += part.rows
+            yield _Placed(x[rows], s, place, first - part.rows + rows, w)
         if (cursor != np.diff(plan.offsets)).any():
             raise _changed(self.stream)
 
@@ -240,8 +242,9 @@ class Passes:
         if isinstance(self.space, Tokens):
             return np.min_scalar_type(self.space.facts["vocab"])
         small = dtype.kind in "biu" and dtype.itemsize <= 2 or dtype.char == "e"
-        # columns of tables may have other types in other files
-        return dtype if small and self.stream.features is None else np.dtype(np.float32)
+        # atoms may have other types in other files, and columns of tables in other parts
+        one_type = self.stream.features is None and len(self.stream.files) < 2
+        return dtype if small and one_type else np.dtype(np.float32)
 
 
 def _changed(stream: Stream) -> ValueError:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from distembed.sets.precision import examined, may_lose, refuse_lost
+from distembed.sets.precision import examined, refuse_lost
 
 __all__ = ["AtomFiles", "PlacedArray", "require_space"]
 
@@ -143,8 +143,8 @@ class AtomFiles:
             path, double = self._folder / "w.npy", np.dtype(np.float64)
             self._w = self._files.enter_context(PlacedArray(path, double, shape[:1]))
         self._examined, self._ends = examined(self._offsets, int(np.prod(shape[1:])))
-        lossy = may_lose(x.dtype)
-        self._exact = np.zeros((len(self._examined), *shape[1:])) if lossy else None
+        # of any type: atoms of a later file may have another one
+        self._exact = np.zeros((len(self._examined), *shape[1:]))
 
     def __enter__(self) -> AtomFiles:
         return self

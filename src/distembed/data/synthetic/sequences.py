@@ -45,7 +45,8 @@ class MotifMixtures(Known):
 
     Args:
         weights: Of the K motifs in each set, `(S, K)`; each row is divided by its sum.
-        motifs: Probabilities of the symbols at the W places of each motif, `(K, W, V)`.
+        motifs: Probabilities of the symbols at the W places of each motif, `(K, W, V)`; each row
+            is divided by its sum, and so is the background.
         background: Probabilities of the symbols outside of the motif, `(V,)`.
         lengths: The shortest, at least W, and the longest sequence.
         size: Atoms of a set where no number is given.
@@ -65,8 +66,9 @@ class MotifMixtures(Known):
         seed: int = 0,
     ) -> None:
         self.weights = simplex("weights", weights)
-        self.motifs = parameter("motifs", motifs, 3)
-        self.background = parameter("background", background, 1)
+        table = parameter("motifs", motifs, 3)
+        self.motifs = simplex("motifs", table.flatten(0, 1)).view_as(table)
+        self.background = simplex("background", parameter("background", background, 1)[None])[0]
         k, width, vocab = self.motifs.shape
         if k != self.weights.shape[1] or vocab != len(self.background):
             raise ValueError(

@@ -133,16 +133,18 @@ class Published(nn.Module):
 
     def _mean_states(self, ids: Tensor, length: Tensor) -> Tensor:
         """Return the mean states of sequences, computed in groups of similar length."""
-        order = length.argsort(stable=True)
-        empty = int((length == 0).sum())
+        # the longest first: it is what all sequences of its group are padded to
+        order = length.argsort(stable=True, descending=True)
+        read, first = int((length > 0).sum()), 0
         dtype = next(self.model.parameters()).dtype
-        parts = [torch.zeros(empty, self.reader.width, dtype=dtype, device=ids.device)]
-        while empty < len(order):
-            longest = int(length[order[empty]])
-            step = max(1, self.at_once // longest)
-            rows = order[empty : empty + step]
+        parts = []
+        while first < read:
+            step = max(1, self.at_once // int(length[order[first]]))
+            rows = order[first : min(first + step, read)]
             parts.append(self._group(ids[rows], length[rows]).to(dtype))
-            empty += step
+            first += step
+        shape = (len(order) - read, self.reader.width)
+        parts.append(torch.zeros(shape, dtype=dtype, device=ids.device))
         # the gradient of v[index] adds rows in an order that depends on the threads
         return torch.cat(parts).index_select(0, order.argsort())
 

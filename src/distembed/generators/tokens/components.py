@@ -1,9 +1,10 @@
 r"""Components of a mixture of profiles, by expectation-maximisation.
 
-    q_ik = softmax_k(log pi_k + sum_t log p_k(t, x_it)),   p_k(t, c) ~ sum_i q_ik 1[x_it = c]
+    q_ik = softmax_k(log pi_k + sum_t log p_k(t, x_it)),   p_k(t, c) ~ sum_i n_i q_ik 1[x_it = c]
 
-(Dempster, Laird and Rubin, 1977). The frequencies of a component are smoothed by those of all
-sequences together. Every component starts from one sequence.
+with n_i the atoms that a sequence stands for, by its weight in its set (Dempster, Laird and
+Rubin, 1977). The frequencies of a component are smoothed by those of all sequences together.
+Every component starts from one sequence.
 """
 
 from __future__ import annotations
@@ -94,29 +95,31 @@ def sum_of_rows(table: Tensor, row: Tensor, mask: Tensor) -> Tensor:
     return (each * mask.unsqueeze(-1)).sum(1)
 
 
-def find_components(places: Places, usable: Tensor, count: int, start: MixtureStart) -> Components:
+def find_components(places: Places, mass: Tensor, count: int, start: MixtureStart) -> Components:
     """Find the components of a mixture.
 
     Args:
         places: The sequences.
-        usable: Which of them may be looked at, `(N,)`.
+        mass: How many atoms each of them stands for, `(N,)`; those of zero are not looked at.
         count: Number K of components.
         start: Settings.
     """
     device = places.row.device
-    candidates = usable.nonzero().flatten()
+    candidates = mass.nonzero().flatten()
     order = torch.randperm(len(candidates), generator=stream(start.seed, "components"))
-    some = places.select(candidates[order[: start.sequences].to(device)])
+    chosen = candidates[order[: start.sequences].to(device)]
+    some = places.select(chosen)
+    weight = mass[chosen, None].to(some.mask)
     number = torch.arange(len(some.row), device=device)
-    pooled = some.counts(torch.ones_like(some.mask[:, :1])) + 0.5
+    pooled = some.counts(weight) + 0.5
     pooled = pooled / pooled.sum(1, keepdim=True)
     share = functional.one_hot(number % count, count) * (number < count).unsqueeze(1)
     share, log_share = share.to(some.mask), pooled.new_zeros(count)
     for _ in range(start.iterations):
-        frequency = some.counts(share) + start.smoothing * pooled
+        frequency = some.counts(weight * share) + start.smoothing * pooled
         log_p = (frequency / frequency.sum(1, keepdim=True)).log()
         share = (some.sums(log_p) + log_share).softmax(1)
-        log_share = ((share.sum(0) + 1) / (len(number) + count)).log()
+        log_share = (((weight * share).sum(0) + 1) / (weight.sum() + count)).log()
     shares = [
         (places.select(part).sums(log_p) + log_share).softmax(1)
         for part in pieces(len(places.row), places.row.shape[1] * count)

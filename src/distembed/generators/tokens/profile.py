@@ -97,7 +97,8 @@ class Profile(nn.Module):
         if self.components == 1:
             return
         places = Places.of(next_tokens(batch.x, self.vocab, self.longest), self.vocab + 1)
-        mixture = find_components(places, batch.w > 0, self.components, self.start)
+        mass = batch.w.double() * batch.effective_sizes[batch.owner]
+        mixture = find_components(places, mass, self.components, self.start)
         self.profiles[: len(mixture.gain)] = mixture.gain.to(self.profiles)
         share = batch.mean(mixture.share.double())
         atoms = batch.effective_sizes[:, None]

@@ -30,7 +30,7 @@ from distembed.generators.tokens.decoding import Sampling, draw_sequences
 from distembed.generators.tokens.prefix import SoftPrefix
 from distembed.generators.tokens.sites import Sites, next_tokens
 from distembed.nn.precision import reduced
-from distembed.nn.tokens import check_tokens
+from distembed.nn.tokens import check_tokens, pieces
 from distembed.pretrained.base import Writer, check_positions, symbol_ids
 from distembed.pretrained.open import choose_trained, open_model
 from distembed.protocols import GeneratorTraits
@@ -217,9 +217,9 @@ class Published(nn.Module):
         return torch.cat([law[..., :1], lasts + symbols], -1)
 
     def _pieces(self, rows: int, columns: int) -> Iterator[slice]:
-        """Yield slices of the rows of sequences that are computed at once."""
-        step = max(1, self.positions_at_once // (columns + self.prefix.count + len(self.start)))
-        yield from (slice(i, min(i + step, rows)) for i in range(0, rows, step))
+        """Return slices of the rows of sequences that are computed at once."""
+        columns += self.prefix.count + len(self.start)
+        return pieces(rows, columns, self.positions_at_once)
 
 
 class HyenaGenerator(Published):
