@@ -73,15 +73,15 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
     fitted = model.notes.get("data", {})
     if not isinstance(fitted, Mapping):
         raise ValueError("The model's notes on its data are no mapping: its config was edited.")
-    fitted = dict(fitted)
+    fitted, own_path = dict(fitted), fitted.get("path")
     if source is None and "path" not in fitted:
         raise ValueError("The model does not name the data that it was fitted on; name DATA.")
-    if source is not None and source != fitted.get("path"):
+    if source is not None and source != own_path:
         other = reader_options().keys() - vars(choose_reader(source)).keys()
         bound = {"meta", "metadata", "annotation", "key"}  # these belong to the model's own file
         fitted = {k: v for k, v in fitted.items() if k not in {*bound, *other}}
         fitted["path"] = source
-        fitted["by"] = fitted.get("by") or labels_by_file(model.notes["data"].get("path"))
+        fitted["by"] = fitted.get("by") or labels_by_file(own_path)
         if "by" not in data_options:
             _require_columns(source, fitted.get("by"))
     config = DataConfig.model_validate(fitted | dict(data_options))
