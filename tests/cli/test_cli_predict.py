@@ -48,6 +48,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_a_target_is_no_feature_of_itself(run, fitted):
+    outcome = run("predict", fitted / "model", "--target", "age", "--feature", "age")
+    assert (outcome.code, "predict itself" in outcome.err) == (2, True)
+
+
 def test_numbers_are_predicted_with_intervals(run, fitted, tmp_path):
     out = tmp_path / "p.csv"
     words = ["--permutations", 9, "--repeats", 2, "--calibration", 0.4, "-o", out]

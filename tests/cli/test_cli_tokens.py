@@ -64,6 +64,24 @@ def test_samples_of_tokens_are_strings_that_other_verbs_read(folder, run):
     assert sum(sizes) == sum(bool(row["seq"]) for row in rows)
 
 
+def test_paths_of_tokens_are_strings(folder, run):
+    path = folder / "path.csv"
+    words = ("--from", "s0", "--to", "s1", "--steps", "2", "--n", "5", "-o", path)
+    outcome = run("interpolate", folder / "model", *words)
+    assert outcome.code == 0, outcome.err
+    rows = rows_of(path)
+    assert (list(rows[0]), len(rows)) == (["t", "sequence"], 10)
+    assert set("".join(row["sequence"] for row in rows)) <= set("ACGT")
+
+
+def test_check_of_a_store_without_hashes_of_its_source_says_so(folder, run):
+    (folder / "reads.fasta").write_text(">a [s=x]\nACGT\n>b [s=x]\nAC\n>c [s=y]\nGT\n")
+    store = folder / "reads.store"
+    built = run("data", "build", folder / "reads.fasta", "-o", store, "--by", "s")
+    assert built.code == 0, built.err
+    assert "no hash of its source was stored" in run("data", "check", store).err
+
+
 def test_verbs_that_compare_atoms_name_the_distance(folder, run):
     model, table, new = folder / "model", folder / "d.csv", folder / "new.csv"
     outcome = run("distance", model, "-o", table)

@@ -96,8 +96,13 @@ def check(
 
     Example: distembed data check cells.store --no-source
     """
-    from distembed.data.store import check_store
+    from distembed.data.store import check_store, open_store
 
     with stage(f"checking {store}"):
         check_store(store, source)
-    say(f"{store} is whole" + (", and its source is unchanged" if source else ""))
+    if not source:
+        say(f"{store} is whole")
+    elif open_store(store).header["source"]:
+        say(f"{store} is whole, and its source is unchanged")
+    else:
+        say(f"{store} is whole; no hash of its source was stored, which is not compared")

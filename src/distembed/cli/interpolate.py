@@ -37,6 +37,7 @@ def interpolate(
     """Draw atoms along the path from one set to another; `t` runs from 0 to 1.
 
     All points are drawn with the same noise, so that atom i moves along the path.
+    Tokens are written as strings.
 
     DATA may also be a table that `distembed embed` wrote.
 
@@ -55,6 +56,8 @@ def interpolate(
     gde = GDE.load(model)
     z = embeddings(gde, data, data_options, [start, end]).z
     with stage(f"drawing {n} atoms at {steps} points"):
-        x = gde.sample(gde.interpolate(z[0], z[1], steps), n, rng=seed, common_noise=True)
-    write_samples(output, {"t": np.linspace(0, 1, steps)}, x, gde.features)
+        path, strings = gde.interpolate(z[0], z[1], steps), gde.atoms.name == "tokens"
+        x = np.array(gde.sample(path, n, rng=seed, common_noise=True, as_data=strings))
+    names = ("sequence",) if strings else gde.features
+    write_samples(output, {"t": np.linspace(0, 1, steps)}, x, names)
     say(f"{output}: {steps} points from {start} to {end}, {n} atoms each")

@@ -138,6 +138,11 @@ def predict(
         raise typer.BadParameter(
             "name the column to predict, or a stored head with --head FILE.", param_hint="--target"
         )
+    if target in (features or ()):
+        raise typer.BadParameter(
+            f"{target} is the target, and would predict itself. Leave it out.",
+            param_hint="--feature",
+        )
     if save_head is not None:
         claim(save_head, (".safetensors",), force)
     if page is not None:
