@@ -246,7 +246,7 @@ class InferenceEngine:
 
     def _matched(self, batch: SetBatch) -> SetBatch:
         if self.columns is not None:
-            batch = batch.replace(x=batch.x[:, self.columns])
+            batch = batch.columns(self.columns)
         return batch.to(self.runtime.device)
 
     def _large(self, sizes: NDArray[np.int64]) -> bool:
