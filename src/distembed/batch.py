@@ -159,7 +159,9 @@ class SetBatch:
                 "raise min_size where the sets are made."
             )
         if self.filled.is_floating_point() and not bool(torch.isfinite(self.filled).all()):
-            row = int((~torch.isfinite(self.filled).reshape(len(self.filled), -1).all(1)).nonzero()[0])
+            row = int(
+                (~torch.isfinite(self.filled).reshape(len(self.filled), -1).all(1)).nonzero()[0]
+            )
             raise ValueError(
                 f"Atom {row - int(self.offsets[int(self.owner[row])])} of set "
                 f"{int(self.owner[row])} holds NaN or infinity. Drop or impute it first: a "
@@ -288,7 +290,9 @@ class SetBatch:
     @property
     def rank(self) -> Tensor:
         """Position of each atom within its set, `(N,)`: its column in `dense`."""
-        return torch.arange(len(self.filled), device=self.offsets.device) - self.offsets[self.owner]
+        return (
+            torch.arange(len(self.filled), device=self.offsets.device) - self.offsets[self.owner]
+        )
 
     @cached_property
     def common_size(self) -> int | None:

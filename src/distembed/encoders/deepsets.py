@@ -104,7 +104,6 @@ class DeepSets(nn.Module):
         z: Tensor = self.head((yield from self.pool(batch, h.to(dtype))).to(dtype))
         return z
 
-
     @staticmethod
     def _with_mask(batch: SetBatch) -> Tensor:
         """Return atoms and their masks side by side, `(N, 2 D)`."""
