@@ -3,7 +3,7 @@ r"""Features of atoms with missing values, expected under the Gaussian of their 
 A set has mean mu and $\Sigma + f^2 I = C C^T$. Given the measured features o of an atom, its
 relative position $r = C^{-1}(x - \mu)$ is Gaussian,
 
-    r | x_o ~ N(M^T L^{-1} o (x - mu),  I - M^T M),     L L^T = o C C^T o + (1 - o),   M = L^{-1} o C,
+    r | x_o ~ N(M^T L^{-1} o (x - mu), I - M^T M),    L L^T = o C C^T o + 1 - o,    M = L^{-1} o C,
 
 and so the expectation of a Fourier feature is in closed form,
 
