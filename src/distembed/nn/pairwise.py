@@ -7,22 +7,20 @@ With $o_{ij} = 1$ where feature j of atom i was measured,
 
 E the weighted mean over the atoms of a set. The estimates are consistent where values are missing
 completely at random. Different entries come from different atoms, so that the matrix may have
-negative eigenvalues; it is projected to the nearest positive semi-definite one,
-
-    A_+ = (A + |A|) / 2,      |A| = (A^2 + e^2 I)^{1/2},
-
-which is smooth for e > 0. A pair that no atom of a set has is taken from other sets.
+negative eigenvalues; it is projected to the nearest positive semi-definite one in the Frobenius
+norm, which sets these to zero (Higham, 1988). A pair that no atom of a set has is taken from other
+sets.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from distembed.batch import SetBatch
-from distembed.nn.sqrtm import sqrtm
 
 __all__ = ["Typical", "gram", "moments_of", "pairwise_moments"]
 
@@ -76,7 +74,9 @@ def moments_of(g: Tensor, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
     share, first, second = _parts(g)
     own = torch.where(_diagonal(share) > 0, _ratio(_diagonal(first), _diagonal(share)), mean)
     centred = _ratio(_centred(share, first, second, own), share)
-    return own, _positive(torch.where(share > 0, centred, cov))
+    entries = torch.where(share > 0, centred, cov)
+    projected: Tensor = _Positive.apply(entries)  # type: ignore[no-untyped-call]
+    return own, projected
 
 
 def pairwise_moments(batch: SetBatch) -> tuple[Tensor, Tensor]:
@@ -107,11 +107,32 @@ def _centred(share: Tensor, first: Tensor, second: Tensor, mean: Tensor) -> Tens
     return second - row * first.mT - first * column + row * column * share
 
 
-def _positive(a: Tensor, smooth: float = 1e-4) -> Tensor:
-    """Project symmetric matrices to positive semi-definite ones."""
-    level = smooth * _diagonal(a).mean(-1).clamp_min(0)[..., None, None]
-    eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
-    return (a + sqrtm(a @ a + level.square() * eye)) / 2
+class _Positive(torch.autograd.Function):
+    """Project symmetric matrices to positive semi-definite ones.
+
+    The derivative in the eigenbasis is a product with the divided differences of max(x, 0), which
+    are between zero and one also where eigenvalues coincide (Daleckii and Krein, 1965).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(a)
+        ctx.save_for_backward(values, vectors)
+        projected: Tensor = (vectors * values.clamp_min(0).unsqueeze(-2)) @ vectors.mT
+        return projected
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        values, vectors = ctx.saved_tensors
+        positive = values.clamp_min(0)
+        gap = values.unsqueeze(-1) - values.unsqueeze(-2)
+        rise = positive.unsqueeze(-1) - positive.unsqueeze(-2)
+        same = (values > 0).to(values).unsqueeze(-1).expand_as(gap)
+        slope = torch.where(gap == 0, same, rise / torch.where(gap == 0, 1, gap))
+        inner = slope * (vectors.mT @ (grad + grad.mT) / 2 @ vectors)
+        derivative: Tensor = vectors @ inner @ vectors.mT
+        return derivative
 
 
 def _diagonal(a: Tensor) -> Tensor:
