@@ -53,7 +53,7 @@ def test_the_loss_of_complete_sets_is_the_same_with_and_without_marginals():
 
 @pytest.mark.parametrize("d", [2, 40])
 def test_a_fitted_gaussian_has_the_moments_of_complete_sets(d):
-    """Moments of half of the values, over 6 sets of 3,000 atoms: errors of 0.03 deviations."""
+    """Means of 1,500 values differ from those of all 3,000 by 0.018 deviations: 6 of these."""
     rng = stream("fit", d)
     mean = torch.randn(6, 1, d, generator=rng)
     x = mean + torch.randn(6, 3000, d, generator=rng)
@@ -63,10 +63,11 @@ def test_a_fitted_gaussian_has_the_moments_of_complete_sets(d):
     model = Explicit((d,), latent=5)
     z = torch.linalg.qr(torch.randn(6, 5, generator=rng))[0] * 2
     model.prepare(masked, z)
-    masked_location = model.density.base(z).location
+    masked_location = model.density.base(z).location.detach()
     model.prepare(batch, z)
-    plain = model.density.base(z)
-    assert float((masked_location - plain.location).abs().max()) < 0.15
+    plain = model.density.base(z).location.detach()
+    # both regressions have the same inputs and weights, and nearly the same penalties
+    assert float((masked_location - plain).abs().max()) < 6 * 0.018
 
 
 def test_the_loss_is_per_measured_feature():

@@ -52,9 +52,12 @@ def test_the_mask_is_where_values_are_nan(table, sets, caplog):
     np.testing.assert_array_equal(batch.filled.numpy(), np.nan_to_num(own).astype(np.float32))
 
 
-def test_files_have_empty_cells(table, sets, tmp_path):
+def test_files_of_text_hold_nan_and_blank_cells_are_refused_with_the_fix(table, sets, tmp_path):
     path = tmp_path / "cells.csv"
     table[0].to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"is blank in line 2.*write nan.*missing='mask'"):
+        de.read(path, by="who", columns="f*", missing="mask")
+    table[0].to_csv(path, index=False, na_rep="nan")
     read = de.read(path, by="who", columns="f*", missing="mask")
     assert np.array_equal(read.batch([0]).observed, sets.batch([0]).observed)
 
@@ -106,7 +109,8 @@ def test_a_missing_value_and_a_zero_have_other_fingerprints(sets):
 
 def test_a_model_embeds_samples_and_measures_latent_distances(model, sets, table):
     embedded = model.embed(sets)
-    assert np.isfinite(embedded.z).all() and np.isfinite(embedded.cov).all()
+    assert np.isfinite(embedded.z).all()
+    assert np.isfinite(embedded.cov).all()
     latent = model.distances(embedded, calibrated=False)
     assert latent.shape == (24, 24)
     with pytest.raises(ValueError, match="W2 is not defined between atoms with missing"):

@@ -55,8 +55,8 @@ class DataSection(BaseModel):
     )
     missing: Literal["refuse", "mask"] = Field(
         default="refuse",
-        description="What NaN, or an empty cell, is in vectors and counts: an error, or, by mask, "
-        "a value that was not measured.",
+        description="What nan is in vectors and counts: an error, or, by mask, a value that was "
+        "not measured.",
     )
 
     @field_validator("atoms", mode="before")
