@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.batch import SetBatch
-from distembed.nn.pairwise import Typical, _Positive, gram, moments_of, pairwise_moments
+from distembed.nn.pairwise import Typical, gram, moments_of, nearest_semidefinite, pairwise_moments
 from distembed.nn.per_set import moments_per_set
 from distembed.rng import stream
 
@@ -78,7 +78,7 @@ def test_the_gradient_of_the_projection_is_that_of_finite_differences():
     a = torch.randn(5, 4, 4, dtype=torch.float64, generator=stream("indefinite"))
     a = (a + a.mT).requires_grad_()
     assert bool((torch.linalg.eigvalsh(a) < 0).any())
-    assert torch.autograd.gradcheck(lambda m: _Positive.apply((m + m.mT) / 2), (a,))
+    assert torch.autograd.gradcheck(lambda m: nearest_semidefinite((m + m.mT) / 2), (a,))
 
 
 def test_gradients_are_finite_where_a_set_lacks_a_pair():

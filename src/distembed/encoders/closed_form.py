@@ -7,10 +7,10 @@ features, so that the last block is a kernel mean embedding of what is left of a
 mean and covariance; J are principal projections. The scales a, b and c are fitted to W2
 (`distembed.encoders.scales`). Nothing in it is trained by gradients.
 
-With `masked`, values may be missing. Moments are then pairwise complete (`distembed.nn.pairwise`),
-and phi is expected under the Gaussian of the set (`distembed.encoders.incomplete`). W2 between
-atoms that are not complete is not defined: scales are then those of the prior, a = b = 1 and the
-least c.
+With `masked`, values may be missing. Moments are then pairwise complete (`distembed.nn.pairwise`)
+and refined by steps of expectation maximisation, and phi is expected under the Gaussian of the set
+(`distembed.encoders.incomplete`). W2 between atoms that are not complete is not defined: scales
+are then those of the prior, a = b = 1 and the least c.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.encoders.fourier import FourierFeatures, reduced_mean
-from distembed.encoders.incomplete import Gram, IncompleteAtoms
+from distembed.encoders.incomplete import Gram, IncompleteAtoms, Refinement
 from distembed.encoders.moments import Moments, moment_count
 from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.relative_atoms import (
@@ -54,6 +54,7 @@ class ClosedForm(nn.Module):
             kernel: 128 features projected to eight coordinates are better than eight features.
         scale_fit: How the scales are fitted.
         masked: Whether sets may have missing values.
+        refinement: How moments of sets with missing values are refined.
 
     Raises:
         ValueError: If values may be missing in more than 128 dimensions, whose pairwise moments
@@ -77,6 +78,7 @@ class ClosedForm(nn.Module):
         features: int = 128,
         scale_fit: ScaleFit | None = None,
         masked: bool = False,
+        refinement: Refinement | None = None,
     ) -> None:
         super().__init__()
         d = math.prod(event_shape)
@@ -86,6 +88,7 @@ class ClosedForm(nn.Module):
                 f"{_MASKED_UP_TO}. Choose fewer features, or impute the values."
             )
         self.masked, self.remark = masked, ""
+        self.refinement = refinement or Refinement()
         self.latent, self.full = latent, d <= WHITEN_UP_TO
         self.scale_fit = scale_fit or ScaleFit()
         count = min(moment_count(d), latent - latent // 7)
@@ -108,8 +111,12 @@ class ClosedForm(nn.Module):
 
     @property
     def traits(self) -> EncoderTraits:
-        """Two passes, one for the moments and one for the shape; no coordinate is trained."""
-        return EncoderTraits(passes=2, informed=self.latent, masked=self.masked)
+        """Two passes, one for the moments and one for the shape; no coordinate is trained.
+
+        Refined moments take a pass a step.
+        """
+        steps = self.refinement.steps if self.masked and self.full else 0
+        return EncoderTraits(passes=2 + steps, informed=self.latent, masked=self.masked)
 
     @torch.no_grad()
     def prepare(self, batch: SetBatch) -> None:
@@ -159,12 +166,23 @@ class ClosedForm(nn.Module):
         return mean, cov, relative_atoms(batch, mean, second, self.floor.double())
 
     def _incomplete(self, batch: SetBatch) -> Stages[tuple[Tensor, Tensor, IncompleteAtoms]]:
-        """Request pairwise moments; return them on the axes, and the atoms relative to them."""
-        ((second,),) = yield (Gram(batch),)
-        mean, cov = moments_of(second, self.typical_mean.double(), self.typical_cov.double())
+        """Request moments; return them on the axes, and the atoms relative to them."""
+        mean, cov = yield from self._refined(batch)
         axes = self.moments.axes.double()
         atoms = IncompleteAtoms.of(batch, mean, cov, self.floor.double(), self.full)
         return mean, axes.T @ cov @ axes, atoms
+
+    def _refined(self, batch: SetBatch) -> Stages[tuple[Tensor, Tensor]]:
+        """Request pairwise moments, then refine them; `(B, D)` and `(B, D, D)`."""
+        typical, floor = self.typical_cov.double(), self.floor.double()
+        ((second,),) = yield (Gram(batch),)
+        mean, cov = moments_of(second, self.typical_mean.double(), typical)
+        for _ in range(self.refinement.steps if self.full else 0):
+            predictive = torch.lerp(cov, typical.expand_as(cov), self.refinement.share)
+            atoms = IncompleteAtoms.of(batch, mean, predictive, floor, self.full)
+            ((means,),) = yield (Mean(atoms.second_moments()),)
+            mean, cov = atoms.refined(means)
+        return mean, cov
 
     def _prepare_masked(self, batch: SetBatch) -> None:
         """Fix all from pairwise moments; scales are fitted where the sets are complete."""
@@ -177,9 +195,10 @@ class ClosedForm(nn.Module):
                 f"{typical.absent} covariances of two features have no atom with both, over "
                 f"{len(batch)} sets; those of the training sets together stand in for them"
             )
-        mean, cov = moments_of(second, typical.mean, typical.cov)
-        self.moments.prepare_from(mean, cov)
+        self.moments.prepare_from(*moments_of(second, typical.mean, typical.cov))
         self.floor.copy_(self.moments.floor.clamp_min(1e-6))
+        mean, cov = run(self._refined(batch), batch)
+        self.moments.prepare_from(mean, cov)
         atoms = IncompleteAtoms.of(batch, mean, cov, self.floor.double(), self.full)
         dtype = self.scales.dtype
         complete = SetBatch(atoms.drawn().to(dtype), batch.w, batch.offsets)

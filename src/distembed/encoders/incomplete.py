@@ -11,6 +11,17 @@ and so the expectation of a Fourier feature is in closed form,
 
 and alike for the sine. No value is imputed: an atom of a Gaussian set counts with the mean over
 all values that the missing ones may have. In more than 32 dimensions C is diagonal.
+
+**Refinement.** Pairwise moments use no relation between features. In up to 32 dimensions they are
+the start of steps of expectation maximisation (Dempster, Laird and Rubin, 1977), each a pass,
+
+    mu' = mu + C E r,      Sigma' = C (E[r r^T] - E r E r^T) C^T,
+
+the expectations over the atoms of a set and over what the missing values may be, given
+$C C^T = (1 - a) \Sigma + a T + f^2 I$. T is the mean covariance within training sets, without
+which few atoms would predict missing values from chance relations; for a > 0 a covariance is
+therefore biased towards T by a share of what is missing, however many the atoms. Complete sets
+keep their moments.
 """
 
 from __future__ import annotations
@@ -28,7 +39,7 @@ from distembed.encoders.statistics import Value
 from distembed.nn.pairwise import gram
 from distembed.rng import stream
 
-__all__ = ["Gram", "IncompleteAtoms"]
+__all__ = ["Gram", "IncompleteAtoms", "Refinement"]
 
 _ROWS = 2048  # atoms whose matrices are in memory at a time
 
@@ -47,6 +58,19 @@ class Gram:
     def merge(a: Value, b: Value, p: Tensor) -> Value:
         """Return the second moments of the union."""
         return (torch.lerp(a[0], b[0], p.to(a[0].dtype)[:, None, None]),)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Steps of expectation maximisation from pairwise moments.
+
+    Attributes:
+        steps: Number of steps, each of which is a pass over the atoms.
+        share: Share a of the training sets in the covariance that predicts missing values.
+    """
+
+    steps: int = 2
+    share: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,6 +105,22 @@ class IncompleteAtoms:
             damped = fourier(r) * torch.exp(-lost / 2).repeat(1, 2)
             parts.append(damped.to(rows.dtype) @ rows)
         return torch.cat(parts)
+
+    def second_moments(self) -> Tensor:
+        """Return E r and E r r^T of every atom, given its measured features, `(N, D + D^2)`."""
+        parts = []
+        for u, m in self._conditional():
+            r = (m.mT @ u.unsqueeze(2)).squeeze(2)
+            unknown = torch.eye(r.shape[1], dtype=r.dtype, device=r.device) - m.mT @ m
+            parts.append(torch.cat([r, (r.unsqueeze(2) * r.unsqueeze(1) + unknown).flatten(1)], 1))
+        return torch.cat(parts)
+
+    def refined(self, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and covariances of sets from the means of `second_moments`."""
+        d = self.mean.shape[1]
+        r, square = means[:, :d, None], means[:, d:].view(-1, d, d)
+        mean = self.mean + (self.scale @ r).squeeze(2)
+        return mean, self.scale @ (square - r * r.mT) @ self.scale.mT
 
     def drawn(self) -> Tensor:
         """Return relative atoms with missing features drawn from their Gaussian, `(N, D)`."""

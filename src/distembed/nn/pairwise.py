@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from distembed.batch import SetBatch
 
-__all__ = ["Typical", "gram", "moments_of", "pairwise_moments"]
+__all__ = ["Typical", "gram", "moments_of", "nearest_semidefinite", "pairwise_moments"]
 
 
 class Typical(NamedTuple):
@@ -46,7 +46,7 @@ class Typical(NamedTuple):
         observed = _ratio(_diagonal(first).sum(0), _diagonal(share).sum(0))
         mean = _ratio(_diagonal(first), _diagonal(share))
         within = _ratio(_centred(share, first, second, mean).sum(0), total)
-        return cls(observed, within, int((share == 0).triu().sum()))
+        return cls(observed, nearest_semidefinite(within), int((share == 0).triu().sum()))
 
 
 def gram(batch: SetBatch) -> Tensor:
@@ -74,9 +74,18 @@ def moments_of(g: Tensor, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
     share, first, second = _parts(g)
     own = torch.where(_diagonal(share) > 0, _ratio(_diagonal(first), _diagonal(share)), mean)
     centred = _ratio(_centred(share, first, second, own), share)
-    entries = torch.where(share > 0, centred, cov)
-    projected: Tensor = _Positive.apply(entries)  # type: ignore[no-untyped-call]
-    return own, projected
+    return own, nearest_semidefinite(torch.where(share > 0, centred, cov))
+
+
+def nearest_semidefinite(a: Tensor) -> Tensor:
+    """Project symmetric matrices `(..., D, D)` to the nearest positive semi-definite ones.
+
+    Example:
+        >>> nearest_semidefinite(torch.diag(torch.tensor([2.0, -1.0]))).diagonal().tolist()
+        [2.0, 0.0]
+    """
+    projected: Tensor = _Positive.apply(a)  # type: ignore[no-untyped-call]
+    return projected
 
 
 def pairwise_moments(batch: SetBatch) -> tuple[Tensor, Tensor]:
