@@ -98,7 +98,7 @@ def missing_value(
     value = x[(atom, *place)]
     advice = (
         "Drop or impute it first: a missing value is not a sample. To keep it as missing, read "
-        "vectors or counts with missing='mask'."
+        "vectors or counts with missing='mask' (data.missing=mask on the command line)."
     )
     if np.isinf(value):
         advice = "Drop or impute it first: an infinite value is not a sample."
