@@ -5,8 +5,12 @@ A batch packs the atoms of all its sets one after another:
 
     x (N, *event), w (N,), offsets (B + 1,):   set b owns rows offsets[b] : offsets[b + 1].
 
-There is no padding, no mask and no sentinel. What looks at a batch through `mean`, `expand` and
-`dense` alone sees distributions, and cannot see the order of the atoms or their number.
+There is no padding and no sentinel. What looks at a batch through `mean`, `expand` and `dense`
+alone sees distributions, and cannot see the order of the atoms or their number.
+
+Atoms of which features were not measured have a mask, `observed (N, *event)`. Their numbers are in
+`filled`, zero where nothing was measured, and `x` is refused: what reads `x` takes complete atoms,
+and would take a missing value for a measured zero.
 """
 
 from __future__ import annotations
@@ -31,6 +35,12 @@ class SetBatch:
         x: Atoms, `(N, *event)`.
         w: Weights, `(N,)`, floating; those of each set sum to one.
         offsets: `(B + 1,)` int64, from 0 to N, strictly increasing.
+        observed: Which features were measured, bool of the shape of x; all where left out. Values
+            where it is False are not used, and may be NaN.
+
+    Attributes:
+        filled: Atoms, zero where a feature is missing, `(N, *event)`.
+        observed: As given; None if all features were measured.
 
     Raises:
         ValueError: If the shapes or the type of the weights do not fit.
@@ -41,7 +51,9 @@ class SetBatch:
         [[1.0], [5.0]]
     """
 
-    def __init__(self, x: Tensor, w: Tensor, offsets: Tensor) -> None:
+    def __init__(
+        self, x: Tensor, w: Tensor, offsets: Tensor, observed: Tensor | None = None
+    ) -> None:
         if x.ndim < 1 or w.shape != x.shape[:1]:
             raise ValueError(
                 f"x has shape {tuple(x.shape)} and w {tuple(w.shape)}; a batch needs x of shape "
@@ -54,7 +66,15 @@ class SetBatch:
                 f"offsets has shape {tuple(offsets.shape)} and dtype {offsets.dtype}; it needs "
                 "shape (B + 1,) and dtype int64."
             )
-        self.x = x
+        if observed is not None:
+            if observed.shape != x.shape or observed.dtype != torch.bool:
+                raise ValueError(
+                    f"observed has shape {tuple(observed.shape)} and dtype {observed.dtype}; it "
+                    f"is bool, of the shape {tuple(x.shape)} of x: one value a feature."
+                )
+            observed = None if bool(observed.all()) else observed
+        self.filled = x if observed is None else torch.where(observed, x, 0)
+        self.observed = observed
         self.w = w
         self.offsets = offsets
 
@@ -130,20 +150,23 @@ class SetBatch:
                 or the weights of a set do not sum to one (to zero, when normalising).
         """
         sizes = self.sizes
-        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.x):
-            raise ValueError(f"offsets must run from 0 to N = {len(self.x)}.")
+        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.filled):
+            raise ValueError(f"offsets must run from 0 to N = {len(self.filled)}.")
         if bool((sizes <= 0).any()):
             empty = int((sizes <= 0).nonzero()[0])
             raise ValueError(
                 f"Set {empty} is empty; a distribution needs at least one atom. Drop the set, or "
                 "raise min_size where the sets are made."
             )
-        if self.x.is_floating_point() and not bool(torch.isfinite(self.x).all()):
-            row = int((~torch.isfinite(self.x).reshape(len(self.x), -1).all(1)).nonzero()[0])
+        if self.filled.is_floating_point() and not bool(torch.isfinite(self.filled).all()):
+            row = int(
+                (~torch.isfinite(self.filled).reshape(len(self.filled), -1).all(1)).nonzero()[0]
+            )
             raise ValueError(
                 f"Atom {row - int(self.offsets[int(self.owner[row])])} of set "
                 f"{int(self.owner[row])} holds NaN or infinity. Drop or impute it first: a "
-                "missing value is not a sample."
+                "missing value is not a sample. To keep it as missing, read the sets with "
+                "missing='mask'."
             )
         wrong = ~torch.isfinite(self.w) | (self.w < 0)
         if bool(wrong.any()):
@@ -167,6 +190,51 @@ class SetBatch:
             )
         return self
 
+    # -- missing values -------------------------------------------------------------------------
+
+    @property
+    def x(self) -> Tensor:
+        """Complete atoms, `(N, *event)`.
+
+        Raises:
+            ValueError: If features are missing.
+        """
+        if self.observed is not None:
+            missing = 1 - float(self.observed.double().mean())
+            raise ValueError(
+                f"{missing:.1%} of the values of these sets are missing, and what was asked for "
+                "reads complete atoms only. Defined for sets with missing values are fit, embed, "
+                "latent distances and sample, with parts that take masks (docs/data.md, Missing "
+                "values). Impute the values first, or leave these atoms or features out."
+            )
+        return self.filled
+
+    @property
+    def with_nan(self) -> Tensor:
+        """Atoms, NaN where a feature is missing, `(N, *event)`."""
+        if self.observed is None:
+            return self.filled
+        return torch.where(self.observed, self.filled, torch.nan)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which features were measured, `(N, D)`, in the type of the atoms: one or zero."""
+        flat = self.filled.reshape(len(self.filled), -1)
+        if self.observed is None:
+            return torch.ones_like(flat)
+        return self.observed.reshape(flat.shape).to(flat.dtype)
+
+    def without_empty(self) -> SetBatch:
+        """Give atoms without any measured feature the weight zero; other weights stay."""
+        if self.observed is None:
+            return self
+        return self.replace(w=self.w * self.mask.amax(1).to(self.w.dtype))
+
+    def columns(self, index: Sequence[int]) -> SetBatch:
+        """Return the sets with some of the features, in the given order."""
+        observed = None if self.observed is None else self.observed[:, index]
+        return SetBatch(self.filled[:, index], self.w, self.offsets, observed)
+
     # -- shape ----------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -174,19 +242,20 @@ class SetBatch:
 
     def __repr__(self) -> str:
         return (
-            f"SetBatch({len(self)} sets, {len(self.x)} atoms of shape {self.event_shape}, "
-            f"{str(self.x.dtype).removeprefix('torch.')}, {self.x.device})"
+            f"SetBatch({len(self)} sets, {len(self.filled)} atoms of shape {self.event_shape}, "
+            f"{'' if self.observed is None else 'missing values, '}"
+            f"{str(self.filled.dtype).removeprefix('torch.')}, {self.filled.device})"
         )
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one atom."""
-        return tuple(self.x.shape[1:])
+        return tuple(self.filled.shape[1:])
 
     @property
     def flat(self) -> Tensor:
         """Atoms as vectors, `(N, D)`."""
-        return self.x.reshape(len(self.x), -1)
+        return self.x.reshape(len(self.filled), -1)
 
     @cached_property
     def flat64(self) -> Tensor:
@@ -216,12 +285,14 @@ class SetBatch:
     def owner(self) -> Tensor:
         """Index of the set that owns each atom, `(N,)`."""
         index = torch.arange(len(self), device=self.offsets.device)
-        return index.repeat_interleave(self.sizes, output_size=len(self.x))
+        return index.repeat_interleave(self.sizes, output_size=len(self.filled))
 
     @property
     def rank(self) -> Tensor:
         """Position of each atom within its set, `(N,)`: its column in `dense`."""
-        return torch.arange(len(self.x), device=self.offsets.device) - self.offsets[self.owner]
+        return (
+            torch.arange(len(self.filled), device=self.offsets.device) - self.offsets[self.owner]
+        )
 
     @cached_property
     def common_size(self) -> int | None:
@@ -229,9 +300,9 @@ class SetBatch:
 
         This is the one place that decides whether `x.view(B, m, *event)` may be used.
         """
-        if not len(self) or len(self.x) % len(self):
+        if not len(self) or len(self.filled) % len(self):
             return None
-        m = len(self.x) // len(self)
+        m = len(self.filled) // len(self)
         return m if bool((self.sizes == m).all()) else None
 
     @cached_property
@@ -246,8 +317,12 @@ class SetBatch:
         return m if bool(((self.w * m - 1).abs() < 1e-6).all()) else None
 
     def replace(self, x: Tensor | None = None, w: Tensor | None = None) -> SetBatch:
-        """Return the same sets with other atoms `(N, *event)` or other weights `(N,)`."""
-        other = SetBatch(self.x if x is None else x, self.w if w is None else w, self.offsets)
+        """Return the same sets with other atoms `(N, *event)` or other weights `(N,)`.
+
+        Other atoms are as complete as these: of the same event shape if features are missing.
+        """
+        atoms, weights = self.filled if x is None else x, self.w if w is None else w
+        other = SetBatch(atoms, weights, self.offsets, self.observed)
         names = ("sizes", "owner", "common_size", *(("equal",) if w is None else ()))
         other.__dict__.update({n: self.__dict__[n] for n in names if n in self.__dict__})
         return other
@@ -256,12 +331,13 @@ class SetBatch:
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> SetBatch:
         """Move to a device; `dtype` converts the weights, and the atoms if they are floating."""
-        x, w = self.x.to(device), self.w.to(device)
+        x, w = self.filled.to(device), self.w.to(device)
         if dtype is not None:
             x, w = (x.to(dtype) if x.is_floating_point() else x), w.to(dtype)
-        if x is self.x and w is self.w:
+        if x is self.filled and w is self.w:
             return self
-        moved = SetBatch(x, w, self.offsets.to(device))
+        observed = None if self.observed is None else self.observed.to(device)
+        moved = SetBatch(x, w, self.offsets.to(device), observed)
         for name in {"common_size", "equal"} & self.__dict__.keys():
             moved.__dict__[name] = self.__dict__[name]
         return moved
@@ -277,7 +353,7 @@ class SetBatch:
         offsets = _offsets(sizes)
         shift = (self.offsets[:-1][index] - offsets[:-1]).repeat_interleave(sizes)
         rows = torch.arange(int(offsets[-1]), device=index.device) + shift
-        return SetBatch(self.x[rows], self.w[rows], offsets)
+        return self._rows(rows, self.w[rows], offsets)
 
     def keep(self, mask: Tensor) -> SetBatch:
         """Keep some of the atoms, by a mask `(N,)`, and normalise what is left of each set.
@@ -287,7 +363,7 @@ class SetBatch:
         if bool(mask.all()):
             return self
         sizes = torch.zeros_like(self.sizes).index_add(0, self.owner, mask.long())
-        return SetBatch(self.x[mask], self.w[mask], _offsets(sizes))._normalised()
+        return self._rows(mask, self.w[mask], _offsets(sizes))._normalised()
 
     @staticmethod
     def concat(batches: Sequence[SetBatch]) -> SetBatch:
@@ -298,12 +374,20 @@ class SetBatch:
         """
         if not batches:
             raise ValueError("There is no batch to concatenate in the list; give at least one.")
-        atoms = _padded([b.x for b in batches])
+        atoms = _padded([b.filled for b in batches])
         _check_events(atoms)
+        observed = None
+        if any(b.observed is not None for b in batches):
+            masks = [
+                torch.ones_like(b.filled, dtype=torch.bool) if b.observed is None else b.observed
+                for b in batches
+            ]
+            observed = torch.cat(masks)
         return SetBatch(
             torch.cat(atoms),
             torch.cat([b.w for b in batches]),
             _offsets(torch.cat([b.sizes for b in batches])),
+            observed,
         )
 
     # -- what an encoder may do -----------------------------------------------------------------
@@ -336,7 +420,7 @@ class SetBatch:
         """Give every atom the row of its set, `(B, *H) -> (N, *H)`."""
         if (m := self.common_size) is not None:
             wide = v.unsqueeze(1).expand(len(self), m, *v.shape[1:])
-            return wide.reshape(len(self.x), *v.shape[1:])
+            return wide.reshape(len(self.filled), *v.shape[1:])
         # the gradient of v[owner] adds rows in an order that depends on the threads
         return v.index_select(0, self.owner)
 
@@ -384,7 +468,7 @@ class SetBatch:
         first = self.offsets[:-1][owner]
         if self._equal_weights:
             rows = rows[first + rank]
-            return SetBatch(self.x[rows], self.w[rows], _offsets(counts))._normalised()
+            return self._rows(rows, self.w[rows], _offsets(counts))._normalised()
         cdf = torch.cat([torch.zeros(1, dtype=torch.float64), self.w[rows].double().cumsum(0)])
         start, stop = cdf[self.offsets[:-1]], cdf[self.offsets[1:]]
         u = torch.rand(len(self), generator=rng, dtype=torch.float64)
@@ -397,7 +481,7 @@ class SetBatch:
         hit, copies = hit.unique_consecutive(return_counts=True)
         w = torch.where((self.sizes <= m)[self.owner[hit]], self.w[rows[hit]], copies.to(self.w))
         sizes = torch.bincount(self.owner[hit], minlength=len(self))
-        return SetBatch(self.x[rows[hit]], w, _offsets(sizes))._normalised()
+        return self._rows(rows[hit], w, _offsets(sizes))._normalised()
 
     def split(self, context: int, target: int, rng: torch.Generator) -> tuple[SetBatch, SetBatch]:
         """Draw two disjoint parts of each set: no atom is in both.
@@ -429,12 +513,17 @@ class SetBatch:
         first = whole.rank < share[whole.owner]
         parts = ((rows[first], share, context), (rows[~first], n - share, target))
         one, two = (
-            SetBatch(whole.x[part], whole.w[part], _offsets(size))._normalised().subsample(m, rng)
+            whole._rows(part, whole.w[part], _offsets(size))._normalised().subsample(m, rng)
             for part, size, m in parts
         )
         return one, two
 
     # -- private --------------------------------------------------------------------------------
+
+    def _rows(self, rows: Tensor, w: Tensor, offsets: Tensor) -> SetBatch:
+        """Return some of the atoms, by number or by a mask, as other sets."""
+        observed = None if self.observed is None else self.observed[rows]
+        return SetBatch(self.filled[rows], w, offsets, observed)
 
     @property
     def _equal_weights(self) -> bool:
@@ -443,7 +532,7 @@ class SetBatch:
 
     def _shuffled(self, rng: torch.Generator) -> Tensor:
         """Row numbers with the rows of each set in random order, `(N,)`."""
-        keys = torch.rand(len(self.x), generator=rng, dtype=torch.float64)
+        keys = torch.rand(len(self.filled), generator=rng, dtype=torch.float64)
         return torch.argsort(keys + self.owner)
 
     def _normalised(self) -> SetBatch:

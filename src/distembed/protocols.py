@@ -66,8 +66,14 @@ class AtomSpace(Protocol):
         """Name of the distance between atoms, such as `Euclidean`."""
 
     @property
+    def masked(self) -> bool:
+        """Whether atoms may have missing values, which batches hold as a mask."""
+
+    @property
     def facts(self) -> Mapping[str, Any]:
-        """Arguments of networks that depend on the atoms: `atom_kind`, and what tokens have.
+        """Arguments of networks that depend on the atoms.
+
+        They are `atom_kind`, what tokens have, and `masked` where values may be missing.
 
         `distembed.registry.build` passes each to a constructor that names it.
         """
@@ -158,6 +164,7 @@ class EncoderTraits:
             are solved in closed form.
         remainder: Whether the last coordinate is the length of what the others leave out, so that
             distances add its squares (`distembed.geometry.remainder`).
+        masked: Whether it reads sets with missing values, by their masks.
     """
 
     passes: int | None = None
@@ -165,6 +172,7 @@ class EncoderTraits:
     smooth: bool = True
     informed: int = 0
     remainder: bool = False
+    masked: bool = False
 
 
 @runtime_checkable
@@ -297,11 +305,13 @@ class GeneratorTraits:
             classes. The default transform of a model is then none.
         fixed_size: The only number of atoms that it can draw; None if it draws any number.
         unit: The unit of its loss, where the loss is not of one dimension of an atom.
+        masked: Whether its loss is defined for sets with missing values.
     """
 
     raw_atoms: bool = False
     fixed_size: int | None = None
     unit: str = ""
+    masked: bool = False
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import error_files
 import error_fit_config
 import error_inference
 import error_members
+import error_missing
 import error_model
 import error_published
 import error_reading
@@ -31,6 +32,7 @@ MODULES = (
     error_sequences,
     error_arrays,
     error_sets,
+    error_missing,
     error_stores,
     error_members,
     error_training,

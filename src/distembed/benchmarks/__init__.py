@@ -78,6 +78,10 @@ BENCHES = {
         f"{_HOME}.forecast:BENCH",
         "forecasts of the next set, beside persistence, the mean change and linear means",
     ),
+    "missing": Member(
+        f"{_HOME}.missing:BENCH",
+        "embeddings of sets with 30 % missing values, beside means in their place",
+    ),
     "store": Member(
         f"{_HOME}.store:BENCH",
         "time and memory of a store larger than memory, by the number of cells",

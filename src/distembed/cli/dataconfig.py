@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
@@ -52,6 +52,11 @@ class DataSection(BaseModel):
     min_size: Whole = Field(default=2, ge=1, description="Sets with fewer atoms are left out.")
     max_size: Whole | None = Field(
         default=None, ge=1, description="Larger sets are thinned to this many atoms."
+    )
+    missing: Literal["refuse", "mask"] = Field(
+        default="refuse",
+        description="What nan is in vectors and counts: an error, or, by mask, a value that was "
+        "not measured.",
     )
 
     @field_validator("atoms", mode="before")

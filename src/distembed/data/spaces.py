@@ -26,8 +26,8 @@ which changes draws alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -49,7 +49,10 @@ __all__ = [
     "ground_distance",
     "same_kind",
     "w2_name",
+    "with_missing",
 ]
+
+Missing = Literal["refuse", "mask"]
 
 
 def as_space(space: str | Mapping[str, Any] | AtomSpace) -> AtomSpace:
@@ -66,6 +69,27 @@ def as_space(space: str | Mapping[str, Any] | AtomSpace) -> AtomSpace:
         built: AtomSpace = build(SPACES, space, "kind of atom")
         return built
     return space
+
+
+def with_missing(space: AtomSpace, missing: str) -> AtomSpace:
+    """Return a space whose atoms may have missing values if `missing` is `mask`.
+
+    Raises:
+        ValueError: If `missing` is neither `refuse` nor `mask`, or the kind takes no masks.
+
+    Example:
+        >>> with_missing(Vectors(), "mask")
+        Vectors(missing='mask')
+    """
+    _check_missing(missing)
+    if missing == "refuse":
+        return space
+    if not isinstance(space, Vectors | Counts):
+        raise ValueError(
+            f"missing = 'mask' is for vectors and counts, and the atoms are {describe(space)}. "
+            "Leave it out, and drop atoms that are not complete."
+        )
+    return replace(space, missing="mask")
 
 
 def describe(space: AtomSpace) -> str:
@@ -117,12 +141,36 @@ def w2_name(space: AtomSpace) -> str:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Real numbers of any fixed shape, with the Euclidean distance."""
+    """Real numbers of any fixed shape, with the Euclidean distance.
+
+    Attributes:
+        missing: `refuse` to refuse NaN, or `mask` to take it for a value that was not measured.
+
+    Raises:
+        ValueError: If `missing` is neither.
+    """
+
+    missing: Missing = "refuse"
 
     name: ClassVar[str] = "vectors"
     dtype: ClassVar[torch.dtype] = torch.float32
     ground: ClassVar[str] = "Euclidean"
-    facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "vectors"}
+
+    def __post_init__(self) -> None:
+        _check_missing(self.missing)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'missing=' + repr(self.missing) if self.masked else ''})"
+
+    @property
+    def masked(self) -> bool:
+        """Whether atoms may have missing values."""
+        return self.missing == "mask"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Arguments of networks: the kind, and whether they read masks."""
+        return {"atom_kind": self.name, **({"masked": True} if self.masked else {})}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise: named features have units of their own, others share one scale."""
@@ -145,17 +193,41 @@ class Vectors:
 
     def describe(self) -> dict[str, Any]:
         """Return the mapping from which `as_space` builds an equal space."""
-        return {"name": self.name}
+        return {"name": self.name, **({"missing": self.missing} if self.masked else {})}
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Whole numbers of at least zero, with the Euclidean distance."""
+    """Whole numbers of at least zero, with the Euclidean distance.
+
+    Attributes:
+        missing: `refuse` to refuse NaN, or `mask` to take it for a value that was not measured.
+
+    Raises:
+        ValueError: If `missing` is neither.
+    """
+
+    missing: Missing = "refuse"
 
     name: ClassVar[str] = "counts"
     dtype: ClassVar[torch.dtype] = torch.float32
     ground: ClassVar[str] = "Euclidean"
-    facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "counts"}
+
+    def __post_init__(self) -> None:
+        _check_missing(self.missing)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'missing=' + repr(self.missing) if self.masked else ''})"
+
+    @property
+    def masked(self) -> bool:
+        """Whether atoms may have missing values."""
+        return self.missing == "mask"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Arguments of networks: the kind, and whether they read masks."""
+        return {"atom_kind": self.name, **({"masked": True} if self.masked else {})}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise, as vectors are; the inverse returns no negative numbers."""
@@ -184,7 +256,7 @@ class Counts:
 
     def describe(self) -> dict[str, Any]:
         """Return the mapping from which `as_space` builds an equal space."""
-        return {"name": self.name}
+        return {"name": self.name, **({"missing": self.missing} if self.masked else {})}
 
 
 @dataclass(frozen=True)
@@ -208,6 +280,7 @@ class Images:
     name: ClassVar[str] = "images"
     dtype: ClassVar[torch.dtype] = torch.float32
     ground: ClassVar[str] = "Euclidean"
+    masked: ClassVar[bool] = False
     facts: ClassVar[Mapping[str, Any]] = {"atom_kind": "images"}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -248,6 +321,14 @@ class Images:
     def describe(self) -> dict[str, Any]:
         """Return the mapping from which `as_space` builds an equal space."""
         return {"name": self.name, **asdict(self)}
+
+
+def _check_missing(missing: str) -> None:
+    if missing not in ("refuse", "mask"):
+        raise ValueError(
+            f"missing = {missing!r}; it is 'refuse', for which NaN is an error, or 'mask', for "
+            "which it is a value that was not measured."
+        )
 
 
 def _symbols(space: AtomSpace) -> tuple[str, bool] | None:

@@ -61,6 +61,7 @@ class Tokens:
 
     name: ClassVar[str] = "tokens"
     dtype: ClassVar[torch.dtype] = torch.int64
+    masked: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         symbols = self.alphabet

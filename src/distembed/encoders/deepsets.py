@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,12 +39,13 @@ class DeepSets(nn.Module):
         depth: Number of layers.
         pooling: Name of a pooling, or a `Pooling` of your own, for the features of the last layer.
         feedback: Name of the pooling that is fed back at every layer, or None for none.
+        masked: Whether sets may have missing values: the network then reads every feature, zero
+            where it is missing, and whether it was measured.
 
     Raises:
         ValueError: If there is no such pooling.
 
     Example:
-        >>> import torch
         >>> batch = SetBatch.from_list([torch.randn(5, 3), torch.randn(2, 3)])
         >>> DeepSets((3,), latent=4)(batch).shape
         torch.Size([2, 4])
@@ -57,13 +59,15 @@ class DeepSets(nn.Module):
         depth: int = 2,
         pooling: str | Pooling = "moments",
         feedback: str | None = "mean",
+        masked: bool = False,
     ) -> None:
         super().__init__()
         self.latent = latent
         self.pool = pooling_by_name(pooling)
         self.feedback = pooling_by_name(feedback) if feedback is not None else None
         fed_back = width * (self.feedback.columns if self.feedback else 0)
-        self.inputs = nn.Linear(math.prod(event_shape), width)
+        self.masked = masked
+        self.inputs = nn.Linear(math.prod(event_shape) * (2 if masked else 1), width)
         self.layers = nn.ModuleList([_Layer(width, fed_back) for _ in range(depth)])
         self.head = MLP(self.pool.columns * width, latent, 2 * width)
 
@@ -77,17 +81,20 @@ class DeepSets(nn.Module):
             None if None in passes else total,
             all(p.normal for p in poolings),
             all(p.smooth for p in poolings),
+            masked=self.masked,
         )
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
+        batch = batch.without_empty()
         return run(self.stages(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:
         """Request what is fed back at each layer, and what is pooled; return z."""
-        dtype, device = self.inputs.weight.dtype, batch.x.device
+        dtype, device = self.inputs.weight.dtype, batch.w.device
+        atoms = self._with_mask(batch) if self.masked else batch.flat
         with reduced(device):
-            h = self.inputs(batch.flat.to(dtype))
+            h = self.inputs(atoms.to(dtype))
         for layer in self.layers:
             pooled = None
             if self.feedback:
@@ -96,6 +103,12 @@ class DeepSets(nn.Module):
                 h = layer(batch, h, pooled)
         z: Tensor = self.head((yield from self.pool(batch, h.to(dtype))).to(dtype))
         return z
+
+    @staticmethod
+    def _with_mask(batch: SetBatch) -> Tensor:
+        """Return atoms and their masks side by side, `(N, 2 D)`."""
+        mask = batch.mask
+        return torch.cat([batch.filled.reshape(mask.shape), mask], 1)
 
 
 class _Layer(nn.Module):

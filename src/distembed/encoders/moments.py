@@ -107,6 +107,18 @@ class Moments(nn.Module):
         for projection, vector in zip(self.projections, vectors, strict=True):
             cast(PrincipalProjection, projection).fit(vector)
 
+    def prepare_from(self, mean: Tensor, cov: Tensor) -> None:
+        """Fix axes and projections from means `(B, D)` and covariances `(B, D, D)`."""
+        centred = mean - mean.mean(0)
+        total = cov.mean(0) + centred.mT @ centred / len(mean)
+        self.floor.copy_(0.02 * total.diagonal().mean().sqrt())
+        if self.axes.shape[1] < self.axes.shape[0]:
+            self.axes.copy_(torch.linalg.eigh(total)[1].flip(1)[:, : self.axes.shape[1]])
+        axes = self.axes.double()
+        vectors = self.vectors(mean, axes.T @ cov @ axes)
+        for projection, vector in zip(self.projections, vectors, strict=True):
+            cast(PrincipalProjection, projection).fit(vector)
+
     def vector(self, batch: SetBatch) -> Tensor:
         """Return the vector before the projection, `(B, K)` float64."""
         x = batch.flat.double()

@@ -40,6 +40,7 @@ class Residual(nn.Module):
         vocab: Size of the alphabet, where atoms are tokens.
         alphabet: The symbols of the tokens.
         aligned: Whether the positions of sequences correspond.
+        masked: Whether sets may have missing values.
 
     Raises:
         ValueError: If a member is unknown, or the start has trained parameters.
@@ -64,11 +65,12 @@ class Residual(nn.Module):
         vocab: int | None = None,
         alphabet: str | None = None,
         aligned: bool | None = None,
+        masked: bool | None = None,
     ) -> None:
         super().__init__()
         self.latent = latent
         tokens = {"vocab": vocab, "alphabet": alphabet, "aligned": aligned}
-        facts = {"atom_kind": atom_kind, **tokens}
+        facts = {"atom_kind": atom_kind, "masked": masked, **tokens}
         size = latent - latent // 8
         name = split_member(start, "encoder", ENCODERS)[0]
         kind: Any = lookup(ENCODERS, name, "encoder")
@@ -100,6 +102,7 @@ class Residual(nn.Module):
             all(t.normal for t in both),
             all(t.smooth for t in both),
             self.start.latent,
+            masked=all(t.masked for t in both),
         )
 
     @torch.no_grad()
@@ -114,10 +117,12 @@ class Residual(nn.Module):
 
     def forward(self, batch: SetBatch) -> Tensor:
         """Embed each set, `(B, L)`."""
+        batch = batch.without_empty()
         return run(self.stages(batch), batch)
 
     def parts(self, batch: SetBatch) -> tuple[Tensor, Tensor]:
         """Return the start and the correction, `(B, L)` each; their sum is z."""
+        batch = batch.without_empty()
         return run(self._parts(batch), batch)
 
     def stages(self, batch: SetBatch) -> Stages[Tensor]:

@@ -331,6 +331,11 @@ METRICS: Mapping[str, Metric] = {
     "sd2": Metric("Deviation of z, second axis", "scaling", meaning="over sets of one law"),
     "slope1": Metric("Slope, first axis", "scaling", "nearest", "log deviation in log m", -0.5),
     "slope2": Metric("Slope, second axis", "scaling", "nearest", "log deviation in log m", -0.5),
+    # -- missing values
+    "missing_change": Metric("Change of z", "scaling", meaning="by values that are missing"),
+    "missing_ratio": Metric(
+        "Over that by feature means", "scaling", meaning="change of z by missing values"
+    ),
     # -- cost
     "ms_per_step": Metric("ms a step", "cost", meaning="training"),
     "build_seconds": Metric("Seconds to build", "cost", meaning="the store of a file"),

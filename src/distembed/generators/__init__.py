@@ -2,7 +2,7 @@
 
 from distembed.registry import Member, NamedMember
 
-__all__ = ["DEFAULT_GENERATORS", "GENERATORS"]
+__all__ = ["DEFAULT_GENERATORS", "GENERATORS", "MASKED_GENERATOR"]
 
 GENERATORS = {
     "flow": Member(
@@ -109,3 +109,6 @@ DEFAULT_GENERATORS: dict[str, NamedMember] = {
     "tokens": "autoregressive",
 }
 """What `generator="auto"` stands for, by kind of atoms."""
+
+MASKED_GENERATOR: NamedMember = {"name": "explicit", "likelihood": "gaussian"}
+"""What it stands for where values may be missing."""

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.nn.mlp import MLP, shrink
+from distembed.nn.pairwise import pairwise_moments
 from distembed.nn.per_set import apply_per_set, moments_per_set
 from distembed.nn.ridge import ridge
 
@@ -226,6 +227,9 @@ class ConditionalGaussian(nn.Module):
 
     def _moments(self, batch: SetBatch) -> tuple[Tensor, Tensor]:
         """Return means `(B, D)`, and covariances `(B, D, D)` or mean variances `(B, 1, 1)`."""
+        if batch.observed is not None:
+            mean, cov = pairwise_moments(batch)
+            return mean, cov if self.full else _level(cov)
         if self.full:
             return moments_per_set(batch)
         # the covariance of images would be millions of numbers a set

@@ -26,6 +26,7 @@ from distembed.batch import SetBatch
 from distembed.generators.base import ConditionalGaussian
 from distembed.generators.heads import LikelihoodHeads
 from distembed.generators.likelihoods import LIKELIHOODS
+from distembed.generators.marginal import marginal_log_prob
 from distembed.generators.mixture import Mixture, MixtureSettings
 from distembed.generators.normalizing import SplineFlow
 from distembed.protocols import GeneratorTraits, WidenedGenerator
@@ -130,7 +131,9 @@ class Explicit(nn.Module):
     @staticmethod
     def traits_of(likelihood: str = "gaussian", **_: object) -> GeneratorTraits:
         """Return the traits of a generator with this likelihood."""
-        return GeneratorTraits(raw_atoms=likelihood not in RESIDUALS)
+        return GeneratorTraits(
+            raw_atoms=likelihood not in RESIDUALS, masked=likelihood == "gaussian"
+        )
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Fit the affine parts to training sets."""
@@ -157,7 +160,12 @@ class Explicit(nn.Module):
         return self._density.log_prob(batch, z)
 
     def loss(self, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Score each set by its mean negative log likelihood in nats per dimension, `(B,)`."""
+        """Score each set by its mean negative log likelihood in nats per dimension, `(B,)`.
+
+        Where values are missing it is that of the measured features, per measured feature.
+        """
+        if batch.observed is not None:
+            return -batch.mean(self.log_prob(batch, z)) / batch.mean(batch.mask.sum(1))
         return -batch.mean(self.log_prob(batch, z)) / math.prod(self.event_shape)
 
     @torch.no_grad()
@@ -207,6 +215,8 @@ class _Composed(nn.Module):
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         gaussian = self.base(z)
+        if batch.observed is not None and isinstance(self.residual, _StandardNormal):
+            return marginal_log_prob(batch, gaussian)
         nats = self._residual.log_prob(batch, gaussian.whiten(batch), z)
         return nats - batch.expand(self.base.dim * gaussian.log_volume())
 

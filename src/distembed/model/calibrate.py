@@ -99,6 +99,8 @@ def measure_pairs(
         The pairs; none, with the reason, if there are too few such sets, or the distance of atoms
         needs an extra that is not installed.
     """
+    if collection.atoms.masked:
+        return MeasuredPairs.none("W2 is not defined between atoms with missing values.")
     try:
         rows = _large_sets(collection, held_out, settings)
     except ValueError as error:

@@ -206,7 +206,7 @@ class InferenceEngine:
         with self.runtime.active():
             for rows in _by_atoms(collection.sizes, self.settings.atoms(self.runtime.device)):
                 batch = self.batch(collection, rows.tolist())
-                part, size = (t[rows].to(batch.x.device) for t in (vectors, sizes))
+                part, size = (t[rows].to(batch.w.device) for t in (vectors, sizes))
                 nats = self.network.log_prob(batch, part, size, ground == "model").cpu().numpy()
                 out |= zip(rows.tolist(), np.split(nats, batch.offsets[1:-1].cpu()), strict=True)
         return [out[i] for i in range(len(collection))]
@@ -236,7 +236,7 @@ class InferenceEngine:
         size = self.settings.covariance_atoms
         if whole:
             batch = collection.batch(indices.tolist())
-            order = torch.rand(len(batch.x), generator=rng)
+            order = torch.rand(len(batch.w), generator=rng)
             parts = order.split(batch.sizes.tolist())
             rank = torch.cat([part.argsort().argsort() for part in parts])
             batch = batch.keep(rank < size)
@@ -246,7 +246,7 @@ class InferenceEngine:
 
     def _matched(self, batch: SetBatch) -> SetBatch:
         if self.columns is not None:
-            batch = batch.replace(x=batch.x[:, self.columns])
+            batch = batch.columns(self.columns)
         return batch.to(self.runtime.device)
 
     def _large(self, sizes: NDArray[np.int64]) -> bool:

@@ -49,6 +49,12 @@ from distembed.training.w2_pairs import HalvedSets, TooFewPairsError
 __all__ = ["PreparationSettings", "fit_model"]
 
 
+_MASKED = (
+    "values may be missing: distances stay latent, because W2 is not defined between atoms that "
+    "are not complete, and ranges of features are not compared"
+)
+
+
 @dataclass(frozen=True)
 class PreparationSettings:
     """What is read of the training sets before the first step.
@@ -93,6 +99,8 @@ def fit_model(
     log = RunLog(config.steps, progress and ranks.first, records)
     with runtime.active():
         support = prepare(network, collection, training, config)
+        if collection.atoms.masked:
+            log.message(_MASKED)
         for sentence in _remarks(support, collection):
             log.message(sentence)
         if network.loss_unit:
@@ -144,9 +152,22 @@ def prepare(
         The ranges of the features over all sets; None where atoms have no such features.
     """
     batch = _first_batch(collection, training, config, settings)
-    network.transform.fit(batch.x, batch.w)
+    if batch.observed is not None:
+        _refuse_unmeasured(batch, collection.features)
+    network.transform.fit(batch.filled, batch.w, batch.observed)
     network.prepare(batch, *_preparation(config, settings))
     return Support.measure(batch.x, collection) if has_support(collection) else None
+
+
+def _refuse_unmeasured(batch: SetBatch, features: Sequence[str] | None) -> None:
+    """Refuse features that no atom has a value of."""
+    empty = np.flatnonzero(batch.mask.amax(0).numpy() == 0).tolist()
+    if empty:
+        names = [str(features[j] if features else j) for j in empty[:10]]
+        raise ValueError(
+            f"{len(empty)} features have no value in the training atoms that were read: "
+            f"{', '.join(names)}{', ...' if len(empty) > 10 else ''}. Leave them out."
+        )
 
 
 def _remarks(support: Support | None, collection: Collection, most: int = 10) -> Iterator[str]:
@@ -174,12 +195,12 @@ def learn_metric(
 ) -> None:
     """Train the correction of the encoder on W2 of pairs, and prepare the generator anew.
 
-    Nothing is done where the encoder has no correction, the distance of atoms needs an extra that
-    is not installed, or the sets that are held out are too few to show a gain. As the preparation,
-    this happens on the CPU.
+    Nothing is done where the encoder has no correction, values may be missing, the distance of
+    atoms needs an extra that is not installed, or the sets that are held out are too few to show a
+    gain. As the preparation, this happens on the CPU.
     """
     corrected = isinstance(network.encoder, CorrectedEncoder)
-    if not (config.metric_steps and corrected):
+    if not (config.metric_steps and corrected) or collection.atoms.masked:
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     steps = min(config.metric_steps, config.steps)

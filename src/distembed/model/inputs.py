@@ -30,6 +30,11 @@ __all__ = [
     "feature_columns",
 ]
 
+_NOT_MASKED = (
+    "The sets may have missing values, and the model was fitted to complete atoms. Fit a model to "
+    "sets read with missing='mask', or read these without it."
+)
+
 SetsLike = Collection | SetBatch | Sequence[ArrayLike]
 """Sets in any form: a collection, a batch, or a list of arrays `(m, *event)`."""
 
@@ -51,11 +56,18 @@ def as_collection(sets: SetsLike, atoms: AtomSpace | None = None) -> Collection:
                 f"The sets hold {describe(sets.atoms)}, and the model was fitted to "
                 f"{describe(atoms)}. Read the sets with atoms={atoms.describe()}."
             )
+        if atoms is not None and sets.atoms.masked and not atoms.masked:
+            raise ValueError(_NOT_MASKED)
         return _in_float32(sets)
     # values do not bind a model: one of counts takes fractions, one of images other ranges
-    values: dict[str, AtomSpace] = {"counts": Vectors(), "images": Images()}
-    space = None if atoms is None else values.get(atoms.name, atoms)
+    space = atoms
+    if atoms is not None and atoms.name == "counts":
+        space = Vectors("mask" if atoms.masked else "refuse")
+    elif atoms is not None and atoms.name == "images":
+        space = Images()
     if isinstance(sets, SetBatch):
+        if sets.observed is not None and atoms is not None and not atoms.masked:
+            raise ValueError(_NOT_MASKED)
         return _in_float32(Sets.from_batch(sets.checked(), space))
     return read(sets, min_size=1, atoms=space)
 

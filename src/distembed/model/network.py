@@ -148,7 +148,7 @@ class Network(nn.Module):
     def to_ground(self, batch: SetBatch) -> SetBatch:
         """Transform atoms to the model's ground space: numbers in float32, tokens as they are."""
         batch = batch.to(dtype=torch.float32)
-        return batch.replace(x=self.transform(batch.x))
+        return self.transform.of_batch(batch).without_empty()
 
     def encode(self, batch: SetBatch) -> Tensor:
         """Embed sets given in the user's units, `(B, L)`."""
@@ -312,5 +312,5 @@ class Embedder(nn.Module):
         state = (*self.encoder.parameters(), *self.encoder.buffers())
         like = next((t for t in state if t.is_floating_point()), torch.empty(0))
         moved = batch.to(like.device, like.dtype)
-        z: Tensor = self.encoder(moved.replace(x=self.transform(moved.x)))
-        return z.to(batch.x.device)
+        z: Tensor = self.encoder(self.transform.of_batch(moved).without_empty())
+        return z.to(batch.w.device)

@@ -15,7 +15,7 @@ from distembed.data.spaces import Vectors, as_space
 from distembed.data.transforms import TRANSFORMS
 from distembed.data.transforms.chain import Chain
 from distembed.encoders import DEFAULT_ENCODERS, ENCODERS
-from distembed.generators import DEFAULT_GENERATORS, GENERATORS
+from distembed.generators import DEFAULT_GENERATORS, GENERATORS, MASKED_GENERATOR
 from distembed.model import CONDITIONINGS
 from distembed.model.network import Network
 from distembed.nn.backbone import convolves
@@ -24,11 +24,14 @@ from distembed.protocols import (
     Collection,
     Conditioning,
     Objective,
+    encoder_traits,
     generator_traits,
 )
 from distembed.registry import Family, NamedMember, build, lookup, split_member
 
 __all__ = ["Part", "Spec"]
+
+_MASKED_ENCODERS = "'residual' of 'closed_form' and 'deepsets' (the default), or one of the two"
 
 Part = NamedMember | nn.Module
 """A member of a family by name and options, or a module of the user's."""
@@ -79,7 +82,8 @@ class Spec:
         if spec.encoder == "auto":
             spec = replace(spec, encoder=DEFAULT_ENCODERS[kind])
         if spec.generator == "auto":
-            spec = replace(spec, generator=DEFAULT_GENERATORS[kind])
+            default = MASKED_GENERATOR if atoms.masked else DEFAULT_GENERATORS[kind]
+            spec = replace(spec, generator=default)
         if spec.conditioning == "auto":
             own = isinstance(spec.generator, nn.Module)
             spec = replace(spec, conditioning="none" if own else "shrinkage")
@@ -115,6 +119,8 @@ class Spec:
             )
             columns = cast(Conditioning, conditioning).outputs
             generator = self._make(GENERATORS, self.generator, "generator", shape, columns)
+            if self.atoms.masked:
+                _require_masked(encoder, generator)
             return Network(encoder, conditioning, generator, chain, objectives)
 
     def describe(self) -> dict[str, Any]:
@@ -157,6 +163,21 @@ class Spec:
             return copy.deepcopy(part)
         module: nn.Module = build(family, part, kind, shape, inputs, facts=self.atoms.facts)
         return module
+
+
+def _require_masked(encoder: nn.Module, generator: nn.Module) -> None:
+    """Refuse parts that would take a missing value for a measured one."""
+    parts = (
+        ("encoder", encoder, encoder_traits(encoder).masked, _MASKED_ENCODERS),
+        ("generator", generator, generator_traits(generator).masked, str(MASKED_GENERATOR)),
+    )
+    for kind, module, masked, names in parts:
+        if not masked:
+            raise ValueError(
+                f"The {kind} {type(module).__name__} is not defined for sets with missing values "
+                f"(its traits do not state masked=True). Use {names}, or impute the values and "
+                "read the sets without missing='mask'."
+            )
 
 
 def _described(part: Part) -> dict[str, Any] | None:

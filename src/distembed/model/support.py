@@ -38,8 +38,12 @@ HALF = 0.5
 
 
 def has_support(collection: Collection) -> bool:
-    """Return whether atoms are vectors or counts of one axis, whose features have ranges."""
-    return collection.atoms.name in ("vectors", "counts") and len(collection.event_shape) == 1
+    """Return whether atoms are vectors or counts of one axis, whose features have ranges.
+
+    Those of atoms with missing values are not compared.
+    """
+    numbers = collection.atoms.name in ("vectors", "counts") and len(collection.event_shape) == 1
+    return numbers and not collection.atoms.masked
 
 
 @dataclass(frozen=True)

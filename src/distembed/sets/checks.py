@@ -96,7 +96,12 @@ def missing_value(
     atom, *place = np.argwhere(~(np.abs(x.astype(np.float64)) <= largest))[0]
     feature = repr(features[place[0]]) if features else f"{tuple(map(int, place))}"
     value = x[(atom, *place)]
-    advice = "Drop or impute it first: a missing value is not a sample."
+    advice = (
+        "Drop or impute it first: a missing value is not a sample. To keep it as missing, read "
+        "vectors or counts with missing='mask' (data.missing=mask on the command line)."
+    )
+    if np.isinf(value):
+        advice = "Drop or impute it first: an infinite value is not a sample."
     if np.isfinite(value):
         advice = f"Rescale the feature: float32 holds numbers of up to {largest:.2g}."
     return ValueError(

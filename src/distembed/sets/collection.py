@@ -17,7 +17,7 @@ from distembed.batch import SetBatch
 from distembed.data.mapped import take
 from distembed.data.observations import Observations, portable_type
 from distembed.data.recognise import recognise
-from distembed.data.spaces import Vectors, as_space
+from distembed.data.spaces import Vectors, as_space, with_missing
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.checks import (
@@ -97,10 +97,12 @@ class Sets:
         Raises:
             ValueError: If the atoms are not of the kind.
         """
-        x, w = batch.x.detach().cpu(), batch.w.detach().cpu().double().numpy()
+        x, w = batch.with_nan.detach().cpu(), batch.w.detach().cpu().double().numpy()
         sizes = batch.sizes.cpu().numpy()
         observations = Observations(x.numpy())
         space = recognise(observations) if atoms is None else as_space(atoms)
+        if batch.observed is not None:
+            space = with_missing(space, "mask")
         sets = cls(
             observations,
             Ranges(batch.offsets[:-1].cpu().numpy(), batch.offsets.cpu().numpy()),
@@ -230,6 +232,8 @@ class Sets:
             return self
         # the stored values of a sparse matrix are all that is not zero
         values = x.data[:, None] if self.observations.sparse else x
+        if self.atoms.masked:  # the kind is one of single values, whose shape is not checked
+            values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
         if values.dtype.kind != "f" or all_finite(values, self._largest):
             self.atoms.check(values)
             if not self.double:
@@ -245,6 +249,10 @@ class Sets:
         table, rows = self.observations.x, self.rows[where]
         x = table[rows].toarray() if self.observations.sparse else take(table, rows)
         x = x.astype(portable_type(x.dtype), copy=False)
+        observed = None
+        if self.atoms.masked and x.dtype.kind == "f":
+            observed = ~np.isnan(x)
+            x = np.where(observed, x, 0)
         if x.dtype.kind == "f" and not all_finite(x, self._largest):
             owners = self.ids[np.searchsorted(self.offsets, where, side="right") - 1]
             raise missing_value(x, rows, owners, self.features, self._largest)
@@ -254,6 +262,7 @@ class Sets:
             torch.from_numpy(np.ascontiguousarray(x)).to(self.dtype),
             torch.from_numpy(w).to(torch.float64 if self.double else torch.float32),
             torch.from_numpy(np.concatenate([[0], np.cumsum(sizes)])),
+            None if observed is None else torch.from_numpy(observed),
         )
 
     # -- choosing -------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def fingerprints(
     sums = np.zeros((len(collection), 2), np.uint64)
     for first, _, batch in pieces(collection, max(1, words // (width + 1)), sets):
         if columns is not None:
-            batch = batch.replace(x=batch.x[:, columns])
+            batch = batch.columns(columns)
         starts = batch.offsets[:-1].numpy()
         sums[first : first + len(batch)] += np.add.reduceat(_atom_hashes(batch, keys), starts)
     name = salt.encode()
@@ -70,7 +70,7 @@ def fingerprints(
 
 def _atom_hashes(batch: SetBatch, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Compute two hashes an atom, `(N, 2)`, with keys `(2, 2 + D)`."""
-    flat = batch.flat
+    flat = batch.with_nan.reshape(len(batch.w), -1)
     atoms = _bits(flat.float().numpy()) if flat.is_floating_point() else flat.numpy().astype("<u4")
     weight = _bits(batch.w.float().numpy())
     h = np.empty((len(atoms), 2), np.uint64)

@@ -44,5 +44,5 @@ def pieces(
         atom = 0
         for batch in collection.chunks(first, rows):
             yield first, atom, batch
-            atom += len(batch.x)
+            atom += len(batch.w)
         first += 1

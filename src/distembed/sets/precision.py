@@ -54,6 +54,13 @@ def check_rounding(
     refuse_lost(part.toarray() if observations.sparse else part, ends, observations.features, most)
 
 
+def _any_value(part: np.ndarray) -> np.ndarray:
+    """Return a measured value of each feature, zero where there is none, `(*event)`."""
+    first = np.argmax(~np.isnan(part), axis=0)
+    values: np.ndarray = np.nan_to_num(np.take_along_axis(part, first[None], 0)[0])
+    return values
+
+
 def may_lose(dtype: np.dtype[Any]) -> bool:
     """Return whether numbers of this type may change in float32."""
     return dtype.kind in "iuf" and dtype.itemsize > (4 if dtype.kind == "f" else 2)
@@ -97,6 +104,8 @@ def refuse_lost(
         ValueError: If there is one.
     """
     part, counts = x.astype(np.float64), np.diff(offsets)
+    if np.isnan(part).any():  # missing values, which take a value that adds no spread
+        part = np.where(np.isnan(part), _any_value(part), part)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # refused elsewhere
         error = np.square(part - part.astype(np.float32)).sum(0)
         if not error.any():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from distembed.data.readers.columns import column_names, read_columns
 from distembed.data.readers.table import read_table
 from distembed.data.recognise import channels_first, recognise
 from distembed.data.sequence_encoder import SequenceEncoder
-from distembed.data.spaces import as_space
+from distembed.data.spaces import as_space, with_missing
 from distembed.data.store import is_store
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng
@@ -25,6 +26,8 @@ from distembed.sets.construct import by_label
 from distembed.sets.stored import read_store
 
 __all__ = ["read", "read_atoms"]
+
+logger = logging.getLogger(__name__)
 
 
 def read(
@@ -39,6 +42,7 @@ def read(
     min_size: int = 2,
     max_size: int | None = None,
     rng: Rng = 0,
+    missing: Literal["refuse", "mask"] = "refuse",
     **options: Any,
 ) -> Sets:
     """Read sets.
@@ -61,6 +65,9 @@ def read(
         min_size: Fewest atoms of a set; smaller ones are dropped, and their number is logged.
         max_size: Most atoms of a set; larger ones are thinned.
         rng: Source of that draw.
+        missing: `refuse` to refuse NaN; `mask`, of vectors and counts, to take it for a value
+            that was not measured. Atoms without any value are dropped, and their number is
+            logged.
         options: Options of the reader (`distembed.data.readers`): `layer`, `obsm` and `genes` of
             AnnData; `sequence`, a column of sequences in a table or in AnnData; `header`,
             `annotation` and `key` of FASTA.
@@ -84,11 +91,19 @@ def read(
         named = None if isinstance(by, np.ndarray) else by
         given = {"by": by if named is None else None, "columns": columns, "weights": weights}
         _refuse_late(source, {**given, "max_size": max_size, **options})
+        if missing != "refuse":
+            raise ValueError(
+                f"missing = {missing!r}, and {source} is a store, whose atoms are complete. Leave "
+                "it out."
+            )
         sets, keys = read_store(source, named, own, atoms, min_size)
     else:
         observations, labels, space = _observations(
             source, Request(by, own, weights), atoms, {"columns": columns, **options}
         )
+        space = with_missing(space, missing)
+        if space.masked:
+            observations = _with_values(observations)
         sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
         sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
         first = sets.rows[sets.offsets[:-1]]
@@ -172,6 +187,32 @@ def _observations(
     if space.name == "images":
         observations = channels_first(observations)
     return observations, labels, space
+
+
+def _with_values(observations: Observations) -> Observations:
+    """Drop atoms without any value, and log how many.
+
+    Raises:
+        ValueError: If no atom has one.
+    """
+    x = observations.x
+    if observations.sparse or x.dtype.kind != "f":
+        return observations
+    empty = np.isnan(x).reshape(len(x), -1).all(1)
+    if empty.all():
+        raise ValueError("All values are missing; there is nothing to read.")
+    if not empty.any():
+        return observations
+    logger.warning(
+        "dropped %d of %d atoms: none of their features was measured", int(empty.sum()), len(x)
+    )
+    kept = ~empty
+    return Observations(
+        x[kept],
+        {name: column[kept] for name, column in observations.columns.items()},
+        observations.features,
+        {name: column[kept] for name, column in observations.exact.items()},
+    )
 
 
 def _joined(sets: Sets, by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Sets:

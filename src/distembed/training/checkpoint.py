@@ -186,7 +186,7 @@ def run_identity(
     state = sorted(module.state_dict(keep_vars=True).items())
     frozen = [tensor for _, tensor in state if id(tensor) not in trained_ids]
     sample = collection.batch(list(indices[:8]), 64, stream("identity"))
-    data = sample.x.double().numpy().tobytes() + sample.w.double().numpy().tobytes()
+    data = sample.with_nan.double().numpy().tobytes() + sample.w.double().numpy().tobytes()
     return {
         **config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_seconds"}),
         "parts": parts,

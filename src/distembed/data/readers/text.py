@@ -180,10 +180,12 @@ class TextTable:
                 for name, value in zip(self.names, row, strict=True):
                     if name in columns and not self.kinds.number(name, value):
                         what = f"holds {value!r}" if value else "is blank"
+                        masked = " Of a value that was not measured write nan, and read the file "
+                        masked += "with missing='mask' (data.missing=mask on the command line)."
                         return (
                             f"Column {name!r} of {path.name} {what} in line {lines.line_num}; the "
                             "column is read as numbers. Correct or drop that line; or, if it is a "
-                            "feature, leave it out of `columns`."
+                            f"feature, leave it out of `columns`.{'' if value else masked}"
                         )
         return ""
 

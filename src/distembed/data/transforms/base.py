@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "MaskedTransform",
     "Transform",
     "as_floating",
     "floating",
@@ -36,6 +37,14 @@ class Transform(Protocol):
 
     def event_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of a mapped atom, given that of an atom."""
+
+
+@runtime_checkable
+class MaskedTransform(Protocol):
+    """A transform that maps every feature by itself, and so takes atoms with missing ones."""
+
+    def fit_masked(self, x: Tensor, w: Tensor, observed: Tensor) -> Self:
+        """Fit on the measured values of atoms: bool `(N, *event)`."""
 
 
 def positive_part(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:

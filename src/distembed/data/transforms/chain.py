@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self, cast
 
+import torch
 from torch import Tensor, nn
 
+from distembed.batch import SetBatch
 from distembed.data.transforms import TRANSFORMS
-from distembed.data.transforms.base import Transform
+from distembed.data.transforms.base import MaskedTransform, Transform
 from distembed.registry import NamedMember, build
 
 __all__ = ["Chain"]
@@ -71,8 +73,19 @@ class Chain(nn.Module):
             spec.append({"name": names[kind], **transform.options})
         return {"spec": spec}
 
-    def fit(self, x: Tensor, w: Tensor) -> Self:
-        """Fit each transform on the output of those before it."""
+    def fit(self, x: Tensor, w: Tensor, observed: Tensor | None = None) -> Self:
+        """Fit each transform on the output of those before it.
+
+        Args:
+            x: Atoms, `(N, *event)`.
+            w: Their weights, `(N,)`.
+            observed: Which values were measured, `(N, *event)`; all where left out.
+
+        Raises:
+            ValueError: If values are missing, and a transform mixes features.
+        """
+        if observed is not None:
+            return self._fit_masked(x, w, observed)
         for transform in self._each():
             x = transform.fit(x, w).forward(x)
         return self
@@ -82,6 +95,10 @@ class Chain(nn.Module):
         for transform in self._each():
             x = transform.forward(x)
         return x
+
+    def of_batch(self, batch: SetBatch) -> SetBatch:
+        """Map the atoms of a batch; missing values stay missing."""
+        return batch.replace(x=self.forward(batch.filled))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map back, by the inverses in reverse order."""
@@ -94,6 +111,17 @@ class Chain(nn.Module):
         for transform in self._each():
             shape = transform.event_shape(shape)
         return shape
+
+    def _fit_masked(self, x: Tensor, w: Tensor, observed: Tensor) -> Self:
+        for transform in self._each():
+            if not isinstance(transform, MaskedTransform):
+                raise ValueError(
+                    f"The transform {type(transform).__name__} mixes features, and values are "
+                    "missing. Use transforms of single features, such as standardise and arcsinh, "
+                    "or impute the values first."
+                )
+            x = torch.where(observed, transform.fit_masked(x, w, observed).forward(x), 0)
+        return self
 
     def _each(self) -> list[Transform]:
         return cast("list[Transform]", list(self.transforms))

@@ -44,6 +44,19 @@ class Log1p(nn.Module):
         self.forward(x)
         return self
 
+    def fit_masked(self, x: Tensor, w: Tensor, observed: Tensor) -> Self:
+        """Check as `fit`.
+
+        Raises:
+            ValueError: If atoms are divided by their sums, which missing values have no part in.
+        """
+        if self.scale is not None:
+            raise ValueError(
+                f"log1p with scale = {self.scale:g} divides atoms by their sums, and values are "
+                "missing. Leave the scale out, or leave out the features that are not measured."
+            )
+        return self.fit(x, w)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., *event)`."""
         if bool((x < 0).any()):
@@ -90,6 +103,10 @@ class Arcsinh(nn.Module):
         return {"cofactor": self.cofactor}
 
     def fit(self, x: Tensor, w: Tensor) -> Self:
+        """Return self; there is nothing to fit."""
+        return self
+
+    def fit_masked(self, x: Tensor, w: Tensor, observed: Tensor) -> Self:
         """Return self; there is nothing to fit."""
         return self
 

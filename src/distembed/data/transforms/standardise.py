@@ -65,6 +65,22 @@ class Standardise(nn.Module):
         self.deviation = torch.where(constant, 0, variance.sqrt()).to(floating(x))
         return self
 
+    def fit_masked(self, x: Tensor, w: Tensor, observed: Tensor) -> Self:
+        """Compute weighted moments of the measured values, feature by feature."""
+        flat, mask = x.reshape(len(x), -1), observed.reshape(len(x), -1)
+        if self.over == "all":
+            return self.fit(flat[mask], w.repeat_interleave(mask.sum(1)))
+        fitted = [
+            (one.mean, one.deviation)
+            for one in (
+                Standardise().fit(flat[mask[:, j], j], w[mask[:, j]]) for j in range(flat.shape[1])
+            )
+        ]
+        self.mean, self.deviation = (
+            torch.stack(part).reshape(x.shape[1:]) for part in zip(*fitted, strict=True)
+        )
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """Map `(..., *event)`."""
         refuse_unfitted(self.mean, "standardise")
