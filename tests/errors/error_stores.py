@@ -87,7 +87,7 @@ def components_without_names():
 
 
 def more_components_than_features():
-    """More principal components than features."""
+    """More principal components than features of a store."""
     de.build_store("cells.csv", "s", by="patient", columns=["height", "mass"], pca=3)
 
 
