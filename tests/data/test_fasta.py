@@ -297,3 +297,10 @@ def test_a_pattern_that_is_not_clear_is_refused():
     with pytest.raises(ValueError, match="two fields with no text between"):
         Pattern("{a}{b}")
     assert Pattern("{a}_{b}", within="/").match("x_y/z") is None
+
+
+def test_ids_that_occur_twice_are_named(here, caplog):
+    (here / "h.fasta").write_text(">k Peru\nAC\n>l Fiji\nGT\n>k Fiji\nA\n")
+    sets = de.read("h.fasta", by="place", header="{id} {place}", min_size=1)
+    assert strings(sets) == [["AC"], ["GT", "A"]]
+    assert "1 id is that of several entries, such as 'k'" in caplog.text

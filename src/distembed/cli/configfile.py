@@ -94,7 +94,9 @@ def _override(document: dict[str, Any], override: str) -> None:
     try:
         value = parse(text)
     except ValueError as error:
-        raise ValueError(f'{override!r}: {error}\nPut text in quotes, as key="*".') from error
+        raise ValueError(
+            f"{override!r}: {error}\nPut text in quotes: '{dotted}=\"{text}\"'."
+        ) from error
     section = document
     for key in sections:
         inner = section.get(key) or {}

@@ -89,9 +89,9 @@ def conformal_ratios(ratios: ArrayLike, level: float) -> tuple[float, float]:
     k = int((n + 1) * (1 - level) / 2 + 1e-9)
     if k < 1:
         raise ValueError(
-            f"{n} held-out pairs cannot give {level:.3%} coverage: a conformal interval needs "
-            f"{int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or give a "
-            "lower level."
+            f"{n} held-out pairs cannot give {100 * level:g} % coverage: a conformal interval "
+            f"needs {int(np.ceil(2 / (1 - level) - 1 - 1e-9))}. Measure W2 of more pairs, or "
+            "give a lower level."
         )
     return float(ordered[k - 1]), float(ordered[n - k])
 

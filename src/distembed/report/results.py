@@ -157,7 +157,9 @@ def _verdict(gde: Score, lines: Sequence[Line]) -> str:
         verb = "is" if better == 1 else "are"
         text = f"{better} of {count} baselines {verb} better than the GDE ({value}); the best is "
     else:
-        text = f"The GDE ({value}) is better than {worse} of {count} baselines; the best is "
+        level = count - worse
+        ties = f" and level with {level}" if level else ""
+        text = f"The GDE ({value}) is better than {worse} of {count} baselines{ties}; the best is "
     if gde.p is None or math.isnan(gde.p):
         return text + best
     chance = ", not significant" if gde.p > 0.05 else ""

@@ -7,6 +7,7 @@ sequence.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from distembed.data.readers.pattern import Pattern
 from distembed.files import replacing
 
 __all__ = ["Entries", "FastaReader", "read_fasta", "write_fasta"]
+
+logger = logging.getLogger(__name__)
 
 _STATED = re.compile(r"\[([^\[\]=]+)=([^\]]*)\]")
 _NAMES = (".fasta", ".fa", ".faa", ".fna", ".ffn", ".fas")
@@ -87,6 +90,7 @@ class FastaReader:
         number = np.repeat(np.arange(len(files)), [len(part.headers) for part in entries])
         name = files[0].path.name if len(files) == 1 else str(source)
         columns = {"id": np.array([i for part in entries for i in part.ids])}
+        _name_repeated(name, columns["id"])
         for label in files[0].labels:
             columns[label] = np.array([file.labels[label] for file in files])[number]
         columns |= self._fields(name, [header for part in entries for header in part.headers])
@@ -142,6 +146,18 @@ class FastaReader:
                 "a table with one row a sequence, annotation='metadata.tsv', or from a pattern "
                 "of the headers, header='{id}|{country}'."
             ) from error
+
+
+def _name_repeated(name: str, ids: np.ndarray) -> None:
+    """Log ids that several entries have."""
+    values, counts = np.unique(ids, return_counts=True)
+    repeated = values[counts > 1]
+    if len(repeated):
+        logger.warning(
+            "%s: %s of several entries, such as %r; each entry is an atom of its own",
+            name, "1 id is that" if len(repeated) == 1 else f"{len(repeated)} ids are those",
+            str(repeated[0]),
+        )  # fmt: skip
 
 
 def write_fasta(

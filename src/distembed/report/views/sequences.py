@@ -105,6 +105,8 @@ class SequenceView:
             f"Sequences drawn from vectors on the line from {first} (0%) to {last} (100%), each "
             "step with the same random numbers."
         )
+        if 0 < len(self.columns) < self.width:
+            text += " Written are the positions of the logos."
         title = f": {len(path.samples)} steps"
         return Figure([escaped(_TEXT, f"{first} to {last}", title, "\n".join(lines))], text)
 
@@ -206,8 +208,8 @@ class SequenceView:
         return "\n".join(self._lines(x))
 
     def _lines(self, x: np.ndarray, count: int = _SHOWN) -> list[str]:
-        """Write the first sequences, long ones cut."""
-        words = self.space.restore(x[:count])
+        """Write the first sequences: of aligned ones the columns of the logos, long ones cut."""
+        words = self.space.restore(x[:count][:, self.columns] if len(self.columns) else x[:count])
         cut = [w if len(w) <= _LETTERS else f"{w[: _LETTERS - 1]}…" for w in words]
         return [w or "(empty)" for w in cut]
 
