@@ -31,7 +31,14 @@ def blocks(page, *languages):
     return found
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [
+        # cross-validation with permutations and explanations
+        pytest.param(p, marks=pytest.mark.slow) if p == "docs/prediction.md" else p
+        for p in PAGES
+    ],
+)
 def test_python_blocks(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace, left_out = {"__name__": "page"}, 0

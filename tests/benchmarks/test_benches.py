@@ -25,7 +25,14 @@ FIGURES = {
 ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
 
 
-@pytest.mark.parametrize("name", BENCHES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # all heads in nested folds take most of a minute even at the smallest scale
+        pytest.param(n, marks=pytest.mark.slow) if n == "cohorts" else n
+        for n in BENCHES
+    ],
+)
 def test_a_bench_is_complete(name, measured):
     result, lines, plots = measured(name)
     assert set(result) == {"bench", "environment", "config", "rows"}

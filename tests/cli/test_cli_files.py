@@ -111,7 +111,7 @@ IDS = (
 
 @given(st.lists(IDS, min_size=1, max_size=6, unique=True))
 def test_safe_csv_holds_no_formula_and_changes_nothing_else(names):
-    ids = np.array(["=1+1", "@SUM(A1)", "-x", "+y", "'z", *names])
+    ids = np.array([*dict.fromkeys(["=1+1", "@SUM(A1)", "-x", "+y", "'z", *names])])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.csv"
         matrix = {name: np.arange(float(len(ids))) for name in ids.tolist()}

@@ -213,6 +213,7 @@ def test_what_does_not_go_with_a_head_is_refused(run, fitted, tmp_path, words, m
     assert re.search(message, " ".join(outcome.err.split()))
 
 
+@pytest.mark.slow
 def test_features_and_the_page(run, fitted, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")

@@ -189,7 +189,7 @@ def test_reduced_precision_is_for_the_layers_only(point):
         ({"sets": {"name": "joined"}}, "belongs outside"),
         ({"sets": "residual"}, "belongs outside"),
         ({"sets": "bags"}, "no encoder 'bags'"),
-        ({"point": "resnet"}, "no point encoder 'resnet'; there are: conv1d, conv2d, mlp"),
+        ({"point": "resnet"}, "no point encoder 'resnet'; there are: causal_lm, conv1d, conv2d"),
         ({"point": "conv1d"}, "point encoder 'conv1d' needs the option 'vocab'"),
         (
             {"point": {"name": "mlp", "channels": 3}},

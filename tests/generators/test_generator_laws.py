@@ -99,7 +99,7 @@ def test_an_unprepared_generator_works(name):
     [
         ("flow", {}, GeneratorTraits()),
         ("diffusion", {"calls": 4}, GeneratorTraits()),
-        ("explicit", {}, GeneratorTraits()),
+        ("explicit", {}, GeneratorTraits(masked=True)),
         ("explicit", {"likelihood": "mixture", "width": 8}, GeneratorTraits()),
         ("explicit", {"likelihood": "poisson"}, GeneratorTraits(raw_atoms=True)),
         ("vae", {}, GeneratorTraits()),
