@@ -34,9 +34,8 @@ def images_with_masks():
 
 def mask_of_another_shape():
     """A mask of another shape than the atoms."""
-    SetBatch(
-        torch.zeros(2, 3), torch.ones(2), torch.tensor([0, 2]), torch.ones(2, dtype=torch.bool)
-    )
+    observed = torch.ones(2, dtype=torch.bool)
+    SetBatch(torch.zeros(2, 3), torch.ones(2), torch.tensor([0, 2]), observed)
 
 
 def complete_atoms_of_masked_sets():
