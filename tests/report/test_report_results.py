@@ -52,7 +52,9 @@ def test_a_loss_is_called_a_loss():
 def test_a_gain_and_a_tie_are_not_confused():
     rows = [Score("w2", "gde", 1.0), Score("w2", "mean", 1.0), Score("w2", "pooled", 2.0)]
     (metric,) = metrics_of(rows)
-    assert metric.verdict.startswith("The GDE (1.00) is better than 1 of 2 baselines")
+    assert metric.verdict.startswith(
+        "The GDE (1.00) is better than 1 of 2 baselines and level with 1;"
+    )
     assert not metric.beaten
 
 

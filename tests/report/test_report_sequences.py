@@ -89,6 +89,8 @@ def test_logos_show_the_positions_that_differ_between_sets():
     assert "set 0 &lt;b&gt;" in text
     assert "<b>" not in text
     assert "40 of 50 positions" in view.pairs(pairs).text
+    first = pairs[0].real[:1, view.columns]
+    assert ALIGNED.restore(first)[0] in text  # the texts have the positions of the logos
 
 
 def test_sequences_of_several_lengths_have_no_logo():
