@@ -22,6 +22,7 @@ VERBS = (
     "predict",
     "evaluate",
     "report",
+    "app",
     "check",
     "bench",
     "data",

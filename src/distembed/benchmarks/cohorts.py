@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, missing_data
-from distembed.benchmarks.cohort_data import COHORTS, Cohort
+from distembed.benchmarks.cohort_data import COHORTS
 from distembed.benchmarks.cohort_inputs import INPUTS, SEQUENCE_INPUTS, Atoms
 from distembed.benchmarks.cohort_scores import combine_folds, fold_score
 from distembed.benchmarks.supervised import Supervised, supervised_prediction
+from distembed.evaluation.cohort import Cohort
 from distembed.evaluation.result import Score
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.folds import as_groups, folds

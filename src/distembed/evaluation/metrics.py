@@ -325,6 +325,20 @@ METRICS: Mapping[str, Metric] = {
     "losses": Metric(
         "Losses", "prediction", meaning="tasks with the interval of the gain below 0"
     ),
+    # -- vectors of a unit at two times
+    "bits_shared": Metric(
+        "Shared bits", "prediction", "higher", "mutual information, neighbour estimate"
+    ),
+    "bits_null": Metric(
+        "Shared bits, null", "prediction", meaning="of units re-paired within their strata"
+    ),
+    "p_null": Metric("p against the null", "prediction", meaning="of the permutations"),
+    "bits_contrastive": Metric(
+        "Shared bits, lower bound", "prediction", "higher", "InfoNCE of a forecast from others"
+    ),
+    "retrieval": Metric(
+        "Retrieval", "prediction", "higher", "share of others that the true one is ahead of"
+    ),
     # -- dependence on the set size
     "drift": Metric("Drift of z", "scaling", meaning="from the set size of training"),
     "sd1": Metric("Deviation of z, first axis", "scaling", meaning="over sets of one law"),
