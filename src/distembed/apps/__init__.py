@@ -17,4 +17,16 @@ APPS = {
         extra="anndata",
         atoms=("vectors",),
     ),
+    "methylation": Member(
+        f"{_HOME}.methylation.app:APP",
+        "cancer and tissue from the reads of a sample, and tumour shares of mixtures",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
+    "promoters": Member(
+        f"{_HOME}.promoters.app:APP",
+        "yeast promoters drawn for a level of expression",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
 }

@@ -84,6 +84,7 @@ class Case(Generic[S]):
         test: Held-out sets.
         model: The model, trained on those training sets that have two atoms or more.
         log: Takes lines of progress.
+        folder: The folder that the sets were read from.
     """
 
     settings: S
@@ -91,6 +92,7 @@ class Case(Generic[S]):
     test: Sets
     model: GDE
     log: Callable[[str], None]
+    folder: Path
 
 
 @dataclass(frozen=True)
