@@ -29,4 +29,10 @@ APPS = {
         extra="parquet",
         atoms=("tokens",),
     ),
+    "viral_proteins": Member(
+        f"{_HOME}.viral_proteins.app:APP",
+        "date and place of viral proteins, and proteins drawn for a place and time",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
 }

@@ -55,6 +55,24 @@ class Inputs:
     train: Any
     test: Any
 
+    def rotated(self) -> Inputs:
+        """Return arrays of more columns than training sets on the axes of the training sets.
+
+        The slopes of a ridge or a logistic regression lie in the span of the training sets, so
+        that it is the same, and faster, where one scale serves all columns.
+
+        Example:
+            >>> wide = Inputs(np.eye(3, 50), np.ones((2, 50))).rotated()
+            >>> wide.train.shape, wide.test.shape
+            ((3, 2), (2, 2))
+        """
+        if isinstance(self.train, Embeddings) or self.train.shape[1] < len(self.train):
+            return self
+        centre = self.train.mean(0)
+        _, spread, axes = np.linalg.svd(self.train - centre, full_matrices=False)
+        axes = axes[spread > 1e-10 * spread.max()]
+        return Inputs(*((part - centre) @ axes.T for part in (self.train, self.test)))
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -92,6 +110,7 @@ def predicted(
         [1.0, 0.5]
     """
     values, losses = {}, {}
+    inputs = {name: table.rotated() for name, table in inputs.items()}
     for name, table in inputs.items():
         losses[name], values[name] = _fitted(outcome, table, folds, seed)
     rivals = [name for name in inputs if name not in ("gde", "untrained")]

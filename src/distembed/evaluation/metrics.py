@@ -319,6 +319,13 @@ METRICS: Mapping[str, Metric] = {
     "balanced_accuracy": Metric(
         "Balanced accuracy", "prediction", "higher", "mean recall over classes"
     ),
+    # -- viral proteins
+    "clade_distance": Metric(
+        "Distance of clades", "samples", meaning=f"{_DRAWN}, total variation of their shares"
+    ),
+    "column_error": Metric(
+        "Error of columns", "samples", meaning=f"{_DRAWN}, mean absolute difference of shares"
+    ),
     # -- hits of motifs in drawn promoters, by bin of expression
     "motif_correlation": Metric(
         "Correlation of motif hits", "samples", "higher", "over motifs and bins, from their mean"

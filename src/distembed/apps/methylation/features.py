@@ -4,7 +4,9 @@
 - `reads`: at each place the histogram of the methylation of molecules, in five bins, and its mean.
 - `kmers`: mean shares of words of calls and places.
 
-A place that no molecule of a set covers has the mean of the training sets.
+The first two have their logarithms beside them, log(share + 0.01), as the share of a tumour is
+predicted by its logarithm. A place that no molecule of a set covers has the mean of the training
+sets.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def simple_inputs(train: Sets, test: Sets) -> dict[str, Inputs]:
     for name, function in (("beta", beta), ("reads", reads)):
         first, second = (function(batch, vocab) for batch in batches)
         usual = np.nanmean(first, 0)
-        inputs[name] = Inputs(*(np.where(np.isnan(f), usual, f) for f in (first, second)))
+        whole = [np.where(np.isnan(f), usual, f) for f in (first, second)]
+        inputs[name] = Inputs(*(np.concatenate([f, np.log(f + 0.01)], 1) for f in whole))
     inputs["kmers"] = Inputs(*(mean_kmers(batch, vocab, 512).numpy() for batch in batches))
     return inputs
 

@@ -136,7 +136,7 @@ def data(folder: Path, settings: PromoterSettings) -> tuple[Sets, Sets]:
         number.append(centre)
     train = _assembled(division, rows, number, "train")
     held_out = _parts(division, np.flatnonzero(division.held_out), settings, rng)
-    return train, _assembled(division, rows, number, "test")
+    return train, _assembled(division, *held_out, "test")
 
 
 def expression_cohort(folder: Path, settings: PromoterSettings) -> Cohort:

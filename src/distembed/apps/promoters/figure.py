@@ -51,8 +51,8 @@ def figure(case: Case[PromoterSettings], findings: Findings) -> Sequence[Drawing
             "promoters_oracle",
             "Expression of drawn promoters",
             "A point is a held-out bin: across its measured expression, up the mean expression "
-            "that the oracle predicts for promoters of the bin and for drawn ones. Shaded bins lie "
-            "beyond all training bins; `direction` extrapolates to them.",
+            "that the oracle predicts for promoters of the bin and for drawn ones. Shaded bins "
+            "lie beyond all training bins; `direction` extrapolates to them.",
             (640, 380),
             oracle,
         ),
