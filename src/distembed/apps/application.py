@@ -79,6 +79,7 @@ class Case(Generic[S]):
     """A trained application, which is judged.
 
     Attributes:
+        source: The folder of the data.
         settings: Sizes and schedule.
         train: Training sets.
         test: Held-out sets.
@@ -86,6 +87,7 @@ class Case(Generic[S]):
         log: Takes lines of progress.
     """
 
+    source: Path
     settings: S
     train: Sets
     test: Sets

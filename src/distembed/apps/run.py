@@ -74,7 +74,7 @@ def run(
     model.fit(train.select(large), settings.training, progress=progress)
     model.save(out / "model")
     trained = time.perf_counter()
-    case = Case(settings, train, test, model, log)
+    case = Case(source, settings, train, test, model, log)
     findings = app.judge(case)
     seconds = {
         "reading": read - began,

@@ -122,7 +122,7 @@ def _read_parts(paths: list[Path]) -> Observations:
     x = io.mmread(gzip.open(counts)).tocsr().astype(np.float32)
     membership = io.mmread(gzip.open(clones_file)).tocsr()
     with gzip.open(genes_file, "rt", encoding="utf-8") as file:
-        genes = tuple(line.strip() for line in file if line.strip())
+        genes = _unique([line.strip() for line in file if line.strip()])
     table = pandas.read_csv(metadata_file, sep="\t")
     needed = ("Time point", "Cell type annotation")
     expected_columns(metadata_file.name, table.columns, needed, _DESCRIBED)
@@ -150,6 +150,14 @@ def _read_parts(paths: list[Path]) -> Observations:
         "state": table["Cell type annotation"].astype(str).to_numpy(str)[one],
     }
     return Observations(x[one], columns, genes)
+
+
+def _unique(names: list[str]) -> tuple[str, ...]:
+    """Return names with the number of its place after a name that stands before it."""
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        first.setdefault(name, place)
+    return tuple(n if first[n] == i else f"{n}.{i}" for i, n in enumerate(names))
 
 
 def _shares(sets: Sets, state: NDArray[np.str_]) -> dict[str, NDArray[np.float64]]:

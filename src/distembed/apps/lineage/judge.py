@@ -30,9 +30,11 @@ from distembed.apps.lineage.information import (
     permuted_within,
     retrieval,
 )
+from distembed.apps.lineage.model import fit_wormhole
 from distembed.batch import SetBatch
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
+from distembed.model.gde import GDE
 from distembed.nn.ridge import PenaltyGrid, ridge
 from distembed.sets.collection import Sets
 
@@ -43,7 +45,10 @@ Array = NDArray[np.float64]
 
 def judge(case: Case[LineageSettings]) -> Findings:
     """Score embeddings and baselines on held-out clones."""
-    train, test = _vectors(case, case.train), _vectors(case, case.test)
+    large = case.train.select(case.train.sizes >= 2)
+    case.log("training Wormhole, a baseline")
+    published = fit_wormhole(large, case.settings)
+    train, test = (_vectors(case, published, sets) for sets in (case.train, case.test))
     own_types, types = train["cell_types"], test["cell_types"]
     scores: list[Score] = []
     for task, parts, fate in (("held_out", test, types), ("in_sample", train, own_types)):
@@ -67,12 +72,13 @@ def judge(case: Case[LineageSettings]) -> Findings:
     return Findings(scores, values, remarks)
 
 
-def _vectors(case: Case[LineageSettings], sets: Sets) -> dict[str, Phases]:
+def _vectors(case: Case[LineageSettings], published: GDE, sets: Sets) -> dict[str, Phases]:
     """Return the vectors of the clones of both phases by method."""
     model, last = case.model, case.settings.late
     values = {
         "gde": model.embed(sets, covariance=False).z.astype(np.float64),
         "untrained": model.untrained().embed(sets, covariance=False).z.astype(np.float64),
+        "wormhole": published.embed(sets, covariance=False).z.astype(np.float64),
         "mean_pca": atom_means(sets, model.atom_transform),
         "mean_expression": atom_means(sets, lambda x: torch.log1p(x)),
         "cell_types": compositions(sets)[1],
@@ -132,7 +138,7 @@ class _Forecast:
         self.deviation = np.maximum(error, 0.1 * np.sqrt(np.square(error).mean()))
         own = self._distances(late, train.late)
         bits = {t: contrastive_bits(-t * own) for t in np.logspace(-4, 0.5, 19)}
-        self.temperature = max(bits, key=lambda t: bits[t])
+        self.temperature = float(max(bits, key=lambda t: bits[t]))
 
     def predict(self, early: Array) -> Array:
         """Forecast late vectors, `(C, F)`."""
@@ -143,8 +149,8 @@ class _Forecast:
         return -self.temperature * self._distances(self.predict(vectors.early), vectors.late)
 
     def _distances(self, forecast: Array, late: Array) -> Array:
-        scaled = forecast / self.deviation, late / self.deviation
-        return np.asarray(cdist(*scaled, "sqeuclidean") / 2, np.float64)
+        distance = cdist(forecast / self.deviation, late / self.deviation, "sqeuclidean")
+        return np.asarray(distance, np.float64) / 2
 
 
 def _regress(x: Array, y: Array, new: Array) -> Array:
