@@ -17,4 +17,10 @@ APPS = {
         extra="anndata",
         atoms=("vectors",),
     ),
+    "perturbseq": Member(
+        f"{_HOME}.perturbseq.app:APP",
+        "cells of a perturbation that was held out",
+        extra="anndata",
+        atoms=("vectors",),
+    ),
 }

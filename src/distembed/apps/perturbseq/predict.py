@@ -1,0 +1,52 @@
+r"""Forecasts of held-out perturbations: a change of a vector from the description of the target.
+
+For a representation s of sets (embedding, or mean of the atoms) and a set p with its control c,
+the change $s_p - s_c$ is regressed by ridge on the descriptors of the perturbation; the penalty of
+each coordinate is chosen by leave-one-out on training sets, for all representations alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distembed.apps.perturbseq.data import CONTROL, Screen
+from distembed.nn.ridge import PenaltyGrid, ridge
+
+__all__ = ["Index", "forecast_change", "means"]
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+def means(screen: Screen) -> Array:
+    """Return the mean log expression of each set, `(S, G)`."""
+    rows = []
+    for number in range(len(screen.sets)):
+        batch = screen.sets.batch([number])
+        rows.append(batch.mean(batch.x.double())[0].numpy())
+    return np.array(rows)
+
+
+def forecast_change(screen: Screen, values: Array, train: Index, test: Index) -> Array:
+    """Forecast how held-out sets differ from their controls, `(T, F)`.
+
+    Args:
+        screen: The screen.
+        values: A vector of each set, `(S, F)`; those of held-out sets are not used.
+        train: Numbers of the training sets.
+        test: Numbers of the held-out sets.
+    """
+    x, control = screen.descriptors(train), screen.control
+    own = train[screen.sets.meta["target"][train] != CONTROL]
+    change = values[own] - values[control[own]]
+    scale = x[own].std() or 1.0
+    fitted = ridge(
+        torch.from_numpy(x[own] / scale),
+        torch.from_numpy(change),
+        torch.ones(len(own), 1, dtype=torch.float64),
+        grid=PenaltyGrid(smallest=1e-4, largest=1e2),
+    )
+    result = x[test] / scale @ fitted.weight.numpy() + fitted.bias.numpy()
+    return np.asarray(result, np.float64)
