@@ -23,4 +23,10 @@ APPS = {
         extra="anndata",
         atoms=("vectors",),
     ),
+    "pooled_screen": Member(
+        f"{_HOME}.pooled_screen.app:APP",
+        "images of cells at a dose that was held out",
+        extra="parquet",
+        atoms=("images",),
+    ),
 }

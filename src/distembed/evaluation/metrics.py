@@ -329,6 +329,9 @@ METRICS: Mapping[str, Metric] = {
         "R2 of changes", "prediction", "higher", "mean over sets of the squared Pearson over genes"
     ),
     "mse_change": Metric("Error of changes", "prediction", meaning="mean squared, over genes"),
+    "ratio_error": Metric(
+        "Error of the nuclear ratio", "prediction", meaning="of the mean log ratio, absolute"
+    ),
     "change_rank": Metric(
         "Rank of changes", "prediction", "higher", "Spearman of predicted and real sizes"
     ),

@@ -31,11 +31,11 @@ from distembed.apps.lineage.information import (
     retrieval,
 )
 from distembed.apps.lineage.model import fit_wormhole
+from distembed.apps.regression import regress
 from distembed.batch import SetBatch
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
 from distembed.model.gde import GDE
-from distembed.nn.ridge import PenaltyGrid, ridge
 from distembed.sets.collection import Sets
 
 __all__ = ["judge"]
@@ -58,7 +58,7 @@ def judge(case: Case[LineageSettings]) -> Findings:
         score = _Forecast(train[method]).score(vectors)
         scores += _retrieval(method, score, case.settings.seed)
     for method, vectors in test.items():
-        predicted = _regress(train[method].early, own_types.late, vectors.early)
+        predicted = regress(train[method].early, own_types.late, vectors.early)
         scores.append(r2_score(method, types.late, predicted, own_types.late.mean(0), "fate"))
     scores += _generation(case, _Forecast(train["gde"]), test["gde"])
     order = ("held_out", "in_sample", "fate", "generation")
@@ -132,7 +132,7 @@ class _Forecast:
         late = np.empty_like(train.late)
         for number in range(5):
             rows = fold != number
-            late[~rows] = _regress(train.early[rows], train.late[rows], train.early[~rows])
+            late[~rows] = regress(train.early[rows], train.late[rows], train.early[~rows])
         # a coordinate that hardly varies among training clones would decide every score
         error = np.sqrt(np.square(train.late - late).mean(0))
         self.deviation = np.maximum(error, 0.1 * np.sqrt(np.square(error).mean()))
@@ -142,7 +142,7 @@ class _Forecast:
 
     def predict(self, early: Array) -> Array:
         """Forecast late vectors, `(C, F)`."""
-        return _regress(self.train.early, self.train.late, early)
+        return regress(self.train.early, self.train.late, early)
 
     def score(self, vectors: Phases) -> Array:
         """Score each early vector with each late one, `(C, C)`."""
@@ -151,18 +151,6 @@ class _Forecast:
     def _distances(self, forecast: Array, late: Array) -> Array:
         distance = cdist(forecast / self.deviation, late / self.deviation, "sqeuclidean")
         return np.asarray(distance, np.float64) / 2
-
-
-def _regress(x: Array, y: Array, new: Array) -> Array:
-    """Forecast y of new inputs by ridge regression, in units of one deviation of the inputs."""
-    scale = x.std() or 1.0
-    fitted = ridge(
-        torch.from_numpy(x / scale), torch.from_numpy(y), torch.ones(len(x), 1).double(),
-        grid=PenaltyGrid(smallest=1e-4, largest=1e3),
-    )  # fmt: skip
-    weight, bias = fitted.weight.numpy(), fitted.bias.numpy()
-    forecast: Array = new / scale @ weight + bias
-    return forecast
 
 
 def _retrieval(method: str, score: Array, seed: int) -> Iterator[Score]:

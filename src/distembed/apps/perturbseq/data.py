@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.apps.application import Settings
+from distembed.apps.descriptors import gene_descriptors, read_vectors
 from distembed.apps.source import expected_columns, expected_file
 from distembed.data.observations import Observations
 from distembed.data.readers.hdf5 import open_h5ad
@@ -77,7 +78,7 @@ class Screen:
         place = {context[s]: s for s in np.flatnonzero(target == CONTROL).tolist()}
         return np.array([place[name] for name in context.tolist()])
 
-    def descriptors(self, train: NDArray[np.int64], components: int = 16) -> Array:
+    def descriptors(self, train: NDArray[np.int64]) -> Array:
         """Describe the perturbation of each set, `(S, K)`.
 
         With gene vectors: their leading principal components over training perturbations, and all
@@ -85,22 +86,13 @@ class Screen:
 
         Args:
             train: Numbers of the training sets.
-            components: Principal components.
         """
         target = self.sets.meta["target"]
         if self.vectors is None:
-            return (target[:, None] == np.unique(target)).astype(np.float64)
-        size = len(next(iter(self.vectors.values())))
-        rows = np.array([self.vectors.get(name, np.zeros(size)) for name in target.tolist()])
-        own = rows[train][target[train] != CONTROL]
-        centre = own.mean(0)
-        axes = np.linalg.svd(own - centre, full_matrices=False)[2][:components]
-        scores = (rows - centre) @ axes.T
-        scores /= scores[train].std(0).clip(1e-12)
-        products = scores[:, :, None] * scores[:, None, :]
-        first, second = np.triu_indices(scores.shape[1])
-        described: Array = np.concatenate([scores, products[:, first, second]], axis=1)
-        return described
+            return np.asarray(target[:, None] == np.unique(target), np.float64)
+        trained = np.zeros(len(target), dtype=bool)
+        trained[train] = True
+        return gene_descriptors(self.vectors, target, trained)
 
 
 def data(folder: Path, settings: PerturbSettings) -> tuple[Sets, Sets]:
@@ -162,7 +154,7 @@ def read_screen(folder: Path, settings: PerturbSettings) -> Screen:
         rng=settings.seed, atoms=Vectors(),
     )  # fmt: skip
     sets = _with_controls(sets, file)
-    vectors = _vectors(folder / VECTORS) if file == AS_PUBLISHED else None
+    vectors = read_vectors(folder / VECTORS, _DESCRIBED) if file == AS_PUBLISHED else None
     if vectors is not None:
         described = np.isin(sets.meta["target"], [*vectors, CONTROL])
         if not (described & (sets.meta["target"] != CONTROL)).any():
@@ -209,15 +201,3 @@ def _with_controls(sets: Sets, file: str) -> Sets:
     if not len(with_control):
         raise ValueError(f"{file} has too few cells of the control {CONTROL!r} in every context.")
     return sets.select(np.isin(context, with_control))
-
-
-def _vectors(path: Path) -> dict[str, Array]:
-    with np.load(path, allow_pickle=False) as file:
-        expected_columns(path.name, file.files, ("names", "vectors"), _DESCRIBED)
-        names, vectors = file["names"].astype(str), file["vectors"].astype(np.float64)
-    if vectors.ndim != 2 or len(names) != len(vectors):
-        raise ValueError(
-            f"{path.name} has {len(names)} names and vectors of shape {vectors.shape}; expected "
-            "is one row a name."
-        )
-    return dict(zip(names.tolist(), vectors, strict=True))

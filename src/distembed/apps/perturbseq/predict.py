@@ -8,11 +8,10 @@ each coordinate is chosen by leave-one-out on training sets, for all representat
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from distembed.apps.perturbseq.data import CONTROL, Screen
-from distembed.nn.ridge import PenaltyGrid, ridge
+from distembed.apps.regression import regress
 
 __all__ = ["Index", "forecast_change", "means"]
 
@@ -41,12 +40,4 @@ def forecast_change(screen: Screen, values: Array, train: Index, test: Index) ->
     x, control = screen.descriptors(train), screen.control
     own = train[screen.sets.meta["target"][train] != CONTROL]
     change = values[own] - values[control[own]]
-    scale = x[own].std() or 1.0
-    fitted = ridge(
-        torch.from_numpy(x[own] / scale),
-        torch.from_numpy(change),
-        torch.ones(len(own), 1, dtype=torch.float64),
-        grid=PenaltyGrid(smallest=1e-4, largest=1e2),
-    )
-    result = x[test] / scale @ fitted.weight.numpy() + fitted.bias.numpy()
-    return np.asarray(result, np.float64)
+    return regress(x[own], change, x[test])
