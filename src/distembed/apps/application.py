@@ -145,7 +145,8 @@ class Application(Generic[S]):
         figure: Draws what the judge measured.
         scales: Settings by scale: `tiny` for tests, `quick` for a look, `full` for results.
         published: The size of the published application.
-        color: Column of metadata that colours the map of the page; chosen by the page if None.
+        color: Column of metadata that colours the map of the page; chosen by the page if None, or
+            if the layout has none of that name.
         outcomes: Labels of sets that `distembed bench applications` predicts, by name, each read
             from the folder.
     """

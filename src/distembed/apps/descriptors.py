@@ -49,7 +49,9 @@ def gene_descriptors(
     there = np.isin(names, list(vectors))
     own = np.array([vectors[name] for name in np.unique(names[train & there]).tolist()])
     centre = own.mean(0)
-    axes = np.linalg.svd(own - centre, full_matrices=False)[2][:most]
+    _, size, axes = np.linalg.svd(own - centre, full_matrices=False)
+    # n genes span n - 1 axes; rounding is all there is on another one
+    axes = axes[:most][size[:most] > 1e-6 * size.max()]
     rows = np.array([vectors[n] if n in vectors else centre for n in names.tolist()])
     scores = (rows - centre) @ axes.T
     scores /= scores[train & there].std(0).clip(1e-12)

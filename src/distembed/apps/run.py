@@ -114,7 +114,7 @@ def run(
         question=app.question,
         remarks=findings.remarks,
         embeddings=model.embed(test),
-        color=app.color,
+        color=app.color if app.color in test.meta else None,
         history=model.history,
         card=model.card(),
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from distembed.apps.application import Settings
 from distembed.apps.source import expected_columns, expected_file
@@ -112,7 +113,7 @@ def _read_h5ad(path: Path) -> Observations:
     expected_columns(path.name, cells.obs.columns, ("clone", "day", "state"), _DESCRIBED)
     columns = {name: cells.obs[name].astype(str).to_numpy(str) for name in ("clone", "state")}
     columns["day"] = cells.obs["day"].astype(float).to_numpy()
-    return Observations(cells.X.tocsr(), columns, tuple(map(str, cells.var_names)))
+    return Observations(sparse.csr_matrix(cells.X), columns, tuple(map(str, cells.var_names)))
 
 
 def _read_parts(paths: list[Path]) -> Observations:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from distembed.apps.application import Settings
 from distembed.apps.descriptors import gene_descriptors, read_vectors
@@ -146,7 +147,7 @@ def read_screen(folder: Path, settings: PerturbSettings) -> Screen:
         "context": cells.obs[place].astype(str).to_numpy(str),
     }
     names = np.asarray(cells.var_names).astype(str)
-    x = _log_depth(cells.X.tocsr())
+    x = _log_depth(sparse.csr_matrix(cells.X))
     genes = _variable_genes(x[columns["target"] == CONTROL], settings.genes, file)
     table = Observations(x[:, genes].tocsr(), columns, tuple(names[genes].tolist()))
     sets = by_label(
