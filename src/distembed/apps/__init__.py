@@ -17,6 +17,18 @@ APPS = {
         extra="anndata",
         atoms=("vectors",),
     ),
+    "perturbseq": Member(
+        f"{_HOME}.perturbseq.app:APP",
+        "cells of a perturbation that was held out",
+        extra="anndata",
+        atoms=("vectors",),
+    ),
+    "pooled_screen": Member(
+        f"{_HOME}.pooled_screen.app:APP",
+        "images of cells at a dose that was held out",
+        extra="parquet",
+        atoms=("images",),
+    ),
     "methylation": Member(
         f"{_HOME}.methylation.app:APP",
         "cancer and tissue from the reads of a sample, and tumour shares of mixtures",

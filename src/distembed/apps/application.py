@@ -79,6 +79,7 @@ class Case(Generic[S]):
     """A trained application, which is judged.
 
     Attributes:
+        source: The folder of the data.
         settings: Sizes and schedule.
         train: Training sets.
         test: Held-out sets.
@@ -87,6 +88,7 @@ class Case(Generic[S]):
         folder: The folder that the sets were read from.
     """
 
+    source: Path
     settings: S
     train: Sets
     test: Sets
@@ -145,7 +147,8 @@ class Application(Generic[S]):
         figure: Draws what the judge measured.
         scales: Settings by scale: `tiny` for tests, `quick` for a look, `full` for results.
         published: The size of the published application.
-        color: Column of metadata that colours the map of the page; chosen by the page if None.
+        color: Column of metadata that colours the map of the page; chosen by the page if None, or
+            if the layout has none of that name.
         outcomes: Labels of sets that `distembed bench applications` predicts, by name, each read
             from the folder.
     """

@@ -74,7 +74,7 @@ def run(
     model.fit(train.select(large), settings.training, progress=progress)
     model.save(out / "model")
     trained = time.perf_counter()
-    case = Case(settings, train, test, model, log, source)
+    case = Case(source, settings, train, test, model, log)
     findings = app.judge(case)
     seconds = {
         "reading": read - began,
@@ -114,7 +114,7 @@ def run(
         question=app.question,
         remarks=findings.remarks,
         embeddings=model.embed(test),
-        color=app.color,
+        color=app.color if app.color in test.meta else None,
         history=model.history,
         card=model.card(),
     )

@@ -340,6 +340,16 @@ METRICS: Mapping[str, Metric] = {
     "losses": Metric(
         "Losses", "prediction", meaning="tasks with the interval of the gain below 0"
     ),
+    "r2_paper": Metric(
+        "R2 of changes", "prediction", "higher", "mean over sets of the squared Pearson over genes"
+    ),
+    "mse_change": Metric("Error of changes", "prediction", meaning="mean squared, over genes"),
+    "ratio_error": Metric(
+        "Error of the nuclear ratio", "prediction", meaning="of the mean log ratio, absolute"
+    ),
+    "change_rank": Metric(
+        "Rank of changes", "prediction", "higher", "Spearman of predicted and real sizes"
+    ),
     # -- vectors of a unit at two times
     "bits_shared": Metric(
         "Shared bits", "prediction", "higher", "mutual information, neighbour estimate"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from distembed.apps.application import Settings
 from distembed.apps.source import expected_columns, expected_file
@@ -112,7 +113,7 @@ def _read_h5ad(path: Path) -> Observations:
     expected_columns(path.name, cells.obs.columns, ("clone", "day", "state"), _DESCRIBED)
     columns = {name: cells.obs[name].astype(str).to_numpy(str) for name in ("clone", "state")}
     columns["day"] = cells.obs["day"].astype(float).to_numpy()
-    return Observations(cells.X.tocsr(), columns, tuple(map(str, cells.var_names)))
+    return Observations(sparse.csr_matrix(cells.X), columns, tuple(map(str, cells.var_names)))
 
 
 def _read_parts(paths: list[Path]) -> Observations:
@@ -122,7 +123,7 @@ def _read_parts(paths: list[Path]) -> Observations:
     x = io.mmread(gzip.open(counts)).tocsr().astype(np.float32)
     membership = io.mmread(gzip.open(clones_file)).tocsr()
     with gzip.open(genes_file, "rt", encoding="utf-8") as file:
-        genes = tuple(line.strip() for line in file if line.strip())
+        genes = _unique([line.strip() for line in file if line.strip()])
     table = pandas.read_csv(metadata_file, sep="\t")
     needed = ("Time point", "Cell type annotation")
     expected_columns(metadata_file.name, table.columns, needed, _DESCRIBED)
@@ -150,6 +151,14 @@ def _read_parts(paths: list[Path]) -> Observations:
         "state": table["Cell type annotation"].astype(str).to_numpy(str)[one],
     }
     return Observations(x[one], columns, genes)
+
+
+def _unique(names: list[str]) -> tuple[str, ...]:
+    """Return names with the number of its place after a name that stands before it."""
+    first: dict[str, int] = {}
+    for place, name in enumerate(names):
+        first.setdefault(name, place)
+    return tuple(n if first[n] == i else f"{n}.{i}" for i, n in enumerate(names))
 
 
 def _shares(sets: Sets, state: NDArray[np.str_]) -> dict[str, NDArray[np.float64]]:

@@ -30,10 +30,12 @@ from distembed.apps.lineage.information import (
     permuted_within,
     retrieval,
 )
+from distembed.apps.lineage.model import fit_wormhole
+from distembed.apps.regression import regress
 from distembed.batch import SetBatch
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
-from distembed.nn.ridge import PenaltyGrid, ridge
+from distembed.model.gde import GDE
 from distembed.sets.collection import Sets
 
 __all__ = ["judge"]
@@ -43,7 +45,10 @@ Array = NDArray[np.float64]
 
 def judge(case: Case[LineageSettings]) -> Findings:
     """Score embeddings and baselines on held-out clones."""
-    train, test = _vectors(case, case.train), _vectors(case, case.test)
+    large = case.train.select(case.train.sizes >= 2)
+    case.log("training Wormhole, a baseline")
+    published = fit_wormhole(large, case.settings)
+    train, test = (_vectors(case, published, sets) for sets in (case.train, case.test))
     own_types, types = train["cell_types"], test["cell_types"]
     scores: list[Score] = []
     for task, parts, fate in (("held_out", test, types), ("in_sample", train, own_types)):
@@ -53,7 +58,7 @@ def judge(case: Case[LineageSettings]) -> Findings:
         score = _Forecast(train[method]).score(vectors)
         scores += _retrieval(method, score, case.settings.seed)
     for method, vectors in test.items():
-        predicted = _regress(train[method].early, own_types.late, vectors.early)
+        predicted = regress(train[method].early, own_types.late, vectors.early)
         scores.append(r2_score(method, types.late, predicted, own_types.late.mean(0), "fate"))
     scores += _generation(case, _Forecast(train["gde"]), test["gde"])
     order = ("held_out", "in_sample", "fate", "generation")
@@ -67,12 +72,13 @@ def judge(case: Case[LineageSettings]) -> Findings:
     return Findings(scores, values, remarks)
 
 
-def _vectors(case: Case[LineageSettings], sets: Sets) -> dict[str, Phases]:
+def _vectors(case: Case[LineageSettings], published: GDE, sets: Sets) -> dict[str, Phases]:
     """Return the vectors of the clones of both phases by method."""
     model, last = case.model, case.settings.late
     values = {
         "gde": model.embed(sets, covariance=False).z.astype(np.float64),
         "untrained": model.untrained().embed(sets, covariance=False).z.astype(np.float64),
+        "wormhole": published.embed(sets, covariance=False).z.astype(np.float64),
         "mean_pca": atom_means(sets, model.atom_transform),
         "mean_expression": atom_means(sets, lambda x: torch.log1p(x)),
         "cell_types": compositions(sets)[1],
@@ -126,37 +132,25 @@ class _Forecast:
         late = np.empty_like(train.late)
         for number in range(5):
             rows = fold != number
-            late[~rows] = _regress(train.early[rows], train.late[rows], train.early[~rows])
+            late[~rows] = regress(train.early[rows], train.late[rows], train.early[~rows])
         # a coordinate that hardly varies among training clones would decide every score
         error = np.sqrt(np.square(train.late - late).mean(0))
         self.deviation = np.maximum(error, 0.1 * np.sqrt(np.square(error).mean()))
         own = self._distances(late, train.late)
         bits = {t: contrastive_bits(-t * own) for t in np.logspace(-4, 0.5, 19)}
-        self.temperature = max(bits, key=lambda t: bits[t])
+        self.temperature = float(max(bits, key=lambda t: bits[t]))
 
     def predict(self, early: Array) -> Array:
         """Forecast late vectors, `(C, F)`."""
-        return _regress(self.train.early, self.train.late, early)
+        return regress(self.train.early, self.train.late, early)
 
     def score(self, vectors: Phases) -> Array:
         """Score each early vector with each late one, `(C, C)`."""
         return -self.temperature * self._distances(self.predict(vectors.early), vectors.late)
 
     def _distances(self, forecast: Array, late: Array) -> Array:
-        scaled = forecast / self.deviation, late / self.deviation
-        return np.asarray(cdist(*scaled, "sqeuclidean") / 2, np.float64)
-
-
-def _regress(x: Array, y: Array, new: Array) -> Array:
-    """Forecast y of new inputs by ridge regression, in units of one deviation of the inputs."""
-    scale = x.std() or 1.0
-    fitted = ridge(
-        torch.from_numpy(x / scale), torch.from_numpy(y), torch.ones(len(x), 1).double(),
-        grid=PenaltyGrid(smallest=1e-4, largest=1e3),
-    )  # fmt: skip
-    weight, bias = fitted.weight.numpy(), fitted.bias.numpy()
-    forecast: Array = new / scale @ weight + bias
-    return forecast
+        distance = cdist(forecast / self.deviation, late / self.deviation, "sqeuclidean")
+        return np.asarray(distance, np.float64) / 2
 
 
 def _retrieval(method: str, score: Array, seed: int) -> Iterator[Score]:

@@ -31,7 +31,7 @@ Rows = NDArray[np.integer[Any]] | NDArray[np.bool_]
 def judge(case: Case[PromoterSettings]) -> Findings:
     """Score embeddings and drawn promoters of held-out bins."""
     settings, seed = case.settings, case.settings.seed
-    division = divide(case.folder, settings)
+    division = divide(case.source, settings)
     case.log("predicting the expression of held-out bins")
     scores = _expression(case)
     parts = np.flatnonzero(~case.test.meta["beyond"])[:: max(1, len(case.test) // 20)]

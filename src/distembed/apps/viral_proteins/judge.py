@@ -56,7 +56,7 @@ def judge(case: Case[ViralSettings], fewest: int = 4) -> Findings:
             f"The region is not predicted: fewer than two have {fewest} training sets or more."
         )
     case.log("training a second model, of the sets before the last years")
-    early, late = forward_in_time(case.folder, case.settings)
+    early, late = forward_in_time(case.source, case.settings)
     second = untrained_model(case.settings).fit(early, case.settings.training, progress=False)
     forward = _date("date_forward", early, late, _inputs(second, early, late, seed), seed)
     # all late sets are later than the mean of the training, and r2 would reward any late guess
