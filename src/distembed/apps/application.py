@@ -85,7 +85,6 @@ class Case(Generic[S]):
         test: Held-out sets.
         model: The model, trained on those training sets that have two atoms or more.
         log: Takes lines of progress.
-        folder: The folder that the sets were read from.
     """
 
     source: Path
@@ -94,7 +93,6 @@ class Case(Generic[S]):
     test: Sets
     model: GDE
     log: Callable[[str], None]
-    folder: Path
 
 
 @dataclass(frozen=True)
