@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from distembed.apps.application import Case, Drawing, Findings
 from distembed.apps.methylation.data import MethylationSettings
+from distembed.apps.methylation.judge import Confusion
+from distembed.registry import need
 from distembed.report.style import ACCENT, OKABE_ITO, REAL, ink_of
 
 if TYPE_CHECKING:
@@ -22,10 +24,43 @@ Estimates = Mapping[str, NDArray[np.float64]]
 
 
 def figure(case: Case[MethylationSettings], findings: Findings) -> Sequence[Drawing]:
-    """Draw estimated against true shares; nothing where there are no mixtures."""
+    """Draw probabilities of labels, and estimated against true shares where there are mixtures."""
+    of_labels: Mapping[str, Confusion] = findings.values["labels"]
+    drawings = [_labels(assay, own) for assay, own in of_labels.items()]
+    if findings.values["estimates"]:
+        drawings.insert(0, _mixtures(case, findings))
+    return drawings
+
+
+def _labels(assay: str, confusion: Confusion) -> Drawing:
+    def matrix(canvas: Canvas) -> None:
+        ax = canvas.add_subplot()
+        colors = need("matplotlib.colors", "report")
+        shades = colors.LinearSegmentedColormap.from_list("share", ("#ffffff00", ACCENT))
+        ax.imshow(confusion.probability, cmap=shades, vmin=0, vmax=1)
+        places = range(len(confusion.labels))
+        names = [str(label).replace("_", " ") for label in confusion.labels]
+        ax.set_xticks(places, names, rotation=30, ha="right")
+        ax.set_yticks(places, [f"{n} ({k})" for n, k in zip(names, confusion.count, strict=True)])
+        for i, row in enumerate(confusion.probability):
+            for j, value in enumerate(row):
+                if np.isfinite(value) and len(names) <= 12:
+                    ax.text(j, i, f"{value:.2f}", ha="center", va="center")
+        ax.set(xlabel="predicted", ylabel="true, and number of held-out samples")
+
+    side = 200 + 52 * min(len(confusion.labels), 16)
+    return Drawing(
+        f"methylation_labels_{assay.lower()}",
+        f"Labels of held-out donors, {assay}",
+        "The mean probability that the embedding of a held-out sample has each label, by its true "
+        "label. Donors of these samples are in no training set.",
+        (side + 140, side),
+        matrix,
+    )
+
+
+def _mixtures(case: Case[MethylationSettings], findings: Findings) -> Drawing:
     estimates: Estimates = findings.values["estimates"]
-    if not estimates:
-        return ()
     share = findings.values["share"]
 
     def curve(canvas: Canvas) -> None:
@@ -35,17 +70,15 @@ def figure(case: Case[MethylationSettings], findings: Findings) -> Sequence[Draw
         handles, labels = right.get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside right center")
 
-    return (
-        Drawing(
-            "methylation_mixtures",
-            "Tumour molecules in a background",
-            f"Mixtures of {case.settings.atoms} molecules of donors that no training set has. "
-            "Left: the estimated share of tumour molecules, median and middle 80 % of mixtures "
-            "with one true share; the line is a perfect estimate. Right: how often a mixture with "
-            "tumour has a higher estimate than one without (AUC; 0.5 is chance).",
-            (900, 360),
-            curve,
-        ),
+    return Drawing(
+        "methylation_mixtures",
+        "Tumour molecules in a background",
+        f"Mixtures of {case.settings.atoms} molecules of donors that no training set has. Left: "
+        "the estimated share of tumour molecules, median and middle 80 % of mixtures with one "
+        "true share; the line is a perfect estimate. Right: how often a mixture with tumour has a "
+        "higher estimate than one without (AUC; 0.5 is chance).",
+        (900, 360),
+        curve,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,38 @@ from distembed.evaluation.result import Score
 from distembed.heads.take import take
 from distembed.sets.collection import Sets
 
-__all__ = ["judge"]
+__all__ = ["Confusion", "judge"]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Mean probabilities of labels, by true label.
+
+    Attributes:
+        labels: The labels, `(C,)`.
+        count: Held-out samples of each, `(C,)`.
+        probability: Mean over them of the probability of each label, `(C, C)`; NaN without any.
+    """
+
+    labels: NDArray[Any]
+    count: NDArray[np.int64]
+    probability: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, y: NDArray[Any], probability: NDArray[np.float64], labels: NDArray[Any]
+    ) -> Confusion:
+        """Average the probabilities `(H, C)` of samples with the labels `(H,)`.
+
+        Example:
+            >>> Confusion.of(np.array(["a", "a"]), np.eye(2), np.array(["a", "b"])).probability
+            array([[0.5, 0.5],
+                   [nan, nan]])
+        """
+        rows = [probability[y == label] for label in labels]
+        nothing = np.full(len(labels), np.nan)
+        means = [own.mean(0) if len(own) else nothing for own in rows]
+        return cls(labels, np.array([len(own) for own in rows]), np.array(means))
 
 
 def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> Findings:
@@ -37,6 +70,7 @@ def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> 
     }
     scores: list[Score] = []
     remarks: list[str] = []
+    of_labels: dict[str, Confusion] = {}
     for assay in np.unique(train.meta["assay"]):
         rows = [_labelled(sets, assay) for sets in (train, test)]
         labels = [sets.meta["label"][own] for sets, own in zip((train, test), rows, strict=True)]
@@ -55,7 +89,9 @@ def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> 
             train.meta["donor"][train_rows],
         )  # fmt: skip
         own_inputs = {k: _rows(v, train_rows, test_rows) for k, v in inputs.items()}
-        scores += predicted(outcome, own_inputs, seed=case.settings.seed).scores
+        result = predicted(outcome, own_inputs, seed=case.settings.seed)
+        scores += result.scores
+        of_labels[str(assay)] = Confusion.of(outcome.test, result.values["gde"], result.labels)
         remarks.append(
             f"{assay}: {len(train_rows)} training and {len(test_rows)} held-out samples of "
             f"{', '.join(common)}."
@@ -71,7 +107,9 @@ def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> 
         model, test.select(samples), task="drawn_molecules", atoms=case.settings.atoms,
         seed=case.settings.seed, metrics=("energy_unbiased", "spectrum", "lengths"), log=case.log,
     )  # fmt: skip
-    return Findings(scores, {"share": share, "estimates": values}, tuple(remarks))
+    return Findings(
+        scores, {"share": share, "estimates": values, "labels": of_labels}, tuple(remarks)
+    )
 
 
 def _labelled(sets: Sets, assay: str) -> NDArray[np.int64]:

@@ -44,26 +44,29 @@ def data(folder: Path, settings: ViralSettings) -> tuple[Sets, Sets]:
         ValueError: If the folder cannot be read (`read_proteins`), or has fewer than 8 sets.
     """
 
-    def at_random(date: NDArray[np.float64]) -> NDArray[np.bool_]:
-        order = np.random.default_rng(settings.seed).permutation(len(date))
-        return np.asarray(order < round(settings.test * len(date)))
+    def at_random(period: NDArray[np.int64]) -> NDArray[np.bool_]:
+        order = np.random.default_rng(settings.seed).permutation(len(period))
+        return np.asarray(order < round(settings.test * len(period)))
 
     return _divided(folder, settings, at_random)
 
 
 def forward_in_time(folder: Path, settings: ViralSettings) -> tuple[Sets, Sets]:
-    """Read sets, and hold out the latest ones; a year is not divided.
+    """Read sets, and hold out the latest ones; the year, or month, of a set is not divided.
 
     Raises:
         ValueError: As `data` does.
     """
 
-    def latest(date: NDArray[np.float64]) -> NDArray[np.bool_]:
-        year = np.floor(date)
-        years = np.unique(year)[1:]
-        shares = [(year >= first).mean() for first in years]
-        first = years[int(np.argmin(np.abs(np.array(shares) - settings.test)))]
-        return np.asarray(year >= first)
+    def latest(period: NDArray[np.int64]) -> NDArray[np.bool_]:
+        later = np.unique(period)[1:]
+        if not len(later):
+            raise ValueError(
+                f"All sets of {folder} are of one year or month, and none is later. Give more."
+            )
+        shares = np.array([(period >= first).mean() for first in later])
+        first = later[int(np.argmin(np.abs(shares - settings.test)))]
+        return np.asarray(period >= first)
 
     return _divided(folder, settings, latest)
 
@@ -90,7 +93,7 @@ def _every(folder: Path, settings: ViralSettings) -> Sets:
 def _divided(
     folder: Path,
     settings: ViralSettings,
-    held_out: Callable[[NDArray[np.float64]], NDArray[np.bool_]],
+    held_out: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
 ) -> tuple[Sets, Sets]:
     proteins, sets = _grouped(folder, settings)
     if len(sets) < 8:
@@ -98,7 +101,8 @@ def _divided(
             f"{folder} has {len(sets)} sets of {settings.fewest} proteins or more; 8 are needed "
             "to hold some out. A set is a country and year, or a month, laboratory and country."
         )
-    test = held_out(sets.meta["date"])
+    period = np.floor(sets.meta["date"] * proteins.periods).astype(np.int64)
+    test = held_out(period)
     columns = _variable(sets.select(~test)) if proteins.aligned else None
     sets = _of_columns(sets, columns)
     return sets.select(~test), sets.select(test)

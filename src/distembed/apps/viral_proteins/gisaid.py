@@ -69,7 +69,7 @@ def read_gisaid(file: Path, most: int, described: str) -> list[Entry]:
         if taken[group] >= most:
             continue
         taken[group] += 1
-        day = int(match["day"] or 15)
+        day = int(match["day"] or 0) or 15  # a day that is not known is 00
         year = int(match["year"]) + (int(match["month"]) - 1 + (day - 1) / 31) / 12
         entries.append(Entry(sequence.rstrip("*").upper(), group, year, country))
     if not entries:

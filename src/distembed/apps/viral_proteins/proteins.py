@@ -47,6 +47,7 @@ class Proteins:
         country: Country, `(R,)`.
         region: Region, or the country where there is none, `(R,)`.
         clade: Clade, empty where it is not known, `(R,)`.
+        periods: How many times a set fits into a year: 1 for years, 12 for months.
     """
 
     sequence: NDArray[np.str_]
@@ -55,6 +56,7 @@ class Proteins:
     country: NDArray[np.str_]
     region: NDArray[np.str_]
     clade: NDArray[np.str_]
+    periods: int
 
     @property
     def aligned(self) -> bool:
@@ -89,6 +91,7 @@ def read_proteins(folder: Path, most: int) -> Proteins:
             country,
             country,
             np.full(len(entries), ""),
+            12,
         )
     return _annotated(files[0], table)
 
@@ -115,9 +118,10 @@ def _annotated(file: Path, table: Path) -> Proteins:
     clade = columns.get("clade", columns.get("genotype_nextclade", none))
     region = columns.get("region", columns["country"])
     group = np.char.add(np.char.add(columns["country"], "|"), year.astype(np.int64).astype(str))
+    sequence = np.array(entries.sequences)
     return Proteins(
-        *(v[kept] for v in (np.array(entries.sequences), group, date, columns["country"], region,
-                            clade))
+        sequence[kept], group[kept], date[kept], columns["country"][kept], region[kept],
+        clade[kept], 1,
     )  # fmt: skip
 
 
