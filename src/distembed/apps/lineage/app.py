@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distembed.apps.application import Application, Published
-from distembed.apps.lineage.data import LineageSettings, data
+from distembed.apps.lineage.data import LineageSettings, data, fate
 from distembed.apps.lineage.figure import figure
 from distembed.apps.lineage.judge import judge
 from distembed.apps.lineage.model import model
@@ -49,4 +49,5 @@ APP = Application(
         "gene_names.txt.gz, clone_matrix.mtx.gz and metadata.txt.gz.",
     ),
     color="day",
+    outcomes={"fate": fate},
 )  # fmt: skip
