@@ -111,7 +111,10 @@ TASKS = {name: cohort_task(reader, _samples) for name, reader in _readers().item
 BENCH = Bench(
     "applications",
     TASKS,
-    # every class of a target is in every context, also at the scale of tests
-    {name: replace(own, sets=max(own.sets, 80)) for name, own in COHORT_BENCH.scales.items()},
+    # at every scale, each class of a target is in three contexts, one of which is the test part
+    {
+        name: replace(own, sets=max(own.sets, 80), most_folds=max(own.most_folds, 3))
+        for name, own in COHORT_BENCH.scales.items()
+    },
     combine=_combine,
 )

@@ -64,9 +64,9 @@ def combine_samples(trials: Iterable[Iterable[Score]]) -> list[Score]:
     """Combine energy distances of drawn atoms, one a fold, method and task, of all repeats.
 
     Returns:
-        For each task the distance of each method, unless a fold has none; what `gde` saves over `pooled`, atoms of other
-        sets, which are the samples of a model without an embedding, with p-values adjusted over
-        tasks; and the wins, ties and losses over all tasks.
+        For each task the distance of each method, unless a fold has none; what `gde` saves over
+        `pooled`, atoms of other sets, which are the samples of a model without an embedding, with
+        p-values adjusted over tasks; and the wins, ties and losses over all tasks.
     """
     folds: dict[str, dict[str, list[Score]]] = {}
     for score in itertools.chain.from_iterable(trials):
