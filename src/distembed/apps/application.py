@@ -36,6 +36,9 @@ class Settings:
         sets: Most sets.
         test: Share of the units that is held out.
         seed: Seed of the division and of what the judge draws.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1.
     """
 
     training: TrainConfig
@@ -44,6 +47,12 @@ class Settings:
     sets: int = 2000
     test: float = 0.25
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test < 1:
+            raise ValueError(
+                f"test = {self.test}; give a share between 0 and 1 of the units that is held out."
+            )
 
 
 S = TypeVar("S", bound=Settings)
