@@ -158,6 +158,7 @@ class Application(Generic[S]):
             if the layout has none of that name.
         outcomes: Labels of sets that `distembed bench applications` predicts, by name, each read
             from the folder.
+        simulate: Writes data of a known law into a folder, in the published layout.
     """
 
     name: str
@@ -173,3 +174,4 @@ class Application(Generic[S]):
     published: Published
     color: str | None = None
     outcomes: Mapping[str, Callable[[Path, S], Cohort]] = field(default_factory=dict)
+    simulate: Callable[[Path], Path] | None = None

@@ -21,7 +21,7 @@ import numpy as np
 
 from distembed.apps import APPS
 from distembed.apps.application import Application
-from distembed.apps.run import load
+from distembed.apps.run import load, simulated
 from distembed.benchmarks.bench import Bench, data_folder
 from distembed.benchmarks.cohort_data import COHORTS, CohortReader
 from distembed.benchmarks.cohort_scores import combine_folds, combine_samples
@@ -51,9 +51,20 @@ _SHARED = {
 _SAMPLES = ("gde", "pooled", "floor")
 
 
+def _simulated(app: Application[Any], name: str, atoms: int, seed: int) -> Cohort:
+    """Read an outcome of simulated data."""
+    with simulated(app) as folder:
+        return _fewer(app.outcomes[name](folder, app.scales["full"]), atoms, seed)
+
+
 def _outcome(app: Application[Any], name: str, atoms: int, seed: int) -> Cohort:
-    """Read an outcome of an application, with at most so many atoms of a set."""
+    """Read an outcome of the data of an application."""
     cohort = app.outcomes[name](data_folder(app.folder), app.scales["full"])
+    return _fewer(cohort, atoms, seed)
+
+
+def _fewer(cohort: Cohort, atoms: int, seed: int) -> Cohort:
+    """Thin sets to at most so many atoms."""
     sets, rng = cohort.sets, np.random.default_rng(seed)
     if (sets.sizes <= atoms).all():
         return cohort
@@ -103,6 +114,8 @@ def _readers() -> dict[str, CohortReader]:
         app = load(key)
         for name in app.outcomes:
             readers[f"{key}_{name}"] = CohortReader(partial(_outcome, app, name), app.folder)
+            if app.simulate is not None:
+                readers[f"{key}_{name}_simulated"] = CohortReader(partial(_simulated, app, name))
         readers |= {k: COHORTS[v] for k, v in _SHARED.items() if k.startswith(f"{key}_")}
     return readers
 

@@ -7,6 +7,7 @@ from distembed.apps.lineage.data import LineageSettings, data, fate
 from distembed.apps.lineage.figure import figure
 from distembed.apps.lineage.judge import judge
 from distembed.apps.lineage.model import model
+from distembed.apps.lineage.simulate import simulate
 from distembed.training.config import TrainConfig
 
 __all__ = ["APP"]
@@ -50,4 +51,5 @@ APP = Application(
     ),
     color="day",
     outcomes={"fate": fate},
+    simulate=simulate,
 )  # fmt: skip
