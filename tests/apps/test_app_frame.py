@@ -73,6 +73,12 @@ def test_the_published_layout_runs_from_folder_to_page(name, tmp_path):
     assert "steps at the rate measured here" in settings["at the published size"]
 
 
+@pytest.mark.parametrize("test", [0.0, 1.0])
+def test_a_share_that_leaves_a_part_empty_is_refused(test):
+    with pytest.raises(ValueError, match="share between 0 and 1"):
+        replace(load("lineage").scales["full"], test=test)
+
+
 def test_a_folder_without_the_files_states_what_is_expected(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     layouts = (("a.h5ad", "b.npz"), ("c.csv",))

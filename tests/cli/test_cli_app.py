@@ -16,6 +16,8 @@ def test_the_list_names_every_application(run):
         (("app",), "Name an application, one of: lineage"),
         (("app", "lineages"), "There is no application 'lineages'"),
         (("app", "lineage", "--data", "nowhere"), "There is no folder nowhere"),
+        (("app", "lineage", "--data", "x", "--simulated"), "Leave one out"),
+        (("app", "perturbseq", "--simulated"), "has no simulated data; lineage has"),
     ],
 )
 def test_errors_state_what_is_expected(run, tmp_path, monkeypatch, words, text):

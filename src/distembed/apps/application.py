@@ -36,6 +36,9 @@ class Settings:
         sets: Most sets.
         test: Share of the units that is held out.
         seed: Seed of the division and of what the judge draws.
+
+    Raises:
+        ValueError: If the share is not between 0 and 1.
     """
 
     training: TrainConfig
@@ -44,6 +47,12 @@ class Settings:
     sets: int = 2000
     test: float = 0.25
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test < 1:
+            raise ValueError(
+                f"test = {self.test}; give a share between 0 and 1 of the units that is held out."
+            )
 
 
 S = TypeVar("S", bound=Settings)
@@ -149,6 +158,7 @@ class Application(Generic[S]):
             if the layout has none of that name.
         outcomes: Labels of sets that `distembed bench applications` predicts, by name, each read
             from the folder.
+        simulate: Writes data of a known law into a folder, in the published layout.
     """
 
     name: str
@@ -164,3 +174,4 @@ class Application(Generic[S]):
     published: Published
     color: str | None = None
     outcomes: Mapping[str, Callable[[Path, S], Cohort]] = field(default_factory=dict)
+    simulate: Callable[[Path], Path] | None = None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from distembed.apps import APPS
@@ -22,7 +24,7 @@ from distembed.report.text import Fact
 from distembed.sets.collection import Sets
 from distembed.training.estimate import Estimate, peak_bytes
 
-__all__ = ["load", "published_estimate", "run"]
+__all__ = ["load", "published_estimate", "run", "simulated"]
 
 
 def load(name: str) -> Application[Any]:
@@ -33,6 +35,22 @@ def load(name: str) -> Application[Any]:
         ImportError: If it needs an extra that is not installed.
     """
     return cast("Application[Any]", lookup(APPS, name, "application"))
+
+
+@contextmanager
+def simulated(app: Application[Any]) -> Iterator[Path]:
+    """Yield a temporary folder of simulated data.
+
+    Raises:
+        ValueError: If the application has no simulation.
+    """
+    if app.simulate is None:
+        there = ", ".join(name for name in APPS if load(name).simulate is not None)
+        raise ValueError(
+            f"{app.name} has no simulated data; {there} has. Name a folder with --data."
+        )
+    with TemporaryDirectory() as folder:
+        yield app.simulate(Path(folder) / "simulated")
 
 
 def run(

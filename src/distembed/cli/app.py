@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,9 @@ def app(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer steps and sets, for a look in two minutes.")
     ] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Read simulated data of a known law instead.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the model, the numbers, the figures and the page."),
@@ -55,9 +59,13 @@ def app(
     # a name that does not exist is refused before anything heavy is imported
     if name not in APPS:
         lookup(APPS, name, "application")
+    if simulated and data is not None:
+        raise ValueError(f"--simulated reads no folder, and --data names {data}. Leave one out.")
     out = Path(f"{name}_output") if out is None else out
     claim_folder(out, "model", force)
-    from distembed.apps.run import load, run
+    from distembed.apps import run
 
-    page = run(load(name), out, "quick" if quick else "full", folder=data, log=say)
+    application = run.load(name)
+    with run.simulated(application) if simulated else nullcontext(data) as folder:
+        page = run.run(application, out, "quick" if quick else "full", folder=folder, log=say)
     say(f"Open {page} in a browser.")

@@ -202,6 +202,9 @@ METRICS: Mapping[str, Metric] = {
         atoms=("tokens",),
         function="distembed.divergences.sequences:kmer_accuracy",
     ),
+    "energy_saved": Metric(
+        "Energy distance saved", "samples", "higher", "atoms of other sets less gde, same folds"
+    ),
     "energy_score": Metric(
         "Energy score", "samples", meaning="of draws at the atoms of the next set"
     ),

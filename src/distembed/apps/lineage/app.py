@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from distembed.apps.application import Application, Published
-from distembed.apps.lineage.data import LineageSettings, data
+from distembed.apps.lineage.data import LineageSettings, data, fate
 from distembed.apps.lineage.figure import figure
 from distembed.apps.lineage.judge import judge
 from distembed.apps.lineage.model import model
+from distembed.apps.lineage.simulate import simulate
 from distembed.training.config import TrainConfig
 
 __all__ = ["APP"]
@@ -49,4 +50,6 @@ APP = Application(
         "gene_names.txt.gz, clone_matrix.mtx.gz and metadata.txt.gz.",
     ),
     color="day",
+    outcomes={"fate": fate},
+    simulate=simulate,
 )  # fmt: skip

@@ -22,11 +22,12 @@ from distembed.apps.source import expected_columns, expected_file
 from distembed.data.observations import Observations
 from distembed.data.readers.hdf5 import open_h5ad
 from distembed.data.spaces import Vectors
+from distembed.evaluation.cohort import Cohort
 from distembed.registry import need
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 
-__all__ = ["FILES", "SHARE", "LineageSettings", "data", "read_cells"]
+__all__ = ["FILES", "SHARE", "LineageSettings", "data", "fate", "read_cells"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,34 @@ def data(folder: Path, settings: LineageSettings) -> tuple[Sets, Sets]:
     table = Observations(cells.x[:, genes].tocsr(), features=tuple(names[j] for j in genes))
     sets = replace(sets, observations=table)
     return sets.select(~test), sets.select(test)
+
+
+def fate(folder: Path, settings: LineageSettings) -> Cohort:
+    """Label the early cells of a clone by whether most of its late cells are monocytes.
+
+    Clones are those with two early cells or more, and with late cells of a type that is not the
+    undifferentiated one.
+
+    Raises:
+        ValueError: If a file or a column is missing.
+    """
+    cells = read_cells(folder)
+    clone, day = cells.columns["clone"], cells.columns["day"]
+    state = cells.columns["state"]
+    late = (day == settings.late) & ~np.char.startswith(np.char.lower(state), "undiff")
+    names = np.unique(clone[late])
+    share = {name: (state[late & (clone == name)] == "Monocyte").mean() for name in names}
+    early = np.flatnonzero((day < settings.late) & np.isin(clone, names))
+    genes = _variable_genes(cells.x[early], settings)
+    all_names = cells.features or ()
+    table = Observations(
+        cells.x[early][:, genes].tocsr(), {"clone": clone[early]},
+        tuple(all_names[j] for j in genes),
+    )  # fmt: skip
+    table.x.data = np.log1p(table.x.data)
+    sets = by_label(table, "clone", min_size=2, max_size=settings.atoms, atoms=Vectors())
+    most = np.array([share[name] > 0.5 for name in sets.ids])
+    return Cohort(sets, np.where(most, "monocyte", "other"))
 
 
 def read_cells(folder: Path) -> Observations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distembed.apps.application import Application, Published
-from distembed.apps.perturbseq.data import PerturbSettings, data
+from distembed.apps.perturbseq.data import PerturbSettings, data, target
 from distembed.apps.perturbseq.figure import figure
 from distembed.apps.perturbseq.judge import judge
 from distembed.apps.perturbseq.model import model
@@ -50,4 +50,5 @@ APP = Application(
         "vectors of 3,072 numbers.",
     ),
     color="target",
+    outcomes={"target": target},
 )  # fmt: skip

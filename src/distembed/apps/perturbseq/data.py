@@ -20,10 +20,11 @@ from distembed.apps.source import expected_columns, expected_file
 from distembed.data.observations import Observations
 from distembed.data.readers.hdf5 import open_h5ad
 from distembed.data.spaces import Vectors
+from distembed.evaluation.cohort import Cohort
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 
-__all__ = ["FILES", "PerturbSettings", "Screen", "data", "hold_out", "read_screen"]
+__all__ = ["FILES", "PerturbSettings", "Screen", "data", "hold_out", "read_screen", "target"]
 
 Array = NDArray[np.float64]
 
@@ -105,6 +106,21 @@ def data(folder: Path, settings: PerturbSettings) -> tuple[Sets, Sets]:
     screen = read_screen(folder, settings)
     train, test = hold_out(screen, settings, settings.seed)
     return screen.sets.select(train), screen.sets.select(test)
+
+
+def target(folder: Path, settings: PerturbSettings) -> Cohort:
+    """Label sets by their perturbation; a whole context is predicted from the others.
+
+    Raises:
+        ValueError: If a file or a column is missing.
+    """
+    sets = read_screen(folder, settings).sets
+    name, context = sets.meta["target"], sets.meta["context"]
+    contexts = np.unique(context)
+    counts = {n: (name == n).sum() for n in np.unique(name).tolist()}
+    everywhere = np.array([counts[n] == len(contexts) for n in name.tolist()])
+    sets = sets.select(everywhere)
+    return Cohort(sets, name[everywhere], context[everywhere], len(contexts))
 
 
 def hold_out(
