@@ -42,9 +42,7 @@ APP = Application(
             atoms=150, mixtures=80, held_out_mixtures=8,
         ),
         "full": MethylationSettings(
-            training=TrainConfig(
-                steps=200, warmup=40, every=100, patience=0, metric_steps=100
-            ),
+            training=TrainConfig(steps=300, warmup=50, every=100, metric_steps=200),
         ),
     },
     published=Published(

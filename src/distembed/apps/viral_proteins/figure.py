@@ -10,7 +10,7 @@ import numpy as np
 from distembed.apps.application import Case, Drawing, Findings
 from distembed.apps.viral_proteins.data import ViralSettings
 from distembed.report.plane import pca_plane
-from distembed.report.style import ACCENT, PETROFF, REAL, ink_of
+from distembed.report.style import ACCENT, OKABE_ITO, REAL, ink_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,8 +51,8 @@ def figure(case: Case[ViralSettings], findings: Findings) -> Sequence[Drawing]:
             "Dates, and residues of drawn proteins",
             "Left: the date that is predicted for held-out sets from their embeddings, and from "
             "the frequencies of sites. Right: each point is a residue in a column of a held-out "
-            "set; its share in proteins drawn from half of the set is up, and that in the other "
-            "half across.",
+            "set of 20 proteins or more; its share in proteins drawn from half of the set is up, "
+            "and that in the other half across.",
             (900, 400),
             drawn,
         ),
@@ -61,7 +61,7 @@ def figure(case: Case[ViralSettings], findings: Findings) -> Sequence[Drawing]:
 
 def _clade_map(
     canvas: Canvas, values: Mapping[str, Any], labels: Any, date: Any, sizes: Any, by: str,
-    most: int = 9,
+    most: int = 7,
 ) -> None:  # fmt: skip
     z = np.concatenate([values["train"].z, values["test"].z])
     plane = pca_plane(z.astype(np.float32))
@@ -75,7 +75,7 @@ def _clade_map(
         y = plane.points[:, k]
         for rows, color, label in [
             (~np.isin(labels, shown), REAL, "others"),
-            *((labels == n, c, n) for n, c in zip(shown, PETROFF, strict=False)),
+            *((labels == n, c, n) for n, c in zip(shown, OKABE_ITO, strict=False)),
         ]:
             if rows.any():
                 ax.scatter(
@@ -86,7 +86,7 @@ def _clade_map(
             date[held_out], y[held_out], s=14 + 3 * sizes[held_out], facecolor="none",
             edgecolor=ink_of(ax), lw=1,
         )  # fmt: skip
-        ax.set(xlabel="year", ylabel=f"axis {k + 1} of z, {plane.axes[k]}")
+        ax.set(xlabel="year", ylabel=f"z, {plane.axes[k]}")
     handles, texts = axes[1].get_legend_handles_labels()
     for handle in handles:
         handle.set_sizes([40])

@@ -140,6 +140,8 @@ def _clades(case: Case[ViralSettings]) -> tuple[list[Score], dict[str, Any]]:
             truth = [column_frequencies(x, vocab) for x in real]
             gaps = np.array([np.abs(a - b).mean() for a, b in zip(shares, truth, strict=True)])
             scores.append(mean_score("column_error", name, gaps, "columns_of_drawn", seed))
-            frequencies[name] = np.concatenate([s.ravel() for s in shares])
-            frequencies["real"] = np.concatenate([s.ravel() for s in truth])
+            # of few proteins a share has few values, and no picture
+            many = [b for b in range(len(real)) if len(real[b]) >= 10] or range(len(real))
+            frequencies[name] = np.concatenate([shares[b].ravel() for b in many])
+            frequencies["real"] = np.concatenate([truth[b].ravel() for b in many])
     return scores, {"frequencies": frequencies}
