@@ -60,7 +60,7 @@ class LineageSettings(Settings):
     detected: int = 10
     components: int = 32
     late: float = 6.0
-    permutations: int = 200
+    permutations: int = 100
 
 
 def data(folder: Path, settings: LineageSettings) -> tuple[Sets, Sets]:

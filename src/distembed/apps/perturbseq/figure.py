@@ -33,7 +33,8 @@ def figure(case: Case[PerturbSettings], findings: Findings) -> Sequence[Drawing]
             "Perturbations, and forecasts of those held out",
             "Left: the change of the embedding against the control of the same context, on two "
             "principal axes; grey are training sets, black circles held-out ones, and a blue "
-            "arrow ends at the forecast. Right: forecast and real change of mean log expression "
+            "arrow ends at the forecast; the farthest perturbations are named once, at the mean "
+            "of their contexts. Right: forecast and real change of mean log expression "
             "of the genes of the held-out sets; named are the largest real changes.",
             (960, 430),
             changes,
@@ -41,7 +42,7 @@ def figure(case: Case[PerturbSettings], findings: Findings) -> Sequence[Drawing]
     )
 
 
-def _map(ax: Axes, shown: Any, named: int = 8) -> None:
+def _map(ax: Axes, shown: Any, named: int = 7) -> None:
     change = shown["z"] - shown["z"][shown["control"]]
     test = shown["test"]
     train = np.setdiff1d(np.flatnonzero(shown["target"] != CONTROL), test)
@@ -56,11 +57,12 @@ def _map(ax: Axes, shown: Any, named: int = 8) -> None:
         ax.annotate(
             "", end, start, arrowprops={"arrowstyle": "->", "color": ACCENT, "lw": 1.2}
         )  # fmt: skip
-    far = np.argsort(-np.square(place).sum(1), kind="stable")[:named]
-    for s in far.tolist():
+    names = np.unique(shown["target"][shown["target"] != CONTROL])
+    middle = np.array([place[shown["target"] == name].mean(0) for name in names.tolist()])
+    for k in np.argsort(-np.square(middle).sum(1), kind="stable")[:named].tolist():
         ax.annotate(
-            str(shown["target"][s]), place[s], xytext=(5, 4), textcoords="offset points",
-            fontsize=9,
+            str(names[k]), middle[k], xytext=(0, 7), textcoords="offset points", fontsize=10,
+            ha="center",
         )  # fmt: skip
     ax.axhline(0, color=REAL, lw=0.6, zorder=0)
     ax.axvline(0, color=REAL, lw=0.6, zorder=0)
@@ -73,7 +75,10 @@ def _genes(ax: Axes, shown: Any, named: int = 8) -> None:
     ax.plot([-largest, largest], [-largest, largest], "--", color=REAL, lw=1)
     ax.scatter(forecast, real, s=8, lw=0, color=ACCENT, alpha=0.5, rasterized=len(real) > 300)
     genes = np.tile(np.asarray(shown["genes"]), len(shown["real"]))
-    for i in np.argsort(-np.abs(real), kind="stable")[:named].tolist():
+    order = np.argsort(-np.abs(real), kind="stable")
+    # the place of the largest change of each gene
+    largest_of = order[np.sort(np.unique(genes[order], return_index=True)[1])]
+    for i in largest_of[:named].tolist():
         side = -6 if forecast[i] > 0 else 6
         ax.annotate(
             str(genes[i]), (forecast[i], real[i]), xytext=(side, 2), textcoords="offset points",

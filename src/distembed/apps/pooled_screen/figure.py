@@ -44,9 +44,10 @@ def figure(case: Case[ScreenSettings], findings: Findings) -> Sequence[Drawing]:
             "Cells at conditions that were held out",
             "Each column is a condition of which no well was seen in training: real cells at the "
             "left, and at the right cells that the model draws from an embedding that is "
-            "interpolated between the conditions beside it. Blue is DNA, green is the second "
-            "channel.",
-            (960, 70 + 960 / max(len(conditions), 1) / 2 * shown),
+            "interpolated between the conditions beside it. The drawn cells of a row are made of "
+            "one noise, so that they differ by the embedding alone. Blue is DNA, green is the "
+            "second channel.",
+            (960, 60 + 440 / max(len(conditions), 1) * shown),
             cells,
         )
     ]
