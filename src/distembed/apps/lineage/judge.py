@@ -59,11 +59,16 @@ def judge(case: Case[LineageSettings]) -> Findings:
     for method, vectors in test.items():
         predicted = regress(train[method].early, own_types.late, vectors.early)
         scores.append(r2_score(method, types.late, predicted, own_types.late.mean(0), "fate"))
-    scores += _generation(case, _Forecast(train["gde"]), test["gde"])
+    forecast = _Forecast(train["gde"])
+    scores += _generation(case, forecast, test["gde"])
     order = ("held_out", "in_sample", "fate", "generation")
     scores.sort(key=lambda score: order.index(score.task))
     states, _ = compositions(case.test)
-    values = {"states": states, "types": types, "embedded": test["gde"]}
+    late = test["gde"].late
+    values = {
+        "states": states, "types": types, "late": late,
+        "forecast": forecast.predict(test["gde"].early),
+    }  # fmt: skip
     remarks = (
         f"Of the held-out clones, {len(types.clones)} have cells both before and on day "
         f"{case.settings.late:g}; of the training clones, {len(own_types.clones)}.",
