@@ -128,7 +128,10 @@ def read_head(path: Path) -> StoredHead:
         raise FileNotFoundError(f"There is no file {path}. A head is written with --save-head.")
     try:
         with safe_open(path, "np") as file:
-            note = parse_json((file.metadata() or {})["head"])
+            header = file.metadata() or {}
+            if "head" not in header:
+                raise ValueError("its header has no entry 'head'")
+            note = parse_json(header["head"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}
         if note["format"] > FORMAT:
             raise ValueError("it was written by a newer version of distembed; update it")
