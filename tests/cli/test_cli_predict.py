@@ -118,7 +118,7 @@ def test_a_stored_table_gives_the_same_without_the_baseline(run, fitted, tmp_pat
         (["patient"], "--target patient is the column that names the sets"),
         (["height"], "--target height is a feature of the atoms"),
         (["agee"], "There is no .*column 'agee'; close names are: 'age'"),
-        (["constant"], "All 60 sets have the target '3'"),
+        (["constant"], r"60 sets \(n_samples = 60\) have one class, '3'"),
         (["grade", "--task", "classify"], "missing .* for 9 of 60 sets.*--drop-missing"),
         (["clinic"], "Class 'c.+' occurs in . of 30 groups"),
         (["age", "--group", "clinic", "--folds", "30"], "folds = 30 for"),

@@ -62,8 +62,14 @@ def fit_estimator(
 
 
 def as_sets(estimator: Any, sets: Any) -> Any:
-    """Return sets in a form that can be divided; a data frame has a row an atom."""
-    return sets if estimator.embedder is None else estimator.embedder.sets(sets)
+    """Return sets in a form that can be divided; a data frame has a row an atom.
+
+    Embeddings are checked before anything is fitted.
+    """
+    if estimator.embedder is not None:
+        return estimator.embedder.sets(sets)
+    as_rows(sets)
+    return sets if hasattr(sets, "__len__") else np.asarray(sets)
 
 
 def _fewest_groups(y: NDArray[Any], groups: Index, classes: bool) -> int:
@@ -82,4 +88,4 @@ def rows_of(estimator: Any, sets: Any) -> Rows:
     """
     need("sklearn.utils.validation", "sklearn").check_is_fitted(estimator, "head_")
     table = sets if estimator.embedder is None else estimator.embedder_.embed(sets)
-    return as_rows(table, estimator.n_features_in_)
+    return as_rows(table, estimator.n_features_in_, type(estimator).__name__)

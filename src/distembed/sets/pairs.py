@@ -207,7 +207,8 @@ def _joined(columns: Sequence[np.ndarray], count: int) -> NDArray[np.str_]:
             f"Two groups would have the name {twice!r}, because '|' stands in the values of the "
             "columns and between them. Replace it in the metadata."
         )
-    return names[code]
+    groups: NDArray[np.str_] = names[code]
+    return groups
 
 
 def _refuse_none(pairs: Pairs, why: str) -> None:
