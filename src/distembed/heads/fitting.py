@@ -44,9 +44,11 @@ def fit_estimator(
         )
     scales = SCALES if estimator.scale == "auto" else (estimator.scale,)
     classes, parts = kind != "number", Folds()
-    count = min(estimator.folds, _fewest_groups(y, groups, classes))
+    # folds spread classes evenly, or events
+    spread = y["event"] if kind == "time" else y
+    count = min(estimator.folds, _fewest_groups(spread, groups, classes))
     if count > 1:
-        parts = folds(y, groups, count, classes, estimator.random_state)
+        parts = folds(spread, groups, count, classes, estimator.random_state)
         choice = choose(rows, y, parts, names, scales, estimator.penalties, kind)
     elif len(names) * len(estimator.penalties) == 1:
         choice = Choice(names[0], float(estimator.penalties[0]), scale=scales[0])
