@@ -34,6 +34,11 @@ READERS: Family = {
         ".pat files (or .gz): patterns of methylation with counts",
         atoms=("tokens",),
     ),
+    "fcs": Member(
+        f"{_HOME}.fcs:FcsReader",
+        ".fcs files of cytometry, each a set of cells",
+        extra="fcs",
+    ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",
         "arrays or strings in memory, one array a set or one with labels",
