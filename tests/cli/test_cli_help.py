@@ -24,6 +24,7 @@ VERBS = (
     "report",
     "check",
     "bench",
+    "doctor",
     "data",
 )
 COMMANDS = get_command(app).commands

@@ -16,6 +16,7 @@ from distembed.cli.console import complain, rank, show_warnings
 from distembed.cli.data import data
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
+from distembed.cli.doctor import doctor
 from distembed.cli.embed import embed
 from distembed.cli.evaluate import evaluate
 from distembed.cli.fit import FitCommand, fit
@@ -39,7 +40,7 @@ app = typer.Typer(
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
 app.command("test")(two_sample)
-for verb in (predict, evaluate, report, check, bench):
+for verb in (predict, evaluate, report, check, bench, doctor):
     app.command()(verb)
 app.add_typer(data, name="data")
 
