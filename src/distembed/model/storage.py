@@ -24,7 +24,7 @@ from torch import Tensor
 from distembed.files import parse_json
 from distembed.model.schema import check_config
 
-__all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
+__all__ = ["FILES", "FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
 FORMAT = 5
 """Version of the content of a folder.
@@ -33,6 +33,8 @@ FORMAT = 5
 4: the sampling noise of the training sets; 5: the ranges of the training atoms.
 """
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
+FILES = (WEIGHTS, CARD, HISTORY, CONFIG)
+"""All files of a folder, the config last."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,13 @@ def write_folder(path: str | Path, stored: Stored, card: str) -> Path:
 
 def _exchange(new: Path, folder: Path, old: Path) -> None:
     """Put the files of `new` in the place of those in a folder, all or none."""
-    names = (WEIGHTS, CARD, HISTORY, CONFIG)
     try:
-        for name in names:
+        for name in FILES:
             if (folder / name).exists():
                 os.replace(folder / name, old / name)
             os.replace(new / name, folder / name)
     except OSError:
-        for name in names:
+        for name in FILES:
             if (old / name).exists():
                 os.replace(old / name, folder / name)
             elif not (new / name).exists():
