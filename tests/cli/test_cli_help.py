@@ -22,6 +22,7 @@ VERBS = (
     "predict",
     "evaluate",
     "report",
+    "export",
     "check",
     "bench",
     "doctor",

@@ -19,6 +19,7 @@ from distembed.cli.distance import distance
 from distembed.cli.doctor import doctor
 from distembed.cli.embed import embed
 from distembed.cli.evaluate import evaluate
+from distembed.cli.export import export
 from distembed.cli.fit import FitCommand, fit
 from distembed.cli.interpolate import interpolate
 from distembed.cli.predict import predict
@@ -40,7 +41,7 @@ app = typer.Typer(
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
 app.command("test")(two_sample)
-for verb in (predict, evaluate, report, check, bench, doctor):
+for verb in (predict, evaluate, report, export, check, bench, doctor):
     app.command()(verb)
 app.add_typer(data, name="data")
 

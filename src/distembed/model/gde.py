@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
@@ -36,6 +37,7 @@ from distembed.model.distances import (
 )
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.engine import InferenceSettings
+from distembed.model.export import Exported, ExportSettings, export_encoder
 from distembed.model.fit import fit_model
 from distembed.model.fitted import FittedModel
 from distembed.model.hub import HubClient, model_folder, upload
@@ -606,6 +608,31 @@ class GDE:
             ValueError: As of `load`, or if a revision of a folder is asked for.
         """
         return cls.load(model_folder(path_or_repo, revision, client), **options)
+
+    def export(self, path: str | Path, settings: ExportSettings | None = None) -> Exported:
+        """Write the encoder for programs without this package: ONNX, or a program of torch.
+
+        It takes padded sets in the units of the data, `atoms (sets, atoms, *event)` and relative
+        `weights (sets, atoms)`, zero for atoms that pad a shorter set, and gives `z (sets, L)`.
+        Both numbers are free. It is written once its z agrees with the model's on sets that the
+        model draws. ONNX needs the extra `onnx`.
+
+        Args:
+            path: A .onnx file, or a .pt2 file for `torch.export.load`.
+            settings: How both are compared.
+
+        Raises:
+            ImportError: If the extra `onnx` is needed and not installed.
+            ValueError: If the suffix is another one, atoms are tokens or may be missing, torch
+                cannot follow the encoder, or z differs.
+        """
+        settings = settings or ExportSettings()
+        z = self._state.attachments.context.z
+        batches = [
+            SetBatch.from_dense(torch.as_tensor(self.sample(z[:sets], m)))
+            for sets, m in settings.shapes
+        ]
+        return export_encoder(Path(path), self._state, batches, settings)
 
     @classmethod
     def load(
