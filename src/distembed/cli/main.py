@@ -36,7 +36,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
