@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # The tested versions of the dependencies; constraints-lowest.txt has the lowest that are declared.
 CONSTRAINTS ?= constraints.txt
-# With the lowest versions leave out lm and onnx, which need newer versions of other packages.
-EXTRAS ?= all,lm,onnx,test,lint
+# With the lowest versions leave out lm, onnx and neighbours, which need newer versions of other packages.
+EXTRAS ?= all,lm,onnx,neighbours,test,lint
 # Further arguments of pytest, such as PYTEST="-W default" or PYTEST="-k laws".
 PYTEST ?=
 BIN := .venv/bin
