@@ -147,17 +147,16 @@ def _strip(ax: Axes, table: Any, color: Any, order: NDArray[np.int64]) -> None:
     strip = ax.inset_axes((0, 1.01, 1, 0.04))
     strip.imshow(colours.colors[order][None], aspect="auto", interpolation="nearest")
     strip.set(xticks=[], yticks=[])
-    label = colours.name
     if colours.range is not None:
         low, high = colours.range
-        label = f"{colours.name}: {low:.3g} (blue) to {high:.3g} (orange)".lstrip(": ")
-        ax.set_xlabel(label)
+        name = f"{colours.name}: " if colours.name else ""
+        ax.set_xlabel(f"{name}{low:.3g} (blue) to {high:.3g} (orange)")
         return
     handles = [
         Line2D([], [], ls="", marker="s", color=level.color, label=level.label)
         for level in colours.levels
     ]
     ax.legend(
-        handles=handles, title=label or None, loc="upper center", bbox_to_anchor=(0.5, -0.01),
-        ncols=min(4, len(handles)), frameon=False,
+        handles=handles, title=colours.name or None, ncols=min(4, len(handles)),
+        loc="upper center", bbox_to_anchor=(0.5, -0.01), frameon=False,
     )  # fmt: skip
