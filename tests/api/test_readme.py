@@ -16,7 +16,7 @@ PAGES = (
     *(
         f"docs/{p}.md"
         for p in (
-            *("data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("data", "sequences", "pretrained", "sets", "geometry", "paper", "plots", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

@@ -22,8 +22,10 @@ VERBS = (
     "predict",
     "evaluate",
     "report",
+    "export",
     "check",
     "bench",
+    "doctor",
     "data",
 )
 COMMANDS = get_command(app).commands

@@ -20,6 +20,7 @@ import error_published
 import error_reading
 import error_sequences
 import error_sets
+import error_sharing
 import error_stores
 import error_training
 import pytest
@@ -39,6 +40,7 @@ MODULES = (
     error_model,
     error_published,
     error_files,
+    error_sharing,
     error_distances,
     error_inference,
     error_evaluation,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Figure",
     "distance_figure",
+    "ellipse_covariances",
     "escaped",
     "interval_band",
     "map_figure",
@@ -64,13 +65,9 @@ def map_figure(
         plane: Coordinates of the sets.
         colours: Colours of the sets.
         embeddings: Of the sets, for covariances and sizes.
-        ellipse_atoms: Least effective size of a set with an ellipse: the covariance of fewer atoms
-            is close to singular, and its ellipse would be a line.
+        ellipse_atoms: Least effective size of a set with an ellipse.
     """
-    cov = embeddings.cov
-    if cov is not None:
-        large = embeddings.effective_sizes >= ellipse_atoms
-        cov = np.where(large[:, None, None], cov, np.nan)
+    cov = ellipse_covariances(embeddings, ellipse_atoms)
 
     def paint(canvas: Canvas) -> None:
         plots.embedding_map(canvas.add_subplot(), plane, colours, cov=cov, df=embeddings.df)
@@ -82,6 +79,20 @@ def map_figure(
         f"{plane.axes[1]} of their embeddings, coloured by {colours.name}."
     )
     return svg(paint, (440, height), f"map-{plane.method.lower()}", alt)
+
+
+def ellipse_covariances(embeddings: Embeddings, least: int = 10) -> np.ndarray | None:
+    """Return the covariances that are drawn, `(S, L, L)`; None if there are none.
+
+    Args:
+        embeddings: The sets.
+        least: Least effective size of a set with an ellipse: the covariance of fewer atoms is
+            close to singular, and its ellipse would be a line. NaN for smaller sets.
+    """
+    if embeddings.cov is None:
+        return None
+    large = embeddings.effective_sizes >= least
+    return np.where(large[:, None, None], embeddings.cov, np.nan)
 
 
 def interval_band(calibration: Calibration) -> plots.Band | None:

@@ -16,7 +16,10 @@ from distembed.report.atom_plots import (
     image_grid,
     interpolation_path,
     marginal,
+    marginal_pair,
+    quantile_path,
     real_and_generated,
+    text_lines,
 )
 from distembed.report.colour import Colouring, colouring, hex_rgb
 from distembed.report.plane import Ellipses, Plane, ellipses, pca_plane
@@ -27,13 +30,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Band",
+    "calibration_line",
     "distance_scatter",
     "diverging_pair",
     "embedding_map",
     "image_grid",
     "interpolation_path",
     "marginal",
+    "marginal_pair",
+    "quantile_path",
     "real_and_generated",
+    "text_lines",
     "training_curves",
 ]
 
@@ -120,8 +127,28 @@ def distance_scatter(
     size = float(np.clip(9000 / len(w2), 4, 20))
     flat = rasterized(len(w2))
     ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=flat)
+    return calibration_line(ax, float(np.max(latent)), line=line, band=band, title=title)
+
+
+def calibration_line(
+    ax: Axes,
+    largest: float,
+    *,
+    line: Callable[[np.ndarray], np.ndarray] | None = None,
+    band: Band | None = None,
+    title: str = "W2",
+) -> Axes:
+    """Draw predicted W2 with its interval, for latent distances from zero to the largest.
+
+    Args:
+        ax: Where to draw.
+        largest: The largest latent distance.
+        line: As of `distance_scatter`.
+        band: As of `distance_scatter`.
+        title: Name of the W2.
+    """
     # denser near zero, where the line may be steep
-    grid = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
+    grid = largest * np.linspace(0, 1, 100) ** 2
     predicted = grid if line is None else line(grid)
     if band is not None:
         low, high = band(grid)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
-__all__ = ["Between", "Pair", "Path", "interpolate", "read_pairs", "set_rows"]
+__all__ = ["Between", "Pair", "Path", "interpolate", "read_pairs", "set_row", "set_rows"]
 
 Between = Mapping[str, np.ndarray] | tuple[str, str]
 """Two ends of an interpolation: `{name: z}` of two, or the ids of two sets."""
@@ -137,7 +137,7 @@ def set_rows(embeddings: Embeddings, between: Between | None) -> tuple[int, int]
     """
     if between is not None and not isinstance(between, Mapping):
         first, last = between
-        return _row(embeddings.ids, first), _row(embeddings.ids, last)
+        return set_row(embeddings.ids, first), set_row(embeddings.ids, last)
     rows = np.flatnonzero(embeddings.effective_sizes >= np.median(embeddings.effective_sizes))
     rows = rows[:: max(1, len(rows) // 1000)]
     z = np.asarray(embeddings.z, dtype=float)[rows]
@@ -164,7 +164,12 @@ def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
     return x if columns is None else x[:, columns]
 
 
-def _row(ids: np.ndarray, name: str) -> int:
+def set_row(ids: np.ndarray, name: str) -> int:
+    """Return the row of a set.
+
+    Raises:
+        ValueError: If there is no set of this name.
+    """
     names = np.asarray(ids).astype(str)
     refuse_unknown([name], names.tolist(), "set")
     return int(np.flatnonzero(names == name)[0])

@@ -21,7 +21,8 @@ READERS: Family = {
     "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
     "table": Member(
         f"{_HOME}.table:TableReader",
-        ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, dicts of columns",
+        ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, Hugging Face datasets, "
+        "dicts of columns",
         atoms=("vectors", "counts", "tokens"),
     ),
     "fasta": Member(
