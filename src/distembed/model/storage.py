@@ -26,11 +26,12 @@ from distembed.model.schema import check_config
 
 __all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
 
-FORMAT = 5
+FORMAT = 6
 """Version of the content of a folder.
 
 2: conditioning, attachments and nested members; 3: the calibration and the measured pairs;
-4: the sampling noise of the training sets; 5: the ranges of the training atoms.
+4: the sampling noise of the training sets; 5: the ranges of the training atoms;
+6: scales of the links of counts.
 """
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
 
