@@ -44,11 +44,11 @@ class Table1:
 
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            steps=600, context=(10, 1000), every=200, validation=0.02, patience=0
+            steps=400, context=(10, 1000), every=200, validation=0.02, patience=0
         )
     )
     latent: int = 8
-    train_sets: int = 10_000
+    train_sets: int = 5_000
     sets: int = 4_000
     sizes: tuple[int, ...] = (10, 100, 1_000, 10_000)
     drawn: tuple[int, int] = (400, 4_000)
@@ -60,7 +60,7 @@ class Settings:
 
     Attributes:
         training: Of the models of tables 2, 5 and 6, whose steps follow from `seconds`.
-        seconds: Seconds of each training of these.
+        seconds: Seconds of the processor for the steps of each of these.
         pilot: Steps from which the seconds of a step are measured.
         table1: Sizes of table 1.
         normal: Sizes of tables 5 and 6.
@@ -76,7 +76,7 @@ class Settings:
             warmup=50, context=(16, 1024), every=100_000, validation=0, patience=0
         )
     )
-    seconds: float = 30.0
+    seconds: float = 20.0
     pilot: int = 10
     table1: Table1 = Table1()
     normal: Recovery = Recovery()
