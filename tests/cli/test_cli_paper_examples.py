@@ -36,7 +36,8 @@ def test_a_config_states_the_published_settings(path):
     assert (train.lr, train.ema, train.metric_steps, train.seed) == (2e-4, 0, 0, 42)
     parts = [m.model_dump(exclude_none=True) for m in (model.encoder, model.generator)]
     shape = (1, 28, 28) if path.stem == "table2_images" else (5,)
-    network = GDE(*parts, model.latent, transform=model.transform).spec.build(shape, seed=0)
+    own = GDE(*parts, model.latent, conditioning="none", transform=())
+    network = own.spec.build(shape, seed=0)
     sampling = network.generator.sampling
     assert (sampling.calls, sampling.sampler) == (400, "ancestral")
 
