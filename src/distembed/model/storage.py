@@ -29,11 +29,12 @@ __all__ = ["FILES", "FORMAT", "READABLE", "Stored", "read_folder", "restore", "w
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 """Version of the content of a folder.
 
 2: conditioning, attachments and nested members; 3: the calibration and the measured pairs;
-4: the sampling noise of the training sets; 5: the ranges of the training atoms.
+4: the sampling noise of the training sets; 5: the ranges of the training atoms;
+6: scales of the links of counts.
 """
 READABLE = {4: "the ranges of the training atoms, so that no set or feature outside is named"}
 """Older formats that can be read, and what their models lack."""

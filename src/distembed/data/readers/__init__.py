@@ -40,6 +40,11 @@ READERS: Family = {
         ".fcs files of cytometry, each a set of cells",
         extra="fcs",
     ),
+    "idx": Member(
+        f"{_HOME}.idx:IdxReader",
+        ".idx3-ubyte files (or .gz): images of MNIST and its relatives, with labels beside them",
+        atoms=("images",),
+    ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",
         "arrays or strings in memory, one array a set or one with labels",
