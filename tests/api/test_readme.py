@@ -16,7 +16,8 @@ PAGES = (
     *(
         f"docs/{p}.md"
         for p in (
-            *("data", "sequences", "pretrained", "sets", "geometry", "paper", "plots", "sharing"),
+            *("applications", "data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("plots", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

@@ -50,6 +50,10 @@ BENCHES = {
         f"{_HOME}.cohorts:BENCH",
         "prediction from embeddings on cohorts, beside simple features under the same heads",
     ),
+    "applications": Member(
+        f"{_HOME}.applications:BENCH",
+        "outcomes of the applications, beside simple features; and what samples add",
+    ),
     "paths": Member(
         f"{_HOME}.paths:BENCH",
         "paths between sets beside shortest paths, and transport of atoms beside exact OT",

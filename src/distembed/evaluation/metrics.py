@@ -218,6 +218,9 @@ METRICS: Mapping[str, Metric] = {
         atoms=("tokens",),
         function="distembed.divergences.sequences:kmer_accuracy",
     ),
+    "energy_saved": Metric(
+        "Energy distance saved", "samples", "higher", "atoms of other sets less gde, same folds"
+    ),
     "energy_score": Metric(
         "Energy score", "samples", meaning="of draws at the atoms of the next set"
     ),
@@ -352,6 +355,30 @@ METRICS: Mapping[str, Metric] = {
     "ties": Metric("Ties", "prediction", "higher", "tasks that are neither"),
     "losses": Metric(
         "Losses", "prediction", meaning="tasks with the interval of the gain below 0"
+    ),
+    "r2_paper": Metric(
+        "R2 of changes", "prediction", "higher", "mean over sets of the squared Pearson over genes"
+    ),
+    "mse_change": Metric("Error of changes", "prediction", meaning="mean squared, over genes"),
+    "ratio_error": Metric(
+        "Error of the nuclear ratio", "prediction", meaning="of the mean log ratio, absolute"
+    ),
+    "change_rank": Metric(
+        "Rank of changes", "prediction", "higher", "Spearman of predicted and real sizes"
+    ),
+    # -- vectors of a unit at two times
+    "bits_shared": Metric(
+        "Shared bits", "prediction", "higher", "mutual information, neighbour estimate"
+    ),
+    "bits_null": Metric(
+        "Shared bits, null", "prediction", meaning="of units re-paired within their strata"
+    ),
+    "p_null": Metric("p against the null", "prediction", meaning="of the permutations"),
+    "bits_contrastive": Metric(
+        "Shared bits, lower bound", "prediction", "higher", "InfoNCE of a forecast from others"
+    ),
+    "retrieval": Metric(
+        "Retrieval", "prediction", "higher", "share of others that the true one is ahead of"
     ),
     # -- dependence on the set size
     "drift": Metric("Drift of z", "scaling", meaning="from the set size of training"),
