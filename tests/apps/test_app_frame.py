@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from app_folders import clones, screen, tiles
+from sequence_folders import atlas, expression, gisaid
 
 from distembed.apps import APPS
 from distembed.apps.application import Published
@@ -16,7 +17,14 @@ from distembed.benchmarks.results import Result
 from distembed.evaluation.metrics import metric
 from distembed.training.config import TrainConfig
 
-MINIATURES = {"lineage": clones, "perturbseq": screen, "pooled_screen": tiles}
+MINIATURES = {
+    "lineage": clones,
+    "perturbseq": screen,
+    "pooled_screen": tiles,
+    "methylation": atlas,
+    "promoters": expression,
+    "viral_proteins": gisaid,
+}
 
 
 @pytest.mark.parametrize("name", APPS)

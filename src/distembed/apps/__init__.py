@@ -29,4 +29,22 @@ APPS = {
         extra="parquet",
         atoms=("images",),
     ),
+    "methylation": Member(
+        f"{_HOME}.methylation.app:APP",
+        "cancer and tissue from the reads of a sample, and tumour shares of mixtures",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
+    "promoters": Member(
+        f"{_HOME}.promoters.app:APP",
+        "yeast promoters drawn for a level of expression",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
+    "viral_proteins": Member(
+        f"{_HOME}.viral_proteins.app:APP",
+        "date and place of viral proteins, and proteins drawn for a place and time",
+        extra="parquet",
+        atoms=("tokens",),
+    ),
 }

@@ -43,8 +43,6 @@ _SHARED = {
     "perturbseq_pathway": "perturbseq_pathway",
     "pooled_screen_dose": "cells_pixels",
     "pooled_screen_dose_of_features": "cells_features",
-    "promoters_expression": "promoters_expression",
-    "viral_proteins_rsva_year": "rsva_year",
     "viral_proteins_denv2_year": "denv2_year",
 }
 """Tasks of `cohorts` on the data of an application."""

@@ -345,9 +345,24 @@ METRICS: Mapping[str, Metric] = {
     ),
     # -- labels of sets, predicted on folds
     "r2": Metric("R2", "prediction", "higher", "1 - squared error over variance of the target"),
+    "mae": Metric("Mean absolute error", "prediction", meaning="in units of the target"),
     "auc": Metric("AUC", "prediction", "higher", "area under the ROC curve"),
     "balanced_accuracy": Metric(
         "Balanced accuracy", "prediction", "higher", "mean recall over classes"
+    ),
+    # -- viral proteins
+    "clade_distance": Metric(
+        "Distance of clades", "samples", meaning=f"{_DRAWN}, total variation of their shares"
+    ),
+    "column_error": Metric(
+        "Error of columns", "samples", meaning=f"{_DRAWN}, mean absolute difference of shares"
+    ),
+    # -- hits of motifs in drawn promoters, by bin of expression
+    "motif_correlation": Metric(
+        "Correlation of motif hits", "samples", "higher", "over motifs and bins, from their mean"
+    ),
+    "motif_error": Metric(
+        "Error of motif hits", "samples", meaning="in deviations over training bins"
     ),
     "gain": Metric("Gain over the best baseline", "prediction", "higher", "on the same folds"),
     "p_holm": Metric("p of the gain, after Holm", "prediction", meaning="adjusted over tasks"),
