@@ -13,8 +13,8 @@ Known differences, all in its favour or neutral:
 - training has batches of 32 sets and a learning rate of 1e-3: in a minute of one core, the
   published 256 sets at 2e-4 are a hundred steps.
 
-`examples/paper` has the published settings where they can be stated: the ancestral sampler, batches
-and learning rate.
+`examples/paper` has the published settings where they can be stated: the ancestral sampler,
+batches and learning rate.
 """
 
 from __future__ import annotations
