@@ -54,14 +54,14 @@ def test_colours_pages_and_sixteen_bits_are_channels(tmp_path):
 def test_files_that_differ_in_the_channel_are_one_image(tmp_path):
     for well in ("A1", "B1"):
         for site in range(2):
-            for channel in ("gfp", "dapi"):
-                x = np.full((4, 4), 10 * site + (channel == "gfp"), np.uint8)
+            for channel in ("c-2", "c"):  # of the files c-2.tif comes first
+                x = np.full((4, 4), 10 * site + (channel == "c-2"), np.uint8)
                 save(tmp_path / f"{well}_{site}_{channel}.tif", x)
     sets = de.read(f"{tmp_path}/{{well}}_{{site}}_{{channel}}.tif", by="well", min_size=1)
     # channels are in the order of their names
     np.testing.assert_array_equal(atoms(sets, "A1")[:, :, 0, 0], [[0, 1], [10, 11]])
-    (tmp_path / "B1_0_gfp.tif").unlink()
-    with pytest.raises(ValueError, match=r"B1_0_dapi.tif .* are \['dapi'\]; .*\['dapi', 'gfp'\]"):
+    (tmp_path / "B1_0_c-2.tif").unlink()
+    with pytest.raises(ValueError, match=r"B1_0_c.tif .* are \['c'\]; .*\['c', 'c-2'\]"):
         de.read(f"{tmp_path}/{{well}}_{{site}}_{{channel}}.tif", by="well")
 
 

@@ -81,6 +81,17 @@ def test_expected_events_add_up_to_those_that_happened(seed, ties):
     np.testing.assert_allclose(loss, counts, rtol=1e-9)
 
 
+def test_an_event_before_all_others_has_a_finite_loss():
+    x, y, _ = draw(np.random.default_rng(0))
+    model = ProportionalHazards().fit(x, y)
+    early = event_times([y["time"].min() / 2, y["time"][y["event"]].min()], [1, 1])
+    first, second = hazard_loss(model, x[[0, 0]], early)
+    # nothing is expected before the first event, which is the one that the logarithm is taken at
+    hazard = np.exp(model.log_baseline(early["time"][1:]) + model.predict(x[:1]))[0]
+    assert first == pytest.approx(-np.log(hazard))
+    assert second == pytest.approx(hazard - np.log(hazard))
+
+
 def test_it_agrees_with_scikit_survival():
     linear = pytest.importorskip("sksurv.linear_model")
     metrics = pytest.importorskip("sksurv.metrics")
@@ -135,6 +146,10 @@ def test_probabilities_fall_with_time_and_risk(correction):
     assert (np.argsort(head.predict(table)) == np.argsort(-survival[:, 2])).all()
     # half of the sets live to the median time, and so says the mean over them
     assert abs(survival[:, 2].mean() - (y["time"] > 1.0).mean()) < 0.05
+    # the information of a set on its score is the share of events
+    fitted = head.head_.correction
+    expected = fitted.whitening(0.01, y["event"].mean())
+    np.testing.assert_allclose(head.head_.whitening, expected)
     assert clone(head).get_params()["correction"] == correction
 
 

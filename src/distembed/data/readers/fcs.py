@@ -94,7 +94,7 @@ class FcsReader:
 def _read(
     file: NamedFile, compensate: bool | None, channels: Any = None
 ) -> Mapping[str, np.ndarray]:
-    """Return the channels of a file by name, `(R,)` each, in the order of those of another."""
+    """Return the channels of a file by name, `(R,)` each; they are those of another, if given."""
     flowio = need("flowio", "fcs")
     name = file.path.name
     try:
@@ -125,16 +125,14 @@ def _read(
         )
     names = _names(detectors, [str(label).strip() for label in data.pns_labels])
     columns = dict(zip(names, x.T, strict=True))
-    if channels is None:
-        return columns
-    if set(columns) != set(channels):
+    if channels is not None and set(columns) != set(channels):
         differ = sorted(set(columns) ^ set(channels))
         raise ValueError(
             f"{name} and the first file have different channels: {', '.join(differ[:6])} "
             f"{'is' if len(differ) == 1 else 'are'} in one of them only. Read files of one panel, "
             "or export the channels that they share."
         )
-    return {channel: columns[channel] for channel in channels}
+    return columns
 
 
 def _names(detectors: Sequence[str], markers: Sequence[str]) -> list[str]:
