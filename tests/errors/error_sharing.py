@@ -46,6 +46,6 @@ def colours_of_other_sets(table):
     de.plot.map(table, ["north", "south"])
 
 
-def path_of_one_step(model, sets):
-    """A path of one step."""
+def plot_of_one_step(model, sets):
+    """A drawn path of one step."""
     de.plot.path(model, sets, steps=1)

@@ -12,6 +12,8 @@ import error_distances
 import error_evaluation
 import error_files
 import error_fit_config
+import error_heads
+import error_images
 import error_inference
 import error_members
 import error_missing
@@ -31,6 +33,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 MODULES = (
     error_reading,
     error_sequences,
+    error_images,
     error_arrays,
     error_sets,
     error_missing,
@@ -43,6 +46,7 @@ MODULES = (
     error_sharing,
     error_distances,
     error_inference,
+    error_heads,
     error_evaluation,
     error_fit_config,
     error_cli,

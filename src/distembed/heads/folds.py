@@ -84,7 +84,7 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
         raise ValueError(
             f"Unknown label type: continuous. The target has {len(values)} numbers, some with "
             f"fractions such as {values[values % 1 != 0][0]:g}, which are no classes. Use "
-            "SetRegressor (--task regress), or bin them."
+            "SetRegressor (on the command line --task regress), or bin them."
         )
     if target.dtype.kind == "c":
         raise ValueError("Complex data not supported: the target has complex numbers.")
