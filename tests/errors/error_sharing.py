@@ -20,20 +20,14 @@ def revision_of_a_folder():
     de.GDE.from_pretrained("model", revision="v2")
 
 
-def hub_without_its_package(model, absent):
-    """A hub without the package that reaches it."""
-    absent("huggingface_hub")
-    model.push_to_hub("ada/kidney")
-
-
 def export_to_another_format(model):
     """An encoder that is exported to another format."""
     model.export("encoder.h5")
 
 
-def heat_map_of_two_tables(model, table):
+def heat_map_of_two_tables():
     """A heat map of the distances between two tables."""
-    de.plot.distances(model.distances(table, table.z[:3]))
+    de.plot.distances(np.ones((20, 3)))
 
 
 def heat_map_of_asymmetric_distances():
@@ -46,6 +40,6 @@ def colours_of_other_sets(table):
     de.plot.map(table, ["north", "south"])
 
 
-def plot_of_one_step(model, sets):
-    """A drawn path of one step."""
+def drawn_path_of_one_step(model, sets):
+    """A plot of a path of one step."""
     de.plot.path(model, sets, steps=1)

@@ -53,7 +53,7 @@ def distances(
     Example:
         >>> import matplotlib
         >>> matplotlib.use("agg")
-        >>> ax = distances([[0, 5, 1], [5, 0, 5], [1, 5, 0]])
+        >>> ax = distances([[0, 4, 1], [4, 0, 5], [1, 5, 0]])
         >>> [text.get_text() for text in ax.get_yticklabels()]
         ['1', '0', '2']
     """
@@ -89,7 +89,7 @@ def cluster_order(matrix: ArrayLike) -> NDArray[np.int64]:
         ValueError: If the matrix is not square and symmetric, or has fewer than two sets.
 
     Example:
-        >>> cluster_order([[0, 5, 1], [5, 0, 5], [1, 5, 0]]).tolist()
+        >>> cluster_order([[0, 4, 1], [4, 0, 5], [1, 5, 0]]).tolist()
         [1, 0, 2]
     """
     return _leaves(_clustered(matrix)[1])
