@@ -5,7 +5,7 @@ and covariances the inverse of Wishart(40, I). A mixture is fitted to the atoms 
 and compared with the true one by MW2.
 
 - `own`: held-out sets of the same prior.
-- `shifted`: as published, covariances are the inverse of Wishart(10, I), of a mean nine times as
+- `shifted`: as published, covariances are the inverse of Wishart(10, I), of a mean 8.5 times as
   large: a prior that no model has seen.
 
 `paper_mw2` is as published: squared, and the fit starts from the *true* parameters. `mw2` is in

@@ -10,11 +10,11 @@ Known differences, all in its favour or neutral:
 - a VAE draws its observation noise;
 - the kernel mean starts at the median distance as its bandwidth;
 - context and target are disjoint, 64 atoms each;
-- training has batches of 32 sets and a learning rate of 1e-3: in a minute of one core, the
-  published 256 sets at 2e-4 are a hundred steps.
+- training has batches of 32 sets and a learning rate of 1e-3: batches of the published 256 sets
+  are a few dozen steps in the same seconds.
 
-`examples/paper` has the published settings where they can be stated: the ancestral sampler,
-batches and learning rate.
+`examples/paper` states what is published where a config can: ancestral steps, batches and learning
+rate.
 """
 
 from __future__ import annotations
