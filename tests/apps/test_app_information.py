@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from distembed.apps.lineage.information import (
     contrastive_bits,
     neighbour_bits,
+    permuted_bits,
     permuted_within,
     retrieval,
 )
@@ -59,6 +60,16 @@ def test_the_contrastive_bound_lies_between_chance_and_the_logarithm_of_the_pair
 def test_retrieval_counts_others_behind_and_half_of_ties():
     score = np.array([[2.0, 1.0, 3.0], [0.0, 0.0, 0.0], [5.0, 1.0, 9.0]])
     assert retrieval(score).tolist() == [0.5, 0.5, 1.0]
+
+
+def test_a_permuted_estimate_is_that_of_permuted_vectors():
+    rng = np.random.default_rng(3)
+    x, y, strata = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), rng.integers(0, 3, 40)
+    value, null = permuted_bits(x, y, strata, 4, np.random.default_rng(7))
+    assert value == neighbour_bits(x, y)
+    again = np.random.default_rng(7)
+    direct = [neighbour_bits(x, y[permuted_within(strata, again)]) for _ in range(4)]
+    np.testing.assert_allclose(null, direct, atol=1e-12)
 
 
 def test_too_few_pairs_are_refused():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from app_folders import clones
 from scipy import io
 
@@ -53,6 +54,21 @@ def test_clones_are_whole_and_genes_are_those_of_training(tmp_path):
     assert (shares[early, types.index("Undifferentiated")] == 1).all()
     x = train.batch(range(len(train))).x
     assert ((x > 0).sum(0) >= SETTINGS.detected).all()
+
+
+def test_genes_are_chosen_by_training_cells(tmp_path):
+    every = replace(SETTINGS, genes=40, detected=1)
+    parts = data(clones(tmp_path), every)
+    few = data(tmp_path, replace(every, genes=12))[0].features
+    logs = [part.batch(range(len(part))).x.double().log1p() for part in parts]
+    names = np.array(parts[0].features)
+
+    def largest(x):
+        return set(names[np.argsort(-x.var(0, correction=0).numpy())[:12]])
+
+    assert set(few) == largest(logs[0])
+    # all cells would choose others, so that the line above tells the two apart
+    assert set(few) != largest(torch.cat(logs))
 
 
 def test_cells_of_no_clone_or_of_two_are_left_out_and_counted(tmp_path, caplog):

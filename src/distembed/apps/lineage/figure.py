@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distembed.apps.application import Case, Drawing, Findings
-from distembed.apps.lineage.clones import Phases
 from distembed.apps.lineage.data import LineageSettings
-from distembed.report.plane import pca_plane
 from distembed.report.style import ACCENT, OKABE_ITO, REAL, ink_of
 
 if TYPE_CHECKING:
@@ -22,13 +21,18 @@ __all__ = ["figure"]
 
 def figure(case: Case[LineageSettings], findings: Findings) -> Sequence[Drawing]:
     """Draw what the judge measured."""
-    states, types, vectors = (findings.values[k] for k in ("states", "types", "embedded"))
+    states, types = findings.values["states"], findings.values["types"]
+    late, forecast = findings.values["late"], findings.values["forecast"]
 
     def fates(canvas: Canvas) -> None:
-        left, right = canvas.subplots(1, 2)
-        _fate_map(left, vectors, types, states, early=True)
-        _fate_map(right, vectors, types, states, early=False)
-        right.legend(title="cells on the last day", loc="center left", bbox_to_anchor=(1, 0.5))
+        left, right = canvas.subplots(1, 2, sharex=True, sharey=True)
+        axes = np.linalg.svd(late - late.mean(0), full_matrices=False)[2][:2].T
+        fate = types.late.argmax(1)
+        _fate_map(left, (forecast - late.mean(0)) @ axes, fate, states)
+        _fate_map(right, (late - late.mean(0)) @ axes, fate, states)
+        left.set(title="forecast from early cells")
+        right.set(title="late cells")
+        right.legend(title="most late cells", loc="center left", bbox_to_anchor=(1, 0.5))
 
     def information(canvas: Canvas) -> None:
         _bits(canvas.add_subplot(), findings)
@@ -37,9 +41,10 @@ def figure(case: Case[LineageSettings], findings: Findings) -> Sequence[Drawing]
         Drawing(
             "lineage_fates",
             "Fate map of clones",
-            "One point is a held-out clone, at the embedding of its early cells (left) and of its "
-            "cells on the last day (right). The colour is the cell type that most of its late "
-            "cells have. Colours that are apart on the left are fates that early cells betray.",
+            "One point is a held-out clone: left at the embedding that is forecast for its last "
+            "day from its early cells, right at that of its late cells, on the principal axes of "
+            "the latter. The colour is the type of most of its late cells. Colours that are apart "
+            "on the left are fates that early cells betray.",
             (900, 380),
             fates,
         ),
@@ -56,19 +61,16 @@ def figure(case: Case[LineageSettings], findings: Findings) -> Sequence[Drawing]
 
 
 def _fate_map(
-    ax: Axes, vectors: Phases, types: Phases, states: Sequence[str], early: bool, most: int = 6
+    ax: Axes, points: NDArray[np.float64], fate: NDArray[np.int64], states: Sequence[str]
 ) -> None:
-    plane = pca_plane((vectors.early if early else vectors.late).astype(np.float32))
-    fate = types.late.argmax(1)
-    for number in np.unique(fate):
+    """Draw clones in the colours of their fates; the seventh fate and later ones are grey."""
+    for number in np.unique(fate).tolist():
         rows = fate == number
-        shown = number < most
         ax.scatter(
-            plane.points[rows, 0], plane.points[rows, 1], s=34, lw=0, alpha=0.85,
-            color=OKABE_ITO[number] if shown else REAL, label=states[number],
+            points[rows, 0], points[rows, 1], s=26, lw=0, alpha=0.8,
+            color=OKABE_ITO[number] if number < 6 else REAL, label=states[number],
         )  # fmt: skip
-    ax.set(title="early cells" if early else "late cells", xticks=[], yticks=[])
-    ax.set(xlabel=plane.axes[0], ylabel=plane.axes[1])
+    ax.set(xticks=[], yticks=[], xlabel="axis 1", ylabel="axis 2")
 
 
 def _bits(ax: Axes, findings: Findings) -> None:

@@ -26,7 +26,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from scipy.special import digamma, logsumexp
 
-__all__ = ["contrastive_bits", "neighbour_bits", "permuted_within", "retrieval"]
+__all__ = [
+    "contrastive_bits",
+    "neighbour_bits",
+    "permuted_bits",
+    "permuted_within",
+    "retrieval",
+]
 
 Array = NDArray[np.float64]
 
@@ -49,12 +55,50 @@ def neighbour_bits(x: Array, y: Array, k: int = 3) -> float:
         >>> bool(abs(neighbour_bits(x, y) + 0.5 * np.log2(1 - 0.9**2)) < 0.1)
         True
     """
-    n = len(x)
+    return _bits(_distances(x), _distances(y), k)
+
+
+def permuted_bits(
+    x: Array,
+    y: Array,
+    strata: NDArray[np.int64],
+    draws: int,
+    rng: np.random.Generator,
+    k: int = 3,
+) -> tuple[float, Array]:
+    """Estimate the mutual information of pairs, and of pairs that are permuted within strata.
+
+    Args:
+        x: First vectors, `(n, p)`.
+        y: Second vectors, `(n, q)`.
+        strata: Number of the stratum of each pair, `(n,)`.
+        draws: Number of permutations.
+        rng: Source of the permutations.
+        k: Number of neighbours.
+
+    Returns:
+        The estimate, and those of the permutations, `(draws,)`, in bits.
+    """
+    dx, dy = _distances(x), _distances(y)
+    null = np.empty(draws)
+    for i in range(draws):
+        order = permuted_within(strata, rng)
+        null[i] = _bits(dx, dy[np.ix_(order, order)], k)
+    return _bits(dx, dy, k), null
+
+
+def _distances(x: Array) -> Array:
+    """Return Chebyshev distances, infinite from a point to itself, `(n, n)`."""
+    distance: Array = cdist(x, x, "chebyshev")
+    np.fill_diagonal(distance, np.inf)
+    return distance
+
+
+def _bits(dx: Array, dy: Array, k: int) -> float:
+    """Estimate mutual information from the distances of both vectors."""
+    n = len(dx)
     if n <= k:
         raise ValueError(f"There are {n} pairs, and {k} neighbours need at least {k + 1}.")
-    dx, dy = cdist(x, x, "chebyshev"), cdist(y, y, "chebyshev")
-    np.fill_diagonal(dx, np.inf)
-    np.fill_diagonal(dy, np.inf)
     radius = np.partition(np.maximum(dx, dy), k - 1, axis=1)[:, k - 1 : k]
     nearer = digamma((dx < radius).sum(1) + 1) + digamma((dy < radius).sum(1) + 1)
     return float((digamma(k) + digamma(n) - nearer.mean()) / np.log(2))

@@ -26,8 +26,7 @@ from distembed.apps.lineage.clones import Phases, atom_means, compositions, phas
 from distembed.apps.lineage.data import LineageSettings
 from distembed.apps.lineage.information import (
     contrastive_bits,
-    neighbour_bits,
-    permuted_within,
+    permuted_bits,
     retrieval,
 )
 from distembed.apps.lineage.model import fit_wormhole
@@ -60,11 +59,16 @@ def judge(case: Case[LineageSettings]) -> Findings:
     for method, vectors in test.items():
         predicted = regress(train[method].early, own_types.late, vectors.early)
         scores.append(r2_score(method, types.late, predicted, own_types.late.mean(0), "fate"))
-    scores += _generation(case, _Forecast(train["gde"]), test["gde"])
+    forecast = _Forecast(train["gde"])
+    scores += _generation(case, forecast, test["gde"])
     order = ("held_out", "in_sample", "fate", "generation")
     scores.sort(key=lambda score: order.index(score.task))
     states, _ = compositions(case.test)
-    values = {"states": states, "types": types, "embedded": test["gde"]}
+    late = test["gde"].late
+    values = {
+        "states": states, "types": types, "late": late,
+        "forecast": forecast.predict(test["gde"].early),
+    }  # fmt: skip
     remarks = (
         f"Of the held-out clones, {len(types.clones)} have cells both before and on day "
         f"{case.settings.late:g}; of the training clones, {len(own_types.clones)}.",
@@ -103,13 +107,7 @@ def _information(
     rng = np.random.default_rng(case.settings.seed)
     # a little noise, without which clones of equal composition would be neighbours at distance 0
     x, y = (v + 1e-10 * rng.normal(size=v.shape) for v in (vectors.early, vectors.late))
-    value = neighbour_bits(x, y)
-    null = np.array(
-        [
-            neighbour_bits(x, y[permuted_within(strata, rng)])
-            for _ in range(case.settings.permutations)
-        ]
-    )
+    value, null = permuted_bits(x, y, strata, case.settings.permutations, rng)
     low, high = np.quantile(null, [0.025, 0.975])
     p = float((1 + (null >= value).sum()) / (1 + len(null)))
     yield Score("bits_shared", method, value, task=task)
