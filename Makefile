@@ -52,7 +52,7 @@ check: $(STAMP)
 # the version has to be that of the tag.
 dist: $(STAMP)
 	rm -rf dist
-	test -z "$(TAG)" || test "$(TAG)" = "v$$($(BIN)/hatchling version)"
+	test -z "$$TAG" || test "$$TAG" = "v$$($(BIN)/hatchling version)"
 	$(BIN)/hatchling build
 	$(PYTHON) -m venv dist/check
 	dist/check/bin/pip install --quiet --no-deps dist/*.whl
