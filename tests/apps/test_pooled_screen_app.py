@@ -7,6 +7,7 @@ import pytest
 from app_folders import tiles
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from distembed.apps.pooled_screen.between import by_dose, by_vector
 from distembed.apps.pooled_screen.data import data, read_screen
@@ -34,6 +35,14 @@ def test_the_nucleus_in_the_middle_is_measured_and_not_its_neighbour():
     image = cell(50.0, 10.0)
     other = cell(200.0, 10.0, at=(3, 28), radius=3)
     image[:, :9, 22:] = other[:, :9, 22:]
+    assert nuclear_ratio(image[None])[0] == pytest.approx(51 / 11)
+
+
+def test_pixels_next_to_the_nucleus_are_of_neither_region():
+    image = cell(50.0, 10.0)
+    disc = image[1] == 50
+    edge = ndimage.binary_dilation(disc) & ~disc
+    image[1, edge] = 200
     assert nuclear_ratio(image[None])[0] == pytest.approx(51 / 11)
 
 
