@@ -17,6 +17,7 @@ from distembed.registry import need
 
 if TYPE_CHECKING:
     from distembed.evaluation.result import Evaluation
+    from distembed.model.gde import GDE
 
 __all__ = ["report"]
 
@@ -55,8 +56,8 @@ def report(
 ) -> None:
     """Write an HTML page: map of all sets, groups compared, samples, distances, and the model.
 
-    The model is judged on held-out sets alone, by the scores of `distembed evaluate`, computed here
-    unless --evaluation is given.
+    The model is judged on held-out sets alone, by the scores of `distembed evaluate`, computed
+    here unless --evaluation is given.
 
     Example: distembed report run --color egfr_class -o report.html
     """

@@ -75,10 +75,11 @@ def facts(
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
     kind = model.atoms.name
     shape = " × ".join(map(str, model.event_shape)) or "1"
+    spread = low if low == high else f"{low} to {high} (median {middle})"
     part = f", {held_out:,} of them held out from the training" if held_out < len(table) else ""
     rows = [
         Fact("sets", f"{len(table):,}{part}"),
-        Fact("atoms", f"{sizes.sum():,}; in a set {low} to {high} (median {middle})"),
+        Fact("atoms", f"{sizes.sum():,}; in a set {spread}"),
         Fact("kind of atoms", f"{kind}, {shape} {_NOUNS.get(kind, '')}".rstrip()),
         Fact("embedding", f"{model.latent} numbers a set"),
     ]

@@ -10,7 +10,7 @@
 
   const plane = () => data.planes[state.plane];
   const column = () => data.columns[state.column];
-  const ink = name => getComputedStyle(figure).getPropertyValue(name).trim();
+  const theme = name => getComputedStyle(figure).getPropertyValue(name).trim();
 
   const mix = place => {  // colour at 0 to 100 of the scale of numbers
     const at = place / 100 * (data.ramp.length - 1), i = Math.min(Math.floor(at), data.ramp.length - 2);
@@ -56,26 +56,31 @@
     const ratio = window.devicePixelRatio || 1;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const r = radius();
+    const r = radius(), ink = theme("--ink");
     if (hovered >= 0) region(hovered);
     pen.globalAlpha = 0.85;
     for (let i = 0; i < count; i++) {
       if (chosen.size) pen.globalAlpha = chosen.has(i) ? 1 : 0.2;
       pen.fillStyle = colorOf(i);
-      point(i, r, data.held && data.held[i]);
+      const held = data.held && data.held[i];
+      point(i, r, held);
       pen.fill();
+      if (held) { pen.strokeStyle = ink; pen.lineWidth = 1; pen.stroke(); }
     }
     pen.globalAlpha = 1;
     if (hovered >= 0) {
-      pen.strokeStyle = ink("--ink"); pen.lineWidth = 2;
+      pen.strokeStyle = ink; pen.lineWidth = 2;
       point(hovered, r + 3, data.held && data.held[hovered]); pen.stroke();
     }
     if (lasso.length > 1) {
-      pen.strokeStyle = ink("--accent"); pen.lineWidth = 1.5; pen.setLineDash([5, 4]);
+      pen.strokeStyle = theme("--accent"); pen.lineWidth = 1.5; pen.setLineDash([5, 4]);
       pen.beginPath(); lasso.forEach(([x, y], k) => k ? pen.lineTo(x, y) : pen.moveTo(x, y));
       pen.closePath(); pen.stroke(); pen.setLineDash([]);
     }
+    publish();
   }
+  // the tests of the page, and whoever drives it, place the pointer by these
+  const publish = () => Object.assign(canvas.dataset, { scale: state.scale, colour: column().name });
   const redraw = () => { if (!queued) { queued = true; requestAnimationFrame(draw); } };
 
   function resize() {
