@@ -121,7 +121,7 @@ def compare_groups(
         >>> result.groups, result.p < 0.05
         ((('a', 6), ('b', 6)), True)
     """
-    if sets is not None and not table.follows(sets.ids):
+    if sets is not None and not np.array_equal(table.ids, sets.ids):
         raise ValueError("The embeddings are of other sets, or in another order; embed these.")
     column = choose_column(table.z, table.meta, table.sizes, color)
     codes, rows, levels, notes = _design(column)
