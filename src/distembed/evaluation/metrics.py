@@ -59,6 +59,7 @@ class Metric:
         atoms: Kinds of atoms that it is defined for.
         function: `module:name` of a function `(SetBatch, SetBatch) -> (B,)`, or of a class whose
             default instance is one, for metrics that compare drawn with held-out sets.
+        undefined: Where it has no value.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Metric:
     target: float | None = None
     atoms: tuple[str, ...] = NUMBERS
     function: str | None = None
+    undefined: str = ""
 
     @property
     def better(self) -> str:
@@ -200,6 +202,7 @@ METRICS: Mapping[str, Metric] = {
         f"{_DRAWN}, Pearson, connected correlations of pairs of columns of aligned sequences",
         atoms=("tokens",),
         function="distembed.divergences.sequences:column_correlation",
+        undefined="not defined where sequences differ in length, or no two columns vary together",
     ),
     "copies": Metric(
         "Copies",

@@ -186,4 +186,4 @@ def _ends(table: Embeddings, between: Between | None) -> list[int]:
 
 
 def _middle(table: Embeddings) -> int:
-    return int(spread_along(pca_plane(table.z), 1)[0])
+    return int(spread_along(pca_plane(table.z).points, 1)[0])
