@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # The tested versions of the dependencies; constraints-lowest.txt has the lowest that are declared.
 CONSTRAINTS ?= constraints.txt
-# With the lowest versions leave out lm: transformers needs a newer safetensors than the package.
-EXTRAS ?= all,lm,test,lint
+# With the lowest versions leave out lm, onnx and neighbours, which need newer versions of other packages.
+EXTRAS ?= all,lm,onnx,neighbours,test,lint
 # Further arguments of pytest, such as PYTEST="-W default" or PYTEST="-k laws".
 PYTEST ?=
 BIN := .venv/bin
@@ -16,7 +16,7 @@ export DISTEMBED_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: install demo test test-docs test-slow test-gpu check
+.PHONY: install demo test test-docs test-slow test-gpu check dist
 
 install: $(STAMP)
 
@@ -47,3 +47,14 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A wheel and a source archive in dist/; the wheel is installed alone and imported. With TAG=v1.2.3
+# the version has to be that of the tag.
+dist: $(STAMP)
+	rm -rf dist
+	test -z "$$TAG" || test "$$TAG" = "v$$($(BIN)/hatchling version)"
+	$(BIN)/hatchling build
+	$(PYTHON) -m venv dist/check
+	dist/check/bin/pip install --quiet --no-deps dist/*.whl
+	cd dist && check/bin/python -c "import distembed; print(distembed.__version__)"
+	rm -rf dist/check

@@ -115,6 +115,7 @@ _MODULES = (
     "inference",
     "model",
     "nn",
+    "plot",
     "protocols",
     "report",
     "sets",

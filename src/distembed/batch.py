@@ -15,12 +15,14 @@ and would take a missing value for a measured zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree
 
 __all__ = ["SetBatch"]
 
@@ -51,6 +53,11 @@ class SetBatch:
         [[1.0], [5.0]]
     """
 
+    filled: Tensor
+    observed: Tensor | None
+    w: Tensor
+    offsets: Tensor
+
     def __init__(
         self, x: Tensor, w: Tensor, offsets: Tensor, observed: Tensor | None = None
     ) -> None:
@@ -61,7 +68,7 @@ class SetBatch:
             )
         if not w.is_floating_point():
             raise ValueError(f"w has dtype {w.dtype}; weights are floating-point fractions.")
-        if offsets.ndim != 1 or len(offsets) < 1 or offsets.dtype != torch.int64:
+        if offsets.ndim != 1 or offsets.shape[0] < 1 or offsets.dtype != torch.int64:
             raise ValueError(
                 f"offsets has shape {tuple(offsets.shape)} and dtype {offsets.dtype}; it needs "
                 "shape (B + 1,) and dtype int64."
@@ -142,6 +149,20 @@ class SetBatch:
             return batch.checked()
         return cls(flat, w.flatten().to(float_dtype), offsets).checked(normalise=True)
 
+    @classmethod
+    def from_padded(cls, x: Tensor, w: Tensor) -> SetBatch:
+        """Take `(B, M, *event)` atoms with `(B, M)` relative weights, zero for those that pad.
+
+        Nothing is checked, and no value decides a shape, so that `torch.export` can follow.
+        """
+        b, m = w.shape
+        share = w.double() / w.double().sum(1, keepdim=True)
+        offsets = torch.arange(b + 1, device=w.device) * m
+        batch = cls(x.flatten(0, 1), share.to(w.dtype).flatten(), offsets)
+        owner = torch.arange(b, device=w.device).unsqueeze(1).expand(b, m).flatten()
+        batch.__dict__.update(common_size=m, equal=None, owner=owner)
+        return batch
+
     def checked(self, normalise: bool = False) -> SetBatch:
         """Return this batch after looking at its values; `normalise` divides the weights.
 
@@ -219,7 +240,7 @@ class SetBatch:
     @property
     def mask(self) -> Tensor:
         """Which features were measured, `(N, D)`, in the type of the atoms: one or zero."""
-        flat = self.filled.reshape(len(self.filled), -1)
+        flat = self.filled.reshape(self.filled.shape[0], -1)
         if self.observed is None:
             return torch.ones_like(flat)
         return self.observed.reshape(flat.shape).to(flat.dtype)
@@ -248,6 +269,11 @@ class SetBatch:
         )
 
     @property
+    def count(self) -> int:
+        """Number B of sets; in `torch.export` it stays a variable, which `len` cannot."""
+        return self.offsets.shape[0] - 1
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one atom."""
         return tuple(self.filled.shape[1:])
@@ -255,7 +281,7 @@ class SetBatch:
     @property
     def flat(self) -> Tensor:
         """Atoms as vectors, `(N, D)`."""
-        return self.x.reshape(len(self.filled), -1)
+        return self.x.reshape(self.filled.shape[0], -1)
 
     @cached_property
     def flat64(self) -> Tensor:
@@ -270,7 +296,7 @@ class SetBatch:
     @property
     def mass(self) -> Tensor:
         """Sum of the weights of each set, `(B,)` float64: one, less for a piece of a set."""
-        zero = torch.zeros(len(self), dtype=torch.float64, device=self.w.device)
+        zero = torch.zeros(self.count, dtype=torch.float64, device=self.w.device)
         return zero.index_add(0, self.owner, self.w.double())
 
     @cached_property
@@ -284,14 +310,15 @@ class SetBatch:
     @cached_property
     def owner(self) -> Tensor:
         """Index of the set that owns each atom, `(N,)`."""
-        index = torch.arange(len(self), device=self.offsets.device)
-        return index.repeat_interleave(self.sizes, output_size=len(self.filled))
+        index = torch.arange(self.count, device=self.offsets.device)
+        return index.repeat_interleave(self.sizes, output_size=self.filled.shape[0])
 
     @property
     def rank(self) -> Tensor:
         """Position of each atom within its set, `(N,)`: its column in `dense`."""
         return (
-            torch.arange(len(self.filled), device=self.offsets.device) - self.offsets[self.owner]
+            torch.arange(self.filled.shape[0], device=self.offsets.device)
+            - self.offsets[self.owner]
         )
 
     @cached_property
@@ -300,6 +327,8 @@ class SetBatch:
 
         This is the one place that decides whether `x.view(B, m, *event)` may be used.
         """
+        if torch.compiler.is_compiling():  # a graph has no branch that depends on values
+            return None
         if not len(self) or len(self.filled) % len(self):
             return None
         m = len(self.filled) // len(self)
@@ -406,21 +435,21 @@ class SetBatch:
         out = torch.promote_types(h.dtype, torch.float32)
         if self.equal is not None:
             # torch sums a dense axis in cascade, which is as good as float64 accumulation here.
-            return h.to(out).reshape(len(self), self.equal, *h.shape[1:]).mean(1)
+            return h.to(out).reshape(self.count, self.equal, *h.shape[1:]).mean(1)
         if (m := self.common_size) is not None:
-            row = self.w.double().view(len(self), 1, m)
-            sums = row @ h.double().reshape(len(self), m, -1) / row.sum(2, keepdim=True)
-            return sums.reshape(len(self), *h.shape[1:]).to(out)
+            row = self.w.double().view(self.count, 1, m)
+            sums = row @ h.double().reshape(self.count, m, -1) / row.sum(2, keepdim=True)
+            return sums.reshape(self.count, *h.shape[1:]).to(out)
         weights = self.w.double().reshape(-1, *[1] * (h.ndim - 1))
-        total = h.new_zeros((len(self), *h.shape[1:]), dtype=torch.float64)
+        total = h.new_zeros((self.count, *h.shape[1:]), dtype=torch.float64)
         total = total.index_add(0, self.owner, h.double() * weights)
         return (total / self.mass.reshape(-1, *[1] * (h.ndim - 1))).to(out)
 
     def expand(self, v: Tensor) -> Tensor:
         """Give every atom the row of its set, `(B, *H) -> (N, *H)`."""
         if (m := self.common_size) is not None:
-            wide = v.unsqueeze(1).expand(len(self), m, *v.shape[1:])
-            return wide.reshape(len(self.filled), *v.shape[1:])
+            wide = v.unsqueeze(1).expand(self.count, m, *v.shape[1:])
+            return wide.reshape(self.filled.shape[0], *v.shape[1:])
         # the gradient of v[owner] adds rows in an order that depends on the threads
         return v.index_select(0, self.owner)
 
@@ -432,16 +461,18 @@ class SetBatch:
         """
         if self.equal is not None:
             m = self.equal
-            log_w = torch.log(self.w).reshape(len(self), m)
-            return h.reshape(len(self), m, *h.shape[1:]), log_w
+            log_w = torch.log(self.w).reshape(self.count, m)
+            return h.reshape(self.count, m, *h.shape[1:]), log_w
+        size = self.common_size
+        # log of a clamped weight, so that an atom of weight zero sends no NaN back to w
+        log_w = torch.where(self.w > 0, torch.log(self.w.clamp_min(1e-38)), -torch.inf)
+        if size is not None:
+            return h.reshape(self.count, size, *h.shape[1:]), log_w.reshape(self.count, size)
         column = self.rank
         longest = int(self.sizes.max())
-        out = h.new_zeros((len(self), longest, *h.shape[1:]))
+        out = h.new_zeros((self.count, longest, *h.shape[1:]))
         out = out.index_put((self.owner, column), h)
-        positive = self.w > 0
-        # log of a clamped weight, so that an atom of weight zero sends no NaN back to w
-        log_w = torch.where(positive, torch.log(self.w.clamp_min(1e-38)), -torch.inf)
-        dense_w = log_w.new_full((len(self), longest), -torch.inf)
+        dense_w = log_w.new_full((self.count, longest), -torch.inf)
         return out, dense_w.index_put((self.owner, column), log_w)
 
     # -- draws ----------------------------------------------------------------------------------
@@ -569,3 +600,33 @@ def _check_events(atoms: Sequence[Tensor]) -> None:
             f"The sets have event shapes {sorted(map(str, shapes))}; every set needs shape "
             "(m, *event) with the same *event, so a set of m numbers is (m, 1)."
         )
+
+
+def _flatten(batch: SetBatch) -> tuple[list[Tensor], None]:
+    leaves = [batch.filled, batch.w, batch.offsets]
+    return leaves + ([] if batch.observed is None else [batch.observed]), None
+
+
+def _unflatten(leaves: Iterable[Any], _: None) -> SetBatch:
+    # leaves may be anything while torch works on the tree, so that nothing is checked
+    batch = object.__new__(SetBatch)
+    batch.filled, batch.w, batch.offsets, *rest = leaves
+    batch.observed = rest[0] if rest else None
+    return batch
+
+
+def _flatten_with_keys(batch: SetBatch) -> tuple[list[tuple[_pytree.KeyEntry, Tensor]], None]:
+    names = ("filled", "w", "offsets", "observed")
+    return [
+        (_pytree.GetAttrKey(k), t) for k, t in zip(names, _flatten(batch)[0], strict=False)
+    ], None
+
+
+# torch.func, torch.export and torch.compile see the tensors of a batch
+_pytree.register_pytree_node(
+    SetBatch,
+    _flatten,
+    _unflatten,
+    serialized_type_name="distembed.batch.SetBatch",
+    flatten_with_keys_fn=_flatten_with_keys,
+)

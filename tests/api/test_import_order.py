@@ -10,7 +10,7 @@ import distembed
 ROOT = Path(distembed.__file__).parent
 ORDER = """
 version rng registry files batch protocols nn divergences data sets pretrained encoders generators
-training geometry inference model heads evaluation report apps benchmarks testing cli
+training geometry inference model heads evaluation report plot apps benchmarks testing cli
 """.split()
 APART = {
     "encoders": {"generators"},

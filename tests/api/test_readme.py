@@ -17,6 +17,7 @@ PAGES = (
         f"docs/{p}.md"
         for p in (
             *("applications", "data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("plots", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

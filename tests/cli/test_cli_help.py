@@ -23,8 +23,10 @@ VERBS = (
     "evaluate",
     "report",
     "app",
+    "export",
     "check",
     "bench",
+    "doctor",
     "data",
 )
 COMMANDS = get_command(app).commands

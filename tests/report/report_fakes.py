@@ -50,6 +50,9 @@ class Listed:
         batch = SetBatch.from_list([self.arrays[i] for i in indices], weights)
         return batch if m is None else batch.subsample(m, rng)
 
+    def chunks(self, index, rows, part=0, parts=1):
+        raise NotImplementedError("figures read whole sets")
+
 
 def table(z, sets, cov=None, p_unusual=None):
     sizes, effective = sets.sizes, sets.sizes.astype(float)
@@ -71,6 +74,7 @@ class FakeModel:
     """Shares what does not depend on the data."""
 
     features = population = None
+    atoms = Vectors()
     embedder = staticmethod(mean_of)
 
     def __init__(self, event_shape, latent):
@@ -91,6 +95,10 @@ class FakeModel:
 
     def untrained(self):
         return self
+
+    def distances(self, table):
+        z = np.asarray(table.z, dtype=float)
+        return np.linalg.norm(z[:, None] - z, axis=-1)
 
     def interpolate(self, z0, z1, steps=11):
         t = np.linspace(0, 1, steps)[:, None]
@@ -139,7 +147,7 @@ class DigitsModel(FakeModel):
 
     def __init__(self, images, digit):
         super().__init__((1, 8, 8), 10)
-        self.images, self.digit = images, digit
+        self.images, self.digit, self.atoms = images, digit, Images()
 
     def embed(self, sets, covariance=True):
         z = np.stack([sets.meta[f"weight_{d}"] for d in range(10)], axis=1).astype("float32")

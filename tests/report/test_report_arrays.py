@@ -149,10 +149,10 @@ def test_constant_embeddings_lie_in_one_point():
 
 def test_shown_sets_are_spread_over_the_first_axis():
     plane = pca_plane(normal(101, 3))
-    first = plane.points[spread_along(plane, 5), 0]
+    first = plane.points[spread_along(plane.points, 5), 0]
     ranks = np.searchsorted(np.sort(plane.points[:, 0]), first)
     assert ranks.tolist() == [5, 27, 50, 72, 95]
-    assert len(spread_along(pca_plane(normal(2, 3)), 4)) == 2
+    assert len(spread_along(pca_plane(normal(2, 3)).points, 4)) == 2
 
 
 def test_umap_is_used_where_it_is_installed(monkeypatch):

@@ -32,6 +32,7 @@ __all__ = [
     "choose",
     "embeddings",
     "expand_path",
+    "held_out",
     "labels_by_file",
     "open_sets",
     "read_sets",
@@ -215,7 +216,15 @@ def test_sets(
         ValueError: If no set was held out, or one of them is not in the data: in a file of other
             sets the message names the option for all of them.
     """
-    sets = open_sets(model, source, data_options)
+    return held_out(folder, open_sets(model, source, data_options), source, which)
+
+
+def held_out(folder: Path, sets: Sets, source: str | None, which: str) -> Sets:
+    """Select the sets that are listed in the folder of a model, or all.
+
+    Raises:
+        ValueError: As `test_sets`.
+    """
     if which == "all":
         return sets
     file = folder / HELD_OUT

@@ -17,8 +17,10 @@ from distembed.cli.console import complain, rank, show_warnings
 from distembed.cli.data import data
 from distembed.cli.demo import demo
 from distembed.cli.distance import distance
+from distembed.cli.doctor import doctor
 from distembed.cli.embed import embed
 from distembed.cli.evaluate import evaluate
+from distembed.cli.export import export
 from distembed.cli.fit import FitCommand, fit
 from distembed.cli.interpolate import interpolate
 from distembed.cli.predict import predict
@@ -35,7 +37,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
@@ -43,7 +44,7 @@ app.command("test")(two_sample)
 for verb in (predict, evaluate, report):
     app.command()(verb)
 app.command("app")(application)
-for verb in (check, bench):
+for verb in (export, check, bench, doctor):
     app.command()(verb)
 app.add_typer(data, name="data")
 

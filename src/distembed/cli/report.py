@@ -1,8 +1,10 @@
-"""`distembed report`: one HTML page on a model and its held-out sets."""
+"""`distembed report`: one HTML page on a cohort and its model."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ from distembed.registry import need
 
 if TYPE_CHECKING:
     from distembed.evaluation.result import Evaluation
+    from distembed.model.gde import GDE
 
 __all__ = ["report"]
 
@@ -27,7 +30,17 @@ def report(
     pairs: Pairs = 2000,
     color: Annotated[
         str | None,
-        typer.Option(help="Metadata that colours the map, or `size`; default the best predicted."),
+        typer.Option(
+            help="Metadata that colours the map and whose groups are compared, or `size`; default "
+            "the best predicted."
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Column of blocks that the tests respect, as patients of samples."),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page; default the name of the data.")
     ] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="JSON of `distembed evaluate` on the same sets.")
@@ -41,34 +54,59 @@ def report(
     *,
     data_options: Mapping[str, Any],
 ) -> None:
-    """Write an HTML page: map, real and generated atoms, distances, scores, training curves.
+    """Write an HTML page: map of all sets, groups compared, samples, distances, and the model.
 
-    The scores are those of `distembed evaluate`, computed here unless --evaluation is given.
+    The model is judged on held-out sets alone, by the scores of `distembed evaluate`, computed
+    here unless --evaluation is given.
 
     Example: distembed report run --color egfr_class -o report.html
     """
     path = claim(output or model / "report.html", (".html",), force or output is None)
     need("matplotlib", "report")
     need("jinja2", "report")
-    from distembed.cli.loading import test_sets
+    from distembed.cli.loading import held_out, open_sets
     from distembed.evaluation.evaluate import evaluate
     from distembed.model.gde import GDE
     from distembed.report import write_report
     from distembed.report.content import read_map
 
     gde = GDE.load(model)
-    test = test_sets(model, gde, data, data_options, which)
-    embeddings = gde.embed(test)
+    cohort = open_sets(gde, data, data_options)
+    test = held_out(model, cohort, data, which)
+    with stage(f"embedding {len(cohort)} sets"):
+        embeddings = gde.embed(cohort)
     read_map(embeddings, color)  # raises for an unknown column, before the evaluation
+    if group is not None:
+        read_map(embeddings, group)
     if evaluation is None:
         scores = evaluate(gde, test, rng=seed, pairs=pairs, progress=say)
     else:
         scores = _stored_scores(evaluation, len(test))
     with stage("drawing"):
         write_report(
-            path, model=gde, test=test, evaluation=scores, embeddings=embeddings, color=color
-        )
+            path, model=gde, test=test, cohort=cohort, evaluation=scores, embeddings=embeddings,
+            color=color, group=group, title=title, data=_data_name(gde, data), date=_today(),
+            rng=seed,
+        )  # fmt: skip
     say(f"Open {path} in a browser.")
+
+
+def _data_name(gde: GDE, data: str | None) -> str | None:
+    """Return the name of the file of the data, and the columns that name its sets."""
+    fitted = gde.notes.get("data", {})
+    path = data or fitted.get("path")
+    if path is None:
+        return None
+    by = fitted.get("by")
+    names = [by] if isinstance(by, str) else list(by or ())
+    return Path(path).name + (f" by {', '.join(names)}" if names else "")
+
+
+def _today() -> str:
+    """Return the date, or that of SOURCE_DATE_EPOCH, by which builds are reproducible."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.now(UTC) if epoch is None else datetime.fromtimestamp(int(epoch), UTC)
+    return now.date().isoformat()
 
 
 def _stored_scores(path: Path, sets: int) -> Evaluation:

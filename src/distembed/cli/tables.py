@@ -36,7 +36,6 @@ __all__ = [
 
 _FORMULA = "=+-@\t\r"
 """First characters of a cell that a spreadsheet takes for a formula."""
-_OURS = re.compile(r"id|n_atoms|n_effective|trained|p_unusual|outside|df|z\d+|se\d+|cov\d+_\d+")
 
 
 def write_table(
@@ -80,46 +79,25 @@ def _guarded(column: np.ndarray) -> np.ndarray:
 def write_embeddings(
     path: Path, table: Embeddings, covariances: bool = False, safe: bool = False
 ) -> None:
-    """Write embeddings as a table, or as an AnnData with one observation a set.
+    """Write embeddings as a table, or as AnnData (`distembed.model.annotated`)."""
+    from distembed.model.annotated import set_columns, to_anndata
 
-    The AnnData has standard errors as the layer `standard_error`, and the upper triangles of
-    covariances, on request, in `obsm["covariance"]`.
-    """
-    latent = table.z.shape[1]
-    meta = {f"meta.{k}" if _OURS.fullmatch(k) else k: v for k, v in table.meta.items()}
-    effective = _rounded(table.effective_sizes, table.sizes)
-    rows: dict[str, np.ndarray] = {"n_atoms": table.sizes, "n_effective": effective}
-    if table.trained is not None:
-        rows["trained"] = table.trained
-    if table.p_unusual is not None:
-        rows["p_unusual"] = table.p_unusual
-    if table.outside is not None:
-        rows["outside"] = table.outside
-    if table.df is not None and np.isfinite(table.df).any():
-        rows["df"] = table.df
-    names = [f"z{i}" for i in range(latent)]
-    upper = np.triu_indices(latent)
-    if path.suffix != ".h5ad":
-        columns = {"id": table.ids} | rows | meta | dict(zip(names, table.z.T, strict=True))
-        if table.cov is not None:
-            errors = (f"se{i}" for i in range(latent))
-            columns |= dict(zip(errors, table.standard_errors.T, strict=True))
-        if covariances:
-            entries = (f"cov{i}_{j}" for i, j in zip(*upper, strict=True))
-            columns |= dict(zip(entries, table.covariances[:, *upper].T, strict=True))
-        write_table(path, columns, safe)
+    if path.suffix == ".h5ad":
+        cohort = to_anndata(table, covariances)
+        with replacing(path) as temporary:
+            cohort.write_h5ad(temporary)
         return
-    anndata, pandas = need("anndata", "anndata"), need("pandas", "anndata")
-    # AnnData stores no dates
-    stored = {n: v.astype(str) if v.dtype.kind in "mM" else v for n, v in meta.items()}
-    observations = pandas.DataFrame(rows | stored, index=table.ids.astype(str))
-    cells = anndata.AnnData(table.z, obs=observations, var=pandas.DataFrame(index=names))
+    latent = table.z.shape[1]
+    names = (f"z{i}" for i in range(latent))
+    columns = {"id": table.ids} | set_columns(table) | dict(zip(names, table.z.T, strict=True))
     if table.cov is not None:
-        cells.layers["standard_error"] = table.standard_errors
+        errors = (f"se{i}" for i in range(latent))
+        columns |= dict(zip(errors, table.standard_errors.T, strict=True))
     if covariances:
-        cells.obsm["covariance"] = table.covariances[:, *upper]
-    with replacing(path) as temporary:
-        cells.write_h5ad(temporary)
+        upper = np.triu_indices(latent)
+        entries = (f"cov{i}_{j}" for i, j in zip(*upper, strict=True))
+        columns |= dict(zip(entries, table.covariances[:, *upper].T, strict=True))
+    write_table(path, columns, safe)
 
 
 def write_samples(
@@ -247,14 +225,6 @@ def _unique(path: Path, ids: np.ndarray) -> np.ndarray:
     if "" in names:
         raise ValueError(f"{path} has no id in row {first[0]}; every embedding is of a set.")
     return ids
-
-
-def _rounded(effective: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Round effective sizes to the 6 digits of float32 weights, and to m for equal weights."""
-    rounded = np.array([float(f"{value:.6g}") for value in effective])
-    whole = np.isclose(effective, sizes, rtol=5e-6, atol=0)
-    effective_sizes: np.ndarray = np.where(whole, sizes, rounded)
-    return effective_sizes
 
 
 def _flags(path: Path, column: np.ndarray) -> np.ndarray:

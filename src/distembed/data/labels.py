@@ -53,6 +53,10 @@ def as_column(values: Any) -> np.ndarray:
     missing = values.isna().any() if hasattr(values, "isna") else values.null_count()
     if not missing:
         return np.asarray(values)
+    if str(dtype).lower() in ("float32", "float64"):
+        # a missing number beside floats is NaN, and nothing is lost
+        numbers = [np.nan if _missing(v) else v for v in values]
+        return np.array(numbers, np.dtype(str(dtype).lower()))
     objects = np.empty(len(values), object)
     objects[:] = list(values)
     return objects

@@ -148,7 +148,7 @@ class _SAB(nn.Module):
 
     def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         yield from ()  # no statistic of one pass
-        b, heads = len(batch), self.heads
+        b, heads = batch.count, self.heads
         dense, log_w = batch.dense(self.projections(_normalised(h)))
         q, k, v = dense.view(b, dense.shape[1], 3, heads, -1).permute(2, 0, 3, 1, 4)
         # equal weights are no news to a softmax, and attention without a mask is faster
@@ -203,7 +203,7 @@ class _PMA(nn.Module):
     def stages(self, batch: SetBatch, h: Tensor) -> Stages[Tensor]:
         k, v = self.projections(_normalised(h)).unflatten(-1, (2, self.heads, -1)).unbind(1)
         q = self.queries.unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        q = (q / math.sqrt(q.shape[-1])).expand(len(batch), -1, -1, -1)
+        q = (q / math.sqrt(q.shape[-1])).expand(batch.count, -1, -1, -1)
         ((average, _),) = yield (Attend(q, k, v),)
         return average.to(h.dtype).transpose(1, 2).flatten(2)
 

@@ -150,8 +150,8 @@ class ClosedForm(nn.Module):
             mean, cov, relative = yield from self._moments(batch)
             shape = yield from reduced_mean(self.fourier, self.shape, relative.to(dtype))
         blocks = torch.cat([self.moments.of_moments(mean, cov).to(dtype), shape.to(dtype)], 1)
-        sizes = torch.tensor(self.sizes, device=blocks.device)
-        z = blocks * self.scales.repeat_interleave(sizes)
+        parts = zip(blocks.split(self.sizes, 1), self.scales, strict=True)
+        z = torch.cat([part * scale for part, scale in parts], 1)
         return nn.functional.pad(z, (0, self.latent - z.shape[1]))
 
     def _moments(self, batch: SetBatch) -> Stages[tuple[Tensor, Tensor, Tensor]]:

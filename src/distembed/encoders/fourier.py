@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from distembed.batch import SetBatch
 from distembed.encoders.projection import PrincipalProjection
 from distembed.encoders.statistics import Mean, Stages
+from distembed.nn.portable import is_portable
 from distembed.rng import stream
 
 __all__ = ["FourierFeatures", "reduced_mean"]
@@ -97,7 +98,8 @@ def reduced_mean(
     A mean of projections is the projection of the mean, and takes L columns in place of F.
     """
     rows = projection.rows.T.to(x.dtype)
-    projected = [fourier(part) @ rows for part in x.split(_ROWS)]
+    parts = [x] if is_portable() else x.split(_ROWS)
+    projected = [fourier(part) @ rows for part in parts]
     ((mean,),) = yield (Mean(torch.cat(projected)),)
     return mean - projection.centre.to(x.dtype) @ rows
 

@@ -137,7 +137,7 @@ class IncompleteAtoms:
     def _conditional(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield whitened measured features `(n, D)` and M `(n, D, D)`, or its diagonal."""
         batch = self.batch
-        flat = batch.filled.reshape(len(batch.w), -1).double()
+        flat = batch.filled.reshape(batch.w.shape[0], -1).double()
         o = batch.mask.double()
         centred = (flat - batch.expand(self.mean)) * o
         for c, mask, owner in zip(

@@ -16,6 +16,7 @@ from torch import Tensor
 from distembed.batch import SetBatch
 from distembed.encoders.statistics import Covariance, Stages, Variance
 from distembed.nn.per_set import apply_per_set
+from distembed.nn.portable import inverse_factor
 
 __all__ = ["WHITEN_UP_TO", "fit_floor", "moments", "relative_atoms"]
 
@@ -53,7 +54,4 @@ def relative_atoms(batch: SetBatch, mean: Tensor, second: Tensor, floor: Tensor)
     if second.ndim == 2:
         return centred / batch.expand((second + floor**2).sqrt())
     eye = torch.eye(mean.shape[1], dtype=mean.dtype, device=mean.device)
-    # Cholesky and not eigh: its gradient exists where eigenvalues coincide
-    factor = torch.linalg.cholesky(second + floor**2 * eye)
-    inverse = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
-    return apply_per_set(batch, inverse, centred)
+    return apply_per_set(batch, inverse_factor(second + floor**2 * eye), centred)

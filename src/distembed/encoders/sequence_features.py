@@ -160,13 +160,13 @@ def multiplied(features: Sparse, matrix: Tensor) -> Tensor:
 
 def mean_features(batch: SetBatch, features: Callable[[Tensor], Sparse], count: int) -> Tensor:
     """Average `count` features over the atoms of each set, `(B, D)` float64."""
-    total = torch.zeros(len(batch) * count, dtype=torch.float64, device=batch.x.device)
+    total = torch.zeros(batch.count * count, dtype=torch.float64, device=batch.x.device)
     w = batch.w.double()
     for rows in torch.arange(len(batch.x), device=batch.x.device).split(4096):
         columns, values = features(batch.x[rows])
         place = columns + batch.owner[rows, None] * count
         total.index_add_(0, place.flatten(), (values * w[rows, None]).flatten())
-    return total.view(len(batch), count) / batch.mass.double()[:, None]
+    return total.view(batch.count, count) / batch.mass.double()[:, None]
 
 
 def mean_kmers(batch: SetBatch, vocab: int, most: int = 4096) -> Tensor:

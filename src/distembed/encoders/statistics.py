@@ -165,7 +165,7 @@ class LogMeanExp:
         """Return log-mean-exps."""
         index = batch.owner.unsqueeze(1).expand_as(self.h)
         values = self.h.detach().masked_fill(batch.w.unsqueeze(1) == 0, -torch.inf)
-        top = values.new_full((len(batch), self.h.shape[1]), -torch.inf)
+        top = values.new_full((batch.count, self.h.shape[1]), -torch.inf)
         top = top.scatter_reduce(0, index, values, "amax").clamp_min(torch.finfo(top.dtype).min)
         # an atom of weight zero may lie above the top, and infinity times zero is not a number
         shifted = (self.h - batch.expand(top)).clamp_max(0)

@@ -59,6 +59,7 @@ class Metric:
         atoms: Kinds of atoms that it is defined for.
         function: `module:name` of a function `(SetBatch, SetBatch) -> (B,)`, or of a class whose
             default instance is one, for metrics that compare drawn with held-out sets.
+        undefined: Where it has no value.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Metric:
     target: float | None = None
     atoms: tuple[str, ...] = NUMBERS
     function: str | None = None
+    undefined: str = ""
 
     @property
     def better(self) -> str:
@@ -144,6 +146,22 @@ METRICS: Mapping[str, Metric] = {
     "paper_w2": Metric(
         "W2 as in the GDE paper", "samples", meaning="mean error plus squared covariance error"
     ),
+    "mw2": Metric(
+        "MW2", "samples", meaning="of a mixture fitted to drawn atoms, to the true mixture"
+    ),
+    "paper_mw2": Metric(
+        "Squared MW2 as in the GDE paper",
+        "samples",
+        meaning="as MW2, squared, of a fit that starts from the true mixture",
+    ),
+    "sinkhorn": Metric(
+        "Sinkhorn divergence", "samples", meaning=f"{_DRAWN}, squared units, pixels"
+    ),
+    "sinkhorn_features": Metric(
+        "Sinkhorn divergence, features",
+        "samples",
+        meaning=f"{_DRAWN}, squared units, the hidden layer of a classifier of training images",
+    ),
     "outside": Metric(
         "Share out of range",
         "samples",
@@ -184,6 +202,7 @@ METRICS: Mapping[str, Metric] = {
         f"{_DRAWN}, Pearson, connected correlations of pairs of columns of aligned sequences",
         atoms=("tokens",),
         function="distembed.divergences.sequences:column_correlation",
+        undefined="not defined where sequences differ in length, or no two columns vary together",
     ),
     "copies": Metric(
         "Copies",
@@ -255,6 +274,18 @@ METRICS: Mapping[str, Metric] = {
         "Rank correlation with MW2", "geometry", "higher", "Spearman, W2 of mixture components"
     ),
     "pearson_w2": Metric("Linear correlation with W2", "geometry", "higher", "Pearson, all pairs"),
+    "pearson_paper": Metric(
+        "Linear correlation as in the GDE paper",
+        "geometry",
+        "higher",
+        "Pearson with squared W2 of Gaussians of the same moments, both orders and the diagonal",
+    ),
+    "pearson_fisher_rao": Metric(
+        "Linear correlation with Fisher-Rao", "geometry", "higher", "Pearson, all pairs"
+    ),
+    "pearson_hellinger": Metric(
+        "Linear correlation with Hellinger", "geometry", "higher", "Pearson, all pairs"
+    ),
     "relative_error": Metric(
         "Relative error", "geometry", meaning="median of |D / W2 - 1|, distances in units of W2"
     ),

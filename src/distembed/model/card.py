@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import yaml
 
 from distembed.data.spaces import as_space, w2_name
 from distembed.geometry.distance import error_sentence
 
-__all__ = ["ModelCard", "model_card"]
+__all__ = ["Measured", "MeasuredScore", "ModelCard", "model_card"]
 
 _INTRODUCTION = (
     "Made by distembed: an encoder maps a set of samples to a vector, a generator maps the vector "
@@ -21,6 +24,14 @@ import distembed as de
 model = de.load("path/to/this/folder")
 table = model.embed(sets)               # z, its covariances, ids, sizes, metadata
 new = model.sample(table.z[0], 1000)    # in the units of the data"""
+_SCORES = (
+    "## Measured",
+    "",
+    "On held-out sets, the model (gde) beside baselines, some of which may be better.",
+    "",
+    "| metric | method | value |",
+    "|---|---|---|",
+)
 _LIMITS = (
     "The model describes sets like those that it was trained on. The embedding of another kind of "
     "set is an extrapolation, and so is that of a set with a small `table.p_unusual`, with half "
@@ -34,38 +45,83 @@ _LIMITS = (
 )
 
 
+class MeasuredScore(Protocol):
+    """One number of an evaluation, as `distembed.evaluation.result.Score`."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+
+    @property
+    def method(self) -> str:
+        """The model, `gde`, or a baseline."""
+
+    @property
+    def value(self) -> float:
+        """The number; NaN if it is not defined."""
+
+    def text(self) -> str:
+        """Write the number with its interval."""
+
+
+class Measured(Protocol):
+    """An evaluation on held-out sets, the result of `distembed.evaluate`."""
+
+    @property
+    def rows(self) -> Sequence[MeasuredScore]:
+        """The scores."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How they were computed."""
+
+
 @dataclass(frozen=True)
 class ModelCard:
-    """A model card; `str` writes it as Markdown.
+    """A model card; `str` writes it as Markdown with a YAML header, as hubs of models read it.
 
     Attributes:
         introduction: What a distribution embedding is, one sentence.
         rows: Properties of the model and their values.
         usage: A short program.
         limits: Sentences on when not to trust the model.
+        scores: Metric, method, and value with interval, of the model and of each baseline.
+        header: What a hub lists and searches; no header if it is empty.
     """
 
     introduction: str
     rows: Mapping[str, str]
     usage: str
     limits: tuple[str, ...]
+    scores: tuple[tuple[str, str, str], ...] = ()
+    header: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [
+            *(("---", _yaml(self.header), "---", "") if self.header else ()),
             *("# A distribution embedding", "", self.introduction, "", "| | |", "|---|---|"),
             *(f"| {_cell(name)} | {_cell(value)} |" for name, value in self.rows.items()),
+            *(("", *_SCORES) if self.scores else ()),
+            *(f"| {' | '.join(map(_cell, score))} |" for score in self.scores),
             *("", "## Use", "", "```python", self.usage, "```", "", "## Limits", ""),
             *(f"- {limit}" for limit in self.limits),
         ]
         return "\n".join(lines) + "\n"
 
 
-def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> ModelCard:
-    """Describe a model by its config and the history of its training.
+def model_card(
+    config: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]],
+    measured: Measured | None = None,
+    licence: str | None = None,
+) -> ModelCard:
+    """Describe a model by its config, the history of its training, and an evaluation.
 
     Args:
         config: As stored in the model's folder.
         history: One record a validation, with `step` and `seconds`.
+        measured: The evaluation.
+        licence: Identifier of the licence of the model, such as `cc-by-4.0`.
     """
     train, features = config["train"], config["features"]
     shape = " x ".join(map(str, config["event_shape"]))
@@ -90,7 +146,45 @@ def model_card(config: Mapping[str, Any], history: Sequence[Mapping[str, float]]
         ),
         "made with": f"distembed {config['distembed']}, torch {config['versions']['torch']}",
     }
-    return ModelCard(_INTRODUCTION, {k: str(v) for k, v in rows.items()}, _USAGE, _LIMITS)
+    scores = () if measured is None else tuple(measured.rows)
+    return ModelCard(
+        _INTRODUCTION,
+        {k: str(v) for k, v in rows.items()},
+        _USAGE,
+        _LIMITS,
+        tuple((s.metric, s.method, s.text()) for s in scores),
+        _header(config, scores, {} if measured is None else measured.settings, licence),
+    )
+
+
+def _header(
+    config: Mapping[str, Any],
+    scores: Sequence[MeasuredScore],
+    settings: Mapping[str, Any],
+    licence: str | None,
+) -> dict[str, Any]:
+    """Return the header of a card: the library, the licence, tags, and what was measured."""
+    parts = [config[part] for part in ("encoder", "generator") if config[part] is not None]
+    tags = ["distribution-embedding", "set-embedding", "optimal-transport"]
+    tags += [config["atoms"]["name"], *(part["name"] for part in parts)]
+    header: dict[str, Any] = {"library_name": "distembed", "tags": list(dict.fromkeys(tags))}
+    if licence is not None:
+        header["license"] = licence
+    own = [s for s in scores if s.method == "gde" and math.isfinite(s.value)]
+    if own:
+        header["metrics"] = [s.metric for s in own]
+        count = f", {settings['sets']} sets" if "sets" in settings else ""
+        result = {
+            "task": {"type": "distribution-embedding"},
+            "dataset": {"type": "held-out", "name": f"held-out sets{count}"},
+            "metrics": [{"type": s.metric, "value": float(s.value)} for s in own],
+        }
+        header["model-index"] = [{"name": "distembed model", "results": [result]}]
+    return header
+
+
+def _yaml(header: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(header), sort_keys=False, allow_unicode=True).rstrip()
 
 
 def _cell(text: str) -> str:

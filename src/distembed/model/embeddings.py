@@ -75,6 +75,23 @@ class Embeddings:
         own, others = np.asarray(self.ids).astype(str), np.asarray(ids).astype(str)
         return own.tolist() == others.tolist() or sorted(own) != sorted(others)
 
+    def to_anndata(self, covariances: bool = False) -> Any:
+        """Return AnnData with one observation a set, for `sc.pl.embedding` and its like.
+
+        z is `X` and `obsm["X_z"]`, its principal components are `obsm["X_pca"]`, and what is known
+        of each set is in `obs` (`distembed.model.annotated`).
+
+        Args:
+            covariances: Whether to include the covariances.
+
+        Raises:
+            ImportError: If the extra `anndata` is not installed.
+            ValueError: If covariances are asked for and there are none.
+        """
+        from distembed.model.annotated import to_anndata
+
+        return to_anndata(self, covariances)
+
     @property
     def standard_errors(self) -> NDArray[np.float32]:
         """Standard error of each coordinate, `(S, L)`; NaN if it cannot be estimated.

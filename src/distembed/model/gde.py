@@ -10,12 +10,14 @@ and the format of a saved model in `state` and `storage`.
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
@@ -26,7 +28,7 @@ from distembed.geometry.distance import Calibration, Ground
 from distembed.inference.calibrated import W2Interval
 from distembed.inference.intervals import LimitInterval
 from distembed.inference.population.density import Population
-from distembed.model.card import ModelCard, model_card
+from distembed.model.card import Measured, ModelCard, model_card
 from distembed.model.distances import (
     Denoise,
     decoded_distances,
@@ -35,8 +37,10 @@ from distembed.model.distances import (
 )
 from distembed.model.embeddings import Embeddings, Fingerprints
 from distembed.model.engine import InferenceSettings
+from distembed.model.export import Exported, ExportSettings, export_encoder
 from distembed.model.fit import fit_model
 from distembed.model.fitted import FittedModel
+from distembed.model.hub import HubClient, model_folder, upload
 from distembed.model.initial import initial_network
 from distembed.model.inputs import SetsLike, as_collection, as_latent, as_table
 from distembed.model.neighbours import ExactSettings, Neighbours, exact_top_k
@@ -519,15 +523,116 @@ class GDE:
 
     # -- storage --------------------------------------------------------------------------------
 
-    def save(self, path: str | Path) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        evaluation: Measured | None = None,
+        licence: str | None = None,
+    ) -> Path:
         """Write the model's folder.
+
+        Args:
+            path: The folder.
+            evaluation: Result of `distembed.evaluate`, for the model card.
+            licence: As of `card`.
 
         Raises:
             FileExistsError: If the path holds something else than a model.
             OSError: If it cannot be written.
         """
-        card = str(self.card())  # first: it fits the calibration, which is then saved too
+        # first: it fits the calibration, which is then saved too
+        card = str(self.card(evaluation=evaluation, licence=licence))
         return write_folder(path, to_stored(self._state, self.notes), card)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        evaluation: Measured | None = None,
+        licence: str | None = None,
+        private: bool = True,
+        revision: str | None = None,
+        message: str = "Upload a distembed model",
+        client: HubClient | None = None,
+    ) -> str:
+        """Upload the model's folder to a hub of models; needs the extra `hub`.
+
+        A model holds something of its training data: the embeddings of the training sets, the
+        ranges of their features, and salted hashes (docs/security.md). So a new repository is
+        private unless you say otherwise.
+
+        Args:
+            repo: `owner/name`; made if it does not exist.
+            evaluation: Result of `distembed.evaluate`, for the model card.
+            licence: As of `card`.
+            private: Whether a new repository is private; one that exists stays as it is.
+            revision: Branch to upload to.
+            message: Message of the commit.
+            client: The hub; that of `huggingface_hub` if left out.
+
+        Returns:
+            Where the model is, as the hub names it.
+
+        Raises:
+            ImportError: If the extra `hub` is not installed.
+            ValueError: If `repo` is no name on a hub.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = self.save(Path(scratch) / "model", evaluation=evaluation, licence=licence)
+            return upload(
+                folder, repo, private=private, revision=revision, message=message, client=client
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_repo: str | Path,
+        *,
+        revision: str | None = None,
+        client: HubClient | None = None,
+        **options: Any,
+    ) -> GDE:
+        """Read a model from a folder, or by its name on a hub, which needs the extra `hub`.
+
+        Args:
+            path_or_repo: A folder, or `owner/name`. A folder that exists comes first.
+            revision: Branch, tag or commit on the hub; name a commit to get the same model always.
+            client: The hub; that of `huggingface_hub` if left out.
+            options: As of `load`.
+
+        Raises:
+            FileNotFoundError: If it is neither a folder nor a name on a hub.
+            ImportError: If the extra `hub` is not installed.
+            OSError: If the hub has no such model or cannot be reached.
+            ValueError: As of `load`, or if a revision of a folder is asked for.
+        """
+        return cls.load(model_folder(path_or_repo, revision, client), **options)
+
+    def export(self, path: str | Path, settings: ExportSettings | None = None) -> Exported:
+        """Write the encoder for programs without this package: ONNX, or a program of torch.
+
+        It takes padded sets in the units of the data, `atoms (sets, atoms, *event)` and relative
+        `weights (sets, atoms)`, zero for atoms that pad a shorter set, and gives `z (sets, L)`.
+        Both numbers are free. It is written once its z agrees with the model's on sets that the
+        model draws. ONNX needs the extra `onnx`.
+
+        Args:
+            path: A .onnx file, or a .pt2 file for `torch.export.load`.
+            settings: How both are compared.
+
+        Raises:
+            ImportError: If the extra `onnx` is needed and not installed.
+            ValueError: If the suffix is another one, atoms are tokens or may be missing, torch
+                cannot follow the encoder, or z differs.
+        """
+        settings = settings or ExportSettings()
+        z = self._state.attachments.context.z
+        batches = [
+            SetBatch.from_dense(torch.as_tensor(self.sample(z[:sets], m)))
+            for sets, m in settings.shapes
+        ]
+        return export_encoder(Path(path), self._state, batches, settings)
 
     @classmethod
     def load(
@@ -563,10 +668,18 @@ class GDE:
         model.spec, model.notes = model._fitted.spec, dict(stored.config["notes"])
         return model
 
-    def card(self) -> ModelCard:
-        """Describe the model, from its config and history; `str` of the card is Markdown."""
+    def card(self, *, evaluation: Measured | None = None, licence: str | None = None) -> ModelCard:
+        """Describe the model; `str` of the card is Markdown with a YAML header.
+
+        Args:
+            evaluation: Result of `distembed.evaluate`, whose scores are listed beside those of
+                the baselines.
+            licence: Identifier of the licence of the model, such as `cc-by-4.0`; none if left
+                out, which means that nobody else may use it.
+        """
         _ = self.calibration
-        return model_card(describe(self._state, self.notes), self.history)
+        config = describe(self._state, self.notes)
+        return model_card(config, self.history, evaluation, licence)
 
     @property
     def _state(self) -> FittedModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -24,15 +25,28 @@ from torch import Tensor
 from distembed.files import parse_json
 from distembed.model.schema import check_config
 
-__all__ = ["FORMAT", "Stored", "read_folder", "restore", "write_folder"]
+__all__ = ["FILES", "FORMAT", "READABLE", "Stored", "read_folder", "restore", "write_folder"]
 
-FORMAT = 5
+logger = logging.getLogger(__name__)
+
+FORMAT = 6
 """Version of the content of a folder.
 
 2: conditioning, attachments and nested members; 3: the calibration and the measured pairs;
-4: the sampling noise of the training sets; 5: the ranges of the training atoms.
+4: the sampling noise of the training sets; 5: the ranges of the training atoms;
+6: scales of the links of counts.
+"""
+READABLE: dict[int, str | None] = {
+    4: "the ranges of the training atoms, so that no set or feature outside is named",
+    5: None,
+}
+"""Older formats that can be read, and what their models lack.
+
+Those with a likelihood of counts cannot be restored: format 6 has other weights.
 """
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
+FILES = (WEIGHTS, CARD, HISTORY, CONFIG)
+"""All files of a folder, the config last."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +103,13 @@ def write_folder(path: str | Path, stored: Stored, card: str) -> Path:
 
 def _exchange(new: Path, folder: Path, old: Path) -> None:
     """Put the files of `new` in the place of those in a folder, all or none."""
-    names = (WEIGHTS, CARD, HISTORY, CONFIG)
     try:
-        for name in names:
+        for name in FILES:
             if (folder / name).exists():
                 os.replace(folder / name, old / name)
             os.replace(new / name, folder / name)
     except OSError:
-        for name in names:
+        for name in FILES:
             if (old / name).exists():
                 os.replace(old / name, folder / name)
             elif not (new / name).exists():
@@ -171,8 +184,15 @@ def _records(lines: str) -> list[dict[str, float]]:
 
 
 def _check_format(folder: Path, version: int, author: object) -> None:
-    """Raise a ValueError if a folder is of another format than this package writes."""
+    """Raise a ValueError if a folder is of a format that cannot be read; log what is missing."""
     if version == FORMAT:
+        return
+    if version in READABLE:
+        if lacking := READABLE[version]:
+            logger.warning(
+                "%s has format %d of distembed %s, and lacks %s. All else is as it was; fit the "
+                "model again to have it.", folder, version, author, lacking,
+            )  # fmt: skip
         return
     if version > FORMAT:
         fix = "Upgrade distembed."
@@ -184,7 +204,7 @@ def _check_format(folder: Path, version: int, author: object) -> None:
         )
     raise ValueError(
         f"{folder} has format {version}, written by distembed {author}, and this distembed reads "
-        f"format {FORMAT}. {fix}"
+        f"formats {', '.join(map(str, (*READABLE, FORMAT)))}. {fix}"
     )
 
 

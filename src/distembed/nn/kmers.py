@@ -37,7 +37,7 @@ def kmers(x: Tensor, k: int, vocab: int) -> Tensor:
         )
     x = x.long()
     count = max(0, x.shape[1] - k + 1)
-    number = x.new_zeros(len(x), count)
+    number = x.new_zeros(x.shape[0], count)
     for j in range(k):
         number = number * vocab + x[:, j : j + count] - 1
     # pads come at the end: the last symbol decides

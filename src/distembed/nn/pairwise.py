@@ -54,10 +54,10 @@ def gram(batch: SetBatch) -> Tensor:
 
     They are means over atoms, so that those of a union are means of those of its parts.
     """
-    flat = batch.filled.reshape(len(batch.w), -1).double()
+    flat = batch.filled.reshape(batch.w.shape[0], -1).double()
     both, w = torch.cat([batch.mask.double(), flat], 1), batch.w.double()
     if (m := batch.common_size) is not None:
-        block, weight = both.view(len(batch), m, -1), w.view(len(batch), m, 1)
+        block, weight = both.view(batch.count, m, -1), w.view(batch.count, m, 1)
         return block.mT @ (block * weight) / weight.sum(1, keepdim=True)
     parts = zip(both.split(batch.sizes.tolist()), w.split(batch.sizes.tolist()), strict=True)
     return torch.stack([a.mT @ (a * v[:, None]) / v.sum() for a, v in parts])

@@ -35,10 +35,10 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
     mean = batch.mean(x)
     centred = x - batch.expand(mean)
     if batch.equal is not None:
-        block = centred.view(len(batch), batch.equal, -1)
+        block = centred.view(batch.count, batch.equal, -1)
         return mean, block.mT @ block / batch.equal
     if (m := batch.common_size) is not None:
-        block, w = centred.view(len(batch), m, -1), batch.w.double().view(len(batch), m, 1)
+        block, w = centred.view(batch.count, m, -1), batch.w.double().view(batch.count, m, 1)
         return mean, block.mT @ (block * w) / w.sum(1, keepdim=True)
     sizes = batch.sizes.tolist()
     parts = zip(centred.split(sizes), batch.w.double().split(sizes), strict=True)
@@ -48,6 +48,6 @@ def moments_per_set(batch: SetBatch, x: Tensor | None = None) -> tuple[Tensor, T
 def apply_per_set(batch: SetBatch, a: Tensor, x: Tensor) -> Tensor:
     """Multiply each atom by the matrix of its set, `(B, K, D), (N, D) -> (N, K)`."""
     if (m := batch.common_size) is not None:
-        return (x.view(len(batch), m, -1) @ a.mT).flatten(0, 1)
+        return (x.view(batch.count, m, -1) @ a.mT).flatten(0, 1)
     parts = zip(x.split(batch.sizes.tolist()), a, strict=True)
     return torch.cat([part @ matrix.mT for part, matrix in parts])

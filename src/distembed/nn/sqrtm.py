@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from distembed.nn.portable import is_portable, newton_root
+
 __all__ = ["sqrtm"]
 
 
@@ -56,5 +58,7 @@ def sqrtm(a: Tensor) -> Tensor:
         tensor([[2., 0.],
                 [0., 2.]])
     """
+    if is_portable():
+        return newton_root(a)
     root: Tensor = _Sqrtm.apply(a)  # type: ignore[no-untyped-call]
     return root

@@ -1,7 +1,8 @@
 """Figures of a model and its sets: single plots, an overview picture, and an HTML page.
 
 `plots` draws arrays into axes of the caller and can be used alone. `write_report` writes one HTML
-file with all figures and scores of a model, `overview` one picture.
+file about a cohort and its model, `overview` one picture, and `compare_groups` tests the groups of
+a cohort.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distembed.report.groups import compare_groups
     from distembed.report.page import write_report
     from distembed.report.picture import overview
 
-__all__ = ["overview", "write_report"]
+__all__ = ["compare_groups", "overview", "write_report"]
 
-_HOME = {"overview": "distembed.report.picture", "write_report": "distembed.report.page"}
+_HOME = {
+    "compare_groups": "distembed.report.groups",
+    "overview": "distembed.report.picture",
+    "write_report": "distembed.report.page",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
     from distembed.report.mosaic import Tone
 
-__all__ = ["diverging_pair", "image_grid", "interpolation_path", "marginal", "real_and_generated"]
+__all__ = [
+    "diverging_pair",
+    "image_grid",
+    "interpolation_path",
+    "marginal",
+    "marginal_pair",
+    "quantile_path",
+    "real_and_generated",
+    "text_lines",
+]
 
 
 def real_and_generated(
@@ -107,6 +116,32 @@ def marginal(ax: Axes, real: np.ndarray, generated: np.ndarray, name: str = "") 
     return ax
 
 
+def marginal_pair(
+    axes: tuple[Axes, Axes], real: np.ndarray, generated: np.ndarray, name: str = ""
+) -> tuple[Axes, Axes]:
+    """Draw the histogram of real numbers on the left, and that of generated ones on the right.
+
+    Args:
+        axes: Left and right.
+        real: `(m,)`.
+        generated: `(n,)`.
+        name: The feature.
+    """
+    edges = np.histogram_bin_edges(np.concatenate([real, generated]), "auto")
+    bins = edges[:: -(-len(edges) // 40)] if len(edges) > 40 else edges
+    panels = ((real, REAL, "real"), (generated, ACCENT, "generated"))
+    for ax, (x, color, title) in zip(axes, panels, strict=True):
+        ax.hist(x, bins.tolist(), density=True, color=color, alpha=0.7)
+        ax.set(xlabel=shortened(name, 24))
+        ax.set_title(title, loc="left")
+    top = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set(ylim=(0, top))
+    axes[0].set_ylabel("density")
+    axes[1].tick_params(labelleft=False)
+    return axes
+
+
 def image_grid(
     ax: Axes, images: np.ndarray, columns: int | None = None, *, tone: Tone | None = None
 ) -> Axes:
@@ -144,6 +179,35 @@ def interpolation_path(ax: Axes, samples: np.ndarray, names: tuple[str, str] = (
     ax.scatter(middle[:, 0], middle[:, 1], s=16, color=ink_of(ax), zorder=3)
     ax.set(xlabel=shortened(names[0], 40), ylabel=shortened(names[1], 40))
     ax.locator_params(nbins=5)
+    return ax
+
+
+def quantile_path(ax: Axes, samples: np.ndarray, ends: tuple[str, str], name: str = "") -> Axes:
+    """Draw the median and the central 50 % and 90 % of numbers along a path.
+
+    Args:
+        ax: Where to draw.
+        samples: `(T, n)`.
+        ends: Names of the two ends.
+        name: The feature.
+    """
+    t = np.linspace(0, 1, len(samples))
+    low, lower, middle, upper, high = np.quantile(samples, (0.05, 0.25, 0.5, 0.75, 0.95), axis=1)
+    ax.fill_between(t, low, high, color=ACCENT, alpha=0.2, linewidth=0)
+    ax.fill_between(t, lower, upper, color=ACCENT, alpha=0.3, linewidth=0)
+    ax.plot(t, middle, color=ink_of(ax), linewidth=1.2)
+    ax.set_xticks([0, 1], [shortened(end, 20) for end in ends])
+    ax.set(xlim=(0, 1), ylabel=shortened(name, 40))
+    return ax
+
+
+def text_lines(ax: Axes, lines: Sequence[str]) -> Axes:
+    """Write lines of text of one width; the frame of the axes is removed."""
+    for k, line in enumerate(lines):
+        y = 1 - (k + 0.5) / max(1, len(lines))
+        place: dict[str, Any] = {"transform": ax.transAxes, "ha": "left", "va": "center"}
+        ax.text(0, y, line, family="monospace", color=ink_of(ax), **place)
+    ax.set_axis_off()
     return ax
 
 

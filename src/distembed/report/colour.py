@@ -13,25 +13,52 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from distembed.report.style import OKABE_ITO, PETROFF, REAL, SEQUENTIAL
 
-__all__ = ["Colouring", "Column", "Level", "choose_column", "colouring", "hex_rgb", "skill"]
+__all__ = [
+    "Colouring",
+    "Column",
+    "Kind",
+    "Level",
+    "choose_column",
+    "colouring",
+    "hex_rgb",
+    "kind_of",
+    "labels_of",
+    "quantities",
+    "skill",
+]
+
+Kind = Literal["ordered", "categorical", "continuous"]
 
 _MISSING, _OTHER = "missing", "other"
-_NUMBER = re.compile(r"[<>]?=?\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)")
+_DIGITS = r"([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)"
+_NUMBER = re.compile(rf"[<>≤≥]?=?\s*{_DIGITS}")
+_QUANTITY = re.compile(
+    rf"[<>≤≥]?=?\s*{_DIGITS}(?:\s*(?:-|–|to)\s*{_DIGITS})?\s*(?P<unit>[^\d\s].*)?"
+)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of metadata, and the reason for its selection."""
+    """A column of metadata, and the reason for its selection.
+
+    Attributes:
+        name: Its title.
+        values: `(S,)`.
+        why: The reason.
+        among: Number of columns among which it was selected by the embeddings; 1 if it was
+            requested, 0 if it is no metadata.
+    """
 
     name: str
     values: np.ndarray
     why: str
+    among: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,6 +80,7 @@ class Colouring:
         levels: The categories, missing values last; of numbers only missing values.
         codes: Index into `levels` of each point, `(S,)`, and -1 for a number.
         range: Smallest and largest value of the scale, for numbers.
+        kind: `continuous` for numbers, `ordered` for levels in order, else `categorical`.
     """
 
     name: str
@@ -60,10 +88,69 @@ class Colouring:
     levels: tuple[Level, ...]
     codes: np.ndarray
     range: tuple[float, float] | None = None
+    kind: Kind = "categorical"
+
+
+def kind_of(values: np.ndarray | Sequence[Any]) -> Kind:
+    """Return whether a column is continuous, of ordered levels, or of categories without order.
+
+    Numbers are continuous if there are more than ten distinct ones, or fractions of which most
+    occur once, and else ordered. Text is ordered if every value is a quantity with one unit, as
+    0.1 uM, 1 uM and 10 uM, or <30, 30-60 and >60. Two levels have no order.
+
+    Example:
+        >>> kind_of(["10 nM", "2 nM", "0.5 nM"]), kind_of(["b", "a", "c"])
+        ('ordered', 'categorical')
+    """
+    column = np.asarray(values)
+    labels = {_label(v) for v in column.tolist()} - {_MISSING}
+    if column.dtype.kind in "fiu":
+        if _is_numeric(column):
+            return "continuous"
+    else:
+        parts = [_QUANTITY.fullmatch(label) for label in labels]
+        if not all(parts) or len({p["unit"] for p in parts if p and p["unit"]}) > 1:
+            return "categorical"
+        if len(labels) > len(PETROFF):
+            return "continuous"
+    return "ordered" if len(labels) > 2 else "categorical"
+
+
+def quantities(values: np.ndarray | Sequence[Any]) -> np.ndarray:
+    """Return a column as numbers `(S,)`: those that text begins with, NaN where there is none.
+
+    Of ordered levels they are the ranks of the levels, 0, 1, ....
+
+    Example:
+        >>> quantities(["10 nM", "2 nM", "0.5 nM", ""]).tolist()
+        [2.0, 1.0, 0.0, nan]
+    """
+    column = np.asarray(values)
+    if column.dtype.kind in "fiu" and kind_of(column) == "continuous":
+        return column.astype(float)
+    text = [_label(v) for v in column.tolist()]
+    if kind_of(column) == "continuous":
+        return np.array([_order(t)[1] if t != _MISSING else np.nan for t in text])
+    levels = sorted(set(text) - {_MISSING}, key=_order)
+    return np.array([levels.index(t) if t != _MISSING else np.nan for t in text], dtype=float)
+
+
+def labels_of(values: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, list[str]]:
+    """Return the level of each value, `(S,)` with -1 for a missing one, and the levels in order.
+
+    Example:
+        >>> codes, levels = labels_of(["b", "a", "", "b"])
+        >>> codes.tolist(), levels
+        ([1, 0, -1, 1], ['a', 'b'])
+    """
+    text = [_label(v) for v in np.asarray(values).tolist()]
+    levels = sorted(set(text) - {_MISSING}, key=_order)
+    place = {label: i for i, label in enumerate(levels)} | {_MISSING: -1}
+    return np.array([place[t] for t in text], dtype=int), levels
 
 
 def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
-    """Assign a colour to every value: from a palette for categories, a scale for numbers.
+    """Assign a colour to every value: from a palette for categories, a scale for what has order.
 
     Of more than ten categories the rarest share one grey. The scale of numbers ends at their 2nd
     and 98th percentile, so that an extreme value does not reduce the contrast of the others.
@@ -76,9 +163,9 @@ def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
         >>> [level.label for level in colouring("site", ["b", "a", "b", ""]).levels]
         ['a', 'b', 'missing']
     """
-    column = np.asarray(values)
-    if _is_numeric(column):
-        return _numbers(name, column.astype(float))
+    column, kind = np.asarray(values), kind_of(values)
+    if kind == "continuous":
+        return _numbers(name, quantities(column))
     text = [_label(v) for v in column.tolist()]
     frequent = [label for label, _ in Counter(t for t in text if t != _MISSING).most_common()]
     if len(frequent) > len(PETROFF):
@@ -86,12 +173,16 @@ def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
         text = [t if t in categories else _OTHER for t in text]
     count = Counter(text)
     labels = sorted(count, key=_order)
-    palette = OKABE_ITO if len(set(labels) - {_OTHER, _MISSING}) <= len(OKABE_ITO) else PETROFF
+    palette: Sequence[str] = (
+        OKABE_ITO if len(set(labels) - {_OTHER, _MISSING}) <= len(OKABE_ITO) else PETROFF
+    )
+    if kind == "ordered":
+        palette = _ramp(len(set(labels) - {_MISSING}))
     shades = [REAL if t in (_OTHER, _MISSING) else palette[i] for i, t in enumerate(labels)]
     levels = tuple(Level(t, c, count[t]) for t, c in zip(labels, shades, strict=True))
     codes = np.array([labels.index(t) for t in text], dtype=int)
     rgb = np.array([hex_rgb(c) for c in shades]).reshape(-1, 3)
-    return Colouring(name, rgb[codes], levels, codes)
+    return Colouring(name, rgb[codes], levels, codes, kind=kind)
 
 
 def choose_column(
@@ -112,7 +203,7 @@ def choose_column(
         ValueError: If there is no such column.
     """
     if name == "size" and "size" not in meta:
-        return Column("number of atoms", np.asarray(sizes, dtype=float), "as requested")
+        return Column("number of atoms", np.asarray(sizes, dtype=float), "as requested", 0)
     if name is not None:
         if name not in meta:
             raise ValueError(
@@ -127,9 +218,9 @@ def choose_column(
     best = max(skills, key=skills.__getitem__, default=None)
     if best is not None and skills[best] > 0.05:
         why = f"the column that neighbours predict best, with skill {skills[best]:.2f} of 1"
-        return Column(best, np.asarray(meta[best]), why)
+        return Column(best, np.asarray(meta[best]), why, len(skills))
     why = "no metadata column varies with the embedding" if skills else "the sets have no metadata"
-    return Column("number of atoms", np.asarray(sizes, dtype=float), why)
+    return Column("number of atoms", np.asarray(sizes, dtype=float), why, 0)
 
 
 def skill(z: np.ndarray, values: np.ndarray) -> float:
@@ -178,15 +269,27 @@ def _numbers(name: str, values: np.ndarray) -> Colouring:
     colors[~finite] = hex_rgb(REAL)
     missing = int((~finite).sum())
     levels = (Level(_MISSING, REAL, missing),) if missing else ()
-    return Colouring(name, colors, levels, np.where(finite, -1, 0), (low, high))
+    codes = np.where(finite, -1, 0)
+    return Colouring(name, colors, levels, codes, (low, high), "continuous")
+
+
+def _ramp(count: int) -> tuple[str, ...]:
+    """Return `count` colours from low to high."""
+    at = np.linspace(0, 1, len(SEQUENTIAL))
+    stops = np.array([hex_rgb(c) for c in SEQUENTIAL])
+    place = np.linspace(0, 1, max(count, 1))
+    rgb = np.stack([np.interp(place, at, stops[:, c]) for c in range(3)], axis=1)
+    return tuple("#{:02x}{:02x}{:02x}".format(*row) for row in np.round(255 * rgb).astype(int))
 
 
 def _is_numeric(values: np.ndarray) -> bool:
-    """Return whether numbers are a scale: up to ten distinct whole numbers are categories."""
+    """Return whether numbers are a scale: few distinct ones, that recur, are levels."""
     if values.dtype.kind not in "fiu":
         return False
     finite = values[np.isfinite(values)]
-    return bool((finite != np.round(finite)).any()) or len(np.unique(finite)) > 10
+    distinct = len(np.unique(finite))
+    fractions = bool((finite != np.round(finite)).any())
+    return distinct > 10 or (fractions and 2 * distinct > len(finite))
 
 
 def _label(value: Any) -> str:
@@ -205,7 +308,7 @@ def _order(label: str) -> tuple[int, float, int, str]:
     start = _NUMBER.match(label)
     if start is None:
         return (0, np.inf, 0, label)
-    side = {"<": -1, ">": 1}.get(label[:1], 0)
+    side = {"<": -1, "≤": -1, ">": 1, "≥": 1}.get(label[:1], 0)
     return (0, float(start[1]), side, label)
 
 

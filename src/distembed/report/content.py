@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from distembed.report.colour import Colouring, Column, choose_column, colouring
 from distembed.report.plane import Plane, pca_plane, spread_along
-from distembed.report.samples import Between, Pair, Path, interpolate, read_pairs
+from distembed.report.samples import Between, Pair, Path, interpolate, large_sets, read_pairs
 from distembed.report.views import View, view_of
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ class Atoms:
     Attributes:
         view: Draws them.
         pairs: Real and generated atoms of the sets that are shown.
-        path: Samples between two embeddings.
+        path: Samples between two embeddings; None of a single set.
     """
 
     view: View
     pairs: list[Pair]
-    path: Path
+    path: Path | None
 
 
 def read_map(embeddings: Embeddings, color: str | None) -> Map:
@@ -66,7 +67,9 @@ def read_atoms(
     between: Between | None,
     place: Literal["page", "overview"],
 ) -> Atoms | None:
-    """Read atoms of sets that are spread along a plane, and draw generated ones for them.
+    """Read atoms of large sets that are spread along a plane, and draw generated ones for them.
+
+    Sets of at least the median size are shown: real atoms of smaller ones show little.
 
     Args:
         model: The model.
@@ -86,10 +89,13 @@ def read_atoms(
     if view is None:
         return None
     budget = view.page if place == "page" else view.overview
-    rows = spread_along(plane, budget.sets)
+    large = large_sets(embeddings, budget.sets)
+    rows = large[spread_along(plane.points[large], budget.sets)]
     pairs = read_pairs(model, test, embeddings, rows, budget.atoms)
-    path = interpolate(
-        model, test, embeddings, between,
-        steps=budget.steps, n=budget.path_atoms, coupled=budget.coupled,
-    )  # fmt: skip
+    path = None
+    if len(embeddings) > 1 or isinstance(between, Mapping):
+        path = interpolate(
+            model, test, embeddings, between,
+            steps=budget.steps, n=budget.path_atoms, coupled=budget.coupled,
+        )  # fmt: skip
     return Atoms(view(model, pairs), pairs, path)

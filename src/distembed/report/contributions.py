@@ -7,6 +7,7 @@ both sets together add up to one, and an atom with a negative share makes the tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
-__all__ = ["Change", "Side", "change_between"]
+__all__ = ["Change", "Side", "change_between", "change_between_groups", "mixture"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,65 @@ def change_between(
     Raises:
         ValueError: If an id is not among the sets.
     """
+    if len(embeddings) < 2:
+        return None
     rows = set_rows(embeddings, between)
-    first, second = batches = [_read(model, test, i, m) for i in rows]
+    names = [str(embeddings.ids[i]) for i in rows]
+    sizes = [int(test.sizes[i]) for i in rows]
+    return _change(model, [_read(model, test, i, m) for i in rows], names, sizes)
+
+
+def change_between_groups(
+    model: GDE,
+    sets: Collection,
+    groups: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]],
+    m: int = 512,
+) -> Change | None:
+    """Attribute the squared distance of two groups of sets to atoms.
+
+    A group is the mixture of its sets with equal shares, of which at most m atoms are read: as
+    many of each set, and at least one, so that of more than m sets every k-th is read.
+
+    Args:
+        model: The model.
+        sets: All sets.
+        groups: The name of either group, and the rows of its sets.
+        m: Largest number of atoms of a group.
+
+    Returns:
+        The change, as of `change_between`.
+    """
+    batches, names, sizes = [], [], []
+    for name, rows in groups:
+        chosen = rows[:: -(-len(rows) // m)]
+        per_set = max(1, m // len(chosen))
+        parts = [_read(model, sets, int(i), per_set) for i in chosen]
+        batches.append(mixture(parts))
+        names.append(f"{name} ({len(rows)} sets)")
+        sizes.append(int(np.asarray(sets.sizes)[rows].sum()))
+    return _change(model, batches, names, sizes)
+
+
+def mixture(sets: Sequence[SetBatch]) -> SetBatch:
+    """Return one set, the mixture of batches of one set each with equal shares.
+
+    Example:
+        >>> from distembed.batch import SetBatch
+        >>> two = [SetBatch.from_list([[[0.0]]]), SetBatch.from_list([[[1.0], [2.0]]])]
+        >>> mixture(two).w.tolist()
+        [0.5, 0.25, 0.25]
+    """
+    from distembed.batch import SetBatch
+
+    batch = SetBatch.concat(list(sets))
+    weights = batch.w / batch.mass[batch.owner] / len(sets)
+    return SetBatch(batch.x, weights, batch.offsets[[0, -1]])
+
+
+def _change(
+    model: GDE, batches: Sequence[SetBatch], names: Sequence[str], sizes: Sequence[int]
+) -> Change | None:
+    first, second = batches
     try:
         result = attribute_change(model.embedder, first, second)
     except ValueError:  # a median is not differentiable in the weights
@@ -92,8 +150,10 @@ def change_between(
     if not squared > 0:
         return None
     one, other = (
-        Side(str(embeddings.ids[i]), batch.x.numpy(), share[0] / squared, int(test.sizes[i]))
-        for i, batch, share in zip(rows, batches, (result.a, result.b), strict=True)
+        Side(name, batch.x.numpy(), share[0] / squared, size)
+        for name, batch, share, size in zip(
+            names, batches, (result.a, result.b), sizes, strict=True
+        )
     )
     return Change((one, other), abs(float(result.gap[0])) / squared)
 

@@ -16,6 +16,7 @@ import numpy as np
 from distembed.inference.calibrated import calibration_band
 from distembed.registry import need
 from distembed.report import plots
+from distembed.report.heat_map import heat_map
 from distembed.report.svg import draw
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Figure",
     "distance_figure",
+    "distances_figure",
+    "ellipse_covariances",
     "escaped",
     "interval_band",
     "map_figure",
@@ -64,16 +67,15 @@ def map_figure(
         plane: Coordinates of the sets.
         colours: Colours of the sets.
         embeddings: Of the sets, for covariances and sizes.
-        ellipse_atoms: Least effective size of a set with an ellipse: the covariance of fewer atoms
-            is close to singular, and its ellipse would be a line.
+        ellipse_atoms: Least effective size of a set with an ellipse.
     """
-    cov = embeddings.cov
-    if cov is not None:
-        large = embeddings.effective_sizes >= ellipse_atoms
-        cov = np.where(large[:, None, None], cov, np.nan)
+    cov = ellipse_covariances(embeddings, ellipse_atoms)
 
     def paint(canvas: Canvas) -> None:
-        plots.embedding_map(canvas.add_subplot(), plane, colours, cov=cov, df=embeddings.df)
+        plots.embedding_map(
+            canvas.add_subplot(), plane, colours,
+            cov=cov, df=embeddings.df, trained=embeddings.trained,
+        )  # fmt: skip
 
     spread = np.ptp(plane.points, axis=0)
     height = float(np.clip(380 * spread[1] / max(spread[0], 1e-12), 240, 380))
@@ -82,6 +84,20 @@ def map_figure(
         f"{plane.axes[1]} of their embeddings, coloured by {colours.name}."
     )
     return svg(paint, (440, height), f"map-{plane.method.lower()}", alt)
+
+
+def ellipse_covariances(embeddings: Embeddings, least: int = 10) -> np.ndarray | None:
+    """Return the covariances that are drawn, `(S, L, L)`; None if there are none.
+
+    Args:
+        embeddings: The sets.
+        least: Least effective size of a set with an ellipse: the covariance of fewer atoms is
+            close to singular, and its ellipse would be a line. NaN for smaller sets.
+    """
+    if embeddings.cov is None:
+        return None
+    large = embeddings.effective_sizes >= least
+    return np.where(large[:, None, None], embeddings.cov, np.nan)
 
 
 def interval_band(calibration: Calibration) -> plots.Band | None:
@@ -93,6 +109,18 @@ def interval_band(calibration: Calibration) -> plots.Band | None:
     except ValueError:
         return None
     return partial(calibration_band, calibration)
+
+
+def distances_figure(
+    matrix: np.ndarray, ids: Sequence[str], colours: Colouring, title: str
+) -> Any:
+    """Draw the clustered distances `(S, S)` of sets, with a strip of their colours."""
+
+    def paint(canvas: Canvas) -> None:
+        heat_map(canvas.add_subplot(), matrix, ids, colours, title=title, legend=False)
+
+    alt = f"Heat map of the distances of {len(matrix)} sets, in the order of their similarity."
+    return svg(paint, (520, 480), "heat-map", alt)
 
 
 def distance_figure(

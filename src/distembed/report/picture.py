@@ -16,7 +16,7 @@ from distembed.registry import need
 from distembed.report import plots
 from distembed.report.content import Atoms, Map, read_atoms, read_map
 from distembed.report.results import w2_title
-from distembed.report.samples import Between
+from distembed.report.samples import Between, Path
 from distembed.report.style import ACCENT, drawing, shortened
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def overview(
     panels = [_map(content)]
     atoms = read_atoms(model, test, embeddings, content.plane, between, "overview")
     if atoms is not None:
-        panels += [_pairs(atoms), _path(atoms)]
+        panels.append(_pairs(atoms))
+        if atoms.path is not None:
+            panels.append(_path(atoms, atoms.path))
     if evaluation is not None and len(evaluation.pairs.w2):
         panels.append(_distances(evaluation, model.calibration))
     write_atomically(path, _png(panels))
@@ -145,10 +147,10 @@ def _pairs(atoms: Atoms) -> _Panel:
     )
 
 
-def _path(atoms: Atoms) -> _Panel:
-    notes = ((" → ".join(atoms.path.names), _LEFT, _SOFT),)
+def _path(atoms: Atoms, path: Path) -> _Panel:
+    notes = ((" → ".join(path.names), _LEFT, _SOFT),)
     return _Panel(
-        "A path between two vectors", notes, lambda part: atoms.view.paint_path(part, atoms.path)
+        "A path between two vectors", notes, lambda part: atoms.view.paint_path(part, path)
     )
 
 

@@ -102,13 +102,17 @@ def umap_plane(z: np.ndarray) -> Plane | None:
     return Plane(np.asarray(layout.fit_transform(z)), ("UMAP 1", "UMAP 2"), "UMAP")
 
 
-def spread_along(plane: Plane, count: int) -> np.ndarray:
+def spread_along(points: np.ndarray, count: int) -> np.ndarray:
     """Select sets at even ranks along the first axis, a rule that does not look at their samples.
+
+    Args:
+        points: Coordinates, `(S, 2)`.
+        count: Number of sets.
 
     Returns:
         Indices, `(min(count, S),)`, from one end to the other without the outermost 5 %.
     """
-    order = np.argsort(plane.points[:, 0], kind="stable")
+    order = np.argsort(points[:, 0], kind="stable")
     count = min(count, len(order))
     at = np.linspace(0.05, 0.95, count) if count > 1 else np.array([0.5])
     indices: np.ndarray = order[np.round(at * (len(order) - 1)).astype(int)]

@@ -16,9 +16,13 @@ from distembed.report.atom_plots import (
     image_grid,
     interpolation_path,
     marginal,
+    marginal_pair,
+    quantile_path,
     real_and_generated,
+    text_lines,
 )
 from distembed.report.colour import Colouring, colouring, hex_rgb
+from distembed.report.labels import separate
 from distembed.report.plane import Ellipses, Plane, ellipses, pca_plane
 from distembed.report.style import ACCENT, REAL, ink_of, rasterized
 
@@ -27,13 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Band",
+    "calibration_line",
     "distance_scatter",
     "diverging_pair",
     "embedding_map",
     "image_grid",
     "interpolation_path",
     "marginal",
+    "marginal_pair",
+    "quantile_path",
     "real_and_generated",
+    "text_lines",
     "training_curves",
 ]
 
@@ -50,6 +58,7 @@ def embedding_map(
     labels: bool = True,
     cov: np.ndarray | None = None,
     df: np.ndarray | None = None,
+    trained: np.ndarray | None = None,
 ) -> Axes:
     """Draw one point a set; both axes have the same scale.
 
@@ -61,6 +70,8 @@ def embedding_map(
         cov: Covariances of the embeddings, `(S, L, L)`, drawn as ellipses of 95 % confidence
             if the plane is linear in z. The limits of the axes are those of the points.
         df: Their degrees of freedom, `(S,)`.
+        trained: Whether the model was trained on each set, `(S,)`: these are discs, and others
+            diamonds, if there are both.
     """
     from matplotlib.transforms import offset_copy
 
@@ -71,19 +82,26 @@ def embedding_map(
     regions = None if cov is None else ellipses(plane, cov, df)
     if regions is not None:
         _draw_ellipses(ax, regions, points, None if color is None else color.colors)
-    ax.scatter(
-        points[:, 0],
-        points[:, 1],
-        s=float(np.clip(9000 / len(points), 6, 44)),
-        c=ACCENT if color is None else color.colors,
-        alpha=0.85,
-        linewidths=0,
-        rasterized=rasterized(len(points), 1500),
-    )
+    every = np.ones(len(points), dtype=bool)
+    shapes = [(every, "o")]
+    if trained is not None and trained.any() and not trained.all():
+        shapes = [(trained, "o"), (~trained, "D")]
+    for rows, marker in shapes:
+        ax.scatter(
+            points[rows, 0],
+            points[rows, 1],
+            s=float(np.clip(9000 / len(points), 6, 44)),
+            c=ACCENT if color is None else color.colors[rows],
+            marker=marker,
+            alpha=0.85,
+            linewidths=0,
+            rasterized=rasterized(len(points), 1500),
+        )
     ax.set(xlabel=plane.axes[0], ylabel=plane.axes[1], xticks=[], yticks=[])
     ax.set_aspect("equal", "datalim")
     ax.margins(0.06)
     if labels and color is not None and color.range is None and len(color.levels) <= 10:
+        texts = []
         for code, level in enumerate(color.levels):
             middle = np.median(points[color.codes == code], axis=0)
             text = ax.text(
@@ -94,6 +112,8 @@ def embedding_map(
                 figure: Any = ax.figure
                 text.set_transform(offset_copy(ax.transData, figure, y=9, units="points"))
             text.set_gid("class:halo")
+            texts.append(text)
+        separate(ax, texts)
     return ax
 
 
@@ -120,8 +140,28 @@ def distance_scatter(
     size = float(np.clip(9000 / len(w2), 4, 20))
     flat = rasterized(len(w2))
     ax.scatter(latent, w2, s=size, c=ACCENT, alpha=0.55, linewidths=0, rasterized=flat)
+    return calibration_line(ax, float(np.max(latent)), line=line, band=band, title=title)
+
+
+def calibration_line(
+    ax: Axes,
+    largest: float,
+    *,
+    line: Callable[[np.ndarray], np.ndarray] | None = None,
+    band: Band | None = None,
+    title: str = "W2",
+) -> Axes:
+    """Draw predicted W2 with its interval, for latent distances from zero to the largest.
+
+    Args:
+        ax: Where to draw.
+        largest: The largest latent distance.
+        line: As of `distance_scatter`.
+        band: As of `distance_scatter`.
+        title: Name of the W2.
+    """
     # denser near zero, where the line may be steep
-    grid = float(np.max(latent)) * np.linspace(0, 1, 100) ** 2
+    grid = largest * np.linspace(0, 1, 100) ** 2
     predicted = grid if line is None else line(grid)
     if band is not None:
         low, high = band(grid)

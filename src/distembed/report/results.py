@@ -18,7 +18,7 @@ from distembed.evaluation.metrics import PRIMARY, Metric, metric, number
 if TYPE_CHECKING:
     from distembed.evaluation.result import Score
 
-__all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "w2_title"]
+__all__ = ["TRUE_W2", "Comparison", "Line", "metrics_of", "p_text", "w2_title"]
 
 TRUE_W2 = "true W2"
 """Name of the W2 of the distributions, in contrast to the W2 of samples of them."""
@@ -163,7 +163,7 @@ def _verdict(gde: Score, lines: Sequence[Line]) -> str:
     if gde.p is None or math.isnan(gde.p):
         return text + best
     chance = ", not significant" if gde.p > 0.05 else ""
-    return f"{text}{best}, {_p(gde.p)}{chance}"
+    return f"{text}{best}, {p_text(gde.p)}{chance}"
 
 
 def _line(row: Score, own: float | None, place: Callable[[float], float]) -> Line:
@@ -172,9 +172,9 @@ def _line(row: Score, own: float | None, place: Callable[[float], float]) -> Lin
     note = row.note
     if row.method == "gde":
         tested = row.p is not None and not math.isnan(row.p)
-        note = f"{_p(row.p or 0.0)} against the best baseline" if tested else ""
+        note = f"{p_text(row.p or 0.0)} against the best baseline" if tested else ""
     if not row.defined:
-        return Line(row, label, "unknown", note)
+        return Line(row, label, "unknown", note or metric(row.metric).undefined)
     at, kind, bar = place(row.value), row.method, None
     span = None if row.interval is None else _stretch(*map(place, row.interval))
     if row.method not in ("gde", "floor"):
@@ -199,8 +199,13 @@ def _scale(metric: Metric, rows: Iterable[Score]) -> tuple[str, Callable[[float]
     return "", lambda x: x
 
 
-def _p(p: float) -> str:
-    # no line break inside
+def p_text(p: float) -> str:
+    """Write a p-value, with no line break inside.
+
+    Example:
+        >>> p_text(0.0312).replace(chr(160), " "), p_text(0.0004).replace(chr(160), " ")
+        ('p = 0.031', 'p < 0.001')
+    """
     return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.2g}"
 
 

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from distembed.model.gde import GDE
     from distembed.protocols import Collection
 
-__all__ = ["Between", "Pair", "Path", "interpolate", "read_pairs", "set_rows"]
+__all__ = [
+    "Between",
+    "Pair",
+    "Path",
+    "interpolate",
+    "large_sets",
+    "read_pairs",
+    "set_row",
+    "set_rows",
+]
 
 Between = Mapping[str, np.ndarray] | tuple[str, str]
 """Two ends of an interpolation: `{name: z}` of two, or the ids of two sets."""
@@ -129,21 +138,37 @@ def set_rows(embeddings: Embeddings, between: Between | None) -> tuple[int, int]
     """Return the rows of two sets, by default of the two that are farthest apart.
 
     The default is among sets of at least the median effective size, because the embeddings of the
-    smallest sets have the largest sampling error. Of more than 1,000 such sets, every k-th is
-    considered.
+    smallest sets have the largest sampling error, or else the two largest sets. Of more than 1,000
+    such sets, every k-th is considered.
 
     Raises:
-        ValueError: If an id is not among the sets.
+        ValueError: If an id is not among the sets, or there is a single set.
     """
     if between is not None and not isinstance(between, Mapping):
         first, last = between
-        return _row(embeddings.ids, first), _row(embeddings.ids, last)
-    rows = np.flatnonzero(embeddings.effective_sizes >= np.median(embeddings.effective_sizes))
+        return set_row(embeddings.ids, first), set_row(embeddings.ids, last)
+    if len(embeddings) < 2:
+        raise ValueError("There is a single set; a path or a change is between two.")
+    rows = large_sets(embeddings)
     rows = rows[:: max(1, len(rows) // 1000)]
     z = np.asarray(embeddings.z, dtype=float)[rows]
     square = (z**2).sum(1)
     a, b = np.unravel_index(np.argmax(square[:, None] + square - 2 * z @ z.T), (len(z), len(z)))
     return int(rows[a]), int(rows[b])
+
+
+def large_sets(embeddings: Embeddings, least: int = 2) -> np.ndarray:
+    """Return the rows of the sets of at least the median effective size, and at least so many.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> large_sets(SimpleNamespace(effective_sizes=np.array([9.0, 5.0]))).tolist()
+        [0, 1]
+    """
+    sizes = np.asarray(embeddings.effective_sizes, dtype=float)
+    chosen = sizes >= np.median(sizes)
+    chosen[np.argsort(-sizes, kind="stable")[:least]] = True
+    return np.flatnonzero(chosen)
 
 
 def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
@@ -164,7 +189,12 @@ def _real_atoms(model: GDE, test: Collection, index: int, m: int) -> np.ndarray:
     return x if columns is None else x[:, columns]
 
 
-def _row(ids: np.ndarray, name: str) -> int:
+def set_row(ids: np.ndarray, name: str) -> int:
+    """Return the row of a set.
+
+    Raises:
+        ValueError: If there is no set of this name.
+    """
     names = np.asarray(ids).astype(str)
     refuse_unknown([name], names.tolist(), "set")
     return int(np.flatnonzero(names == name)[0])

@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     from distembed.model.card import ModelCard
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
-    from distembed.protocols import Collection
 
-__all__ = ["Fact", "Finding", "calibration_sentence", "facts", "findings", "setting_facts"]
+__all__ = [
+    "Fact",
+    "Finding",
+    "calibration_sentence",
+    "facts",
+    "findings",
+    "model_facts",
+    "setting_facts",
+]
 
 _NOUNS = {"vectors": "numbers", "counts": "counts", "images": "pixels", "tokens": "tokens"}
 
@@ -52,20 +59,41 @@ class Finding:
     more: int = 0
 
 
-def facts(model: GDE, card: ModelCard, test: Collection, embeddings: Embeddings) -> list[Fact]:
-    """List the properties at the head of the page."""
-    sizes = np.asarray(embeddings.sizes)
+def facts(
+    model: GDE, table: Embeddings, held_out: int, data: str | None, date: str | None
+) -> list[Fact]:
+    """List the properties at the head of the page.
+
+    Args:
+        model: The model.
+        table: Embeddings of all sets.
+        held_out: Number of sets that judge the model.
+        data: Name of the data.
+        date: Date of the page.
+    """
+    sizes = np.asarray(table.sizes)
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
-    kind = test.atoms.name
+    kind = model.atoms.name
     shape = " × ".join(map(str, model.event_shape)) or "1"
-    encoder, generator = (card.rows[part].partition(" (")[0] for part in ("encoder", "generator"))
+    spread = low if low == high else f"{low} to {high} (median {middle})"
+    part = f", {held_out:,} of them held out from the training" if held_out < len(table) else ""
     rows = [
-        Fact("sets", f"{len(sizes):,}"),
-        Fact("atoms in a set", low if low == high else f"{low} to {high} (median {middle})"),
+        Fact("sets", f"{len(table):,}{part}"),
+        Fact("atoms", f"{sizes.sum():,}; in a set {spread}"),
         Fact("kind of atoms", f"{kind}, {shape} {_NOUNS.get(kind, '')}".rstrip()),
-        Fact("embedding", f"{model.latent} numbers"),
-        Fact("encoder and generator", f"{encoder} and {generator}"),
+        Fact("embedding", f"{model.latent} numbers a set"),
     ]
+    if data:
+        rows.append(Fact("data", data))
+    if date:
+        rows.append(Fact("date", date))
+    return rows
+
+
+def model_facts(model: GDE, card: ModelCard) -> list[Fact]:
+    """List the properties of the model at the head of its examination."""
+    encoder, generator = (card.rows[part].partition(" (")[0] for part in ("encoder", "generator"))
+    rows = [Fact("encoder and generator", f"{encoder} and {generator}")]
     if model.history:
         last = model.history[-1]
         seconds = f", {last['seconds']:,.0f} s" if last.get("seconds") else ""

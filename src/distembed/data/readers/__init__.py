@@ -21,7 +21,8 @@ READERS: Family = {
     "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
     "table": Member(
         f"{_HOME}.table:TableReader",
-        ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, dicts of columns",
+        ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, Hugging Face datasets, "
+        "dicts of columns",
         atoms=("vectors", "counts", "tokens"),
     ),
     "fasta": Member(
@@ -33,6 +34,22 @@ READERS: Family = {
         f"{_HOME}.pat:PatReader",
         ".pat files (or .gz): patterns of methylation with counts",
         atoms=("tokens",),
+    ),
+    "fcs": Member(
+        f"{_HOME}.fcs:FcsReader",
+        ".fcs files of cytometry, each a set of cells",
+        extra="fcs",
+    ),
+    "idx": Member(
+        f"{_HOME}.idx:IdxReader",
+        ".idx3-ubyte files (or .gz): images of MNIST and its relatives, with labels beside them",
+        atoms=("images",),
+    ),
+    "pictures": Member(
+        f"{_HOME}.pictures:PictureReader",
+        ".png, .jpg, .bmp and .tif files by a pattern, each an image or crops by a table of boxes",
+        extra="images",
+        atoms=("images",),
     ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",

@@ -15,6 +15,7 @@ from distembed.data.labels import as_text
 from distembed.data.readers.dialect import SUFFIXES, suffix
 from distembed.data.readers.files import files_of, is_pattern
 from distembed.data.readers.frames import FrameTable
+from distembed.data.readers.hugging_face import dataset_table, is_dataset, refuse_lazy
 from distembed.data.readers.joined import JoinedTable
 from distembed.data.readers.parquet import ParquetTable
 from distembed.data.readers.tabular import Table
@@ -31,8 +32,8 @@ def open_table(source: Any) -> Table:
 
     Args:
         source: Path of a `.csv`, `.tsv`, `.txt` (perhaps `.gz`) or `.parquet` file, a data frame,
-            a structured array, or a dict of arrays; or a pattern of paths, whose rows are joined
-            and labelled (`distembed.data.readers.files`).
+            a Hugging Face dataset, a structured array, or a dict of arrays; or a pattern of paths,
+            whose rows are joined and labelled (`distembed.data.readers.files`).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -41,6 +42,7 @@ def open_table(source: Any) -> Table:
         ValueError: If the table is damaged, or two columns have one name.
     """
     table: Table
+    refuse_lazy(source)
     if is_pattern(source):
         files = files_of(source)
         labels = {n: [file.labels[n] for file in files] for n in files[0].labels}
@@ -48,6 +50,8 @@ def open_table(source: Any) -> Table:
     elif isinstance(source, str | Path):
         path = _file(source)
         table = ParquetTable(path) if suffix(path) == ".parquet" else open_text(path)
+    elif is_dataset(source):
+        table = dataset_table(source)
     elif isinstance(source, Mapping):
         table = FrameTable(source, source.__getitem__)
     elif hasattr(source, "columns") and hasattr(source, "__getitem__"):

@@ -98,9 +98,14 @@ def _number(value: Any) -> bool:
     )
 
 
+def _absent(value: Any) -> bool:
+    """Return whether a value is missing; an array or a list is a value."""
+    return value is None or (isinstance(value, float | np.floating) and value != value)
+
+
 def _holds_numbers(values: np.ndarray) -> bool:
     if values.dtype.kind == "O":
-        return any(_number(v) and v == v for v in values.tolist())
+        return any(_number(v) and not _absent(v) for v in values.tolist())
     return values.dtype.kind in "biuf"
 
 
@@ -122,7 +127,7 @@ def _reason(values: np.ndarray) -> str:
         return _KINDS[values.dtype.kind]
     if values.dtype.kind not in "OUS":
         return f"values of type {values.dtype}"
-    first = next((v for v in values.tolist() if v is not None and v == v), None)
+    first = next((v for v in values.tolist() if not _absent(v)), None)
     if isinstance(first, str):
         return ""
     if first is None:

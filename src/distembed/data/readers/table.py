@@ -19,6 +19,7 @@ from distembed.data.readers.base import Encode, Request
 from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.features import say_passed, varying
 from distembed.data.readers.files import labels_of
+from distembed.data.readers.hugging_face import is_dataset, refuse_lazy
 from distembed.data.readers.tabular import Table
 
 __all__ = ["TableReader", "chosen_columns", "encoded", "numeric_columns", "read_table"]
@@ -46,6 +47,9 @@ class TableReader:
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
         """Return whether the source is a data frame, or columns by name with labels among them."""
+        if is_dataset(source):
+            return True
+        refuse_lazy(source)
         if isinstance(source, np.ndarray):
             return bool(source.dtype.names) and isinstance(by, str | list | tuple)
         columns = isinstance(source, Mapping) and by is not None and not is_array(source)

@@ -99,4 +99,4 @@ def _placed(x: Tensor) -> Tensor:
         for side in x.shape[2:]
     )
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-    return torch.cat([x, places.expand(len(x), -1, -1, -1)], 1)
+    return torch.cat([x, places.expand(x.shape[0], -1, -1, -1)], 1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from distembed.registry import Family, Member, applicable, lookup
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
     from distembed.model.gde import GDE
@@ -80,6 +81,15 @@ class View(Protocol):
 
     def contributions(self, change: Change) -> Figure:
         """Draw atoms of two sets with their contributions to the distance."""
+
+    def draw_pair(self, axes: tuple[Axes, Axes], pair: Pair) -> None:
+        """Draw real and generated atoms of one set into two axes."""
+
+    def draw_path(self, ax: Axes, path: Path) -> None:
+        """Draw the samples along a path into axes."""
+
+    def draw_contributions(self, axes: tuple[Axes, Axes], change: Change) -> None:
+        """Draw atoms of two sets with their contributions to the distance into two axes."""
 
     def paint_pairs(self, part: SubFigure, pairs: Sequence[Pair]) -> None:
         """Draw the pairs into a panel of the overview picture."""

@@ -10,13 +10,15 @@ import numpy as np
 from distembed.report import plots
 from distembed.report.figures import Figure, escaped
 from distembed.report.mosaic import as_images, data_uri, mosaic, tone_of
+from distembed.report.style import shortened
 from distembed.report.views import Budget
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
     from distembed.model.gde import GDE
-    from distembed.report.contributions import Change
+    from distembed.report.contributions import Change, Side
     from distembed.report.samples import Pair, Path
 
 __all__ = ["ImageView"]
@@ -90,7 +92,7 @@ class ImageView:
         """Draw the images of either set with the largest contributions, at most `count`."""
         html = []
         for side in change.sides:
-            rows = np.argsort(-side.share, kind="stable")[:count]
+            rows = _largest(side, count)
             picture = self._picture(
                 mosaic(as_images(side.atoms[rows]), 6, self.tone),
                 f"images of {side.id} with the largest contributions",
@@ -98,6 +100,24 @@ class ImageView:
             share = float(side.share[rows].sum())
             html.append(escaped(_SIDE, side.id, len(rows), len(side.atoms), share, picture))
         return Figure(html, "Shown are the images with the largest contributions.", columns=2)
+
+    def draw_pair(self, axes: tuple[Axes, Axes], pair: Pair) -> None:
+        """Draw a mosaic of real and one of generated images."""
+        parts = (("real", pair.real), ("generated", pair.generated))
+        for ax, (title, x) in zip(axes, parts, strict=True):
+            plots.image_grid(ax, x, 6, tone=self.tone)
+            ax.set_title(title, loc="left")
+
+    def draw_path(self, ax: Axes, path: Path) -> None:
+        """Draw one column a step and one row a noise."""
+        plots.image_grid(ax, _by_row(path.samples), len(path.samples), tone=self.tone)
+
+    def draw_contributions(self, axes: tuple[Axes, Axes], change: Change) -> None:
+        """Draw the twelve images of either set with the largest contributions."""
+        for ax, side in zip(axes, change.sides, strict=True):
+            rows = _largest(side, 12)
+            plots.image_grid(ax, side.atoms[rows], 6, tone=self.tone)
+            ax.set_title(f"{shortened(side.id, 20)}: {side.share[rows].sum():.0%}", loc="left")
 
     def paint_pairs(self, part: SubFigure, pairs: Sequence[Pair]) -> None:
         """Draw three rows of real and generated images into a panel."""
@@ -124,6 +144,12 @@ class ImageView:
         height, width = page.shape[:2]
         template = '<img src="{}" width="{}" height="{}" alt="{}"{}>'
         return escaped(template, data_uri(page), width, height, f"Images: {alt}", ink)
+
+
+def _largest(side: Side, count: int) -> np.ndarray:
+    """Return the atoms with the largest contributions, at most `count`."""
+    rows: np.ndarray = np.argsort(-side.share, kind="stable")[:count]
+    return rows
 
 
 def _by_row(x: np.ndarray) -> np.ndarray:

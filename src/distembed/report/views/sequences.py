@@ -16,15 +16,16 @@ from distembed.registry import need
 from distembed.report import plots
 from distembed.report.figures import Figure, escaped, svg
 from distembed.report.logo import information, logo
-from distembed.report.style import ACCENT, ink_of
+from distembed.report.style import ACCENT, REAL, ink_of, shortened
 from distembed.report.views import Budget
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
     from distembed.data.spaces import Tokens
     from distembed.model.gde import GDE
-    from distembed.report.contributions import Change
+    from distembed.report.contributions import Change, Side
     from distembed.report.samples import Pair, Path
 
 __all__ = ["SequenceView", "kmer_shares"]
@@ -96,11 +97,7 @@ class SequenceView:
     def path(self, path: Path) -> Figure:
         """Write the sequences that are drawn at each step."""
         first, last = path.names
-        lines = [
-            f"{step / (len(path.samples) - 1):4.0%}  {line}"
-            for step, x in enumerate(path.samples)
-            for line in self._lines(x)
-        ]
+        lines = self._steps(path)
         text = (
             f"Sequences drawn from vectors on the line from {first} (0%) to {last} (100%), each "
             "step with the same random numbers."
@@ -114,16 +111,29 @@ class SequenceView:
         """Write the sequences of either set with the largest contributions."""
         html = []
         for side in change.sides:
-            rows = np.argsort(-side.share, kind="stable")[:count]
-            lines = [
-                f"{share:6.1%}  {line}"
-                for share, line in zip(
-                    side.share[rows], self._lines(side.atoms[rows], count), strict=True
-                )
-            ]
-            title = f": {len(rows)} of {len(side.atoms)} sequences"
+            lines = self._largest(side, count)
+            title = f": {len(lines)} of {len(side.atoms)} sequences"
             html.append(escaped(_TEXT, side.id, title, "\n".join(lines)))
         return Figure(html, "Shown are the sequences with the largest contributions.", columns=2)
+
+    def draw_pair(self, axes: tuple[Axes, Axes], pair: Pair) -> None:
+        """Draw the spectrum, and beside it the information of positions, or the lengths."""
+        left, right = axes
+        self._spectrum(left, pair)
+        if len(self.columns):
+            self._information(right, pair)
+        else:
+            self._lengths(right, pair)
+
+    def draw_path(self, ax: Axes, path: Path) -> None:
+        """Write the sequences that are drawn at each step."""
+        plots.text_lines(ax, self._steps(path))
+
+    def draw_contributions(self, axes: tuple[Axes, Axes], change: Change) -> None:
+        """Write the eight sequences of either set with the largest contributions."""
+        for ax, side in zip(axes, change.sides, strict=True):
+            plots.text_lines(ax, self._largest(side, 8))
+            ax.set_title(shortened(side.id, 24), loc="left")
 
     def paint_pairs(self, part: SubFigure, pairs: Sequence[Pair]) -> None:
         """Draw the spectra of the first and the third pair into a panel."""
@@ -148,10 +158,7 @@ class SequenceView:
             if len(self.columns):
                 self._spectrum(figure.add_subplot(), pair)
                 return
-            left, right = figure.subplots(1, 2)
-            self._spectrum(left, pair)
-            real, made = ((x > 0).sum(1).astype(float) for x in (pair.real, pair.generated))
-            plots.marginal(right, real, made, "length")
+            self.draw_pair(figure.subplots(1, 2), pair)
 
         height = 250 if len(self.columns) else 230
         alt = (
@@ -162,10 +169,7 @@ class SequenceView:
 
     def _logos(self, pair: Pair, number: int) -> list[Any]:
         """Draw the logos of real and of generated sequences with one axis."""
-        parts, heights = {"real": pair.real, "generated": pair.generated}, {}
-        for what, x in parts.items():
-            padded = np.pad(x, ((0, 0), (0, max(0, self.width - x.shape[1]))))
-            heights[what] = information(padded[:, self.columns], self.vocab)
+        heights = self._heights(pair)
         top = max(0.5, *(float(h.sum(1).max()) for h in heights.values()))
         names = (self.columns + 1).tolist()
         return [
@@ -177,6 +181,28 @@ class SequenceView:
             )
             for what, h in heights.items()
         ]  # fmt: skip
+
+    def _heights(self, pair: Pair) -> dict[str, np.ndarray]:
+        """Return the heights of letters of real and of generated sequences, in bits."""
+        parts, heights = {"real": pair.real, "generated": pair.generated}, {}
+        for what, x in parts.items():
+            padded = np.pad(x, ((0, 0), (0, max(0, self.width - x.shape[1]))))
+            heights[what] = information(padded[:, self.columns], self.vocab)
+        return heights
+
+    def _information(self, ax: Axes, pair: Pair) -> None:
+        at = np.arange(len(self.columns))
+        bits = {what: heights.sum(1) for what, heights in self._heights(pair).items()}
+        ax.bar(at, bits["real"], width=0.9, color=REAL, alpha=0.45, lw=0, label="real")
+        ax.plot(at, bits["generated"], "o", ms=3.5, mew=0, color=ACCENT, label="generated")
+        every = -(-len(at) // 8)
+        ax.set_xticks(at[::every], (self.columns + 1)[::every].tolist())
+        ax.set(xlabel="position", ylabel="information in bits", ylim=(0, None))
+        ax.legend()
+
+    def _lengths(self, ax: Axes, pair: Pair) -> None:
+        real, generated = ((x > 0).sum(1).astype(float) for x in (pair.real, pair.generated))
+        plots.marginal(ax, real, generated, "length")
 
     def _spectrum(self, ax: Any, pair: Pair) -> None:
         both = (pair.real, pair.generated)
@@ -203,6 +229,20 @@ class SequenceView:
             number, symbol = divmod(number, self.vocab)
             symbols.append(self.space.alphabet[symbol])
         return "".join(reversed(symbols))
+
+    def _steps(self, path: Path) -> list[str]:
+        """Write the sequences of a path, each after its place on it."""
+        return [
+            f"{step / (len(path.samples) - 1):4.0%}  {line}"
+            for step, x in enumerate(path.samples)
+            for line in self._lines(x)
+        ]
+
+    def _largest(self, side: Side, count: int) -> list[str]:
+        """Write the sequences with the largest contributions, each after its share."""
+        rows = np.argsort(-side.share, kind="stable")[:count]
+        lines = self._lines(side.atoms[rows], count)
+        return [f"{p:6.1%}  {line}" for p, line in zip(side.share[rows], lines, strict=True)]
 
     def _text(self, x: np.ndarray) -> str:
         return "\n".join(self._lines(x))

@@ -17,6 +17,7 @@ from distembed.report.plane import principal_frame
 from distembed.report.views import Budget
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
     from distembed.model.gde import GDE
@@ -76,22 +77,48 @@ class VectorView:
         """Draw the samples at the ends and in the middle; None for single numbers."""
         if self.width == 1:
             return None
-        points = np.stack([self.project(x) for x in path.samples])
         first, last = path.names
-
-        def paint(figure: Any) -> None:
-            plots.interpolation_path(figure.add_subplot(), points, self.names)
-
-        alt = f"Generated atoms at {len(points)} steps from {first} to {last}."
+        steps = len(path.samples)
+        alt = f"Generated atoms at {steps} steps from {first} to {last}."
         text = (
             f"Atoms drawn from the vector of {first} (blue), from that of {last} (orange), and "
             "from the vector half-way between, with the same noise. The line joins the means at "
-            f"{len(points)} even steps."
+            f"{steps} even steps."
         )
-        drawing = svg(paint, (440, 360), "path", alt)
+        drawing = svg(
+            lambda canvas: self.draw_path(canvas.add_subplot(), path), (440, 360), "path", alt
+        )
         return Figure([escaped(_FIGURE, drawing)], text, narrow=True)
 
     def contributions(self, change: Change) -> Figure:
+        """Draw the atoms of two sets, coloured by their contributions."""
+        first, second = (side.id for side in change.sides)
+        alt = f"Atoms of {first} and of {second}, coloured by their contributions."
+        text = "Blue atoms make the two sets differ, orange ones make them more alike."
+        drawing = svg(
+            lambda canvas: self.draw_contributions(canvas.subplots(1, 2), change),
+            (560, 330), "owners", alt,
+        )  # fmt: skip
+        return Figure([escaped(_FIGURE, drawing)], text, narrow=True)
+
+    def draw_pair(self, axes: tuple[Axes, Axes], pair: Pair) -> None:
+        """Draw scatter plots on the same scales; of single numbers, histograms."""
+        if self.width > 1:
+            real, generated = self.project(pair.real), self.project(pair.generated)
+            plots.real_and_generated(axes, real, generated, self.names)
+            return
+        plots.marginal_pair(axes, pair.real.ravel(), pair.generated.ravel(), self.names[0])
+
+    def draw_path(self, ax: Axes, path: Path) -> None:
+        """Draw the samples at the ends and in the middle; of single numbers, their quantiles."""
+        if self.width == 1:
+            samples = path.samples.reshape(len(path.samples), -1)
+            plots.quantile_path(ax, samples, path.names, self.names[0])
+            return
+        points = np.stack([self.project(x) for x in path.samples])
+        plots.interpolation_path(ax, points, self.names)
+
+    def draw_contributions(self, axes: tuple[Axes, Axes], change: Change) -> None:
         """Draw the atoms of two sets, coloured by their contributions."""
         if self.width == 1:
             points = [np.column_stack([s.atoms.ravel(), 100 * s.share]) for s in change.sides]
@@ -100,15 +127,7 @@ class VectorView:
             points, names = [self.project(side.atoms) for side in change.sides], self.names
         titles = [side.id for side in change.sides]
         colours = [side.share / change.limit for side in change.sides]
-
-        def paint(figure: Any) -> None:
-            axes = figure.subplots(1, 2)
-            plots.diverging_pair(axes, points, colours, titles, names)
-
-        alt = f"Atoms of {titles[0]} and of {titles[1]}, coloured by their contributions."
-        text = "Blue atoms make the two sets differ, orange ones make them more alike."
-        drawing = svg(paint, (560, 330), "owners", alt)
-        return Figure([escaped(_FIGURE, drawing)], text, narrow=True)
+        plots.diverging_pair(axes, points, colours, titles, names)
 
     def paint_pairs(self, part: SubFigure, pairs: Sequence[Pair]) -> None:
         """Draw the first and the third pair into a panel."""
@@ -130,8 +149,7 @@ class VectorView:
         """Draw the samples of a path into a panel, which stays empty for single numbers."""
         axes = part.add_axes((0.15, 0.13, 0.8, 0.66))
         if self.width > 1:
-            points = np.stack([self.project(x) for x in path.samples])
-            plots.interpolation_path(axes, points, self.names)
+            self.draw_path(axes, path)
 
     def _pair(self, pair: Pair, number: int) -> Any:
         rows = -(-len(self.features) // 2)
@@ -141,8 +159,7 @@ class VectorView:
             below = figure
             if heights[0]:
                 above, below = figure.subfigures(2, 1, height_ratios=heights)
-                real, generated = self.project(pair.real), self.project(pair.generated)
-                plots.real_and_generated(above.subplots(1, 2), real, generated, self.names)
+                self.draw_pair(above.subplots(1, 2), pair)
             axes = below.subplots(rows, min(2, len(self.features)), squeeze=False).flat
             for ax, d, label in zip(axes, self.features, self.labels, strict=False):
                 real, generated = (
