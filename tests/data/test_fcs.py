@@ -1,7 +1,11 @@
 """FCS files: values, names, compensation, several files, and what is refused."""
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import distembed as de
 
@@ -138,3 +142,16 @@ def test_other_panels_and_empty_files_are_refused(tmp_path):
     write(tmp_path / "c.fcs", cells(0)[:0])
     with pytest.raises(ValueError, match=r"c.fcs (has no event|cannot be read)"):
         de.read(str(tmp_path / "c.fcs"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
+    path = write(tmp_path_factory.mktemp("damaged") / "a.fcs", cells(0, 8), keywords=SPILL)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.integers(1, 2 * len(content)))]))
+    with contextlib.suppress(ValueError):
+        de.read(str(path), compensate=data.draw(st.booleans()), min_size=1)

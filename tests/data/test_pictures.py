@@ -1,7 +1,12 @@
 """Image files by a pattern: pixels, channels, crops, names of sets, and what is refused."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import distembed as de
 
@@ -127,3 +132,38 @@ def test_what_is_refused(tmp_path):
     boxes(tmp_path / "b.csv", ["w,1"], "file,left")
     with pytest.raises(ValueError, match="column of the table of boxes 'top'"):
         de.read(f"{tmp_path}/{{well}}/a.png", boxes=str(tmp_path / "b.csv"))
+
+
+def test_what_pillow_warns_of_is_logged(tmp_path, caplog, monkeypatch):
+    save(tmp_path / "w" / "a.png", pixels(0))
+    own = image.open
+
+    def doubtful(path):
+        warnings.warn("a tag is damaged", stacklevel=1)
+        return own(path)
+
+    monkeypatch.setattr(image, "open", doubtful)
+    de.read(f"{tmp_path}/{{well}}/*.png", min_size=1)
+    assert "a.png: a tag is damaged" in caplog.text
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    suffix = data.draw(st.sampled_from(["png", "tif", "jpg"]))
+    path = save(folder / "w" / f"a.{suffix}", pixels(0))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.integers(1, 2 * len(content)))]))
+    with contextlib.suppress(ValueError):
+        de.read(f"{folder}/{{well}}/*.{suffix}", min_size=1)
+
+
+def test_an_image_that_claims_to_be_huge_is_refused(tmp_path, monkeypatch):
+    save(tmp_path / "w" / "a.png", pixels(0))
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(ValueError, match=r"a.png claims to be too large: .*30 pixels"):
+        de.read(f"{tmp_path}/{{well}}/*.png")

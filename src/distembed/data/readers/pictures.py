@@ -11,6 +11,7 @@ distances of pixels would then be those of the padding.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,17 +43,17 @@ def read_picture(path: Path) -> np.ndarray:
     """
     image = need("PIL.Image", "images")
     try:
-        with image.open(path) as file:
-            pages = []
-            for page in range(getattr(file, "n_frames", 1)):
-                file.seek(page)
-                if file.mode in ("P", "PA"):
-                    raise ValueError("it has a palette; save it in colour or in grey")
-                pages.append(np.asarray(file))
-    except image.DecompressionBombError as error:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            warnings.simplefilter("error", image.DecompressionBombWarning)
+            with image.open(path) as file:
+                pages = [_page(file, page) for page in range(getattr(file, "n_frames", 1))]
+    except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         raise ValueError(f"{path.name} claims to be too large: {error}.") from error
-    except (OSError, SyntaxError, EOFError, ValueError) as error:
+    except Exception as error:  # pillow raises type, key and struct errors of damaged files
         raise ValueError(f"{path.name} cannot be read as an image: {error}.") from error
+    for text in dict.fromkeys(str(w.message) for w in said):
+        logger.warning("%s: %s", path.name, text)
     channels = [np.moveaxis(p, 2, 0) if p.ndim == 3 else p[None] for p in pages]
     if len({c.shape for c in channels}) > 1:
         raise ValueError(
@@ -61,6 +62,14 @@ def read_picture(path: Path) -> np.ndarray:
         )
     x = np.concatenate(channels)
     return x.astype(np.uint8) if x.dtype == bool else x
+
+
+def _page(file: Any, page: int) -> np.ndarray:
+    """Read a page, `(H, W)` or `(H, W, C)`."""
+    file.seek(page)
+    if file.mode in ("P", "PA"):
+        raise ValueError("it has a palette; save it in colour or in grey")
+    return np.asarray(file)
 
 
 @dataclass(frozen=True)
