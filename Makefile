@@ -16,7 +16,7 @@ export DISTEMBED_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: install demo test test-docs test-slow test-gpu check dist
+.PHONY: install docs demo test test-docs test-slow test-gpu check dist
 
 install: $(STAMP)
 
@@ -42,6 +42,11 @@ test-slow: $(STAMP)
 
 test-gpu: $(STAMP)
 	DISTEMBED_GPU=1 $(BIN)/pytest -q tests/model/test_cuda.py
+
+# The site, in site/: all pages of docs/ and the reference of the public names. A warning is an error.
+docs: $(STAMP)
+	$(BIN)/pip install --quiet -c $(CONSTRAINTS) '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 check: $(STAMP)
 	$(BIN)/ruff check .

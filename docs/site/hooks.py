@@ -1,0 +1,68 @@
+"""Pages of the site that are made when it is built: the start from README.md, and the reference.
+
+Links to files outside of docs/ have no page. They become plain text, or links to the repository
+where `repo_url` is set.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "distembed"
+MODULES = ("sets", "data", "encoders", "generators", "divergences", "geometry", "inference",
+           "heads", "plot", "evaluation", "training", "testing")  # fmt: skip
+"""Parts of the package whose public names are listed beside those of `distembed` itself."""
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the generated pages."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = re.sub(r"\]\(docs/", "](", readme)
+    readme = re.sub(r"\]\((examples|CITATION|LICENSE|SECURITY|CONTRIBUTING)", r"](../\1", readme)
+    files.append(File.generated(config, "index.md", content=readme))
+    files.append(File.generated(config, "api.md", content=_reference()))
+    return files
+
+
+def on_page_markdown(markdown: str, config: Any, **_: Any) -> str:
+    """Replace links to files that are no pages."""
+    place = f"{config.repo_url.rstrip('/')}/blob/main/" if config.repo_url else None
+    link = rf"[\1]({place}\2)" if place else r"\1"
+    return OUTSIDE.sub(link, markdown)
+
+
+def _reference() -> str:
+    """Write the page of all public names."""
+    intro = (
+        "The names of `distembed`, then those of its parts. Names that start with an underscore are "
+        "private."
+    )
+    lines = ["# API", intro]
+    lines += [f"::: {target}" for target in _public(PACKAGE / "__init__.py", "distembed")]
+    for module in MODULES:
+        names = _public(PACKAGE / module / "__init__.py", f"distembed.{module}")
+        if names:
+            lines += [f"# `distembed.{module}`", *(f"::: {name}" for name in names)]
+    return "\n\n".join(lines)
+
+
+def _public(path: Path, package: str) -> list[str]:
+    """Return where the names of `__all__` are defined, as `module.name`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    homes: dict[str, str] = {}
+    public: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            homes |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            homes.setdefault(node.name, f"{package}.{node.name}")
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            public = ast.literal_eval(node.value)
+    return sorted({homes[name] for name in public if name in homes and not name.startswith("_")})
