@@ -41,8 +41,7 @@ def on_page_markdown(markdown: str, config: Any, **_: Any) -> str:
 def _reference() -> str:
     """Write the page of all public names."""
     intro = (
-        "The names of `distembed`, then those of its parts. Names that start with an underscore are "
-        "private."
+        "The names of `distembed`, then those of its parts; no name with an underscore is public."
     )
     lines = ["# API", intro]
     lines += [f"::: {target}" for target in _public(PACKAGE / "__init__.py", "distembed")]

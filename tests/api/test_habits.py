@@ -33,7 +33,7 @@ def lower_bounds():
     extras = {
         k: v
         for k, v in PROJECT["optional-dependencies"].items()
-        if k not in ("lint", "umap", "lm")
+        if k not in ("docs", "lint", "umap", "lm")
     }
     requirements = [*PROJECT["dependencies"], *(r for extra in extras.values() for r in extra)]
     return {m[1]: m[2] for r in requirements if (m := re.match(r"([\w-]+)>=([\d.]+)", r))}

@@ -42,10 +42,8 @@ def hooks(monkeypatch):
 
 
 def test_the_reference_has_every_public_name(hooks):
-    text = hooks._reference()
-    names = {
-        target.rpartition(".")[2] for target in re.findall(r"^::: (\S+)$", text, re.MULTILINE)
-    }
+    targets = re.findall(r"^::: (\S+)$", hooks._reference(), re.MULTILINE)
+    names = {target.rpartition(".")[2] for target in targets}
     # a method under another name, and what is no function or class
     other = {"load", "__version__"}
     modules = {n for n in distembed.__all__ if isinstance(getattr(distembed, n), types.ModuleType)}
