@@ -17,6 +17,7 @@ PAGES = (
         f"docs/{p}.md"
         for p in (
             *("data", "sequences", "pretrained", "sets", "geometry", "paper", "plots", "sharing"),
+            "report",
             *("uncertainty", "tests", "prediction"),
         )
     ),

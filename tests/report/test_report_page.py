@@ -1,6 +1,9 @@
 """The page and the overview, on Gaussians and on digits."""
 
+import base64
 import dataclasses
+import hashlib
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -53,7 +56,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -75,7 +78,13 @@ def test_a_page_is_whole_small_and_alone(pages, name):
     text = pages[name].read_text()
     page = Page(text)
     assert len(text) < 1e6
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    data, script = re.findall(r"<script([^>]*)>(.*?)</script>", text, flags=re.DOTALL)
+    assert data[0] == ' type="application/json" id="map-data"'
+    json.loads(data[1])
+    assert script[0] == ""
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in text
     for key, value in page.attributes:
         assert not key.startswith("on")
         if key in ("src", "href", "xlink:href"):
