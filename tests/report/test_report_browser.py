@@ -271,12 +271,12 @@ def test_a_lasso_lists_exactly_the_sets_inside(screen, pages):
     frame(screen)
     assert screen.find_element("id", "map-ids").get_property("value") == f"patient {i}"
     assert screen.find_element("id", "map-count").text == "1 set"
-    # around everything
+    # around everything, within the round corners
     left, top, width, height = screen.execute_script(
         "const b = document.getElementById('map-canvas').getBoundingClientRect();"
         "return [b.left, b.top, b.width, b.height]"
     )
-    ends = [(left + 1, top + 1), (left + width - 2, top + height - 2)]
+    ends = [(left + 5, top + 5), (left + width - 5, top + height - 5)]
     square = [ends[0], (ends[1][0], ends[0][1]), ends[1], (ends[0][0], ends[1][1])]
     pointer(screen, "mousePressed", *square[0])
     for corner in square[1:]:
