@@ -2,8 +2,8 @@
 PYTHON ?= python3
 # The tested versions of the dependencies; constraints-lowest.txt has the lowest that are declared.
 CONSTRAINTS ?= constraints.txt
-# With the lowest versions leave out lm and onnx, which need newer versions of other packages.
-EXTRAS ?= all,lm,onnx,test,lint
+# With the lowest versions leave out lm, onnx and neighbours, which need newer versions of other packages.
+EXTRAS ?= all,lm,onnx,neighbours,test,lint
 # Further arguments of pytest, such as PYTEST="-W default" or PYTEST="-k laws".
 PYTEST ?=
 BIN := .venv/bin
@@ -52,7 +52,7 @@ check: $(STAMP)
 # the version has to be that of the tag.
 dist: $(STAMP)
 	rm -rf dist
-	test -z "$(TAG)" || test "$(TAG)" = "v$$($(BIN)/hatchling version)"
+	test -z "$$TAG" || test "$$TAG" = "v$$($(BIN)/hatchling version)"
 	$(BIN)/hatchling build
 	$(PYTHON) -m venv dist/check
 	dist/check/bin/pip install --quiet --no-deps dist/*.whl

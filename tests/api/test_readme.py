@@ -16,8 +16,8 @@ PAGES = (
     *(
         f"docs/{p}.md"
         for p in (
-            *("data", "sequences", "pretrained", "sets", "geometry", "paper", "plots", "sharing"),
-            "report",
+            *("applications", "data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *("plots", "report", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

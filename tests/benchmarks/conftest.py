@@ -19,6 +19,14 @@ TASKS = {
     "encoders": ["ladder_b", "ladder_c"],
     "generators": ["gaussian_5d_scale01", "blobs", "counts_10d"],
     "pooling": ["gaussian_5d"],
+    "paper": [
+        "table1_uniform",
+        "table5_default",
+        "table5_attention_wormhole",
+        "mixtures_default",
+        "digits_default",
+        "figure11_1_32",
+    ],
     "sequences": ["motifs"],
     "tests": ["shape"],
 }

@@ -29,7 +29,7 @@ ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
     "name",
     [
         # all heads in nested folds take most of a minute even at the smallest scale
-        pytest.param(n, marks=pytest.mark.slow) if n == "cohorts" else n
+        pytest.param(n, marks=pytest.mark.slow) if n in ("applications", "cohorts") else n
         for n in BENCHES
     ],
 )
@@ -46,7 +46,7 @@ def test_a_bench_is_complete(name, measured):
         assert math.isfinite(row["value"]), row
         assert row["seeds"] == 1
         # the interval of a prediction is over folds, that of all others over seeds
-        assert name == "cohorts" or (row["low"], row["high"]) == (None, None)
+        assert name in ("applications", "cohorts") or (row["low"], row["high"]) == (None, None)
         assert row["seconds"] is None or row["method"] == "gde"
         assert metric(row["metric"]).label
     assert any(row["method"] == "gde" for row in rows) or name in ("speed", "labels")

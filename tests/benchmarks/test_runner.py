@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from scipy.stats import t
@@ -116,6 +116,19 @@ def test_unknown_names_are_refused():
         run(BENCH, tasks=["c"], log=len)
     with pytest.raises(ValueError, match="no bench 'gausian'"):
         load("gausian")
+
+
+def test_tasks_by_pattern_and_by_scale():
+    def tasks(bench, scale, names):
+        rows = run(bench, scale, seeds=1, tasks=names, log=lambda line: None)["rows"]
+        return list(dict.fromkeys(row["task"].removesuffix("_m20") for row in rows))
+
+    assert tasks(BENCH, "full", ["[ab]"]) == ["a", "b"]
+    assert tasks(BENCH, "full", ["s*", "a"]) == ["a", "steps"]
+    short = replace(BENCH, shortened={"quick": ("a", "st*")})
+    assert tasks(short, "quick", None) == ["a", "steps"]
+    assert tasks(short, "full", None) == ["a", "b", "steps"]
+    assert tasks(short, "quick", ["b"]) == ["b"]
 
 
 def test_time_is_measured_in_one_process():

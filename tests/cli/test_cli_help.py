@@ -22,6 +22,7 @@ VERBS = (
     "predict",
     "evaluate",
     "report",
+    "app",
     "export",
     "check",
     "bench",

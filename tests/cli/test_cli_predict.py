@@ -26,6 +26,8 @@ def cohort():
         "clinic": np.array([f"c{i // 3}" for i in number]),
         "old": np.where(age > 50, "old", "young")[number],
         "grade": np.where(np.arange(COUNT) % 7, "x", "")[number],
+        "years": (rng.exponential(200 / age**1.2 * 20) + 0.01)[number].round(3),
+        "died": (np.arange(COUNT) % 4 > 0).astype(int)[number],
         "constant": np.full(len(number), 3),
     }
 
@@ -77,6 +79,20 @@ def test_numbers_are_predicted_with_intervals(run, fitted, tmp_path):
     assert "p = 0.1:" in outcome.out
 
 
+def test_times_are_predicted_by_their_hazards(run, fitted, tmp_path):
+    out, head = tmp_path / "p.csv", tmp_path / "h.safetensors"
+    words = ["--target", "years", "--event", "died", "--folds", 3, "--save-head", head]
+    outcome = run("predict", fitted / "model", *words, *FAST, "-o", out)
+    assert outcome.code == 0, outcome.err
+    assert list(rows(out)[0]) == ["id", "time", "event", "prediction", "fold"]
+    assert re.search(r"^concordance +0\.\d+ ", outcome.out, re.MULTILINE)
+    assert "45 sets had the event" in outcome.out
+    new = tmp_path / "n.csv"
+    outcome = run("predict", fitted / "model", "--head", head, "-o", new)
+    assert outcome.code == 0, outcome.err
+    assert list(rows(new)[0]) == ["id", "prediction"]
+
+
 def test_classes_are_predicted_with_probabilities(run, fitted, tmp_path):
     out = tmp_path / "p.csv"
     words = ["--target", "old", "--group", "clinic", "--training-sets", "score", "-o", out]
@@ -118,11 +134,13 @@ def test_a_stored_table_gives_the_same_without_the_baseline(run, fitted, tmp_pat
         (["patient"], "--target patient is the column that names the sets"),
         (["height"], "--target height is a feature of the atoms"),
         (["agee"], "There is no .*column 'agee'; close names are: 'age'"),
-        (["constant"], "All 60 sets have the target '3'"),
+        (["constant"], r"60 sets \(n_samples = 60\) have one class, '3'"),
         (["grade", "--task", "classify"], "missing .* for 9 of 60 sets.*--drop-missing"),
         (["clinic"], "Class 'c.+' occurs in . of 30 groups"),
         (["age", "--group", "clinic", "--folds", "30"], "folds = 30 for"),
         (["old", "--task", "regress"], "text, such as 'young'|text, such as 'old'"),
+        (["years", "--event", "age"], r"An event is 0 or 1, .* and not"),
+        (["old", "--event", "died"], "Times are finite numbers"),
         (["age", "--training-sets", "refuse"], "The encoder was trained on 30 of the 60 sets"),
     ],
 )

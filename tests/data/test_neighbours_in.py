@@ -76,7 +76,7 @@ def test_strings_of_a_dataset_are_sequences():
     columns = {"who": ["a", "a", "b", "b"], "sequence": ["ACGT", "AC", "GGT", "T"]}
     sets = de.read(hugging(columns), by="who", sequence="sequence")
     assert sets.atoms.name == "tokens"
-    assert sets.batch([1]).x.tolist() == [[3, 3, 4], [4, 0, 0]]
+    assert sets.batch([1]).x.tolist() == [[3, 3, 4, 0], [4, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("make", [hugging, frame])

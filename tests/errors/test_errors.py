@@ -12,6 +12,8 @@ import error_distances
 import error_evaluation
 import error_files
 import error_fit_config
+import error_heads
+import error_images
 import error_inference
 import error_members
 import error_missing
@@ -20,6 +22,7 @@ import error_published
 import error_reading
 import error_sequences
 import error_sets
+import error_sharing
 import error_stores
 import error_training
 import pytest
@@ -30,6 +33,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 MODULES = (
     error_reading,
     error_sequences,
+    error_images,
     error_arrays,
     error_sets,
     error_missing,
@@ -39,8 +43,10 @@ MODULES = (
     error_model,
     error_published,
     error_files,
+    error_sharing,
     error_distances,
     error_inference,
+    error_heads,
     error_evaluation,
     error_fit_config,
     error_cli,

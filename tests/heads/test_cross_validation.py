@@ -196,7 +196,7 @@ Z = np.random.default_rng(0).normal(size=(12, 2))
 @pytest.mark.parametrize(
     ("y", "groups", "message"),
     [
-        (["a"] * 12, None, "All 12 sets have the target 'a'"),
+        (["a"] * 12, None, "12 sets .* have one class, 'a'"),
         (np.arange(11.0), None, r"shape \(11,\), and there are 12 sets"),
         (
             [*np.arange(11.0), np.nan],

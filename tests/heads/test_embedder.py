@@ -138,7 +138,7 @@ def test_the_encoder_of_an_interval_does_not_see_the_sets_held_out_for_it():
 def test_what_is_no_sets(fitted):
     with pytest.raises(TypeError, match="embedder=DistributionEmbedder"):
         SetRegressor().fit(*cohort())
-    with pytest.raises(ValueError, match="2 columns, and the head was fitted to 3"):
+    with pytest.raises(ValueError, match="X has 2 features, but SetRegressor is expecting 3"):
         SetRegressor().fit(np.eye(3)[[0, 1, 2] * 4], np.arange(12.0)).predict(np.zeros((1, 2)))
     with pytest.raises(ValueError, match="Embedding 0 has NaN"):
         SetRegressor().fit([[np.nan], [1.0]], [0.0, 1.0])

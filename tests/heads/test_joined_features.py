@@ -118,3 +118,10 @@ def test_bad_features_are_refused(data, features, message):
 def test_an_unknown_scale_is_refused():
     with pytest.raises(ValueError, match="scale is 'rows'"):
         SetRegressor(scale="rows").fit(np.zeros((4, 1)), np.arange(4.0))
+
+
+def test_features_join_those_that_are_there(data):
+    z, f, cov, _ = data
+    once = join_features(table(z, cov), f)
+    twice = join_features(join_features(table(z, cov), f[:, :1]), f[:, 1:])
+    np.testing.assert_array_equal(twice.features, once.features)

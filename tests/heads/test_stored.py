@@ -5,8 +5,19 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from safetensors.numpy import save_file
+from sklearn.linear_model import Ridge
+
 import distembed as de
-from distembed.heads import SetClassifier, SetOrdinal, SetRegressor
+from distembed.heads import (
+    DistributionEmbedder,
+    SetClassifier,
+    SetOrdinal,
+    SetRegressor,
+    SetSurvival,
+    event_times,
+    join_features,
+)
 from distembed.heads.corrections import CORRECTIONS
 from distembed.heads.stored import StoredHead, read_head
 
@@ -65,8 +76,38 @@ def test_what_does_not_fit_is_refused(fitted, tmp_path):
         read_head(file)
     with pytest.raises(FileNotFoundError, match="--save-head"):
         read_head(tmp_path / "none.safetensors")
-    stage = np.repeat(["a", "b"], 20)
-    with pytest.raises(TypeError, match="SetOrdinal cannot be stored"):
-        StoredHead.of(
-            SetOrdinal(penalties=(0.1,), correction="none").fit(table, stage), "s", model, []
-        ).write(file)
+    within = SetRegressor(DistributionEmbedder(), penalties=(0.1,))
+    with pytest.raises(TypeError, match="A SetRegressor with an embedder cannot be stored"):
+        StoredHead.of(within, "age", model, []).write(file)
+    with pytest.raises(TypeError, match="A Ridge cannot be stored; stored are SetClassifier"):
+        StoredHead.of(Ridge(), "age", model, []).write(file)
+    save_file({"x": y}, file)
+    with pytest.raises(ValueError, match="its header has no entry 'head'"):
+        read_head(file)
+
+
+def test_an_ordinal_and_a_survival_head_predict_the_same(fitted, tmp_path):
+    model, table, y = fitted
+    stage = np.array(["mild", "bad", "worst"])[np.digitize(y, [-0.5, 0.5])]
+    form = {"penalties": (0.1,), "correction": "marginal"}
+    ordinal = SetOrdinal(order=["mild", "bad", "worst"], **form).fit(table, stage)
+    StoredHead.of(ordinal, "stage", model, table.ids).write(tmp_path / "o.safetensors")
+    read = read_head(tmp_path / "o.safetensors").estimator
+    np.testing.assert_array_equal(read.predict_proba(table), ordinal.predict_proba(table))
+    assert read.predict(table).tolist() == ordinal.predict(table).tolist()
+    survival = SetSurvival(**form).fit(table, event_times(np.exp(y), np.arange(40) % 3 > 0))
+    StoredHead.of(survival, "death", model, table.ids).write(tmp_path / "s.safetensors")
+    read = read_head(tmp_path / "s.safetensors").estimator
+    one, two = (head.predict_survival(table, [0.5, 1.0]) for head in (read, survival))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_head_of_joined_features_predicts_the_same(fitted, tmp_path):
+    model, table, y = fitted
+    joined = join_features(table, np.c_[y + 1, y**2])
+    head = SetRegressor(penalties=(0.1,), correction="calibrated").fit(joined, y)
+    StoredHead.of(head, "age", model, table.ids).write(tmp_path / "h.safetensors")
+    read = read_head(tmp_path / "h.safetensors").estimator
+    np.testing.assert_array_equal(read.predict(joined), head.predict(joined))
+    with pytest.raises(ValueError, match="X has 4 features, but SetRegressor is expecting 6"):
+        read.predict(table)

@@ -247,7 +247,7 @@ def test_a_newer_format(folder):
     config.update(format=FORMAT + 1, distembed="9.9")
     (folder / CONFIG).write_text(json.dumps(config))
     with pytest.raises(
-        ValueError, match=rf"format {FORMAT + 1}, .*9\.9, .*reads format 4 and {FORMAT}\. Upgrade"
+        ValueError, match=rf"format {FORMAT + 1}, .*9\.9, .*reads formats 4, 5, {FORMAT}\. Upgrade"
     ):
         de.load(folder)
 

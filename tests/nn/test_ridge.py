@@ -52,14 +52,16 @@ def test_fixed_penalty_is_the_closed_form(penalty, intercept):
 def test_error_is_that_of_refits_without_a_row(penalty, intercept):
     x, y, sample_weight = problem()
     w = (sample_weight / sample_weight.mean()).numpy()
+    fit = ridge(x, y, sample_weight, intercept, only(penalty))
     squares = []
     for i in range(len(x)):
         rest = np.arange(len(x)) != i
         part = (t.numpy()[rest] for t in (x, y))
         weight, bias = normal_equations(*part, w[rest], penalty * len(x), intercept)
-        squares.append(w[i] * (y[i].numpy() - x[i].numpy() @ weight - bias) ** 2)
-    error = ridge(x, y, sample_weight, intercept, only(penalty)).error
-    np.testing.assert_allclose(error, np.mean(squares, 0) ** 0.5, rtol=1e-10)
+        left_out = x[i].numpy() @ weight + bias
+        np.testing.assert_allclose(fit.left_out[i], left_out, atol=1e-10)
+        squares.append(w[i] * (y[i].numpy() - left_out) ** 2)
+    np.testing.assert_allclose(fit.error, np.mean(squares, 0) ** 0.5, rtol=1e-10)
 
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.integers(1, 4))

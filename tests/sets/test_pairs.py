@@ -94,3 +94,9 @@ def test_a_step_reaches_over_sets_between():
     assert (pairs.before.tolist(), pairs.after.tolist()) == ([0], [2])
     with pytest.raises(ValueError, match="There is no pair"):
         next_set(small, "day", step=10)
+
+
+def test_two_groups_of_one_name_are_refused():
+    sets = table(day=[0, 1], who=["x|y", "x"], arm=["z", "y|z"])
+    with pytest.raises(ValueError, match=r"would have the name 'x\|y\|z'"):
+        next_set(sets, "day", within=["who", "arm"])

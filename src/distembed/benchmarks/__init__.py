@@ -10,6 +10,10 @@ BENCHES = {
         f"{_HOME}.gaussian:BENCH",
         "Gaussians with known parameters in 2 and 5 dimensions, after the GDE paper",
     ),
+    "paper": Member(
+        f"{_HOME}.paper.bench:BENCH",
+        "tables and figures of the GDE paper by its protocols and by honest ones, row by row",
+    ),
     "geometry": Member(
         f"{_HOME}.geometry:BENCH",
         "distances beside W2 on nine tasks and on few atoms, against all baselines",
@@ -45,6 +49,10 @@ BENCHES = {
     "cohorts": Member(
         f"{_HOME}.cohorts:BENCH",
         "prediction from embeddings on cohorts, beside simple features under the same heads",
+    ),
+    "applications": Member(
+        f"{_HOME}.applications:BENCH",
+        "outcomes of the applications, beside simple features; and what samples add",
     ),
     "paths": Member(
         f"{_HOME}.paths:BENCH",

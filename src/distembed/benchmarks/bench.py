@@ -237,6 +237,7 @@ class Bench(Generic[S]):
         serial: Whether it measures time, so that trials must not run beside each other.
         combine: Makes the rows of a result from the scores of all trials, in place of means over
             seeds.
+        shortened: Tasks that a scale runs where none are named; all if it is not here.
     """
 
     name: str
@@ -245,6 +246,7 @@ class Bench(Generic[S]):
     figures: Callable[[Sequence[Score], S], Mapping[str, Sequence[Draw]]] | None = None
     serial: bool = False
     combine: Callable[[Iterable[Iterable[Score]]], list[Score]] | None = None
+    shortened: Mapping[Scale, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _place(score: Score, task: str) -> str:

@@ -28,60 +28,23 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import data_folder
 from distembed.benchmarks.real_problems import CELLS, CHARACTERS, cell_images, character_images
 from distembed.data.observations import Observations
 from distembed.data.spaces import Images
+from distembed.evaluation.cohort import Cohort
 from distembed.registry import need
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 from distembed.sets.read import read
 
-__all__ = ["COHORTS", "Cohort", "CohortReader"]
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Sets with labels.
-
-    Attributes:
-        sets: The sets.
-        target: The target, `(S,)`; text for classes.
-        groups: What folds keep together, `(S,)`; None if each set is a group.
-        folds: Number of folds that the design asks for, as one for each dose; None if any.
-    """
-
-    sets: Sets
-    target: NDArray[Any]
-    groups: NDArray[Any] | None = None
-    folds: int | None = None
-
-    @property
-    def classes(self) -> bool:
-        """Whether the target is of classes."""
-        return self.target.dtype.kind == "U"
-
-    def thinned(self, most: int, rng: np.random.Generator) -> Cohort:
-        """Return a cohort of at most so many sets, of classes as many of each as there are."""
-        if len(self.sets) <= most:
-            return self
-        order = rng.permutation(len(self.sets))
-        if self.classes:
-            rank = np.zeros(len(order), dtype=np.int64)
-            for label in np.unique(self.target):
-                own = np.flatnonzero(self.target[order] == label)
-                rank[own] = np.arange(len(own))
-            order = order[np.argsort(rank, kind="stable")]
-        rows = np.sort(order[:most])
-        groups = None if self.groups is None else self.groups[rows]
-        return replace(self, sets=self.sets.select(rows), target=self.target[rows], groups=groups)
+__all__ = ["COHORTS", "CohortReader"]
 
 
 @dataclass(frozen=True)

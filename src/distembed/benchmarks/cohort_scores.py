@@ -22,7 +22,7 @@ from distembed.evaluation.result import Score
 from distembed.heads.scores import corrected_interval, corrected_p
 from distembed.inference.tests.multiplicity import holm
 
-__all__ = ["OWN", "combine_folds", "fold_score"]
+__all__ = ["OWN", "combine_folds", "combine_samples", "fold_score"]
 
 Array = NDArray[np.float64]
 
@@ -58,6 +58,39 @@ def combine_folds(trials: Iterable[Iterable[Score]]) -> list[Score]:
             compared += [score, replace(score, metric="p_holm", value=q, low=np.nan, high=np.nan)]
         verdicts += _verdict(own, gain, holm(p)) if gain else []
     return [*rows, *compared, *verdicts]
+
+
+def combine_samples(trials: Iterable[Iterable[Score]]) -> list[Score]:
+    """Combine energy distances of drawn atoms, one a fold, method and task, of all repeats.
+
+    Returns:
+        For each task the distance of each method, unless a fold has none; what `gde` saves over
+        `pooled`, atoms of other sets, which are the samples of a model without an embedding, with
+        p-values adjusted over tasks; and the wins, ties and losses over all tasks.
+    """
+    folds: dict[str, dict[str, list[Score]]] = {}
+    for score in itertools.chain.from_iterable(trials):
+        folds.setdefault(score.task, {}).setdefault(score.method, []).append(score)
+    # where a fold has sets too small for two halves, there is no score of it
+    folds = {k: m for k, m in folds.items() if len(m["gde"]) % int(m["gde"][0].note) == 0}
+    rows = [row for methods in folds.values() for row in _task_rows(methods)]
+    # a gain is of what is larger where it is better
+    merits = {
+        task: {
+            method: [replace(s, value=-s.value) for s in methods[method]]
+            for method in ("gde", "pooled")
+        }
+        for task, methods in folds.items()
+        if {"gde", "pooled"} <= methods.keys()
+    }
+    gains, p = _gains(merits, "gde")
+    for gain, q in zip(gains, holm(p), strict=True):
+        rows.append(replace(gain, metric="energy_saved"))
+        rows.append(replace(gain, metric="p_holm", value=q, low=np.nan, high=np.nan))
+    if gains:
+        where = "all tasks, conditional against unconditional samples"
+        rows += [replace(s, task=where) for s in _verdict("gde", gains, holm(p))]
+    return rows
 
 
 def _task_rows(methods: dict[str, list[Score]]) -> list[Score]:

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.benchmarks.bench import Arm, Bench, Task, Trial, missing_data
-from distembed.benchmarks.cohort_data import COHORTS, Cohort
+from distembed.benchmarks.cohort_data import COHORTS, CohortReader
 from distembed.benchmarks.cohort_inputs import INPUTS, SEQUENCE_INPUTS, Atoms
 from distembed.benchmarks.cohort_scores import combine_folds, fold_score
 from distembed.benchmarks.supervised import Supervised, supervised_prediction
+from distembed.evaluation.cohort import Cohort
 from distembed.evaluation.result import Score
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.folds import as_groups, folds
@@ -39,11 +40,15 @@ from distembed.heads.joined import join_features
 from distembed.heads.scores import scores_of_classes
 from distembed.heads.take import take
 from distembed.model.embeddings import Embeddings
+from distembed.model.gde import GDE
+from distembed.sets.collection import Sets
 from distembed.training.config import TrainConfig
 
-__all__ = ["BENCH", "TASKS", "Settings"]
+__all__ = ["BENCH", "TASKS", "Samples", "Settings", "cohort_task"]
 
 Index = NDArray[np.int64]
+Samples = Callable[[GDE, Sets, int], Iterator[Score]]
+"""Scores of a model on held-out sets, from a seed."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +133,27 @@ class _Fold:
         return head.choice_.loss, prediction
 
 
-def _cohort(name: str, settings: Settings, seed: int) -> Cohort:
+def cohort_task(reader: CohortReader, samples: Samples | None = None) -> Task[Settings]:
+    """Return the task that predicts the labels of a cohort.
+
+    Args:
+        reader: Reads the cohort.
+        samples: Yields further scores of the model of a fold on its test sets.
+    """
+    folder = reader.folder
+    return Task(
+        partial(_measure, samples),
+        partial(_cohort, reader),
+        (lambda: None) if folder is None else partial(missing_data, folder),
+    )
+
+
+def _cohort(reader: CohortReader, settings: Settings, seed: int) -> Cohort:
     """Read a cohort; its sets are the same for every seed, which divides them anew."""
-    return COHORTS[name].read(settings.atoms, 0).thinned(settings.sets, np.random.default_rng(0))
+    return reader.read(settings.atoms, 0).thinned(settings.sets, np.random.default_rng(0))
 
 
-def _measure(trial: Trial[Settings]) -> Iterator[Score]:
+def _measure(samples: Samples | None, trial: Trial[Settings]) -> Iterator[Score]:
     """Score every method on every fold of one repeat."""
     cohort: Cohort = trial.data()
     groups = as_groups(cohort.groups, len(cohort.sets))
@@ -143,12 +163,12 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
         inner = trial.settings.inner_folds
         fold = _Fold(cohort, train, test, groups, trial.seed, len(parts), inner)
         label = f"fold {number} of {len(parts)}"
-        scores = list(_fold_scores(trial, fold))
+        scores = list(_fold_scores(trial, fold, samples))
         seconds = next(score.seconds for score in scores if score.method == "gde")
         yield from trial.report(label, scores, seconds)
 
 
-def _fold_scores(trial: Trial[Settings], fold: _Fold) -> Iterator[Score]:
+def _fold_scores(trial: Trial[Settings], fold: _Fold, samples: Samples | None) -> Iterator[Score]:
     """Fit everything to the training sets of a fold, and score it on the others."""
     sets = fold.cohort.sets
     atoms = Atoms(sets, fold.train)
@@ -174,18 +194,16 @@ def _fold_scores(trial: Trial[Settings], fold: _Fold) -> Iterator[Score]:
     tables["joined"] = join_features(tables["gde"], _columns(features[best]))
     for name, table in tables.items():
         yield fold.score(name, fold.head(table)[1], seconds)
+    if samples is not None:
+        for score in samples(model, sets.select(fold.test), trial.seed):
+            yield replace(score, task=f"{trial.name}_samples", note=str(fold.count))
 
 
 def _columns(features: Any) -> NDArray[Any]:
     return features.z if isinstance(features, Embeddings) else np.asarray(features)
 
 
-def _missing(name: str) -> str | None:
-    folder = COHORTS[name].folder
-    return None if folder is None else missing_data(folder)
-
-
-TASKS = {name: Task(_measure, partial(_cohort, name), partial(_missing, name)) for name in COHORTS}
+TASKS = {name: cohort_task(reader) for name, reader in COHORTS.items()}
 BENCH = Bench(
     "cohorts",
     TASKS,

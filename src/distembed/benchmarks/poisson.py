@@ -23,9 +23,9 @@ squared difference to `bayes`, which together with its risk makes up the error o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -41,9 +41,39 @@ from distembed.model.gde import GDE
 from distembed.rng import stream
 from distembed.training.config import TrainConfig
 
-__all__ = ["BENCH", "TASKS", "GammaPrior", "Settings", "distinct_atoms", "probability_of_zero"]
+__all__ = [
+    "BENCH",
+    "TASKS",
+    "Array",
+    "Estimator",
+    "GammaPrior",
+    "RatePrior",
+    "Settings",
+    "distinct_atoms",
+    "draws_of",
+    "estimator_scores",
+    "explicit",
+    "probability_of_zero",
+    "unbiased_estimators",
+    "unbiased_risks",
+]
 
 Array = NDArray[np.float64]
+Estimator = Callable[[Array, Array], Array]
+"""A function of the sum and of the number of zeros of m draws."""
+
+
+class RatePrior(Protocol):
+    """A prior of the rate, with what is known under it in closed form."""
+
+    def draw(self, sets: int, size: int, seed: int) -> Poissons:
+        """Draw sets whose rates come from the prior."""
+
+    def estimators(self, m: int) -> dict[str, Estimator]:
+        """Return estimators of P(X = 0) by name; `bayes` is among them."""
+
+    def risk(self, m: int) -> dict[str, float]:
+        """Return expected squared errors in closed form."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +94,10 @@ class GammaPrior:
         rate = torch._standard_gamma(shape, generator=stream(seed, "rates")) / self.rate
         return Poissons(rate.numpy(), size=size, seed=seed)
 
-    def estimators(self, m: int) -> dict[str, Callable[[Array, Array], Array]]:
+    def estimators(self, m: int) -> dict[str, Estimator]:
         """Return estimators by name, functions of the sums and of the numbers of zeros."""
         return {
-            "naive": lambda total, zeros: zeros / m,
-            "rao_blackwell": lambda total, zeros: (1 - 1 / m) ** total,
+            **unbiased_estimators(m),
             "bayes": lambda total, zeros: (
                 ((self.rate + m) / (self.rate + m + 1)) ** (self.shape + total)
             ),
@@ -76,17 +105,27 @@ class GammaPrior:
 
     def risk(self, m: int) -> dict[str, float]:
         r"""Return risks in closed form, by $E[e^{-s \lambda}] = (1 + s / rate)^{-shape}$."""
-
-        def laplace(s: float) -> float:
-            return math.pow(1 + s / self.rate, -self.shape)
-
-        return {
-            "naive": (laplace(1) - laplace(2)) / m,
-            "rao_blackwell": laplace(2 - 1 / m) - laplace(2),
-        }
+        return unbiased_risks(m, lambda s: math.pow(1 + s / self.rate, -self.shape))
 
 
-def _explicit(label: str, likelihood: str) -> Arm:
+def unbiased_estimators(m: int) -> dict[str, Estimator]:
+    """Return the share of zeros, and the unbiased estimator of least variance."""
+    return {
+        "naive": lambda total, zeros: zeros / m,
+        "rao_blackwell": lambda total, zeros: (1 - 1 / m) ** total,
+    }
+
+
+def unbiased_risks(m: int, laplace: Callable[[float], float]) -> dict[str, float]:
+    r"""Return their risks under a prior, from its Laplace transform $E[e^{-s \lambda}]$."""
+    return {
+        "naive": (laplace(1) - laplace(2)) / m,
+        "rao_blackwell": laplace(2 - 1 / m) - laplace(2),
+    }
+
+
+def explicit(label: str, likelihood: str) -> Arm:
+    """Return a model with a likelihood of counts."""
     generator = {"name": "explicit", "likelihood": likelihood}
     return Arm(label, generator=generator, options={"transform": ()})
 
@@ -112,8 +151,8 @@ class Settings:
         )
     )
     arms: tuple[Arm, ...] = (
-        _explicit("gde", "negative_binomial"),
-        _explicit("gde_poisson", "poisson"),
+        explicit("gde", "negative_binomial"),
+        explicit("gde_poisson", "poisson"),
     )
     prior: GammaPrior = GammaPrior()
     latent: int = 8
@@ -151,17 +190,30 @@ def probability_of_zero(model: GDE, batch: SetBatch, m: int) -> Array:
     return probability
 
 
-def _scores(
-    models: dict[str, GDE], test: Poissons, m: int, trial: Trial[Settings]
+def estimator_scores(
+    models: Mapping[str, GDE],
+    test: Poissons,
+    m: int,
+    prior: RatePrior,
+    seed: int,
+    task: str,
+    sets_at_once: int = 500,
 ) -> Iterator[Score]:
-    """Compare every method on m draws of each held-out set."""
-    settings, task = trial.settings, trial.at(m)
+    """Compare every method on m draws of each held-out set.
+
+    Args:
+        models: Models with a density, by name.
+        test: Held-out sets.
+        m: Draws of each.
+        prior: Where their rates come from.
+        seed: Of the draws.
+        task: Task of the scores.
+        sets_at_once: Sets that are drawn and embedded together.
+    """
     truth = np.exp(-np.asarray(test.rate, dtype=np.float64)[:, 0])
-    estimators = settings.prior.estimators(m)
+    estimators = prior.estimators(m)
     parts: dict[str, list[Array]] = {name: [] for name in (*estimators, *models)}
-    for start in range(0, len(test), settings.sets_at_once):
-        index = range(start, min(start + settings.sets_at_once, len(test)))
-        drawn = test.batch(index, m, stream(trial.seed, "draws", m, start)).x.view(len(index), m)
+    for _, drawn in draws_of(test, m, seed, sets_at_once):
         x, batch = drawn.double().numpy(), distinct_atoms(drawn)
         for name, estimator in estimators.items():
             parts[name].append(estimator(x.sum(1), (x == 0).sum(1)))
@@ -171,8 +223,17 @@ def _scores(
     for name, p in estimates.items():
         yield Score("mse", name, float(np.mean((p - truth) ** 2)), task=task)
         yield Score("excess", name, float(np.mean((p - estimates["bayes"]) ** 2)), task=task)
-    for name, value in settings.prior.risk(m).items():
+    for name, value in prior.risk(m).items():
         yield Score("risk", name, value, task=task)
+
+
+def draws_of(
+    test: Poissons, m: int, seed: int, sets_at_once: int
+) -> Iterator[tuple[range, Tensor]]:
+    """Yield the numbers of sets, and m draws of each, `(B, m)`."""
+    for start in range(0, len(test), sets_at_once):
+        index = range(start, min(start + sets_at_once, len(test)))
+        yield index, test.batch(index, m, stream(seed, "draws", m, start)).x.view(len(index), m)
 
 
 def _measure(trial: Trial[Settings]) -> Iterator[Score]:
@@ -184,7 +245,11 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
         seconds[arm.label] = fitted.seconds
     models["untrained"] = models["gde"].untrained()
     for m in trial.settings.sizes:
-        yield from trial.report(f"{m} draws", _scores(models, test, m, trial), seconds["gde"])
+        settings, task = trial.settings, trial.at(m)
+        scores = estimator_scores(
+            models, test, m, settings.prior, trial.seed, task, settings.sets_at_once
+        )
+        yield from trial.report(f"{m} draws", scores, seconds["gde"])
 
 
 TASKS = {"gamma": Task(_measure, _data)}

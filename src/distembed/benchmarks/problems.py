@@ -114,12 +114,22 @@ def mixture(sizes: Sizes, seed: int) -> Problem:
     return replace(problem, mw2=np.array(mw2))
 
 
-def simplex(sizes: Sizes, seed: int) -> Problem:
-    """Draw sets of 100 atoms to train on, and 5,000 atoms at each point of a grid."""
+def simplex(sizes: Sizes, seed: int, first: float = 1.0) -> Problem:
+    """Draw sets of 100 atoms to train on, and 5,000 atoms at each point of a grid.
+
+    Args:
+        sizes: Numbers of sets and atoms.
+        seed: Of the trial.
+        first: Training probabilities are Dirichlet(first, 1, 1).
+    """
     total, levels = sizes.lattice
-    uniform = torch.rand(sizes.train_sets, 3, generator=stream(seed, "simplex"))
-    # normalised exponentials are Dirichlet(1, 1, 1)
-    train = Multinomials(-torch.log1p(-uniform.double()), total, 100, seed)
+    rng = stream(seed, "simplex")
+    # normalised exponentials are Dirichlet(1, 1, 1), and Gamma numbers any Dirichlet
+    mass = -torch.log1p(-torch.rand(sizes.train_sets, 3, generator=rng).double())
+    if first != 1:
+        shape = torch.full((sizes.train_sets,), first, dtype=torch.float64)
+        mass[:, 0] = torch._standard_gamma(shape, generator=rng)
+    train = Multinomials(mass, total, 100, seed)
     size = min(5_000, sizes.atoms)
     test = Multinomials.grid(levels, total, size, held_out_seed(seed))
     pairs = every_pair(len(test))

@@ -7,6 +7,7 @@ method on one task over seeds, with a 95 % interval of Student's t.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import itertools
 import math
 import os
@@ -63,7 +64,8 @@ def run(
         bench: The benchmark.
         scale: `full` for results, `quick` for a look, `tiny` for tests.
         seeds: Number of seeds; three at full scale and one otherwise if left out.
-        tasks: Names of tasks. If left out: all, but those whose data are not on this machine.
+        tasks: Names or patterns, such as `table5_*`. If left out: all of the scale, but those
+            whose data are not on this machine.
         jobs: Processes. If there are several, each has one thread.
         steps: Training steps, in place of those of the settings.
         plots: Folder of figures; none are drawn if left out.
@@ -84,7 +86,7 @@ def run(
     settings = bench.scales[scale]
     if steps is not None:
         settings = _with_steps(settings, steps)
-    available, skipped = _choose(bench, tasks)
+    available, skipped = _choose(bench, tasks, scale)
     for name, reason in skipped.items():
         log(f"{name} is skipped. {reason}")
     count = range(seeds if seeds is not None else 3 if scale == "full" else 1)
@@ -125,15 +127,19 @@ def _with_steps(settings: S, steps: int) -> S:
 
 
 def _choose(
-    bench: Bench[S], names: Sequence[str] | None
+    bench: Bench[S], names: Sequence[str] | None, scale: Scale
 ) -> tuple[dict[str, Task[S]], dict[str, str]]:
     """Return the tasks to run, and the reasons of those that are skipped."""
-    if unknown := [name for name in names or () if name not in bench.tasks]:
+    if unknown := [name for name in names or () if not fnmatch.filter(bench.tasks, name)]:
         raise ValueError(
             f"The bench {bench.name} has no task {unknown[0]!r}; its tasks are: "
             f"{', '.join(bench.tasks)}."
         )
-    reasons = {name: bench.tasks[name].missing() for name in names or bench.tasks}
+    patterns = names or bench.shortened.get(scale, ("*",))
+    chosen = [
+        task for task in bench.tasks if any(fnmatch.fnmatchcase(task, name) for name in patterns)
+    ]
+    reasons = {name: bench.tasks[name].missing() for name in chosen}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     if names and skipped:
         name, reason = next(iter(skipped.items()))

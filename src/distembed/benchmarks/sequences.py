@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from distembed.benchmarks.bench import Bench, Task, Trial, missing_data
 from distembed.benchmarks.held_out import HeldOut
 from distembed.benchmarks.pair_distances import every_pair
-from distembed.benchmarks.sequence_models import LabelModel, unconditional
 from distembed.benchmarks.sequence_problems import (
     FAMILIES,
     FOLDERS,
@@ -43,6 +42,7 @@ from distembed.divergences.exact import pairwise_w2
 from distembed.evaluation.bits import bits_a_residue
 from distembed.evaluation.result import Score
 from distembed.evaluation.sequence_baselines import fit_markov, fit_positions, log_prob
+from distembed.evaluation.sequence_models import LabelModel, unconditional
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
 from distembed.rng import stream

@@ -35,7 +35,10 @@ Seeds = Annotated[
     int | None,
     typer.Option(min=1, help="Independent runs, for the intervals: 3 at full scale, else 1."),
 ]
-Tasks = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="Only this task, or a pattern such as 'table5_*'; repeatable."),
+]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes of one thread.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Training steps, in place of the usual number.")

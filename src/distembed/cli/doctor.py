@@ -18,7 +18,7 @@ from distembed.version import __version__
 
 __all__ = ["doctor"]
 
-_LINTERS = ("test", "lint")
+_DEVELOPMENT = ("test", "lint", "neighbours")
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 
@@ -69,7 +69,7 @@ def _packages(requirements: list[Requirement]) -> Iterator[str]:
     always = [r for r in requirements if not r.extra]
     if always:
         yield f"packages: {', '.join(map(str, always))}"
-    extras = dict.fromkeys(r.extra for r in requirements if r.extra not in ("", *_LINTERS))
+    extras = dict.fromkeys(r.extra for r in requirements if r.extra not in ("", *_DEVELOPMENT))
     for extra in extras:
         own = [r for r in requirements if r.extra == extra]
         missing = [r for r in own if not r.met]

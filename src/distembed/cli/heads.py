@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
 
-__all__ = ["apply_head", "feature_columns", "fit_to_all", "store_head"]
+__all__ = ["apply_head", "feature_columns", "fit_to_all", "store_head", "target_of"]
 
 
 def feature_columns(meta: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
@@ -44,8 +44,29 @@ def feature_columns(meta: Mapping[str, np.ndarray], names: Sequence[str]) -> np.
     return np.stack(columns, axis=1)
 
 
+def target_of(table: Embeddings, target: str, event: str | None) -> np.ndarray:
+    """Return a column of the metadata as a target, with the events of a second one for times.
+
+    Raises:
+        ValueError: If times or events are none, or are missing.
+    """
+    y = np.asarray(table.meta[target])
+    if event is None:
+        return y
+    from distembed.heads.hazards import event_times
+
+    happened = np.asarray(table.meta[event])
+    if happened.dtype.kind in "OU":
+        # true and false of a table with missing values are text
+        truth = {"true": 1, "false": 0, "1": 1, "0": 0}
+        texts = [str(value).strip().lower() for value in happened.tolist()]
+        if all(text in truth for text in texts):
+            happened = np.array([truth[text] for text in texts])
+    return event_times(y, happened)
+
+
 def fit_to_all(
-    estimator: Any, table: Embeddings, target: str, group: str | None, training: str
+    estimator: Any, table: Embeddings, y: np.ndarray, group: str | None, training: str
 ) -> Any:
     """Fit a head to all sets, with intervals if sets are left for them."""
     import dataclasses
@@ -55,7 +76,7 @@ def fit_to_all(
     head = clone(estimator)
     table = dataclasses.replace(table, trained=None) if training == "score" else table
     groups = None if group is None else table.meta[group]
-    return head.fit(table, np.asarray(table.meta[target]), groups)
+    return head.fit(table, y, groups)
 
 
 def store_head(path: Path, head: Any, model: GDE, table: Embeddings, target: str) -> None:
@@ -106,7 +127,7 @@ def _predicted(head: Any, table: Embeddings, level: float) -> dict[str, np.ndarr
     if hasattr(head, "classes_"):
         p = head.predict_proba(table)
         return columns | {f"p_{label}": p[:, c] for c, label in enumerate(head.classes_)}
-    if len(head.conformity_scores_):
+    if len(getattr(head, "conformity_scores_", ())):
         columns["low"], columns["high"] = head.predict_interval(table, level)
         if np.isinf(columns["low"]).any():
             say(

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from distembed.cli.app import app as application
 from distembed.cli.bench import bench
 from distembed.cli.check import check
 from distembed.cli.console import complain, rank, show_warnings
@@ -40,7 +41,10 @@ app = typer.Typer(
 for verb in (demo, fit, embed, sample, distance, interpolate):
     app.command(cls=FitCommand if verb is fit else None)(verb)
 app.command("test")(two_sample)
-for verb in (predict, evaluate, report, export, check, bench, doctor):
+for verb in (predict, evaluate, report):
+    app.command()(verb)
+app.command("app")(application)
+for verb in (export, check, bench, doctor):
     app.command()(verb)
 app.add_typer(data, name="data")
 

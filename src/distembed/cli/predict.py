@@ -11,7 +11,13 @@ import numpy as np
 import typer
 
 from distembed.cli.console import listed, say, stage
-from distembed.cli.heads import apply_head, feature_columns, fit_to_all, store_head
+from distembed.cli.heads import (
+    apply_head,
+    feature_columns,
+    fit_to_all,
+    store_head,
+    target_of,
+)
 from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, Seed, takes_data
 from distembed.cli.scores import report_text
 from distembed.files import claim
@@ -48,6 +54,13 @@ def predict(
     data: Data = None,
     target: Annotated[
         str | None, typer.Option(help="Column of the metadata to predict, with one value a set.")
+    ] = None,
+    event: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that says, by 1 or 0, whether the event happened at the time --target "
+            "or not until then: a Cox regression."
+        ),
     ] = None,
     group: Annotated[
         str | None,
@@ -113,11 +126,11 @@ def predict(
 ) -> None:
     """Predict a column of the metadata from embeddings, and report cross-validated scores.
 
-    The head is a ridge or a logistic regression that takes the error bars of embeddings into
-    account. Scores have 95 % intervals, and stand beside those of the same head on the mean of the
-    atoms of each set, on the same folds. The table has predictions of heads that were not fitted
-    to the set: for numbers with prediction intervals `low` to `high`, for classes with
-    probabilities.
+    The head is a ridge, a logistic or, with --event, a Cox regression that takes the error bars of
+    embeddings into account. Scores have 95 % intervals, and stand beside those of the same head on
+    the mean of the atoms of each set, on the same folds. The table has predictions of heads that
+    were not fitted to the set: for numbers with prediction intervals `low` to `high`, for classes
+    with probabilities, for times log hazard ratios.
 
     With --head, sets are predicted by a head that --save-head wrote, and nothing is fitted.
 
@@ -131,7 +144,7 @@ def predict(
     claim(output, (".csv", ".tsv", ".parquet"), force)
     need("sklearn", "sklearn")
     if head is not None:
-        _refuse_with_head(target, group, save_head, page, features)
+        _refuse_with_head(target, group, save_head, page, features, event)
         apply_head(model, data, data_options, head, ids, output, level, safe_csv)
         return
     if target is None:
@@ -143,6 +156,11 @@ def predict(
             f"{target} is the target, and would predict itself. Leave it out.",
             param_hint="--feature",
         )
+    if event is not None and page is not None:
+        raise typer.BadParameter(
+            "the page draws numbers and classes, and no times with --event. Leave it out.",
+            param_hint="--report",
+        )
     if save_head is not None:
         claim(save_head, (".safetensors",), force)
     if page is not None:
@@ -152,42 +170,41 @@ def predict(
     from distembed.cli.tables import write_table
     from distembed.heads.added import added_value
     from distembed.heads.cross_validation import cross_validated
-    from distembed.heads.estimators import SetClassifier, SetRegressor
-    from distembed.heads.folds import is_classes
     from distembed.model.gde import GDE
 
     gde = GDE.load(model)
     # a column that names the sets makes each a group of its own
     group = None if [group] == _option(gde, "by", data_options) else group
     _refuse_leaks(gde, target, data_options)
-    named = [name for name in (target, group, *(features or ())) if name]
+    named = [name for name in (target, event, group, *(features or ())) if name]
     sets, table, baseline = _tables(gde, data, data_options, named, ids)
-    if drop_missing:
-        sets, table, baseline = _complete(sets, table, baseline, target)
-    classes = task is Task.classify or (task is Task.auto and is_classes(table.meta[target]))
-    estimator: Any = SetClassifier() if classes else SetRegressor(calibration=calibration)
+    for column in (target, event) if drop_missing else ():
+        if column is not None:
+            sets, table, baseline = _complete(sets, table, baseline, column)
+    y = target_of(table, target, event)
+    estimator = _estimator(task, y, calibration)
     options: dict[str, Any] = {
         "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
         "trained": training.value, "rng": seed,
     }  # fmt: skip
     with stage(f"cross-validating {target}"):
-        result = cross_validated(table, target, group, permutations=permutations, **options)
+        result = cross_validated(table, y, group, permutations=permutations, **options)
     mean = None
     if baseline is not None:
         with stage("cross-validating the mean of atoms"):
-            mean = cross_validated(baseline, target, group, **options)
+            mean = cross_validated(baseline, y, group, **options)
     added = None
     if features:
         with stage(f"cross-validating {listed(features)}, with and without the embedding"):
             columns = feature_columns(table.meta, features)
-            added = added_value(table, columns, target, group, **options)
+            added = added_value(table, columns, y, group, **options)
     typer.echo(report_text(table, result, mean, target, permutations, added))
-    write_table(output, _columns(table, result, target, group), safe_csv)
+    write_table(output, _columns(table, result, group), safe_csv)
     say(f"{output}: predictions of {result.scored.sum()} sets")
     if save_head is None and page is None:
         return
     with stage("fitting a head to all sets"):
-        fitted = fit_to_all(estimator, table, target, group, training.value)
+        fitted = fit_to_all(estimator, table, y, group, training.value)
     if save_head is not None:
         store_head(save_head, fitted, gde, table, target)
     if page is not None:
@@ -220,9 +237,9 @@ def _refuse_with_head(target: str | None, *others: object) -> None:
     """Refuse options that fit something beside a head that is stored."""
     if target is not None or any(others):
         raise ValueError(
-            "--head predicts with a stored head and fits nothing, so that --target, --group, "
-            "--feature, --save-head and --report have no use beside it. Leave them out, or leave "
-            "--head out to fit."
+            "--head predicts with a stored head and fits nothing, so that --target, --event, "
+            "--group, --feature, --save-head and --report have no use beside it. Leave them out, "
+            "or leave --head out to fit."
         )
 
 
@@ -287,13 +304,35 @@ def _complete(
     )
 
 
+def _estimator(task: Task, y: np.ndarray, calibration: float) -> Any:
+    """Return the head that is cross-validated."""
+    from distembed.heads.estimators import SetClassifier, SetRegressor
+    from distembed.heads.folds import is_classes
+    from distembed.heads.survival import SetSurvival
+
+    if y.dtype.names is not None:
+        if task is not Task.auto:
+            raise typer.BadParameter(
+                "--event makes the target a time, which is no class and no plain number. Leave "
+                "one of both out.",
+                param_hint="--task",
+            )
+        return SetSurvival()
+    classes = task is Task.classify or (task is Task.auto and is_classes(y))
+    return SetClassifier() if classes else SetRegressor(calibration=calibration)
+
+
 def _columns(
-    table: Embeddings, result: CrossValidation, target: str, group: str | None
+    table: Embeddings, result: CrossValidation, group: str | None
 ) -> dict[str, np.ndarray]:
     """Return the columns of the table of predictions, one row a scored set."""
     columns: dict[str, np.ndarray] = {"id": result.ids}
     columns |= {"group": np.asarray(table.meta[group])} if group else {}
-    columns |= {"target": result.target, "prediction": result.prediction, "fold": result.fold}
+    if result.target.dtype.names is None:
+        columns["target"] = result.target
+    else:
+        columns |= {name: result.target[name] for name in ("time", "event")}
+    columns |= {"prediction": result.prediction, "fold": result.fold}
     if result.low is not None and result.high is not None:
         columns |= {"low": result.low, "high": result.high}
     if result.classes is not None and result.probability is not None:

@@ -68,6 +68,11 @@ def report_text(
         lines.append(
             f"{result.level:.0%} prediction intervals contain {result.covered:.1%} of the targets"
         )
+    if result.target.dtype.names is not None:
+        lines.append(
+            f"{result.target['event'].sum()} sets had the event. Predictions are log hazard "
+            "ratios; a larger one means an earlier event"
+        )
     if result.classes is not None:
         lines.append(_calibration_line(result))
     chosen = Counter(choice.correction for choice in result.choices).most_common()

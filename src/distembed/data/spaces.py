@@ -84,7 +84,7 @@ def with_missing(space: AtomSpace, missing: str) -> AtomSpace:
     _check_missing(missing)
     if missing == "refuse":
         return space
-    if not isinstance(space, Vectors | Counts):
+    if not isinstance(space, Vectors):
         raise ValueError(
             f"missing = 'mask' is for vectors and counts, and the atoms are {describe(space)}. "
             "Leave it out, and drop atoms that are not complete."
@@ -180,7 +180,7 @@ class Vectors:
         """Accept any numbers."""
 
     def encode(self, sequences: Sequence[str]) -> np.ndarray:
-        """Raise a ValueError: vectors are numbers."""
+        """Raise a ValueError: vectors and counts are numbers."""
         raise _text(self.name, sequences)
 
     def restore(self, x: np.ndarray) -> Any:
@@ -196,8 +196,7 @@ class Vectors:
         return {"name": self.name, **({"missing": self.missing} if self.masked else {})}
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Vectors):
     """Whole numbers of at least zero, with the Euclidean distance.
 
     Attributes:
@@ -207,31 +206,11 @@ class Counts:
         ValueError: If `missing` is neither.
     """
 
-    missing: Missing = "refuse"
-
     name: ClassVar[str] = "counts"
-    dtype: ClassVar[torch.dtype] = torch.float32
-    ground: ClassVar[str] = "Euclidean"
-
-    def __post_init__(self) -> None:
-        _check_missing(self.missing)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({'missing=' + repr(self.missing) if self.masked else ''})"
-
-    @property
-    def masked(self) -> bool:
-        """Whether atoms may have missing values."""
-        return self.missing == "mask"
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """Arguments of networks: the kind, and whether they read masks."""
-        return {"atom_kind": self.name, **({"masked": True} if self.masked else {})}
 
     def default_transform(self, features: Sequence[str] | None) -> list[dict[str, Any]]:
         """Standardise, as vectors are; the inverse returns no negative numbers."""
-        return [{**Vectors().default_transform(features)[0], "low": 0.0}]
+        return [{**super().default_transform(features)[0], "low": 0.0}]
 
     def check(self, x: np.ndarray) -> None:
         """Raise a ValueError where a value is negative or not whole."""
@@ -242,21 +221,9 @@ class Counts:
                 "the atoms as vectors: atoms='vectors'."
             )
 
-    def encode(self, sequences: Sequence[str]) -> np.ndarray:
-        """Raise a ValueError: counts are numbers."""
-        raise _text(self.name, sequences)
-
     def restore(self, x: np.ndarray) -> Any:
         """Round to whole numbers of at least zero, int64."""
         return np.round(np.maximum(x, 0)).astype(np.int64)
-
-    def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """Euclidean distances, `(N, *event), (M, *event) -> (N, M)`."""
-        return _euclidean(a, b)
-
-    def describe(self) -> dict[str, Any]:
-        """Return the mapping from which `as_space` builds an equal space."""
-        return {"name": self.name, **({"missing": self.missing} if self.masked else {})}
 
 
 @dataclass(frozen=True)

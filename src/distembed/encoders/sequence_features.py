@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from distembed.batch import SetBatch
 from distembed.nn.kmers import hashed, kmers
 from distembed.nn.tokens import check_tokens, read_tokens
 
-__all__ = ["SequenceFeatures", "Sparse", "mean_features", "multiplied"]
+__all__ = ["SequenceFeatures", "Sparse", "mean_features", "mean_kmers", "multiplied"]
 
 Sparse = tuple[Tensor, Tensor]
 """Columns `(N, F)` int64 and values `(N, F)` float64 of the features of sequences."""
@@ -166,3 +167,27 @@ def mean_features(batch: SetBatch, features: Callable[[Tensor], Sparse], count: 
         place = columns + batch.owner[rows, None] * count
         total.index_add_(0, place.flatten(), (values * w[rows, None]).flatten())
     return total.view(batch.count, count) / batch.mass.double()[:, None]
+
+
+def mean_kmers(batch: SetBatch, vocab: int, most: int = 4096) -> Tensor:
+    """Average the shares of k-mers over each set, of all k with at most so many k-mers.
+
+    Args:
+        batch: Token sequences.
+        vocab: Size V of the alphabet.
+        most: Most k-mers of one k.
+
+    Returns:
+        `(B, V + V^2 + ...)` float64.
+
+    Example:
+        >>> batch = SetBatch.from_list([torch.tensor([[1, 2, 1], [2, 2, 0]])])
+        >>> mean_kmers(batch, vocab=2, most=2).tolist()
+        [[0.3333333333333333, 0.6666666666666666]]
+    """
+    parts, scale = [], torch.ones(1)
+    for k in (k for k in range(1, batch.x.shape[1] + 1) if k == 1 or vocab**k <= most):
+        features = SequenceFeatures(batch.x.shape[1], vocab, orders=(k,), buckets=vocab**k)
+        shares = partial(features.spectrum, scales=scale)
+        parts.append(mean_features(batch, shares, features.spectrum_sizes[0]))
+    return torch.cat(parts, 1)

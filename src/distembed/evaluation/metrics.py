@@ -146,6 +146,22 @@ METRICS: Mapping[str, Metric] = {
     "paper_w2": Metric(
         "W2 as in the GDE paper", "samples", meaning="mean error plus squared covariance error"
     ),
+    "mw2": Metric(
+        "MW2", "samples", meaning="of a mixture fitted to drawn atoms, to the true mixture"
+    ),
+    "paper_mw2": Metric(
+        "Squared MW2 as in the GDE paper",
+        "samples",
+        meaning="as MW2, squared, of a fit that starts from the true mixture",
+    ),
+    "sinkhorn": Metric(
+        "Sinkhorn divergence", "samples", meaning=f"{_DRAWN}, squared units, pixels"
+    ),
+    "sinkhorn_features": Metric(
+        "Sinkhorn divergence, features",
+        "samples",
+        meaning=f"{_DRAWN}, squared units, the hidden layer of a classifier of training images",
+    ),
     "outside": Metric(
         "Share out of range",
         "samples",
@@ -205,6 +221,9 @@ METRICS: Mapping[str, Metric] = {
         atoms=("tokens",),
         function="distembed.divergences.sequences:kmer_accuracy",
     ),
+    "energy_saved": Metric(
+        "Energy distance saved", "samples", "higher", "atoms of other sets less gde, same folds"
+    ),
     "energy_score": Metric(
         "Energy score", "samples", meaning="of draws at the atoms of the next set"
     ),
@@ -255,6 +274,18 @@ METRICS: Mapping[str, Metric] = {
         "Rank correlation with MW2", "geometry", "higher", "Spearman, W2 of mixture components"
     ),
     "pearson_w2": Metric("Linear correlation with W2", "geometry", "higher", "Pearson, all pairs"),
+    "pearson_paper": Metric(
+        "Linear correlation as in the GDE paper",
+        "geometry",
+        "higher",
+        "Pearson with squared W2 of Gaussians of the same moments, both orders and the diagonal",
+    ),
+    "pearson_fisher_rao": Metric(
+        "Linear correlation with Fisher-Rao", "geometry", "higher", "Pearson, all pairs"
+    ),
+    "pearson_hellinger": Metric(
+        "Linear correlation with Hellinger", "geometry", "higher", "Pearson, all pairs"
+    ),
     "relative_error": Metric(
         "Relative error", "geometry", meaning="median of |D / W2 - 1|, distances in units of W2"
     ),
@@ -317,9 +348,24 @@ METRICS: Mapping[str, Metric] = {
     ),
     # -- labels of sets, predicted on folds
     "r2": Metric("R2", "prediction", "higher", "1 - squared error over variance of the target"),
+    "mae": Metric("Mean absolute error", "prediction", meaning="in units of the target"),
     "auc": Metric("AUC", "prediction", "higher", "area under the ROC curve"),
     "balanced_accuracy": Metric(
         "Balanced accuracy", "prediction", "higher", "mean recall over classes"
+    ),
+    # -- viral proteins
+    "clade_distance": Metric(
+        "Distance of clades", "samples", meaning=f"{_DRAWN}, total variation of their shares"
+    ),
+    "column_error": Metric(
+        "Error of columns", "samples", meaning=f"{_DRAWN}, mean absolute difference of shares"
+    ),
+    # -- hits of motifs in drawn promoters, by bin of expression
+    "motif_correlation": Metric(
+        "Correlation of motif hits", "samples", "higher", "over motifs and bins, from their mean"
+    ),
+    "motif_error": Metric(
+        "Error of motif hits", "samples", meaning="in deviations over training bins"
     ),
     "gain": Metric("Gain over the best baseline", "prediction", "higher", "on the same folds"),
     "p_holm": Metric("p of the gain, after Holm", "prediction", meaning="adjusted over tasks"),
@@ -327,6 +373,30 @@ METRICS: Mapping[str, Metric] = {
     "ties": Metric("Ties", "prediction", "higher", "tasks that are neither"),
     "losses": Metric(
         "Losses", "prediction", meaning="tasks with the interval of the gain below 0"
+    ),
+    "r2_paper": Metric(
+        "R2 of changes", "prediction", "higher", "mean over sets of the squared Pearson over genes"
+    ),
+    "mse_change": Metric("Error of changes", "prediction", meaning="mean squared, over genes"),
+    "ratio_error": Metric(
+        "Error of the nuclear ratio", "prediction", meaning="of the mean log ratio, absolute"
+    ),
+    "change_rank": Metric(
+        "Rank of changes", "prediction", "higher", "Spearman of predicted and real sizes"
+    ),
+    # -- vectors of a unit at two times
+    "bits_shared": Metric(
+        "Shared bits", "prediction", "higher", "mutual information, neighbour estimate"
+    ),
+    "bits_null": Metric(
+        "Shared bits, null", "prediction", meaning="of units re-paired within their strata"
+    ),
+    "p_null": Metric("p against the null", "prediction", meaning="of the permutations"),
+    "bits_contrastive": Metric(
+        "Shared bits, lower bound", "prediction", "higher", "InfoNCE of a forecast from others"
+    ),
+    "retrieval": Metric(
+        "Retrieval", "prediction", "higher", "share of others that the true one is ahead of"
     ),
     # -- dependence on the set size
     "drift": Metric("Drift of z", "scaling", meaning="from the set size of training"),

@@ -1,10 +1,9 @@
 r"""Parameters of a likelihood as functions of an embedding.
 
-    h(z) = A z + b + r g(z),      x | z ~ likelihood of parameters h(z)
+    h(z) = h_0(z) + r g(z),      x | z ~ likelihood of parameters h(z)
 
-A and b are a ridge regression of the parameters that fit each training set by itself, g is a small
-network, and r the residual scale of the regression: a generalised linear model with a network for
-what is not linear.
+h_0 is a generalised linear model of the parameters that fit each training set by itself
+(`distembed.generators.affine`), r is its error, and g a small network for what is not linear.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.generators.likelihoods.base import Likelihood, fit_affine
+from distembed.generators.affine import AffineParameters
+from distembed.generators.likelihoods.base import Likelihood
 from distembed.nn.mlp import MLP, shrink
 from distembed.nn.precision import reduced
 
@@ -38,10 +38,6 @@ class LikelihoodHeads(nn.Module):
         torch.Size([2, 5, 3])
     """
 
-    weight: Tensor
-    bias: Tensor
-    residual_scale: Tensor
-
     def __init__(
         self,
         likelihood: Likelihood,
@@ -53,18 +49,13 @@ class LikelihoodHeads(nn.Module):
         super().__init__()
         self.likelihood, self.smallest_scale = likelihood, smallest_scale
         outputs = likelihood.outputs
-        self.register_buffer("weight", torch.zeros(outputs, latent))
-        self.register_buffer("bias", torch.zeros(outputs))
-        self.register_buffer("residual_scale", torch.ones(outputs))
+        self.affine = AffineParameters(likelihood, latent)
         self.network = MLP(latent, outputs, width, depth)
         shrink(self.network.last, 0.01)
 
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Fit the affine part to training sets and their embeddings `(B, L)`."""
-        fit = fit_affine(self.likelihood, batch, z)
-        self.weight.copy_(fit.weight.T)
-        self.bias.copy_(fit.bias)
-        self.residual_scale.copy_(fit.error.clamp_min(self.smallest_scale))
+        self.affine.prepare(batch, z)
 
     def log_prob(self, batch: SetBatch, z: Tensor) -> Tensor:
         """Return log probabilities in nats of all atoms, `(N,)`.
@@ -84,6 +75,6 @@ class LikelihoodHeads(nn.Module):
         """Return the parameters of the likelihood for embeddings `(B, L)`, `(B, P)`."""
         with reduced(z.device):
             outputs = self.network(z)
-        affine = torch.addmm(self.bias, z, self.weight.T)
-        h: Tensor = affine + outputs.float() * self.residual_scale
+        scale = self.affine.error.clamp_min(self.smallest_scale)
+        h: Tensor = self.affine(z) + outputs.float() * scale
         return h

@@ -12,8 +12,8 @@ the decoder alone lacks the variance that the noise explains, all of it if a is 
 
 With `gaussian` noise, atoms are residuals u of the conditional Gaussian base, and the decoder
 starts as N(0, I) for any a. Other likelihoods score raw atoms, whose encoder sees the logarithms
-of counts. Their decoder starts from parameters that fit each set: an affine map of z, a ridge
-regression on `Likelihood.estimate` of the training sets.
+of counts. Their decoder starts from parameters that fit each set, a generalised linear function of
+z (`distembed.generators.affine`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
+from distembed.generators.affine import AffineParameters
 from distembed.generators.base import ConditionalGaussian
 from distembed.generators.likelihoods import LIKELIHOODS
-from distembed.generators.likelihoods.base import Likelihood, fit_affine
+from distembed.generators.likelihoods.base import Likelihood
 from distembed.nn.conditional import ConditionalNet
 from distembed.nn.film import Expand
 from distembed.nn.mlp import shrink
@@ -60,9 +61,6 @@ class VAE(nn.Module):
         torch.Size([3, 5, 2])
     """
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(
         self,
         event_shape: tuple[int, ...],
@@ -90,8 +88,7 @@ class VAE(nn.Module):
         self.decoder = ConditionalNet(hidden, self.likelihood.outputs, latent, width, depth)
         for net in (self.encoder, self.decoder):
             shrink(net.outputs, 0.1)
-        self.register_buffer("weight", torch.zeros(self.likelihood.outputs, latent))
-        self.register_buffer("bias", torch.zeros(self.likelihood.outputs))
+        self.affine = None if self.base is not None else AffineParameters(self.likelihood, latent)
 
     @staticmethod
     def traits_of(likelihood: str = "gaussian", **_: object) -> GeneratorTraits:
@@ -101,10 +98,9 @@ class VAE(nn.Module):
     def prepare(self, batch: SetBatch, z: Tensor) -> None:
         """Fit the base or, without one, the affine part of the decoder to training sets."""
         if self.base is not None:
-            return self.base.prepare(batch, z)
-        fit = fit_affine(self.likelihood, batch, z)
-        self.weight.copy_(fit.weight.T)
-        self.bias.copy_(fit.bias)
+            self.base.prepare(batch, z)
+        if self.affine is not None:
+            self.affine.prepare(batch, z)
 
     def widen(self, batch: SetBatch, z: Tensor) -> None:
         """Widen the base, if there is one, by the error of predictions from few atoms."""
@@ -138,7 +134,7 @@ class VAE(nn.Module):
     def _decode(self, a: Tensor, z: Tensor, expand: Expand) -> Tensor:
         """Return parameters of the likelihood for latents a of atoms."""
         outputs: Tensor = self.decoder(a, z, expand)
-        return outputs + expand(torch.addmm(self.bias, z, self.weight.T))
+        return outputs if self.affine is None else outputs + expand(self.affine(z))
 
     def _bound(self, x: Tensor, batch: SetBatch, z: Tensor, rng: torch.Generator) -> Tensor:
         """Return the negative evidence bound of each atom in nats per dimension, `(N,)`."""

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from distembed.heads.estimators import SetClassifier, SetRegressor
     from distembed.heads.explanation import Explanation, explain
     from distembed.heads.forecasts import Forecast, forecast
+    from distembed.heads.hazards import event_times
     from distembed.heads.joined import join_features
     from distembed.heads.ordered import SetOrdinal
+    from distembed.heads.survival import SetSurvival
 
 __all__ = [
     "AddedValue",
@@ -35,9 +37,11 @@ __all__ = [
     "SetClassifier",
     "SetOrdinal",
     "SetRegressor",
+    "SetSurvival",
     "added_value",
     "conformal_quantile",
     "cross_validated",
+    "event_times",
     "forecast",
     "explain",
     "join_features",
@@ -53,9 +57,11 @@ _MODULES = {
     "SetClassifier": "estimators",
     "SetOrdinal": "ordered",
     "SetRegressor": "estimators",
+    "SetSurvival": "survival",
     "added_value": "added",
     "conformal_quantile": "conformal",
     "cross_validated": "cross_validation",
+    "event_times": "hazards",
     "forecast": "forecasts",
     "explain": "explanation",
     "join_features": "joined",

@@ -25,9 +25,11 @@ from distembed.heads.calibration import Reliability, reliability
 from distembed.heads.embedder import DistributionEmbedder
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.folds import Index, as_groups, as_target, is_classes
-from distembed.heads.linear import Choice
+from distembed.heads.hazards import as_times
+from distembed.heads.linear import Choice, Kind
 from distembed.heads.plan import Plan, permutation_p
 from distembed.heads.scores import Score, corrected_interval, corrected_p
+from distembed.heads.survival import SetSurvival
 from distembed.heads.take import names_of, number_of
 from distembed.model.embeddings import Embeddings
 
@@ -50,7 +52,8 @@ class CrossValidation:
         scored: Whether a set was in a test part, `(S,)`; the others were only fitted to.
         fold: Fold in whose test part a set was, in the first repeat, `(S,)`; -1 if in none.
         prediction: Prediction by the head that was not fitted to the set, in the first repeat,
-            `(S,)`; NaN or empty where it was not scored.
+            `(S,)`; NaN or empty where it was not scored. Of times it is a log hazard ratio, to the
+            mean of the training sets of each fold.
         classes: The classes; None for numbers.
         probability: Probability of each class, `(S, C)`; None for numbers.
         low: Lower ends of prediction intervals, `(S,)`; None without `calibration`.
@@ -144,11 +147,12 @@ def cross_validated(
 
     Args:
         sets: Embeddings of S sets, or sets as `DistributionEmbedder` takes them (no data frame).
-        y: The target, `(S,)`, or the name of a column of the metadata.
+        y: The target, `(S,)`, or the name of a column of the metadata; times with events are
+            those of `event_times`.
         groups: Group of each set, `(S,)`, or the name of a column.
         estimator: An estimator of scikit-learn. By default a `SetClassifier` for text and for two
-            values, and a `SetRegressor` for numbers; with a `DistributionEmbedder` inside for
-            sets.
+            values, a `SetRegressor` for numbers and a `SetSurvival` for times with events; with
+            a `DistributionEmbedder` inside for sets.
         folds: Number of folds.
         repeats: Number of divisions into folds.
         permutations: Permutations for the p-value. Each is a cross-validation of one repeat.
@@ -170,14 +174,15 @@ def cross_validated(
     """
     table, count, ids = sets, number_of(sets), names_of(sets)
     column, group = _column(sets, y), _column(sets, groups)
-    classes = _classes(estimator, column)
-    target = as_target(column, count, classes, ids)
+    kind = _kind(estimator, column)
+    classes = kind == "class"
+    target = as_times(column, count) if kind == "time" else as_target(column, count, classes, ids)
     number = as_groups(group, count)
     if isinstance(sets, Embeddings):
         table = replace(sets, trained=None) if trained == "score" else sets
     scored = _scored(sets, number, trained)
-    head = estimator if estimator is not None else _default(sets, classes)
-    plan = Plan(table, number, scored, folds, classes, level, head)
+    head = estimator if estimator is not None else _default(sets, kind)
+    plan = Plan(table, number, scored, folds, kind, level, head)
     seeds = np.random.default_rng(rng).integers(2**31, size=repeats + 1)
     runs = [plan.run(target, int(seed)) for seed in seeds[:repeats]]
     first, chance = runs[0], 1 / len(np.unique(target)) if classes else 0.0
@@ -242,21 +247,24 @@ def _column(sets: Any, column: Any) -> Any:
     return np.asarray(meta[column])
 
 
-def _classes(estimator: Any, column: Any) -> bool:
-    """Return whether the target is of classes: as the estimator says, or as it looks."""
-    if estimator is None:
-        return is_classes(np.asarray(column))
-    return bool(is_classifier(estimator))
+def _kind(estimator: Any, column: Any) -> Kind:
+    """Return what is predicted: times where the target has them, else as the estimator says."""
+    y = np.asarray(column)
+    if y.dtype.names is not None:
+        return "time"
+    classes = is_classes(y) if estimator is None else is_classifier(estimator)
+    return "class" if classes else "number"
 
 
-def _default(sets: Any, classes: bool) -> Any:
+def _default(sets: Any, kind: Kind) -> Any:
     """Return the estimator that is taken by default."""
     vectors = isinstance(sets, Embeddings) or getattr(sets, "ndim", 0) == 2
     embedder = None if vectors else DistributionEmbedder()
-    return SetClassifier(embedder) if classes else SetRegressor(embedder)
+    estimators = {"class": SetClassifier, "number": SetRegressor, "time": SetSurvival}
+    return estimators[kind](embedder)
 
 
 def _score(name: str, values: Array, ratio: float, chance: float) -> Score:
     """Return a score with its interval; chance is that of the name."""
-    own = {"auc": 0.5, "mae": np.nan}.get(name, chance)
+    own = {"auc": 0.5, "concordance": 0.5, "mae": np.nan}.get(name, chance)
     return Score(name, *corrected_interval(values, ratio), own, values)

@@ -133,6 +133,12 @@ class DistributionEmbedder(TransformerMixin, BaseEstimator):  # type: ignore[mis
             )
         return sets
 
+    def __sklearn_tags__(self) -> Any:
+        """Say that X is a list of sets, which an array of one row a sample cannot hold."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
     @property
     def _fitted(self) -> GDE:
         need("sklearn.utils.validation", "sklearn").check_is_fitted(self, "model_")

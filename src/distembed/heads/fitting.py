@@ -44,9 +44,11 @@ def fit_estimator(
         )
     scales = SCALES if estimator.scale == "auto" else (estimator.scale,)
     classes, parts = kind != "number", Folds()
-    count = min(estimator.folds, _fewest_groups(y, groups, classes))
+    # folds spread classes evenly, or events
+    spread = y["event"] if kind == "time" else y
+    count = min(estimator.folds, _fewest_groups(spread, groups, classes))
     if count > 1:
-        parts = folds(y, groups, count, classes, estimator.random_state)
+        parts = folds(spread, groups, count, classes, estimator.random_state)
         choice = choose(rows, y, parts, names, scales, estimator.penalties, kind)
     elif len(names) * len(estimator.penalties) == 1:
         choice = Choice(names[0], float(estimator.penalties[0]), scale=scales[0])
@@ -62,8 +64,14 @@ def fit_estimator(
 
 
 def as_sets(estimator: Any, sets: Any) -> Any:
-    """Return sets in a form that can be divided; a data frame has a row an atom."""
-    return sets if estimator.embedder is None else estimator.embedder.sets(sets)
+    """Return sets in a form that can be divided; a data frame has a row an atom.
+
+    Embeddings are checked before anything is fitted.
+    """
+    if estimator.embedder is not None:
+        return estimator.embedder.sets(sets)
+    as_rows(sets)
+    return sets if hasattr(sets, "__len__") else np.asarray(sets)
 
 
 def _fewest_groups(y: NDArray[Any], groups: Index, classes: bool) -> int:
@@ -82,4 +90,4 @@ def rows_of(estimator: Any, sets: Any) -> Rows:
     """
     need("sklearn.utils.validation", "sklearn").check_is_fitted(estimator, "head_")
     table = sets if estimator.embedder is None else estimator.embedder_.embed(sets)
-    return as_rows(table, estimator.n_features_in_)
+    return as_rows(table, estimator.n_features_in_, type(estimator).__name__)

@@ -37,9 +37,16 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
 
     Raises:
         ValueError: If its length is another, labels are missing, it is constant, it names the
-            sets, or numbers are asked for and it has text.
+            sets, numbers are asked for and it has text, or classes and it has fractions.
     """
+    if y is None:
+        raise ValueError(
+            "A head requires y to be passed, but the target y is None; give one label a set."
+        )
     target = np.asarray(y)
+    if target.shape == (count, 1):
+        # warns as all estimators of scikit-learn do
+        target = need("sklearn.utils", "sklearn").column_or_1d(target, warn=True)
     if target.ndim != 1 or len(target) != count:
         raise ValueError(
             f"The target has shape {target.shape}, and there are {count} sets; give one label a "
@@ -52,6 +59,8 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
             f"being number {int(np.flatnonzero(missing)[0])}. Leave these sets out: "
             "table.select(mask), or --drop-missing on the command line."
         )
+    if target.dtype.kind == "O":
+        target = np.array(target.tolist())
     if ids is not None and target.astype(str).tolist() == np.asarray(ids).astype(str).tolist():
         raise ValueError(
             f"The target is the name of each set, such as {str(target[0])!r}, which no other set "
@@ -65,11 +74,20 @@ def as_target(y: ArrayLike, count: int, classes: bool, ids: ArrayLike | None = N
                 f"The target has text, such as {str(target[0])!r}, and a regressor predicts "
                 "numbers. Use SetClassifier for classes."
             ) from error
-    if len(np.unique(target)) < 2:
+    values = np.unique(target)
+    if len(values) < 2:
         raise ValueError(
-            f"All {count} sets have the target {str(target[0])!r}; there is nothing to predict. "
-            "A head needs two values or more."
+            f"The {count} sets (n_samples = {count}) have one {'class' if classes else 'target'}, "
+            f"{str(target[0])!r}; there is nothing to predict. A head needs two values or more."
         )
+    if classes and target.dtype.kind == "f" and len(values) > 2 and (values % 1 != 0).any():
+        raise ValueError(
+            f"Unknown label type: continuous. The target has {len(values)} numbers, some with "
+            f"fractions such as {values[values % 1 != 0][0]:g}, which are no classes. Use "
+            "SetRegressor (on the command line --task regress), or bin them."
+        )
+    if target.dtype.kind == "c":
+        raise ValueError("Complex data not supported: the target has complex numbers.")
     if not classes and not np.isfinite(target.astype(np.float64)).all():
         raise ValueError("The target has an infinite number; a regressor predicts finite ones.")
     return target if classes else target.astype(np.float64)

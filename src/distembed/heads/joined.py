@@ -41,7 +41,7 @@ def join_features(table: Embeddings, features: ArrayLike) -> JoinedEmbeddings:
     """Join embeddings with further columns, for a head.
 
     Args:
-        table: Embeddings of S sets.
+        table: Embeddings of S sets; features that it is joined with already come first.
         features: Features of the same sets in the same order, `(S, F)` or `(S,)`.
 
     Raises:
@@ -73,6 +73,8 @@ def join_features(table: Embeddings, features: ArrayLike) -> JoinedEmbeddings:
             "the training sets, or leave the set out."
         )
     columns: dict[str, Any] = {k: v for k, v in vars(table).items() if k != "features"}
+    if isinstance(table, JoinedEmbeddings):
+        f = np.hstack([table.features, f])
     return JoinedEmbeddings(**columns, features=f)
 
 

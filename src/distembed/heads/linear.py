@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
+from distembed.heads.hazards import ProportionalHazards, hazard_loss
 from distembed.heads.joined import SHARES
 from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
@@ -29,9 +30,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-Kind = Literal["number", "class", "order"]
-"""What a head predicts: a number by a ridge, a class by a logistic regression, or an ordered class
-by proportional odds."""
+Kind = Literal["number", "class", "order", "time"]
+"""What a head predicts: a number by a ridge, a class by a logistic regression, an ordered class by
+proportional odds, or the time to an event by proportional hazards."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class LinearHead:
         slopes: Slopes in z and joined features, before the correction `calibrated`,
             `(L + F,)` or `(C, L + F)`.
         whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
-        model: A fitted `WeightedRidge`, `LogisticRegression` or `ProportionalOdds`.
+        model: A fitted `WeightedRidge`, `LogisticRegression`, `ProportionalOdds` or
+            `ProportionalHazards`.
     """
 
     correction: Correction
@@ -93,7 +95,9 @@ def _solved(
     correction: Correction, inputs: Array, y: NDArray[Any], penalty: float, kind: Kind
 ) -> LinearHead:
     """Fit a head to corrected inputs, `(n, L)`."""
-    whitening = correction.whitening(penalty, 1.0 if kind == "number" else 0.25)
+    # the information of a set on its score: that of a logistic loss at 1/2, of a count of events
+    curvature = {"number": 1.0, "time": y["event"].mean() if kind == "time" else 0.0}
+    whitening = correction.whitening(penalty, curvature.get(kind, 0.25))
     x = inputs @ whitening
     if x.shape[1] > len(x):
         # slopes of the least norm are in the span of the rows, of which there are fewer
@@ -104,6 +108,8 @@ def _solved(
         model = WeightedRidge()
     elif kind == "order":
         model = ProportionalOdds()
+    elif kind == "time":
+        model = ProportionalHazards()
     else:
         model = need("sklearn.linear_model", "sklearn").LogisticRegression(max_iter=1000)
     model.fit(x, y, sample_weight=correction.weights)
@@ -185,11 +191,17 @@ def _best(
             x, new = correction.inputs(own), correction.inputs(other)
             for j, penalty in enumerate(penalties):
                 head = _solved(correction, x, target, penalty, kind)
-                labels = None if kind == "number" else head.model.classes_
-                total[i, j] += loss(head.at(new), y[test], labels).sum()
+                total[i, j] += _losses(head, new, y[test], kind).sum()
     best, which = divmod(int(total.argmin()), len(penalties))
     name, scale, share = forms[best]
     return Choice(name, float(penalties[which]), float(total.min() / len(y)), scale, share)
+
+
+def _losses(head: LinearHead, inputs: Array, y: NDArray[Any], kind: Kind) -> Array:
+    """Return the losses of sets that the head was not fitted to, `(S,)`."""
+    if kind == "time":
+        return hazard_loss(head.model, inputs @ head.whitening, y)
+    return loss(head.at(inputs), y, None if kind == "number" else head.model.classes_)
 
 
 def out_of_fold(

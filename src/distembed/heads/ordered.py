@@ -79,7 +79,8 @@ class SetOrdinal(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, `(S, C)`, in the order of `classes_`."""
-        probabilities: Array = self.head_.predict(rows_of(self, X))
+        rows = rows_of(self, X)
+        probabilities: Array = self.head_.predict(rows)
         return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:

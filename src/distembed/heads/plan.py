@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from distembed.heads.base import clone
 from distembed.heads.folds import Folds, Index, folds
-from distembed.heads.linear import Choice
-from distembed.heads.scores import scores_of_classes, scores_of_numbers
+from distembed.heads.linear import Choice, Kind
+from distembed.heads.scores import concordance, scores_of_classes, scores_of_numbers
 from distembed.heads.take import take
 
 __all__ = ["Plan", "Run", "permutation_p", "permuted_target"]
@@ -57,7 +57,7 @@ class Plan:
         groups: Number of the group of each set, `(S,)`.
         scored: Whether a set is scored, or always fitted to, `(S,)`.
         count: Number of folds.
-        classes: Whether the target is of classes.
+        kind: What is predicted.
         level: Coverage of prediction intervals.
         estimator: The estimator, of which each fold fits a clone.
     """
@@ -66,19 +66,20 @@ class Plan:
     groups: Index
     scored: NDArray[np.bool_]
     count: int
-    classes: bool
+    kind: Kind
     level: float
     estimator: Any
 
     def parts(self, y: NDArray[Any], seed: int) -> Folds:
         """Return folds of the scored sets; the others are in every training part."""
         rows, others = np.flatnonzero(self.scored), np.flatnonzero(~self.scored)
-        parts = folds(y[rows], self.groups[rows], self.count, self.classes, seed)
+        spread = (y["event"] if self.kind == "time" else y)[rows]
+        parts = folds(spread, self.groups[rows], self.count, self.kind != "number", seed)
         return [(np.union1d(rows[train], others), rows[test]) for train, test in parts]
 
     def run(self, y: NDArray[Any], seed: int) -> Run:
         """Cross-validate once."""
-        labels = np.unique(y) if self.classes else None
+        labels = np.unique(y) if self.kind == "class" else None
         fold, prediction = np.full(len(y), -1), np.full(len(y), np.nan, dtype=np.float64)
         probability = None if labels is None else np.full((len(y), len(labels)), np.nan)
         low, high = np.full((2, len(y)), np.nan)
@@ -94,14 +95,17 @@ class Plan:
                 scores = scores_of_classes(y[test], probability[test], labels)
             else:
                 prediction[test] = head.predict(new)
-                scores = scores_of_numbers(y[test], prediction[test], y[train])
+                if self.kind == "time":
+                    scores = {"concordance": concordance(y[test], prediction[test])}
+                else:
+                    scores = scores_of_numbers(y[test], prediction[test], y[train])
                 if getattr(head, "calibration", 0):
                     low[test], high[test] = head.predict_interval(new, self.level)
             for name, value in scores.items():
                 values.setdefault(name, []).append(value)
             choices += [head.choice_] if hasattr(head, "choice_") else []
         ratio = float(np.mean([len(test) / len(train) for train, test in parts]))
-        interval = bool(getattr(self.estimator, "calibration", 0)) and not self.classes
+        interval = bool(getattr(self.estimator, "calibration", 0)) and labels is None
         return Run(
             {name: np.array(column) for name, column in values.items()},
             fold,

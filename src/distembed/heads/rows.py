@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from distembed.heads.joined import JoinedEmbeddings
 from distembed.model.embeddings import Embeddings
@@ -48,40 +49,57 @@ class Rows:
         return Rows(self.z[rows], cov, self.sizes[rows], self.trained[rows], self.features)
 
 
-def as_rows(table: Any, features: int | None = None) -> Rows:
+def as_rows(table: Any, features: int | None = None, head: str = "the head") -> Rows:
     """Convert a table of embeddings, or an array `(S, L)` without errors.
 
     Args:
         table: The table or the array.
         features: L, if it is fixed already.
+        head: Name of the head, for messages.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If the shape is another, or a number is not finite.
+        TypeError: If it is neither, or sparse.
+        ValueError: If the shape is another, there is no row, or a number is complex or not finite.
 
     Example:
         >>> as_rows([[1.0, 2.0]]).z.shape
         (1, 2)
     """
     own = isinstance(table, Embeddings)
+    if issparse(table):
+        raise TypeError(
+            "Sparse data was passed, and embeddings are dense: sparse input is not supported. "
+            "Pass X.toarray()."
+        )
     try:
-        z = np.asarray(table.z if own else table, dtype=np.float64)
+        given = np.asarray(table.z if own else table)
+        # a conversion would drop the imaginary parts with a warning only
+        z = given if given.dtype.kind == "c" else given.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"A head takes embeddings: a table of model.embed(sets), or an array (S, L), not "
-            f"{type(table).__name__}. To predict from sets, pass embedder=DistributionEmbedder()."
+            f"{type(table).__name__} ({error}). To predict from sets, pass "
+            "embedder=DistributionEmbedder()."
         ) from error
+    if z.dtype.kind == "c":
+        raise ValueError("Complex data not supported: the embeddings are complex numbers.")
     count = 0
     if isinstance(table, JoinedEmbeddings):
         count, z = table.features.shape[1], np.concatenate([z, table.features], axis=1)
     if z.ndim != 2:
         raise ValueError(
-            f"The embeddings have shape {z.shape}; expected (S, L), one row a set. To predict "
-            "from sets, pass embedder=DistributionEmbedder()."
+            f"The embeddings have shape {z.shape}; expected (S, L), one row a set. Reshape your "
+            "data, or, to predict from sets, pass embedder=DistributionEmbedder()."
+        )
+    if not z.size:
+        what = "sample(s)" if not len(z) else "feature(s)"
+        raise ValueError(
+            f"Found array with 0 {what} (shape={z.shape}) while a minimum of 1 is required: there "
+            "are no embeddings."
         )
     if features is not None and z.shape[1] != features:
         raise ValueError(
-            f"The embeddings have {z.shape[1]} columns, and the head was fitted to {features}. "
+            f"X has {z.shape[1]} features, but {head} is expecting {features} features as input. "
             "Embed these sets with the model whose embeddings it was fitted to."
         )
     if not np.isfinite(z).all():

@@ -9,6 +9,8 @@ variance over J is too small for an interval. Nadeau and Bengio (2003) correct i
 - `mae`: mean absolute error, in units of the target.
 - `balanced_accuracy`: mean over the classes of a fold of the share that is recalled.
 - `auc`: area under the ROC curve, the mean over pairs of classes for three and more.
+- `concordance`: share of pairs of sets, one of which has its event before the time of the other,
+  in which that one has the larger risk; ties count half (Harrell, 1982).
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from scipy import stats
 
 from distembed.registry import need
 
-__all__ = ["Score", "corrected_interval", "corrected_p", "scores_of_classes", "scores_of_numbers"]
+__all__ = [
+    "Score",
+    "concordance",
+    "corrected_interval",
+    "corrected_p",
+    "scores_of_classes",
+    "scores_of_numbers",
+]
 
 Array = NDArray[np.float64]
 
@@ -135,3 +144,29 @@ def scores_of_classes(
             multi_class="ovo" if many else "raise",
         )
     return {"balanced_accuracy": float(np.mean(recalls)), "auc": float(auc)}
+
+
+def concordance(y: NDArray[np.void], risk: Array) -> float:
+    """Return Harrell's concordance of risks with times to an event.
+
+    Args:
+        y: Times with events, `(S,)`, as of `event_times`.
+        risk: A larger one means an earlier event, `(S,)`.
+
+    Returns:
+        The share; NaN where no pair can be compared.
+
+    Example:
+        >>> kind = [("event", bool), ("time", float)]
+        >>> y = np.array([(True, 1.0), (False, 2.0), (True, 3.0)], kind)
+        >>> concordance(y, np.array([2.0, 0.0, 2.0]))  # one pair in order, and a tie
+        0.75
+    """
+    event, time = y["event"], y["time"]
+    # of two sets of one time, one with an event, the other one lived longer
+    longer = (time[:, None] < time) | ((time[:, None] == time) & ~event)
+    pairs = event[:, None] & longer
+    if not pairs.any():
+        return np.nan
+    gap = risk[:, None] - risk
+    return float(np.where(gap == 0, 0.5, gap > 0)[pairs].mean())

@@ -24,8 +24,12 @@ from distembed.files import parse_json, write_atomically
 from distembed.heads.calibration import Calibration
 from distembed.heads.corrections import Correction
 from distembed.heads.estimators import SetClassifier, SetRegressor
+from distembed.heads.hazards import ProportionalHazards
 from distembed.heads.linear import Choice, LinearHead
+from distembed.heads.ordered import SetOrdinal
+from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
+from distembed.heads.survival import SetSurvival
 from distembed.inference.prior import GaussianPrior
 from distembed.model.gde import GDE
 from distembed.registry import need
@@ -35,13 +39,27 @@ __all__ = ["StoredHead", "read_head"]
 FORMAT = 1
 """Version of the content of a file."""
 
+_ESTIMATORS: dict[str, Any] = {
+    "SetClassifier": SetClassifier,
+    "SetOrdinal": SetOrdinal,
+    "SetRegressor": SetRegressor,
+    "SetSurvival": SetSurvival,
+}
+_MODELS = {
+    "SetClassifier": ("coef", "intercept"),
+    "SetOrdinal": ("coef", "thresholds", "classes"),
+    "SetRegressor": ("coef", "intercept"),
+    "SetSurvival": ("coef", "times", "log_hazard"),
+}
+"""What the model of each kind of head learns, without the underscore at the end."""
+
 
 @dataclass(frozen=True)
 class StoredHead:
     """A fitted head, and what it belongs to.
 
     Attributes:
-        estimator: A fitted `SetRegressor` or `SetClassifier` of embeddings.
+        estimator: A fitted estimator of embeddings, such as a `SetRegressor`.
         target: Name of what it predicts.
         salt: Salt of the model.
         seen: Salted hashes of the ids of the sets that it was fitted to.
@@ -81,32 +99,35 @@ class StoredHead:
             TypeError: If the estimator has an embedder of its own, or is of another type.
         """
         head = self.estimator
-        if not isinstance(head, SetRegressor | SetClassifier) or head.embedder is not None:
+        kind = type(head).__name__
+        if kind not in _MODELS or head.embedder is not None:
+            with_one = " with an embedder" if kind in _MODELS else ""
             raise TypeError(
-                f"A {type(head).__name__} cannot be stored; stored are SetRegressor and "
-                "SetClassifier that were fitted to embeddings, without an embedder."
+                f"A {kind}{with_one} cannot be stored; stored are {', '.join(_MODELS)} that were "
+                "fitted to embeddings, without an embedder."
             )
         linear: LinearHead = head.head_
         correction, model = linear.correction, linear.model
         arrays: dict[str, Any] = {
             "centre": correction.centre, "scale": correction.scale,
             "atom_noise": correction.atom_noise, "slopes": linear.slopes,
-            "whitening": linear.whitening, "coef": model.coef_,
-            "intercept": np.atleast_1d(model.intercept_),
+            "whitening": linear.whitening,
         }  # fmt: skip
+        arrays |= {n: np.asarray(getattr(model, f"{n}_")) for n in _MODELS[kind]}
         if correction.prior is not None:
             prior = vars(correction.prior)
             arrays |= {f"prior.{name}": value for name, value in prior.items()}
         note: dict[str, Any] = {
-            "format": FORMAT, "kind": type(head).__name__, "target": self.target,
+            "format": FORMAT, "kind": kind, "target": self.target,
             "salt": self.salt, "seen": sorted(self.seen), "features": int(head.n_features_in_),
             "correction": correction.name, "choice": dataclasses.asdict(head.choice_),
         }  # fmt: skip
         if isinstance(head, SetRegressor):
             arrays["conformity"] = head.conformity_scores_
             arrays["groups"] = head.calibration_groups_
-        else:
+        if hasattr(head, "classes_"):
             note["classes"] = head.classes_.tolist()
+        if isinstance(head, SetClassifier):
             note["calibration"] = head.calibration_.name
             note["slope"] = head.calibration_.slope
             if head.calibration_.offset is not None:
@@ -128,7 +149,10 @@ def read_head(path: Path) -> StoredHead:
         raise FileNotFoundError(f"There is no file {path}. A head is written with --save-head.")
     try:
         with safe_open(path, "np") as file:
-            note = parse_json((file.metadata() or {})["head"])
+            header = file.metadata() or {}
+            if "head" not in header:
+                raise ValueError("its header has no entry 'head'")
+            note = parse_json(header["head"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}
         if note["format"] > FORMAT:
             raise ValueError("it was written by a newer version of distembed; update it")
@@ -143,12 +167,10 @@ def read_head(path: Path) -> StoredHead:
 
 def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
     """Rebuild the estimator."""
-    regressor = note["kind"] == "SetRegressor"
-    model: Any = WeightedRidge()
-    if not regressor:
-        model = need("sklearn.linear_model", "sklearn").LogisticRegression()
-    model.coef_, model.intercept_ = arrays["coef"], arrays["intercept"]
-    model.n_features_in_ = arrays["whitening"].shape[1]
+    kind = note["kind"]
+    head, model = _ESTIMATORS[kind](), _empty_model(kind)
+    for name in _MODELS[kind]:
+        setattr(model, f"{name}_", arrays[name])
     prior = None
     if "prior.mean" in arrays:
         prior = GaussianPrior(*(arrays[f"prior.{k}"] for k in ("mean", "cov", "noise")))
@@ -157,22 +179,36 @@ def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
         note["correction"], arrays["centre"], arrays["scale"], np.empty(0),
         np.zeros((latent, latent)), arrays["atom_noise"], prior,
     )  # fmt: skip
-    head: Any = SetRegressor() if regressor else SetClassifier()
     head.head_ = LinearHead(correction, arrays["slopes"], arrays["whitening"], model)
     head.choice_, head.n_features_in_ = Choice(**note["choice"]), note["features"]
-    if regressor:
-        model.intercept_ = model.intercept_[0]
+    if kind == "SetRegressor":
         head.conformity_scores_ = arrays["conformity"]
         head.calibration_groups_ = arrays["groups"]
-        return head
-    head.classes_ = model.classes_ = np.array(note["classes"])
+    if "classes" in note:
+        head.classes_ = np.array(note["classes"])
+    if kind == "SetClassifier":
+        model.classes_ = head.classes_
+        head.calibration_ = _calibration(note, arrays)
+    return head
+
+
+def _empty_model(kind: str) -> Any:
+    """Return a model of the kind that a head has, not fitted."""
+    if kind == "SetClassifier":
+        return need("sklearn.linear_model", "sklearn").LogisticRegression()
+    models: dict[str, Any] = {
+        "SetOrdinal": ProportionalOdds,
+        "SetRegressor": WeightedRidge,
+        "SetSurvival": ProportionalHazards,
+    }
+    return models[kind]()
+
+
+def _calibration(note: dict[str, Any], arrays: dict[str, Any]) -> Calibration:
     knots: list[tuple[Any, Any]] = []
     while f"knots.{len(knots)}.0" in arrays:
         knots.append((arrays[f"knots.{len(knots)}.0"], arrays[f"knots.{len(knots)}.1"]))
-    head.calibration_ = Calibration(
-        note["calibration"], note["slope"], arrays.get("offset"), tuple(knots)
-    )
-    return head
+    return Calibration(note["calibration"], note["slope"], arrays.get("offset"), tuple(knots))
 
 
 def _hash(salt: str, name: str) -> str:

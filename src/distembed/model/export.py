@@ -125,12 +125,7 @@ def exported_program(embedder: Embedder, event_shape: tuple[int, ...], spare: bo
                 module, example, dynamic_shapes={"atoms": dims, "weights": dims}
             )
     except Exception as error:  # torch has many errors for what it cannot follow
-        name = type(embedder.encoder).__name__
-        raise ValueError(
-            f"The encoder {name} cannot be exported: torch.export cannot follow it "
-            f"({_first_line(error)}). It may branch on values, or call `len` of a batch in the "
-            "place of `count`. Embed with the package, or fit a model with encoder='deepsets'."
-        ) from error
+        raise _refusal(embedder, "torch.export cannot follow it", error) from error
 
 
 def export_encoder(
@@ -178,15 +173,19 @@ def export_encoder(
     }
     program = exported_program(embedder, fitted.event_shape, spare=path.suffix == ".pt2")
     with replacing(path) as temporary:
-        _write(temporary, program, json.dumps(about))
-        error = max(_difference(temporary, embedder, batch) for batch in batches)
-        if not error <= settings.tolerance:
+        try:
+            _write(temporary, program, json.dumps(about))
+        except Exception as error:  # likewise
+            raise _refusal(embedder, f"{path.suffix} has no form of it", error) from error
+        # of NaN, np.max is NaN
+        gap = float(np.max([_difference(temporary, embedder, batch) for batch in batches]))
+        if not gap <= settings.tolerance:
             raise ValueError(
-                f"The exported encoder differs from the model by {error:.1e} of the largest |z|, "
+                f"The exported encoder differs from the model by {gap:.1e} of the largest |z|, "
                 f"more than {settings.tolerance:.0e}, so that it was not written. Please report "
                 "it with the output of distembed doctor."
             )
-    return Exported(path, error, fitted.event_shape, fitted.features, transform)
+    return Exported(path, gap, fitted.event_shape, fitted.features, transform)
 
 
 def _write(path: Path, program: Any, about: str) -> None:
@@ -241,6 +240,12 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+def _refusal(embedder: Embedder, reason: str, error: Exception) -> ValueError:
+    """Return an error for an encoder that cannot be exported, with the first line of torch's."""
+    name, lines = type(embedder.encoder).__name__, str(error).strip().splitlines()
+    return ValueError(
+        f"The encoder {name} cannot be exported: {reason} "
+        f"({(lines or [type(error).__name__])[0][:200]}). It may sort atoms, branch on values, or "
+        "call `len` of a batch in the place of `count`. Embed with the package, or fit a model "
+        "with encoder='deepsets'."
+    )

@@ -29,14 +29,21 @@ __all__ = ["FILES", "FORMAT", "READABLE", "Stored", "read_folder", "restore", "w
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 """Version of the content of a folder.
 
 2: conditioning, attachments and nested members; 3: the calibration and the measured pairs;
-4: the sampling noise of the training sets; 5: the ranges of the training atoms.
+4: the sampling noise of the training sets; 5: the ranges of the training atoms;
+6: scales of the links of counts.
 """
-READABLE = {4: "the ranges of the training atoms, so that no set or feature outside is named"}
-"""Older formats that can be read, and what their models lack."""
+READABLE: dict[int, str | None] = {
+    4: "the ranges of the training atoms, so that no set or feature outside is named",
+    5: None,
+}
+"""Older formats that can be read, and what their models lack.
+
+Those with a likelihood of counts cannot be restored: format 6 has other weights.
+"""
 WEIGHTS, CONFIG, CARD, HISTORY = "model.safetensors", "config.json", "README.md", "history.jsonl"
 FILES = (WEIGHTS, CARD, HISTORY, CONFIG)
 """All files of a folder, the config last."""
@@ -181,10 +188,11 @@ def _check_format(folder: Path, version: int, author: object) -> None:
     if version == FORMAT:
         return
     if version in READABLE:
-        logger.warning(
-            "%s has format %d of distembed %s, and lacks %s. All else is as it was; fit the model "
-            "again to have it.", folder, version, author, READABLE[version],
-        )  # fmt: skip
+        if lacking := READABLE[version]:
+            logger.warning(
+                "%s has format %d of distembed %s, and lacks %s. All else is as it was; fit the "
+                "model again to have it.", folder, version, author, lacking,
+            )  # fmt: skip
         return
     if version > FORMAT:
         fix = "Upgrade distembed."
@@ -196,7 +204,7 @@ def _check_format(folder: Path, version: int, author: object) -> None:
         )
     raise ValueError(
         f"{folder} has format {version}, written by distembed {author}, and this distembed reads "
-        f"format {' and '.join(map(str, (*READABLE, FORMAT)))}. {fix}"
+        f"formats {', '.join(map(str, (*READABLE, FORMAT)))}. {fix}"
     )
 
 

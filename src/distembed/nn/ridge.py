@@ -52,11 +52,13 @@ class Ridge:
         weight: `(K, O)`.
         bias: `(O,)`, not penalised.
         error: Root mean squared error of each output at left-out rows, `(O,)`.
+        left_out: Prediction of each row by the other rows, `(n, O)`.
     """
 
     weight: Tensor
     bias: Tensor
     error: Tensor
+    left_out: Tensor
 
 
 def ridge(
@@ -92,12 +94,15 @@ def ridge(
     projected = u.T @ target
     best = y.new_zeros(y.shape[1])
     lowest = torch.full_like(best, torch.inf)
+    left_out = torch.zeros_like(y)
     for penalty in (grid or PenaltyGrid()).values().to(x.device) * len(x):
         shrinkage = d.square() / (d.square() + penalty)
         hat = (u.square() * shrinkage).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
         residual = target - u @ (shrinkage[:, None] * projected)
-        loss = (residual / (1 - hat).clamp_min(1e-3)).square().mean(0)
+        gap = residual / (1 - hat).clamp_min(1e-3)
+        loss = gap.square().mean(0)
+        left_out = torch.where(loss < lowest, y - gap / root.clamp_min(1e-12), left_out)
         best, lowest = torch.where(loss < lowest, penalty, best), torch.minimum(loss, lowest)
     weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * projected)
     bias = y_mean - x_mean @ weight if intercept else torch.zeros_like(best)
-    return Ridge(weight, bias, lowest.sqrt())
+    return Ridge(weight, bias, lowest.sqrt(), left_out)

@@ -4,9 +4,9 @@
     de.plot.map(table, "diagnosis")
     de.plot.distances(model.distances(table), table, color="diagnosis")
 
-Every function draws into the axes that it is given, or into new ones, and into nothing else, with
-the numbers of the report page. Colours of text and lines are those of the axes, so that a plot
-follows the user's style. It needs the extra `plot`.
+Every function draws into the axes that it is given, or into new ones, with the numbers of the
+report page; a colour bar stands beside them. Colours of text and lines are those of the axes, so
+that a plot follows the user's style. It needs the extra `plot`.
 """
 
 from __future__ import annotations

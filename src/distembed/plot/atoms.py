@@ -42,7 +42,7 @@ def samples(
 
     Args:
         model: A fitted model.
-        sets: The sets; held-out ones, or the model has seen what it is compared with.
+        sets: The sets; those of the training flatter the model.
         name: Id of the set; the middle one along the first principal component if left out.
         n: Atoms on either side at most; as on the report page if left out.
         table: Embeddings of these sets; computed if left out.

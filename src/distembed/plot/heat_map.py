@@ -48,7 +48,7 @@ def distances(
     Example:
         >>> import matplotlib
         >>> matplotlib.use("agg")
-        >>> ax = distances([[0, 5, 1], [5, 0, 5], [1, 5, 0]])
+        >>> ax = distances([[0, 4, 1], [4, 0, 5], [1, 5, 0]])
         >>> [text.get_text() for text in ax.get_yticklabels()]
         ['1', '0', '2']
     """

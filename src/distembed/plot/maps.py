@@ -82,10 +82,10 @@ def colours_of(
         return None
     count = len(table) if isinstance(table, Embeddings) else len(np.asarray(table))
     if isinstance(color, str) or len(color) != count:
-        shape = f"the name {color!r}" if isinstance(color, str) else f"{len(color)} values"
+        what = f"is the name {color!r}" if isinstance(color, str) else f"has {len(color)} values"
         raise ValueError(
-            f"color is {shape}, and there are {count} sets; give one value a set, or the name of "
-            "a column with a table of embeddings, which model.embed returns."
+            f"color {what}, and there are {count} sets; give one value a set, or the name of a "
+            "column with a table of embeddings, which model.embed returns."
         )
     return colouring("", color)
 

@@ -71,7 +71,7 @@ def cluster_order(matrix: ArrayLike) -> NDArray[np.int64]:
         ValueError: If the matrix is not square and symmetric, or has fewer than two sets.
 
     Example:
-        >>> cluster_order([[0, 5, 1], [5, 0, 5], [1, 5, 0]]).tolist()
+        >>> cluster_order([[0, 4, 1], [4, 0, 5], [1, 5, 0]]).tolist()
         [1, 0, 2]
     """
     return _leaves(_clustered(matrix)[1])

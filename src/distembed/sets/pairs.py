@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.data.labels import as_text
+from distembed.data.labels import as_text, numbered_rows
 from distembed.data.observations import refuse_unknown
 
 __all__ = ["Pairs", "child_of", "named_meta", "next_set", "treated"]
@@ -192,10 +192,23 @@ def named_meta(sets: Named, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _joined(columns: Sequence[np.ndarray], count: int) -> NDArray[np.str_]:
-    """Return the names of groups, `(S,)`; one of all sets where there are no columns."""
+    """Return the names of groups, `(S,)`; one of all sets where there are no columns.
+
+    Raises:
+        ValueError: If two groups would have one name.
+    """
     if not columns:
         return np.full(count, "all")
-    return np.array(["|".join(row) for row in zip(*(c.tolist() for c in columns), strict=True)])
+    parts, code = numbered_rows(columns)
+    names = np.array(["|".join(part) for part in parts])
+    if len(set(names.tolist())) < len(names):
+        twice = next(name for name in names.tolist() if (names == name).sum() > 1)
+        raise ValueError(
+            f"Two groups would have the name {twice!r}, because '|' stands in the values of the "
+            "columns and between them. Replace it in the metadata."
+        )
+    groups: NDArray[np.str_] = names[code]
+    return groups
 
 
 def _refuse_none(pairs: Pairs, why: str) -> None:

@@ -48,11 +48,11 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, FASTA or `.pat`
-            file, or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the folder
-            of a store (`build_store`); an AnnData object; a data frame, or a dict of columns; a
-            list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or one array
-            `(R, *event)` with its labels as `by`.
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, FASTA, `.pat` or
+            `.fcs` file, or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the
+            folder of a store (`build_store`); an AnnData object; a data frame, or a dict of
+            columns; a list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or
+            one array `(R, *event)` with its labels as `by`.
         by: Column, or columns, that name the set of each row.
         columns: Feature columns of a table, by name or pattern ("PC*"); where left out, all
             numeric ones that have a name and vary within a set. Of tokens, the column of strings.

@@ -48,7 +48,8 @@ def read_store(
     if names != store.by:
         raise ValueError(
             f"The sets of the store {path} were made by {', '.join(store.by)}, and are asked for "
-            f"by {', '.join(names)}. Leave `by` out, or build another store of its source."
+            f"by {', '.join(names)}. Leave out `by`, or --by on the command line, or build "
+            "another store of its source."
         )
     refuse_unknown(meta or (), store.meta, "metadata column")
     space = as_space(store.header["atoms"])

@@ -35,6 +35,22 @@ READERS: Family = {
         ".pat files (or .gz): patterns of methylation with counts",
         atoms=("tokens",),
     ),
+    "fcs": Member(
+        f"{_HOME}.fcs:FcsReader",
+        ".fcs files of cytometry, each a set of cells",
+        extra="fcs",
+    ),
+    "idx": Member(
+        f"{_HOME}.idx:IdxReader",
+        ".idx3-ubyte files (or .gz): images of MNIST and its relatives, with labels beside them",
+        atoms=("images",),
+    ),
+    "pictures": Member(
+        f"{_HOME}.pictures:PictureReader",
+        ".png, .jpg, .bmp and .tif files by a pattern, each an image or crops by a table of boxes",
+        extra="images",
+        atoms=("images",),
+    ),
     "arrays": Member(
         f"{_HOME}.arrays:ArrayReader",
         "arrays or strings in memory, one array a set or one with labels",

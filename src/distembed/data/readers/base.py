@@ -65,7 +65,8 @@ class Request:
         listed = f"; the columns are: {', '.join(map(repr, names[:8]))}{more}" if names else ""
         raise ValueError(
             f"{type_of(source)} needs `by`: the column that names the set of each row. Give "
-            f"data.by=COLUMN to `distembed fit`, or by=COLUMN in Python{listed}."
+            "--by COLUMN on the command line, data.by=COLUMN to `distembed fit`, or by=COLUMN in "
+            f"Python{listed}."
         )
 
 

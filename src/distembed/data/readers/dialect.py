@@ -93,7 +93,8 @@ def suffix(path: str | Path) -> str:
         ('.csv.gz', '.parquet')
     """
     *_, name = Path(path).parts or ("",)
-    last = Path(name.lower())
+    # MNIST is published as train-images-idx3-ubyte, and unpacked as train-images.idx3-ubyte
+    last = Path(re.sub(r"-(?=idx\d-ubyte)", ".", name.lower()))
     packed = last.suffix in (".gz", ".xz")
     return Path(last.stem).suffix + last.suffix if packed else last.suffix
 

@@ -10,7 +10,7 @@ from distembed.data.observations import map_location
 from distembed.data.readers.base import Request, choose_reader, suffix_of
 from distembed.data.readers.cell_stream import CellStream
 from distembed.data.readers.cells import CellReader
-from distembed.data.readers.columns import TABLES
+from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
 from distembed.data.readers.many_streams import ManyStreams
 from distembed.data.readers.store import StoreReader
@@ -53,7 +53,8 @@ def open_stream(source: Any, request: Request, options: Mapping[str, Any]) -> St
         )
     by_file = not request.labels and len(files) > 1
     if not by_file:
-        request.require_labels(files[0], [])
+        names = open_table(files[0]).names if suffix_of(files[0]) in TABLES else ()
+        request.require_labels(files[0], names)
     streams: list[Stream] = []
     for file in files:
         reader = choose_reader(file, request.by, given)

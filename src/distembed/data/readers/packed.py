@@ -16,12 +16,15 @@ __all__ = ["lines_of"]
 
 
 @contextmanager
-def lines_of(path: Path, every: int = 2**16) -> Iterator[Iterator[tuple[int, str]]]:
+def lines_of(
+    path: Path, every: int = 2**16, errors: str = "strict"
+) -> Iterator[Iterator[tuple[int, str]]]:
     """Open a text file as its lines with their numbers, without the blanks around them.
 
     Args:
         path: The file.
         every: Lines after which the size of the content is compared with that of the file.
+        errors: What is done about bytes that are no UTF-8, as of `open`.
 
     Raises:
         ValueError: If it is damaged, no text, or grows too much as it is unpacked.
@@ -37,7 +40,7 @@ def lines_of(path: Path, every: int = 2**16) -> Iterator[Iterator[tuple[int, str
             yield number, line.strip()
 
     try:
-        with opening(path, "rt", encoding="utf-8-sig") as file:
+        with opening(path, "rt", encoding="utf-8-sig", errors=errors) as file:
             yield lines(file)
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise ValueError(

@@ -22,7 +22,7 @@ from distembed.data.readers.base import Request
 from distembed.data.readers.files import FILE, files_of, labels_of
 from distembed.data.readers.packed import lines_of
 
-__all__ = ["PatReader"]
+__all__ = ["PatReader", "pat_lines"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PatReader:
         chrom, cpg, patterns, count, file = [], [], [], [], []
         named = files_of(source)
         for number, one in enumerate(named):
-            for fields in _lines(one.path):
+            for fields in pat_lines(one.path):
                 chrom.append(fields[0])
                 cpg.append(int(fields[1]))
                 patterns.append(fields[2])
@@ -68,8 +68,8 @@ class PatReader:
         return Observations(x[molecules], {n: v[molecules] for n, v in kept.items()}), labels
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
-    """Yield the four fields of each line.
+def pat_lines(path: Path) -> Iterator[list[str]]:
+    """Yield the four fields of each line of a .pat file, as text.
 
     Raises:
         ValueError: If a line has another form, or there is none.

@@ -20,7 +20,6 @@ from torch import Tensor
 from distembed.data.synthetic.base import Known, parameter, positive
 from distembed.data.synthetic.counts import NegativeBinomials
 from distembed.data.synthetic.gaussians import Gaussians, Mixtures
-from distembed.data.synthetic.wishart import inverse_wishart
 from distembed.rng import stream
 
 if TYPE_CHECKING:
@@ -54,12 +53,7 @@ def rings(sets: int, size: int = 500, seed: int = 0, spread: float = 0.0) -> Mix
 
 def blobs(sets: int, size: int = 500, seed: int = 0) -> Mixtures:
     """Draw mixtures of three Gaussians, of means in [0, 5]^2; arguments as of `rings`."""
-    rng = stream(seed, "blobs")
-    mean = 5 * torch.rand(sets, 3, 2, generator=rng, dtype=torch.float64)
-    cov = inverse_wishart(3 * sets, 2, 10, rng).unflatten(0, (sets, 3))
-    # normalised exponentials are Dirichlet(1, 1, 1)
-    weights = -torch.log1p(-torch.rand(sets, 3, generator=rng, dtype=torch.float64))
-    return Mixtures(weights, mean, cov, size, seed)
+    return Mixtures.prior(sets, 3, 2, 10, size=size, seed=seed)
 
 
 def low_rank(sets: int, size: int = 500, seed: int = 0, d: int = 50) -> Gaussians:

@@ -139,6 +139,32 @@ class Mixtures(Known):
     def __len__(self) -> int:
         return len(self.weights)
 
+    @classmethod
+    def prior(
+        cls, sets: int, k: int, d: int, df: int, high: float = 5.0, size: int = 500, seed: int = 0
+    ) -> Mixtures:
+        """Draw mixtures of the Gaussians of `Gaussians.prior`, with Dirichlet(1, ..., 1) weights.
+
+        Args:
+            sets: How many sets.
+            k: Components of each.
+            d: Dimensions.
+            df: Degrees of freedom of the precision.
+            high: Greatest mean; the least is zero.
+            size: As of the class.
+            seed: Of the parameters and of the atoms.
+
+        Example:
+            >>> Mixtures.prior(2, 3, 5, 40).cov.shape
+            torch.Size([2, 3, 5, 5])
+        """
+        rng = stream(seed, "blobs")
+        mean = high * torch.rand(sets, k, d, generator=rng, dtype=torch.float64)
+        cov = inverse_wishart(k * sets, d, df, rng).unflatten(0, (sets, k))
+        # normalised exponentials are Dirichlet(1, ..., 1)
+        weights = -torch.log1p(-torch.rand(sets, k, generator=rng, dtype=torch.float64))
+        return cls(weights, mean, cov, size, seed)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one atom, `(D,)`."""

@@ -8,13 +8,10 @@ import torch
 from torch import Tensor
 
 from distembed.batch import SetBatch
-from distembed.generators.base import sample_weight
-from distembed.nn.ridge import Ridge, ridge
 
 __all__ = [
     "Likelihood",
     "first_invalid",
-    "fit_affine",
     "log_pooled_mean",
     "pooled_mean",
     "uniform",
@@ -31,6 +28,10 @@ class Likelihood(Protocol):
     def outputs(self) -> int:
         """Number P of parameters of one atom, the outputs of a network."""
 
+    @property
+    def means(self) -> slice:
+        """Which parameters are means of counts before the softplus link."""
+
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
 
@@ -45,17 +46,6 @@ class Likelihood(Protocol):
 
     def estimate(self, batch: SetBatch) -> Tensor:
         """Estimate parameters from the moments of all atoms of a batch, `(P,)`."""
-
-
-def fit_affine(likelihood: Likelihood, batch: SetBatch, z: Tensor) -> Ridge:
-    """Regress the parameters that fit each training set on its embedding `(B, L)`.
-
-    Raises:
-        ValueError: If atoms are not of the kind that the likelihood is for.
-    """
-    likelihood.check(batch.flat[batch.w > 0])
-    estimates = torch.stack([likelihood.estimate(batch[b]) for b in range(len(batch))])
-    return ridge(z, estimates, sample_weight(batch))
 
 
 def first_invalid(x: Tensor, invalid: Tensor) -> object:

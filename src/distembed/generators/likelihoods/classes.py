@@ -39,6 +39,11 @@ class Bernoulli:
         """One logit per number."""
         return self.dim
 
+    @property
+    def means(self) -> slice:
+        """No parameter is the mean of a count."""
+        return slice(0)
+
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
         return logsigmoid(torch.where(x > 0.5, h, -h).double()).sum(-1).to(h.dtype)
@@ -96,6 +101,11 @@ class Categorical:
     def outputs(self) -> int:
         """One logit per class."""
         return self.dim
+
+    @property
+    def means(self) -> slice:
+        """No parameter is the mean of a count."""
+        return slice(0)
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""

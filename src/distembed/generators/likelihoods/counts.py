@@ -65,6 +65,11 @@ class Poisson:
         """Rates before s."""
         return self.dim
 
+    @property
+    def means(self) -> slice:
+        """The means, before s."""
+        return slice(self.dim)
+
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
         x, log_rate = x.double(), log_softplus(h, self.limits)
@@ -104,6 +109,11 @@ class NegativeBinomial:
     def outputs(self) -> int:
         """Means before s, then logarithms of sizes."""
         return 2 * self.dim
+
+    @property
+    def means(self) -> slice:
+        """The means, before s."""
+        return slice(self.dim)
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
@@ -149,6 +159,11 @@ class ZeroInflatedNegativeBinomial:
     def outputs(self) -> int:
         """Means before s, logarithms of sizes, then logits of an additional zero."""
         return 3 * self.dim
+
+    @property
+    def means(self) -> slice:
+        """The means, before s."""
+        return slice(self.dim)
 
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""

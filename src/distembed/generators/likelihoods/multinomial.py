@@ -53,6 +53,11 @@ class Multinomial:
         """Logits of categories, the mean of the total before s, the logarithm of its size."""
         return self.dim + 2
 
+    @property
+    def means(self) -> slice:
+        """The mean of the total, before s."""
+        return slice(self.dim, self.dim + 1)
+
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log probabilities in nats, `(..., D), (..., P) -> (...)`."""
         x = x.double()

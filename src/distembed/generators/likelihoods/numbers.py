@@ -44,6 +44,11 @@ class Normal:
         """Means, then logarithms of deviations."""
         return self.dim + (1 if self.shared else self.dim)
 
+    @property
+    def means(self) -> slice:
+        """No parameter is the mean of a count."""
+        return slice(0)
+
     def log_prob(self, x: Tensor, h: Tensor) -> Tensor:
         """Return log densities in nats, `(..., D), (..., P) -> (...)`."""
         mean, log_sd = self._split(h)

@@ -1,0 +1,1 @@
+"""Barcoded clones of blood progenitors: what early cells tell of late ones."""

@@ -1,0 +1,1 @@
+"""Perturbed cells: the expression distribution of a perturbation that was held out."""

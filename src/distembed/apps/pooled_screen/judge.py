@@ -1,0 +1,197 @@
+"""Scores of images: doses from embeddings, and cells that are drawn at held-out conditions.
+
+- `dose`: the dose of held-out wells, by ridge from embeddings, features of CellProfiler, the mean
+  image, or the nuclear ratio that the assay is made for.
+- `unseen`: cells of a condition without training sets. `gde` draws them from the embedding that is
+  interpolated between the doses beside it (or forecast from gene vectors); `gde_encoded` from that
+  of the real cells; `nearest` and `mixture` are real cells of the conditions beside it.
+- `change`: the change of the nuclear ratio from the controls, over held-out conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from distembed.apps.application import Case, Findings
+from distembed.apps.descriptors import read_vectors
+from distembed.apps.intervals import mean_score, r2_score
+from distembed.apps.pooled_screen.between import Neighbours, by_dose, by_vector
+from distembed.apps.pooled_screen.data import VECTORS, ScreenSettings, features
+from distembed.apps.pooled_screen.masks import nuclear_ratio
+from distembed.apps.regression import regress
+from distembed.batch import SetBatch
+from distembed.divergences.c2st import neighbour_accuracy
+from distembed.divergences.energy import unbiased_energy
+from distembed.evaluation.result import Score
+from distembed.sets.collection import Sets
+
+__all__ = ["judge"]
+
+Array = NDArray[np.float64]
+METHODS = (
+    "gde", "gde_encoded", "nearest", "mixture", "pooled", "mean_image", "floor",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """A held-out condition.
+
+    Attributes:
+        name: Its name.
+        real: Images of its cells, `(n, C, H, W)`.
+        cells: Images by method.
+    """
+
+    name: str
+    real: NDArray[np.float32]
+    cells: dict[str, NDArray[np.float32]]
+
+
+def judge(case: Case[ScreenSettings]) -> Findings:
+    """Score doses of held-out wells, and cells that are drawn at held-out conditions."""
+    z_train, z_test = (
+        case.model.embed(sets, covariance=False).z.astype(np.float64)
+        for sets in (case.train, case.test)
+    )
+    scores = list(_doses(case, z_train, z_test)) if "dose" in case.train.meta else []
+    conditions = list(_conditions(case, z_train, z_test))
+    case.log(f"measuring nuclei of {len(conditions)} conditions")
+    control = _log_ratio(_images(case.train, np.flatnonzero(case.train.meta["control"] != 0)))
+    real = np.array([_log_ratio(c.real) for c in conditions])
+    ratios = {m: np.array([_log_ratio(c.cells[m]) for c in conditions]) for m in METHODS}
+    seed = case.settings.seed
+    axes = _axes(case)
+    for method in METHODS:
+        yielded = [_against(case, axes, c, method) for c in conditions]
+        energy, accuracy = np.array(yielded).T
+        gap = np.abs(ratios[method] - real)
+        scores.append(mean_score("ratio_error", method, gap, "unseen", seed))
+        scores.append(mean_score("energy_unbiased", method, energy, "unseen", seed))
+        scores.append(mean_score("c2st", method, accuracy, "unseen", seed))
+    for method in ("gde", "gde_encoded", "nearest", "mixture", "pooled"):
+        change = ratios[method] - control
+        base = np.zeros(1)
+        scores.append(r2_score(method, real - control, change, base, "change", seed))
+    values = {
+        "conditions": conditions, "real": real, "drawn": ratios["gde"], "control": control,
+        "train": [
+            (case.train.ids[s], _log_ratio(_images(case.train, np.array([s]))))
+            for s in range(len(case.train))
+        ],
+    }  # fmt: skip
+    remarks = ("R2 of `change` is 1 - squared error over that of no change.",)
+    return Findings(scores, values, remarks)
+
+
+def _doses(case: Case[ScreenSettings], z_train: Array, z_test: Array) -> Iterator[Score]:
+    """Score forecasts of the dose of held-out wells."""
+    start = case.model.untrained()
+    inputs = {
+        "gde": (z_train, z_test),
+        "untrained": tuple(
+            start.embed(sets, covariance=False).z.astype(np.float64)
+            for sets in (case.train, case.test)
+        ),
+        "features": _standard(features(case.train), features(case.test)),
+        "mean_image": (_mean_images(case.train), _mean_images(case.test)),
+        "nuclear_ratio": (_ratios(case.train), _ratios(case.test)),
+    }
+    y = case.train.meta["dose"].astype(np.float64)
+    truth = case.test.meta["dose"].astype(np.float64)
+    for method, (x, new) in inputs.items():
+        forecast = regress(x, y[:, None], new)[:, 0]
+        yield r2_score(method, truth, forecast, np.array([y.mean()]), "dose", case.settings.seed)
+
+
+def _conditions(case: Case[ScreenSettings], z_train: Array, z_test: Array) -> Iterator[_Condition]:
+    """Predict the cells of each held-out condition by all methods."""
+    train, test, n = case.train, case.test, case.settings.draws
+    names = np.unique(test.meta["condition"])
+    first = [int(np.flatnonzero(test.meta["condition"] == name)[0]) for name in names]
+    sides: list[Neighbours]
+    if "dose" in test.meta:
+        sides = [
+            by_dose(train, float(test.meta["dose"][s]), str(test.meta["group"][s])) for s in first
+        ]
+        z = np.array([side.between(z_train) for side in sides])
+    else:
+        vectors = read_vectors(case.source / VECTORS, "vectors of genes")
+        z, sides = by_vector(vectors, train, z_train, names)
+    rng = np.random.default_rng(case.settings.seed)
+    seed = case.settings.seed
+    for k, name in enumerate(names.tolist()):
+        own = test.meta["condition"] == name
+        real = rng.permutation(_images(test, np.flatnonzero(own)))
+        half = len(real) // 2
+        beside = [rng.permutation(_images(train, rows)) for rows in sides[k].wells]
+        counts = [round(share * n) for share in sides[k].shares]
+        nearest = rng.permutation(_images(train, sides[k].nearest))
+        cells = {
+            "gde": np.asarray(case.model.sample(z[k], n, seed)),
+            "gde_encoded": np.asarray(case.model.sample(z_test[own].mean(0), n, seed)),
+            "nearest": nearest[:n],
+            "mixture": np.concatenate([x[:m] for x, m in zip(beside, counts, strict=True)]),
+            "pooled": rng.permutation(
+                _images(train, rng.choice(len(train), min(len(train), 12), replace=False))
+            )[:n],
+            "mean_image": np.repeat(nearest.mean(0)[None], min(n, half), axis=0),
+            "floor": real[:half],
+        }
+        yield _Condition(name, real[half:], cells)
+
+
+def _images(sets: Sets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    images: NDArray[np.float32] = sets.batch(rows.tolist()).x.numpy()
+    return images
+
+
+def _log_ratio(images: NDArray[np.float32]) -> float:
+    """Return the mean log nuclear ratio; NaN images are left out."""
+    ratio = nuclear_ratio(images)
+    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+    return float(np.log(ratio).mean()) if len(ratio) else 0.0
+
+
+def _ratios(sets: Sets) -> Array:
+    return np.array([[_log_ratio(_images(sets, np.array([s])))] for s in range(len(sets))])
+
+
+def _mean_images(sets: Sets) -> Array:
+    """Return the mean image of each set, `(S, D)`."""
+    batch = sets.batch(range(len(sets)))
+    mean: Array = batch.mean(batch.flat64).numpy()
+    return mean
+
+
+def _standard(train: Array, test: Array) -> tuple[Array, Array]:
+    """Scale features to one deviation over training sets."""
+    centre, scale = train.mean(0), train.std(0).clip(1e-12)
+    return (train - centre) / scale, (test - centre) / scale
+
+
+def _axes(case: Case[ScreenSettings], components: int = 20) -> torch.Tensor:
+    """Return principal axes of training images in the ground space, `(D, K)`."""
+    x = case.model.atom_transform(case.train.batch(range(len(case.train))).x).flatten(1)
+    return torch.pca_lowrank(x.double(), min(components, *x.shape))[2]
+
+
+def _against(
+    case: Case[ScreenSettings], axes: torch.Tensor, condition: _Condition, method: str
+) -> tuple[float, float]:
+    """Return the energy distance to real cells, and the accuracy of telling them apart."""
+    made = torch.as_tensor(condition.cells[method], dtype=torch.float32)
+    n = min(len(made), len(condition.real))
+    pair = [
+        case.model.atom_transform(x[:n]).flatten(1).double()
+        for x in (made, torch.as_tensor(condition.real))
+    ]
+    batches = [SetBatch.from_list([x]) for x in pair]
+    projected = [SetBatch.from_list([x @ axes]) for x in pair]
+    energy = float(unbiased_energy(batches[0], batches[1])[0])
+    return energy, float(neighbour_accuracy(projected[0], projected[1])[0])

@@ -1,0 +1,1 @@
+"""Yeast promoters by expression: generated promoters for an expression level."""

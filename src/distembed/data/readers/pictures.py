@@ -1,0 +1,213 @@
+"""Read image files by a pattern: PNG, JPEG and TIFF, each file an image or many crops of it.
+
+    wells/{well}/*.png                      each file is an atom, each well a set
+    {plate}_{well}_{site}_{channel}.tif     files that differ in the channel alone are one image
+    tiles/*.tif, boxes="cells.csv"          each box of a table is an atom
+
+Pages of a TIFF file are channels. All images have one size: nothing is resized or padded, because
+distances of pixels would then be those of the padding.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.readers.base import Request
+from distembed.data.readers.columns import read_columns
+from distembed.data.readers.files import FILE, NamedFile, files_of, labels_of
+from distembed.registry import need
+
+__all__ = ["PictureReader", "read_picture"]
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "channel"
+"""Field of a pattern by which files are the channels of one image."""
+_BOX = ("left", "top", "right", "bottom")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read an image as `(C, H, W)`, with the type of its pixels.
+
+    Raises:
+        ImportError: If pillow, the extra `images`, is not installed.
+        ValueError: If the file is damaged, or has a palette.
+    """
+    image = need("PIL.Image", "images")
+    try:
+        with image.open(path) as file:
+            pages = []
+            for page in range(getattr(file, "n_frames", 1)):
+                file.seek(page)
+                if file.mode in ("P", "PA"):
+                    raise ValueError("it has a palette; save it in colour or in grey")
+                pages.append(np.asarray(file))
+    except image.DecompressionBombError as error:
+        raise ValueError(f"{path.name} claims to be too large: {error}.") from error
+    except (OSError, SyntaxError, EOFError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read as an image: {error}.") from error
+    channels = [np.moveaxis(p, 2, 0) if p.ndim == 3 else p[None] for p in pages]
+    if len({c.shape for c in channels}) > 1:
+        raise ValueError(
+            f"The {len(pages)} pages of {path.name} have different sizes; pages are channels. "
+            "Save one page, such as the largest of a pyramid."
+        )
+    x = np.concatenate(channels)
+    return x.astype(np.uint8) if x.dtype == bool else x
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reader of image files; sets are named by the fields of the pattern, or by columns of boxes.
+
+    Attributes:
+        boxes: Table of the crops to read, with the columns `file` (a name with or without its
+            suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Crops are
+            `[top:bottom, left:right]`.
+    """
+
+    boxes: str | None = None
+
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+    selection: ClassVar[str | None] = None
+
+    @classmethod
+    def accepts(cls, source: Any, by: Any) -> bool:
+        """Return False: only files are read."""
+        return False
+
+    def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
+        """Read images `(C, H, W)`, with the fields of the pattern and columns of boxes.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If images have different sizes, a box leaves its image, channels are
+                incomplete, or nothing names the sets.
+        """
+        fields = [name for name in labels_of(source) if name not in (CHANNEL, FILE)]
+        labels = request.labels or fields
+        if not labels and self.boxes is None:
+            raise ValueError(
+                f"Each image of {source} would be a set of its own. Name the sets by a field of "
+                "the pattern, such as '{well}/*.png', or name crops in boxes=TABLE."
+            )
+        labels = labels or [FILE]
+        images = _grouped(files_of(source))
+        if self.boxes is None:
+            x = _stacked([(label[FILE], _channels(files)) for label, files in images])
+            columns = {n: np.array([label[n] for label, _ in images]) for n in images[0][0]}
+        else:
+            x, columns = _crops(images, self.boxes, request.labels)
+        refuse_unknown([*labels, *request.keep], columns, "column")
+        kept = columns if request.meta is None else [*labels, *request.keep]
+        return Observations(x, {name: columns[name] for name in kept}), labels
+
+
+def _grouped(
+    files: Sequence[NamedFile],
+) -> list[tuple[Mapping[str, str], list[NamedFile]]]:
+    """Join the files of the channels of one image; return labels and files of each image."""
+    groups: dict[tuple[str, ...], list[NamedFile]] = {}
+    for file in files:
+        joined = CHANNEL in file.labels
+        own = [v for n, v in file.labels.items() if not joined or n not in (FILE, CHANNEL)]
+        groups.setdefault(tuple(own), []).append(file)
+    expected = sorted({f.labels.get(CHANNEL, "") for f in files})
+    images: list[tuple[Mapping[str, str], list[NamedFile]]] = []
+    for group in groups.values():
+        group.sort(key=lambda file: file.labels.get(CHANNEL, ""))
+        channels = [file.labels.get(CHANNEL, "") for file in group]
+        if channels != expected:
+            raise ValueError(
+                f"{group[0].path.name} and the files of its other channels are {channels}; all "
+                f"images together have {expected}, and each image has each once. Give the "
+                "missing files, or name what tells these apart by a field of the pattern."
+            )
+        images.append(({n: v for n, v in group[0].labels.items() if n != CHANNEL}, group))
+    return images
+
+
+def _channels(files: Sequence[NamedFile]) -> np.ndarray:
+    """Read the files of one image, `(C, H, W)`."""
+    return _joined([read_picture(file.path) for file in files], files[0].path.name)
+
+
+def _joined(parts: Sequence[np.ndarray], name: str) -> np.ndarray:
+    if len({part.shape[1:] for part in parts}) > 1:
+        sizes = " and ".join(sorted({f"{p.shape[1]} x {p.shape[2]}" for p in parts}))
+        raise ValueError(f"The channels of {name} are {sizes} pixels; they have one size.")
+    return np.concatenate(parts)
+
+
+def _stacked(images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Stack images of one shape, `(N, C, H, W)`."""
+    first, x = images[0]
+    for name, other in images:
+        if other.shape != x.shape:
+            raise ValueError(
+                f"{first} is {_size(x)}, and {name} is {_size(other)}. Images have one size; crop "
+                "them, or name crops of one size in boxes=TABLE."
+            )
+    return np.stack([image for _, image in images])
+
+
+def _size(x: np.ndarray) -> str:
+    return f"{x.shape[0]} x {x.shape[1]} x {x.shape[2]} (channels x height x width)"
+
+
+def _crops(
+    images: Sequence[tuple[Mapping[str, str], Sequence[NamedFile]]],
+    boxes: str,
+    labels: Sequence[str],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Read the boxes of a table, image after image; return crops and columns, `(R,)` each."""
+    columns = read_columns(boxes, {FILE, *labels})
+    refuse_unknown([FILE, *_BOX], columns, "column of the table of boxes")
+    try:
+        edges = np.stack([columns[name].astype(np.float64) for name in _BOX], axis=1)
+    except ValueError as error:
+        raise ValueError(f"A box of {boxes} is no number of pixels: {error}.") from error
+    if not np.isfinite(edges).all() or (edges % 1 != 0).any():
+        raise ValueError(f"A box of {boxes} is missing or no whole number of pixels.")
+    edges = edges.astype(np.int64)
+    names = columns[FILE]
+    by_name = {n: i for i, (_, group) in enumerate(images) for f in group for n in _names(f)}
+    absent = sorted({name for name in names.tolist() if name not in by_name})
+    if absent:
+        raise ValueError(
+            f"{boxes} names {len(absent)} images that the pattern does not have, such as "
+            f"{absent[0]!r}. Widen the pattern, or leave their rows out."
+        )
+    number = np.array([by_name[name] for name in names.tolist()])
+    unused = len(images) - len(np.unique(number))
+    if unused:
+        logger.warning("%d of %d images have no box in %s", unused, len(images), boxes)
+    order = np.argsort(number, kind="stable")
+    crops: list[tuple[str, np.ndarray]] = []
+    for i in np.unique(number):
+        label, files = images[i]
+        x = _channels(files)
+        for row in order[number[order] == i]:
+            left, top, right, bottom = edges[row].tolist()
+            if not (0 <= left < right <= x.shape[2] and 0 <= top < bottom <= x.shape[1]):
+                raise ValueError(
+                    f"Row {row + 1} of {boxes} is the box {tuple(edges[row].tolist())} of "
+                    f"{label[FILE]}, which has {x.shape[2]} x {x.shape[1]} pixels. Leave out "
+                    "boxes that leave their image; padding would tell where they were."
+                )
+            crops.append((f"row {row + 1}", x[:, top:bottom, left:right].copy()))
+    own = {n: np.array([images[i][0][n] for i in number])[order] for n in images[0][0]}
+    rest = {n: v[order] for n, v in columns.items() if n not in (*_BOX, *own)}
+    return _stacked(crops), {**own, **rest}
+
+
+def _names(file: NamedFile) -> tuple[str, ...]:
+    """Return the names by which a table may name a file."""
+    return file.labels[FILE], file.path.name, str(file.path)

@@ -1,0 +1,129 @@
+"""Image files by a pattern: pixels, channels, crops, names of sets, and what is refused."""
+
+import numpy as np
+import pytest
+
+import distembed as de
+
+image = pytest.importorskip("PIL.Image")
+
+
+def pixels(seed, shape=(6, 5), kind=np.uint8):
+    top = 255 if kind == np.uint8 else 60000
+    return np.random.default_rng(seed).integers(0, top, shape).astype(kind)
+
+
+def save(path, *pages):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *rest = map(image.fromarray, pages)
+    options = {"save_all": True, "append_images": rest} if rest else {}
+    first.save(path, **options)
+    return path
+
+
+def atoms(sets, name):
+    return sets.batch([sets.ids.tolist().index(name)]).x.numpy()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+def test_files_of_a_field_are_a_set(tmp_path, suffix):
+    x = {well: [pixels(10 * w + i) for i in range(3 + w)] for w, well in enumerate(["A1", "A02"])}
+    for well, images in x.items():
+        for i, one in enumerate(images):
+            save(tmp_path / well / f"cell{i}.{suffix}", one)
+    sets = de.read(f"{tmp_path}/{{well}}/*.{suffix}", min_size=1)
+    assert sorted(sets.ids.tolist()) == ["A02", "A1"]
+    assert (sets.atoms.name, sets.event_shape) == ("images", (1, 6, 5))
+    for well, images in x.items():
+        np.testing.assert_array_equal(atoms(sets, well), np.stack(images)[:, None])
+
+
+def test_colours_pages_and_sixteen_bits_are_channels(tmp_path):
+    colour = pixels(0, (6, 5, 3))
+    save(tmp_path / "a" / "0.png", colour)
+    np.testing.assert_array_equal(
+        de.read(f"{tmp_path}/{{well}}/*.png", min_size=1).batch([0]).x[0],
+        colour.transpose(2, 0, 1),
+    )
+    pages = [pixels(i, kind=np.uint16) for i in range(3)]
+    save(tmp_path / "a" / "0.tif", *pages)
+    sets = de.read(f"{tmp_path}/{{well}}/*.tif", min_size=1)
+    np.testing.assert_array_equal(sets.batch([0]).x[0], np.stack(pages))
+
+
+def test_files_that_differ_in_the_channel_are_one_image(tmp_path):
+    for well in ("A1", "B1"):
+        for site in range(2):
+            for channel in ("c-2", "c"):  # of the files c-2.tif comes first
+                x = np.full((4, 4), 10 * site + (channel == "c-2"), np.uint8)
+                save(tmp_path / f"{well}_{site}_{channel}.tif", x)
+    sets = de.read(f"{tmp_path}/{{well}}_{{site}}_{{channel}}.tif", by="well", min_size=1)
+    # channels are in the order of their names
+    np.testing.assert_array_equal(atoms(sets, "A1")[:, :, 0, 0], [[0, 1], [10, 11]])
+    (tmp_path / "B1_0_c-2.tif").unlink()
+    with pytest.raises(ValueError, match=r"B1_0_c.tif .* are \['c'\]; .*\['c', 'c-2'\]"):
+        de.read(f"{tmp_path}/{{well}}_{{site}}_{{channel}}.tif", by="well")
+
+
+def boxes(path, rows, head="file,left,top,right,bottom,cell"):
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return str(path)
+
+
+def test_boxes_are_crops_with_the_columns_of_their_table(tmp_path):
+    x = {name: pixels(i, (8, 9)) for i, name in enumerate(["t1", "t2"])}
+    for name, one in x.items():
+        save(tmp_path / f"{name}.png", one)
+    table = boxes(
+        tmp_path / "b.csv",
+        ["t2,0,0,3,2,007", "t1.png,1,2,4,4,08", "t2,6,6,9,8,009", f"{tmp_path}/t1.png,0,0,3,2,1"],
+    )
+    source = f"{tmp_path}/*.png"
+    sets = de.read(source, boxes=table, min_size=1)
+    np.testing.assert_array_equal(atoms(sets, "t1")[:, 0], [x["t1"][2:4, 1:4], x["t1"][0:2, 0:3]])
+    np.testing.assert_array_equal(atoms(sets, "t2")[:, 0], [x["t2"][0:2, 0:3], x["t2"][6:8, 6:9]])
+    # ids are text as it stands in the table
+    assert sorted(de.read(source, boxes=table, by="cell", min_size=1).ids) == [
+        "007", "009", "08", "1"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("t9,0,0,3,2,1", "names 1 images that the pattern does not have, such as 't9'"),
+        ("t1,-1,0,2,2,1", r"Row 2 of .* is the box \(-1, 0, 2, 2\) of t1, which has 9 x 8 pixels"),
+        ("t1,7,0,10,2,1", "Leave out boxes that leave their image"),
+        ("t1,3,0,3,2,1", "Row 2 of"),
+        ("t1,0.5,0,3,2,1", "no whole number"),
+        ("t1,,0,3,2,1", "missing or no whole number"),
+        ("t1,a,0,3,2,1", "is no number of pixels"),
+        ("t1,0,0,4,2,1", "row 1 is 1 x 2 x 3 .* and row 2 is 1 x 2 x 4"),
+    ],
+)
+def test_boxes_that_are_refused(tmp_path, row, text):
+    save(tmp_path / "t1.png", pixels(0, (8, 9)))
+    with pytest.raises(ValueError, match=text):
+        de.read(f"{tmp_path}/*.png", boxes=boxes(tmp_path / "b.csv", ["t1,0,0,3,2,1", row]))
+
+
+def test_what_is_refused(tmp_path):
+    save(tmp_path / "w" / "a.png", pixels(0))
+    save(tmp_path / "w" / "b.png", pixels(0, (6, 6)))
+    with pytest.raises(ValueError, match=r"w/\*.png would be a set of its own. Name the sets by"):
+        de.read(f"{tmp_path}/w/*.png")
+    with pytest.raises(ValueError, match=r"a is 1 x 6 x 5 .* and b is 1 x 6 x 6"):
+        de.read(f"{tmp_path}/{{well}}/*.png")
+    whole = (tmp_path / "w" / "b.png").read_bytes()
+    (tmp_path / "w" / "b.png").write_bytes(whole[:40])
+    with pytest.raises(ValueError, match="b.png cannot be read as an image"):
+        de.read(f"{tmp_path}/{{well}}/*.png")
+    image.fromarray(pixels(0)).convert("P").save(tmp_path / "w" / "b.png")
+    with pytest.raises(ValueError, match="it has a palette"):
+        de.read(f"{tmp_path}/{{well}}/*.png")
+    save(tmp_path / "p" / "a.tif", pixels(0), pixels(0, (3, 3)))
+    with pytest.raises(ValueError, match="2 pages of a.tif have different sizes"):
+        de.read(f"{tmp_path}/{{well}}/*.tif")
+    boxes(tmp_path / "b.csv", ["w,1"], "file,left")
+    with pytest.raises(ValueError, match="column of the table of boxes 'top'"):
+        de.read(f"{tmp_path}/{{well}}/a.png", boxes=str(tmp_path / "b.csv"))

@@ -1,0 +1,184 @@
+"""Proportional hazards: the partial likelihood by a direct sum, its laws, another package."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("sklearn")
+
+from scipy.optimize import check_grad
+from sklearn.base import clone
+
+from distembed.heads import SetSurvival, cross_validated, event_times
+from distembed.heads.hazards import ProportionalHazards, _objective, hazard_loss
+from distembed.heads.scores import concordance
+from distembed.model.embeddings import Embeddings
+
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def draw(rng, n=25, latent=2, ties=False):
+    """Inputs, exponential times with log hazard x_1, a third of them censored, and weights."""
+    x = rng.normal(size=(n, latent))
+    time = rng.exponential(np.exp(-x[:, 0]))
+    time = np.ceil(4 * time) if ties else time
+    event = rng.random(n) < 2 / 3
+    event[:2] = True
+    return x, event_times(time, event), rng.uniform(0.5, 2, n)
+
+
+def partial_likelihood(b, x, y, w):
+    """The penalised negative partial log-likelihood, as a sum over events."""
+    f, total = x @ b, b @ b / 2
+    for i in np.flatnonzero(y["event"]):
+        at_risk = y["time"] >= y["time"][i]
+        total -= w[i] * (f[i] - np.log((w * np.exp(f))[at_risk].sum()))
+    return total
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.booleans())
+def test_the_objective_is_the_partial_likelihood_and_has_its_gradient(seed, ties):
+    rng = np.random.default_rng(seed)
+    x, y, w = draw(rng, ties=ties)
+    order = np.argsort(y["time"], kind="stable")
+    arguments, b = (x[order], y[order], w[order]), rng.normal(size=2)
+    value, gradient = _objective(b, *arguments)
+    assert value == pytest.approx(partial_likelihood(b, x, y, w), rel=1e-12)
+    error = check_grad(
+        lambda p: _objective(p, *arguments)[0], lambda p: _objective(p, *arguments)[1], b
+    )
+    assert error < 1e-5 * (1 + np.linalg.norm(gradient))
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.booleans())
+def test_it_is_at_the_minimum_and_knows_only_the_order_of_times(seed, ties):
+    x, y, w = draw(np.random.default_rng(seed), ties=ties)
+    model = ProportionalHazards().fit(x, y, w)
+    least = partial_likelihood(model.coef_, x, y, w)
+    for move in 1e-3 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
+        assert partial_likelihood(model.coef_ + move, x, y, w) > least - 1e-9
+    other = ProportionalHazards().fit(x, event_times(np.exp(y["time"]), y["event"]), w)
+    np.testing.assert_allclose(other.coef_, model.coef_, atol=1e-6)
+    doubled = ProportionalHazards().fit(np.tile(x, (2, 1)), np.tile(y, 2), np.tile(w / 2, 2))
+    np.testing.assert_allclose(doubled.coef_, model.coef_, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.booleans())
+def test_expected_events_add_up_to_those_that_happened(seed, ties):
+    x, y, w = draw(np.random.default_rng(seed), ties=ties)
+    model = ProportionalHazards().fit(x, y, w)
+    expected = np.exp(model.log_baseline(y["time"]) + model.predict(x))
+    # Breslow's estimate, in which each event shares out its weight over the sets at risk
+    assert w @ expected == pytest.approx(w @ y["event"], rel=1e-9)
+    # and of the training sets the loss is the deviance of a count
+    late = y["event"] | (model.log_baseline(y["time"]) > -np.inf)
+    loss = hazard_loss(model, x[late], y[late])
+    counts = expected[late] - y["event"][late] * np.log(expected[late])
+    np.testing.assert_allclose(loss, counts, rtol=1e-9)
+
+
+def test_an_event_before_all_others_has_a_finite_loss():
+    x, y, _ = draw(np.random.default_rng(0))
+    model = ProportionalHazards().fit(x, y)
+    early = event_times([y["time"].min() / 2, y["time"][y["event"]].min()], [1, 1])
+    first, second = hazard_loss(model, x[[0, 0]], early)
+    # nothing is expected before the first event, which is the one that the logarithm is taken at
+    hazard = np.exp(model.log_baseline(early["time"][1:]) + model.predict(x[:1]))[0]
+    assert first == pytest.approx(-np.log(hazard))
+    assert second == pytest.approx(hazard - np.log(hazard))
+
+
+def test_it_agrees_with_scikit_survival():
+    linear = pytest.importorskip("sksurv.linear_model")
+    metrics = pytest.importorskip("sksurv.metrics")
+    x, y, _ = draw(np.random.default_rng(0), n=80, ties=True)
+    theirs = linear.CoxPHSurvivalAnalysis(alpha=1.0, tol=1e-12).fit(x, y)
+    own = ProportionalHazards().fit(x, y)
+    np.testing.assert_allclose(own.coef_, theirs.coef_, atol=1e-6)
+    times = theirs.cum_baseline_hazard_.x
+    np.testing.assert_allclose(
+        np.exp(own.log_baseline(times)), theirs.cum_baseline_hazard_.y, rtol=1e-5
+    )
+    risk = own.predict(x).round(1)
+    theirs_score = metrics.concordance_index_censored(y["event"], y["time"], risk)[0]
+    assert concordance(y, risk) == pytest.approx(theirs_score, abs=1e-12)
+
+
+def cohort(seed=0, n=120):
+    rng = np.random.default_rng(seed)
+    zeta = rng.normal(size=(n, 3)) * [2.0, 1.0, 0.5]
+    cov = np.broadcast_to(0.3 * np.eye(3), (n, 3, 3)).astype(np.float32)
+    z = (zeta + rng.normal(size=(n, 3)) * 0.3**0.5).astype(np.float32)
+    time = rng.exponential(np.exp(-zeta[:, 0]))
+    sizes = np.full(n, 20)
+    table = Embeddings(z, np.arange(n).astype(str), sizes, sizes.astype(float), cov=cov)
+    return table, event_times(np.minimum(time, 2.0), time < 2.0)
+
+
+def test_a_cohort_is_cross_validated_by_concordance():
+    table, y = cohort()
+    head = SetSurvival(correction="none", penalties=(1e-3, 1e-1), scale="common")
+    result = cross_validated(table, y, estimator=head, repeats=2, permutations=19)
+    # the concordance of the true log hazard itself is near 0.85 here
+    assert 0.75 < result["concordance"].value < 0.95
+    assert result.p_value == 0.05
+    assert result["concordance"].chance == 0.5
+    assert result.classes is None
+    assert np.isfinite(result.prediction).all()
+    rng = np.random.default_rng(1)
+    none = cross_validated(table, y[rng.permutation(len(y))], estimator=head, repeats=2)
+    assert none["concordance"].low < 0.5 < none["concordance"].high
+
+
+@pytest.mark.parametrize("correction", ["none", "weights", "calibrated", "marginal"])
+def test_probabilities_fall_with_time_and_risk(correction):
+    table, y = cohort()
+    head = SetSurvival(correction=correction, penalties=(0.01,)).fit(table, y)
+    times = np.array([0.0, 0.3, 1.0, 1.9, 50.0])
+    survival = head.predict_survival(table, times)
+    assert (survival[:, 0] == 1).all()
+    assert (np.diff(survival[:, :4], axis=1) < 0).all()
+    assert np.isnan(survival[:, 4]).all()
+    assert (np.argsort(head.predict(table)) == np.argsort(-survival[:, 2])).all()
+    # half of the sets live to the median time, and so says the mean over them
+    assert abs(survival[:, 2].mean() - (y["time"] > 1.0).mean()) < 0.05
+    # the information of a set on its score is the share of events
+    fitted = head.head_.correction
+    expected = fitted.whitening(0.01, y["event"].mean())
+    np.testing.assert_allclose(head.head_.whitening, expected)
+    assert clone(head).get_params()["correction"] == correction
+
+
+@pytest.mark.parametrize(
+    ("time", "event", "text"),
+    [
+        ([1.0, -1.0], [1, 1], "not negative"),
+        ([1.0, np.inf], [1, 1], "finite"),
+        ([1.0, np.nan], [1, 1], "missing for 1 of 2 sets"),
+        ([1.0, 2.0], [1, 3], "and not '3'"),
+        ([1.0, 2.0], [1], r"shape \(2,\) and the events \(1,\)"),
+    ],
+)
+def test_what_is_no_time_to_an_event(time, event, text):
+    with pytest.raises(ValueError, match=text):
+        event_times(time, event)
+
+
+def test_times_with_events_have_a_survival_head_by_default():
+    z = np.random.default_rng(0).normal(size=(12, 1))
+    y = event_times(np.exp(z[:, 0]), np.ones(12))
+    assert [s.name for s in cross_validated(z, y, folds=2, repeats=1).scores] == ["concordance"]
+
+
+def test_what_a_survival_head_refuses():
+    z = np.zeros((4, 1))
+    with pytest.raises(ValueError, match=r"event_times\(time, event\)"):
+        SetSurvival().fit(z, [1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(ValueError, match="1 events among 4 sets"):
+        SetSurvival().fit(z, event_times([1, 2, 3, 4], [1, 0, 0, 0]))
+    with pytest.raises(ValueError, match="2 times, and there are 4 sets"):
+        SetSurvival().fit(z, event_times([1, 2], [1, 1]))
