@@ -47,7 +47,7 @@ def test_moments_are_weighted_unbiased_and_skip_what_is_missing():
 
 def test_moments_of_equal_weights_are_those_of_numpy_in_pieces_too():
     sets = cohort(7)
-    for moments in (set_moments(sets), set_moments(sets, rows=60)):
+    for moments in (set_moments(sets), set_moments(sets, numbers=120)):
         np.testing.assert_allclose(moments.mean, [a.mean(0) for a in sets.arrays], rtol=1e-5)
         spread = [a.std(0, ddof=1) for a in sets.arrays]
         np.testing.assert_allclose(moments.spread, spread, rtol=1e-5)
