@@ -206,8 +206,9 @@ def two_sides(
 def _design(column: Column) -> tuple[NDArray[Any], Index, list[str], list[str]]:
     """Return the number of each set, the rows that are compared, the levels, and notes."""
     kind, notes = kind_of(column.values), []
+    levels: list[str] = []
     if kind == "continuous":
-        codes, levels = quantities(column.values), []
+        codes = quantities(column.values)
     else:
         numbers, levels = labels_of(column.values)
         codes = np.where(numbers < 0, np.nan, numbers)
