@@ -17,7 +17,7 @@ PAGES = (
         f"docs/{p}.md"
         for p in (
             *("applications", "data", "sequences", "pretrained", "sets", "geometry", "paper"),
-            *("plots", "sharing"),
+            *("plots", "report", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -310,8 +311,9 @@ def test_a_set_is_named_once(run, work, tmp_path):
     assert "'p03' is named twice" in outcome.err
 
 
-def test_evaluate_and_report(run, work, tmp_path):
+def test_evaluate_and_report(run, work, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     outcome = run("evaluate", work / "model", "--pairs", 20, "-o", tmp_path / "e.json")
     assert outcome.code == 0, outcome.err
     assert "4 held-out sets of 20" in outcome.err
@@ -326,6 +328,14 @@ def test_evaluate_and_report(run, work, tmp_path):
     words = ["--color", "group", "--evaluation", tmp_path / "e.json", "-o", again]
     assert run("report", work / "model", *words).code == 0
     assert again.read_bytes() == page.read_bytes()
+    text = page.read_text()
+    # all sets are on the map, and the held-out ones judge the model
+    assert json.loads(re.search(r'id="map-data">(.*?)</script>', text)[1])["held"].count(1) == 4
+    for fact in ("20, 4 of them held out", "1970-01-02", "judged on 4 held-out sets"):
+        assert fact in text, fact
+    words += ["--title", "Mice of spring", "--force"]
+    assert run("report", work / "model", *words).code == 0
+    assert "<h1>Mice of spring</h1>" in again.read_text()
     assert 10_000 < page.stat().st_size < 5_000_000
 
 
@@ -333,6 +343,9 @@ def test_a_misspelt_colour_is_said_before_the_work(run, work, tmp_path, monkeypa
     pytest.importorskip("matplotlib")
     monkeypatch.setattr("distembed.evaluation.evaluate.evaluate", lambda *_, **__: 1 / 0)
     outcome = run("report", work / "model", "--color", "grup", "-o", tmp_path / "page.html")
+    assert outcome.code == 1
+    assert "no metadata column 'grup'" in outcome.err
+    outcome = run("report", work / "model", "--group", "grup", "-o", tmp_path / "page.html")
     assert outcome.code == 1
     assert "no metadata column 'grup'" in outcome.err
 

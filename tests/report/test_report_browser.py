@@ -1,5 +1,6 @@
 """The page in a browser, wide and on a phone, light and dark: it fits and is legible."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -18,7 +19,9 @@ from selenium.webdriver.chrome.service import Service  # noqa: E402
 
 from distembed.data.spaces import Tokens  # noqa: E402
 from distembed.model.card import ModelCard  # noqa: E402
+from distembed.model.embeddings import Fingerprints  # noqa: E402
 from distembed.report import write_report  # noqa: E402
+from distembed.sets.fingerprint import fingerprints  # noqa: E402
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -123,6 +126,16 @@ def pages(tmp_path_factory):
     z = model.embed(sets).z
     write_report(paths["full"], model=model, test=sets, evaluation=fake_evaluation(z))
     write_report(paths["bare"], model=model, test=sets)
+    cohort = gaussian_sets()
+    model.fingerprints = Fingerprints("salt", frozenset(fingerprints(cohort, "salt")[:60]))
+    held_out = dataclasses.replace(
+        cohort,
+        arrays=cohort.arrays[60:],
+        ids=cohort.ids[60:],
+        meta={name: column[60:] for name, column in cohort.meta.items()},
+    )
+    paths["cohort"] = folder / "cohort.html"
+    write_report(paths["cohort"], model=model, test=held_out, cohort=cohort, color="site")
     for name, atoms in (("lengths", Tokens("ACGT")), ("aligned", Tokens("ACGT", aligned=True))):
         paths[name] = folder / f"{name}.html"
         write_report(paths[name], model=SequenceModel(70, atoms), test=sequence_sets(atoms, 70))
@@ -151,7 +164,7 @@ def screen(request, driver):
     return driver
 
 
-@pytest.mark.parametrize("page", ["full", "bare", "lengths", "aligned"])
+@pytest.mark.parametrize("page", ["full", "bare", "cohort", "lengths", "aligned"])
 def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     screen.get(pages[page].as_uri())
     for details in screen.find_elements("css selector", "details"):
@@ -162,6 +175,182 @@ def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     assert screen.execute_script(FAINT_TEXTS) == []
     assert screen.execute_script(BROKEN_WORDS) == []
     assert screen.get_log("browser") == []
+
+
+PLACE = """
+const data = JSON.parse(document.getElementById('map-data').textContent);
+const canvas = document.getElementById('map-canvas'), box = canvas.getBoundingClientRect();
+canvas.scrollIntoView({block: 'center'});
+const p = data.planes[0], i = arguments[0];
+const unit = Math.min((box.width - 32) / p.extent[0], (box.height - 32) / p.extent[1]);
+const now = canvas.getBoundingClientRect();
+return [now.left + now.width / 2 + (p.x[i] - p.extent[0] / 2) * unit,
+        now.top + now.height / 2 - (p.y[i] - p.extent[1] / 2) * unit];
+"""
+COLOUR_AT = """
+const canvas = document.getElementById('map-canvas'), box = canvas.getBoundingClientRect();
+const ratio = canvas.width / box.width, [x, y] = [arguments[0] - box.left, arguments[1] - box.top];
+const copy = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+const pen = copy.getContext('2d', {willReadFrequently: true});  // or the browser logs advice
+pen.drawImage(canvas, -Math.round(x * ratio), -Math.round(y * ratio));
+return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+"""
+
+
+def pointer(driver, kind, x, y, buttons=1):
+    """Send what a mouse does, at a place of the window."""
+    button = "none" if kind == "mouseMoved" else "left"
+    event = {"type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1}
+    driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+
+
+def frame(driver):
+    """Wait until the canvas has been drawn again."""
+    driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+
+
+def lonely(driver):
+    """Return the set whose nearest neighbour on the map is the farthest away."""
+    p = driver.execute_script(
+        "return JSON.parse(document.getElementById('map-data').textContent).planes[0]"
+    )
+    points = np.stack([p["x"], p["y"]], 1).astype(float)
+    gaps = np.linalg.norm(points[:, None] - points, axis=-1)
+    np.fill_diagonal(gaps, np.inf)
+    return int(gaps.min(1).argmax())
+
+
+def test_pointing_at_a_set_names_it_with_its_metadata(screen, pages):
+    screen.get(pages["cohort"].as_uri())
+    i = lonely(screen)
+    tip = screen.find_element("id", "map-tip")
+    assert not tip.is_displayed()
+    x, y = screen.execute_script(PLACE, i)
+    pointer(screen, "mouseMoved", x + 1, y, 0)
+    frame(screen)
+    lines = [e.text for e in tip.find_elements("css selector", "*")]
+    assert lines[0] == f"patient {i}"
+    assert lines[1].endswith(" atoms")
+    assert lines[2] == ("held out" if i >= 60 else "in the training")
+    assert {line.partition(":")[0] for line in lines[3:]} == {"site", "age"}
+    width = screen.execute_script("return document.documentElement.clientWidth")
+    assert 0 <= tip.rect["x"]
+    assert tip.rect["x"] + tip.rect["width"] <= width
+    pointer(screen, "mouseMoved", 2, 2, 0)
+    frame(screen)
+    assert not tip.is_displayed()
+    assert screen.get_log("browser") == []
+
+
+def test_the_map_takes_another_colour_with_its_legend(screen, pages):
+    screen.get(pages["cohort"].as_uri())
+    i = lonely(screen)
+    x, y = screen.execute_script(PLACE, i)
+    legend = screen.find_element("id", "map-legend")
+    levels = [e.text.rsplit(" ", 1)[0] for e in legend.find_elements("css selector", "li")]
+    assert levels == ["north", "south", "missing"]
+    before = screen.execute_script(COLOUR_AT, x, y)
+    select = screen.find_element("id", "map-color")
+    names = [e.text for e in select.find_elements("css selector", "option")]
+    assert names == ["site", "age", "number of atoms"]
+    select.find_elements("css selector", "option")[1].click()
+    frame(screen)
+    assert legend.find_element("css selector", "h3").text == "age"
+    assert len(legend.find_elements("css selector", ".scale")) == 1
+    assert screen.execute_script(COLOUR_AT, x, y) != before
+
+
+def test_a_lasso_lists_exactly_the_sets_inside(screen, pages):
+    screen.get(pages["cohort"].as_uri())
+    i = lonely(screen)
+    screen.find_element("id", "map-lasso").click()
+    x, y = screen.execute_script(PLACE, i)
+    corners = [(x - 4, y - 4), (x + 4, y - 4), (x + 4, y + 4), (x - 4, y + 4)]
+    pointer(screen, "mouseMoved", *corners[0], 0)
+    pointer(screen, "mousePressed", *corners[0])
+    for corner in corners[1:]:
+        pointer(screen, "mouseMoved", *corner)
+    pointer(screen, "mouseReleased", *corners[-1], 0)
+    frame(screen)
+    assert screen.find_element("id", "map-ids").get_property("value") == f"patient {i}"
+    assert screen.find_element("id", "map-count").text == "1 set"
+    # around everything, within the round corners
+    left, top, width, height = screen.execute_script(
+        "const b = document.getElementById('map-canvas').getBoundingClientRect();"
+        "return [b.left, b.top, b.width, b.height]"
+    )
+    ends = [(left + 5, top + 5), (left + width - 5, top + height - 5)]
+    square = [ends[0], (ends[1][0], ends[0][1]), ends[1], (ends[0][0], ends[1][1])]
+    pointer(screen, "mousePressed", *square[0])
+    for corner in square[1:]:
+        pointer(screen, "mouseMoved", *corner)
+    pointer(screen, "mouseReleased", *square[-1], 0)
+    frame(screen)
+    ids = screen.find_element("id", "map-ids").get_property("value").split("\n")
+    assert ids == [f"patient {k}" for k in range(80)]
+    assert screen.find_element("id", "map-copy").is_displayed()
+    extra, wide = screen.execute_script(OVERFLOWS)
+    assert extra <= 0, wide
+    screen.find_element("id", "map-lasso").click()
+    assert not screen.find_element("id", "map-chosen").is_displayed()
+
+
+def test_the_map_zooms_and_moves_and_comes_back(screen, pages):
+    screen.get(pages["cohort"].as_uri())
+    i = lonely(screen)
+    x, y = screen.execute_script(PLACE, i)
+    here = screen.execute_script(COLOUR_AT, x, y)
+    assert sum(here) > 0
+    screen.find_element("id", "map-in").click()
+    frame(screen)
+    assert screen.find_element("id", "map-canvas").get_dom_attribute("data-scale") == "1.5"
+    screen.find_element("id", "map-reset").click()
+    frame(screen)
+    assert screen.execute_script(COLOUR_AT, x, y) == here
+    middle = screen.execute_script(
+        "const b = document.getElementById('map-canvas').getBoundingClientRect();"
+        "return [b.left + b.width / 2, b.top + b.height / 2]"
+    )
+    dx, dy = (
+        np.copysign(size, m - at) for size, m, at in zip((60, 40), middle, (x, y), strict=True)
+    )
+    pointer(screen, "mouseMoved", x, y, 0)
+    pointer(screen, "mousePressed", x, y)
+    pointer(screen, "mouseMoved", x + dx / 2, y + dy / 2)
+    pointer(screen, "mouseMoved", x + dx, y + dy)
+    pointer(screen, "mouseReleased", x + dx, y + dy, 0)
+    pointer(screen, "mouseMoved", 2, 2, 0)
+    frame(screen)
+    moved = screen.execute_script(COLOUR_AT, x + dx, y + dy)
+    assert moved == here
+    screen.find_element("id", "map-canvas").send_keys("0")
+    frame(screen)
+    assert screen.execute_script(COLOUR_AT, x, y) == here
+
+
+def test_without_scripts_the_map_is_a_picture(driver, pages):
+    driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver.get(pages["cohort"].as_uri())
+        assert driver.find_element("css selector", "figure.map-plain svg").is_displayed()
+        assert not driver.find_element("id", "map-figure").is_displayed()
+        assert "north" in driver.find_element("css selector", "div.map-plain").text
+    finally:
+        driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_another_script_is_not_run(driver, pages, tmp_path):
+    page = tmp_path / "changed.html"
+    text = pages["cohort"].read_text()
+    page.write_text(text.replace("</body>", "<script>document.title = 'run'</script></body>"))
+    driver.get(page.as_uri())
+    assert driver.title != "run"
+    messages = [entry["message"] for entry in driver.get_log("browser")]
+    assert any("Content Security Policy" in message for message in messages)
+    page.write_text(text.replace("own.levels[own.codes[i]][1]", "own.levels[own.codes[i]][0]"))
+    driver.get(page.as_uri())
+    assert driver.find_element("css selector", "figure.map-plain svg").is_displayed()
+    assert driver.get_log("browser")
 
 
 def test_the_checks_see_what_is_wrong(driver, tmp_path):

@@ -34,7 +34,7 @@ def test_moments_are_weighted_unbiased_and_skip_what_is_missing():
     x = np.array([[0.0, 1], [2, np.nan], [4, 3]])
     sets = Sets(
         Observations(np.concatenate([x, x[:1]])), np.arange(4), np.array([0, 3, 4]),
-        np.array(["a", "b"]), np.array([0.5, 0.25, 0.25, 1]), atoms=Vectors(masked=True),
+        np.array(["a", "b"]), np.array([0.5, 0.25, 0.25, 1]), atoms=Vectors(missing="mask"),
     )  # fmt: skip
     moments = set_moments(sets)
     np.testing.assert_allclose(moments.mean, [[1.5, 5 / 3], [0, 1]])
@@ -47,7 +47,7 @@ def test_moments_are_weighted_unbiased_and_skip_what_is_missing():
 
 def test_moments_of_equal_weights_are_those_of_numpy_in_pieces_too():
     sets = cohort(7)
-    for moments in (set_moments(sets), set_moments(sets, rows=60)):
+    for moments in (set_moments(sets), set_moments(sets, numbers=120)):
         np.testing.assert_allclose(moments.mean, [a.mean(0) for a in sets.arrays], rtol=1e-5)
         spread = [a.std(0, ddof=1) for a in sets.arrays]
         np.testing.assert_allclose(moments.spread, spread, rtol=1e-5)

@@ -1,6 +1,9 @@
 """The page and the overview, on Gaussians and on digits."""
 
+import base64
 import dataclasses
+import hashlib
+import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -18,7 +21,7 @@ from distembed.data.spaces import Counts, Images, Tokens, Vectors
 from distembed.evaluation.result import Evaluation
 from distembed.model.card import ModelCard
 from distembed.model.embeddings import Fingerprints
-from distembed.report import overview, write_report
+from distembed.report import compare_groups, overview, write_report
 from distembed.report.samples import interpolate, read_pairs
 from distembed.report.views import VIEWS, view_of
 from distembed.report.views.vectors import VectorView
@@ -53,7 +56,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.words.append(data)
 
     @property
@@ -75,7 +78,13 @@ def test_a_page_is_whole_small_and_alone(pages, name):
     text = pages[name].read_text()
     page = Page(text)
     assert len(text) < 1e6
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    data, script = re.findall(r"<script([^>]*)>(.*?)</script>", text, flags=re.DOTALL)
+    assert data[0] == ' type="application/json" id="map-data"'
+    json.loads(data[1])
+    assert script[0] == ""
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in text
     for key, value in page.attributes:
         assert not key.startswith("on")
         if key in ("src", "href", "xlink:href"):
@@ -216,6 +225,53 @@ def test_sets_that_the_model_was_trained_on_are_owned_up_to(gaussians, pages, tm
     assert "trained on 2 of these sets" in text
     assert "trained on none" not in text
     assert "trained on none of these sets" in Page(pages["gaussians"].read_text()).text
+
+
+def test_a_page_of_a_cohort_compares_its_groups(tmp_path):
+    model, sets = GaussianModel(), gaussian_sets(24)
+    held_out = dataclasses.replace(
+        sets,
+        arrays=sets.arrays[16:],
+        ids=sets.ids[16:],
+        meta={k: v[16:] for k, v in sets.meta.items()},
+    )
+    path = write_report(
+        tmp_path / "a.html", model=model, test=held_out, cohort=sets, color="site",
+        title="A cohort", data="cells.csv", date="2026-11-28",
+    )  # fmt: skip
+    text = Page(path.read_text()).text.replace("\u00a0", " ")
+    ids = [value for key, value in Page(path.read_text()).attributes if key == "id"]
+    assert {"groups", "contributions", "similar", "model"} <= set(ids)
+    assert len(ids) == len(set(ids))
+    for fact in ("24, 8 of them held out", "cells.csv", "2026-11-28", "CD3, CD19"):
+        assert fact in text, fact
+    result = compare_groups(model.embed(sets), sets, "site")
+    share = f"{100 * result.embeddings.total:.1f} % of the variance of the embeddings"
+    assert f"it explains {share} of {result.sets} sets" in text
+    row = result.differences[0]
+    assert f"{row.feature} {row.moment} {row.low[1]:.4g} {row.low[0]}" in text
+    assert "judged on 8 held-out sets" in text
+    strange = dataclasses.replace(held_out, ids=np.array([f"x{k}" for k in range(8)]))
+    with pytest.raises(ValueError, match="8 of the 8 held-out sets are not in the cohort"):
+        write_report(tmp_path / "b.html", model=model, test=strange, cohort=sets)
+
+
+def test_two_sets_of_different_sizes_have_a_path_and_one_has_none(tmp_path):
+    model, sets = GaussianModel(), gaussian_sets(2)
+    model.history = []
+    assert len(set(sets.sizes.tolist())) == 2
+    path = interpolate(model, sets, model.embed(sets), None, steps=3, n=4)
+    assert set(path.names) == {"patient 0", "patient 1"}
+    one = gaussian_sets(1)
+    ids = {
+        v
+        for k, v in Page(
+            write_report(tmp_path / "a.html", model=model, test=one).read_text()
+        ).attributes
+        if k == "id"
+    }
+    assert "samples" in ids
+    assert not {"path", "contributions", "similar"} & ids
 
 
 # -- samples ------------------------------------------------------------------------------------

@@ -81,3 +81,14 @@ def test_metrics_keep_their_order_and_wide_ranges_are_logarithmic():
 )
 def test_numbers(value, text):
     assert number(value) == text
+
+
+def test_a_value_that_is_not_defined_has_a_reason():
+    rows = [Score("columns", "gde", float("nan")), Score("columns", "floor", 0.4)]
+    (item,) = metrics_of(rows)
+    line = next(line for line in item.lines if line.method == "gde")
+    assert line.value == "–"
+    assert (
+        line.note
+        == "not defined where sequences differ in length, or no two columns vary together"
+    )

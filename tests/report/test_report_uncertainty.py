@@ -117,12 +117,18 @@ def test_the_page_shows_them(tmp_path):
     evaluation = fake_evaluation(model.embed(sets, covariance=False).z)
     page = write_report(tmp_path / "a.html", model=model, test=sets, evaluation=evaluation)
     text = page.read_text()
-    for phrase in ("An ellipse", 'id="contributions"', "The band", 'id="uncertainty"', "100 eff"):
+    for phrase in (
+        "The ellipse of a set",
+        'id="contributions"',
+        "The band",
+        'id="uncertainty"',
+        "100 eff",
+    ):
         assert phrase in text, phrase
     plain = model.embed(sets, covariance=False)
     page = write_report(tmp_path / "b.html", model=model, test=sets, embeddings=plain)
     text = page.read_text()
-    for phrase in ("An ellipse", "The band", 'id="uncertainty"'):
+    for phrase in ("The ellipse of a set", "The band", 'id="uncertainty"'):
         assert phrase not in text, phrase
 
 

@@ -126,11 +126,11 @@ def compare_groups(
     column = choose_column(table.z, table.meta, table.sizes, color)
     codes, rows, levels, notes = _design(column)
     kind = kind_of(column.values)
-    counts = np.bincount(codes[rows].astype(int)) if levels else np.zeros(0, dtype=int)
+    counts = [(level, int((codes[rows] == i).sum())) for i, level in enumerate(levels)]
     comparison = GroupComparison(
         column.name,
         kind,
-        tuple((level, int(counts[i])) for i, level in enumerate(levels) if counts[i]),
+        tuple((level, count) for level, count in counts if count),
         len(rows), None, np.nan, max(column.among, 1), (), tuple(notes),
     )  # fmt: skip
     if len(rows) < 6 or len(np.unique(codes[rows])) < 2:
@@ -209,28 +209,21 @@ def _design(column: Column) -> tuple[NDArray[Any], Index, list[str], list[str]]:
     levels: list[str] = []
     if kind == "continuous":
         codes = quantities(column.values)
-        there = np.isfinite(codes)
     else:
         numbers, levels = labels_of(column.values)
-        count = np.bincount(numbers[numbers >= 0], minlength=len(levels))
-        there = numbers >= 0
+        codes = np.where(numbers < 0, np.nan, numbers)
+    there = np.isfinite(codes)
+    if missing := int((~there).sum()):
+        noun, verb = ("set has", "is") if missing == 1 else ("sets have", "are")
+        notes.append(f"{missing} {noun} no value of {column.name}, and {verb} left out.")
+    if kind == "categorical":
+        count = np.bincount(codes[there].astype(int), minlength=len(levels))
+        there[there] = count[codes[there].astype(int)] > 1
         single = [level for level, c in zip(levels, count, strict=True) if c == 1]
-        if kind == "categorical" and single:
-            there &= count[numbers] > 1
+        if single:
             names = ", ".join(single[:5]) + (", ..." if len(single) > 5 else "")
             notes.append(f"Groups of a single set are left out: {names}.")
-        codes = numbers.astype(float)
-        missing = int((numbers < 0).sum())
-    if kind == "continuous":
-        missing = int((~there).sum())
-    if missing:
-        noun = "set has" if missing == 1 else "sets have"
-        notes.append(f"{missing} {noun} no value of {column.name}, and {_are(missing)} left out.")
     return codes, np.flatnonzero(there), levels, notes
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _sharing(sets: Collection, rows: Index) -> list[str]:

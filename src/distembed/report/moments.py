@@ -41,13 +41,13 @@ class Moments:
     features: tuple[str, ...]
 
 
-def set_moments(sets: Collection, atoms: int = 10_000, rows: int = 2**18) -> Moments:
+def set_moments(sets: Collection, atoms: int = 10_000, numbers: int = 2**24) -> Moments:
     """Compute the mean and the spread of each feature of each set.
 
     Args:
         sets: Sets of vectors or counts.
         atoms: Largest number of atoms of a set that are read, at random.
-        rows: Number of atoms that are read at once.
+        numbers: Numbers that are read at once, unless a set has more.
 
     Raises:
         ValueError: If atoms have no features, as images and sequences.
@@ -65,10 +65,8 @@ def set_moments(sets: Collection, atoms: int = 10_000, rows: int = 2**18) -> Mom
         )
     width = int(np.prod(sets.event_shape))
     mean, spread = (np.full((len(sets), width), np.nan) for _ in range(2))
-    for run in _runs(np.minimum(sets.sizes, atoms), rows):
-        batch = sets.batch(run, None, stream("report", "moments", run[0]))
-        if int(batch.sizes.max()) > atoms:
-            batch = batch.subsample(atoms, stream("report", "moments", run[0]))
+    for run in _runs(np.minimum(sets.sizes, atoms), max(1, numbers // width)):
+        batch = sets.batch(run, atoms, stream("report", "moments", run[0]))
         x = batch.with_nan.reshape(len(batch.w), -1).double().numpy()
         w, offsets = batch.w.double().numpy(), batch.offsets.tolist()
         for s, start, end in zip(run, offsets[:-1], offsets[1:], strict=True):

@@ -103,7 +103,7 @@ def write_report(
         title=title or data or f"{len(table):,} sets",
         version=__version__,
         trained_on=len(training_ids),
-        facts=facts(model, table, len(held_out), data, date),
+        facts=facts(model, cohort.atoms.name, table, len(held_out), data, date),
         model_facts=model_facts(model, card),
         features=model.features or (),
         findings=findings(held_out, model.population, training_ids),

@@ -60,12 +60,13 @@ class Finding:
 
 
 def facts(
-    model: GDE, table: Embeddings, held_out: int, data: str | None, date: str | None
+    model: GDE, kind: str, table: Embeddings, held_out: int, data: str | None, date: str | None
 ) -> list[Fact]:
     """List the properties at the head of the page.
 
     Args:
         model: The model.
+        kind: Kind of the atoms.
         table: Embeddings of all sets.
         held_out: Number of sets that judge the model.
         data: Name of the data.
@@ -73,7 +74,6 @@ def facts(
     """
     sizes = np.asarray(table.sizes)
     low, middle, high = (f"{v:,.0f}" for v in (sizes.min(), np.median(sizes), sizes.max()))
-    kind = model.atoms.name
     shape = " × ".join(map(str, model.event_shape)) or "1"
     spread = low if low == high else f"{low} to {high} (median {middle})"
     part = f", {held_out:,} of them held out from the training" if held_out < len(table) else ""
