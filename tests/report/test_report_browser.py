@@ -101,12 +101,8 @@ return [document.documentElement.scrollWidth - width, wide];
 """
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    """Reports of sets with long names, one of which is alone in its class."""
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("jinja2")
-    folder = tmp_path_factory.mktemp("pages")
+def long_names():
+    """Sets with long names, one of which is alone in its class, and their model."""
     sets, model = gaussian_sets(), GaussianModel()
     sets.ids = np.array([f"patient-{i:02d}_" + "biopsy" * 9 for i in range(len(sets))])
     groups = np.array(["<30", "30-60 mL/min/1.73m2", ">60"])[np.arange(len(sets)) % 3]
@@ -122,11 +118,12 @@ def pages(tmp_path_factory):
     rows |= {"sets for training and validation": "395", "distance": "up to |dz| = 5.82"}
     card = ModelCard("Made by distembed.", rows, "import distembed", ("Beyond it, none.",))
     model.card = lambda: card
-    paths = {"full": folder / "full.html", "bare": folder / "bare.html"}
-    z = model.embed(sets).z
-    write_report(paths["full"], model=model, test=sets, evaluation=fake_evaluation(z))
-    write_report(paths["bare"], model=model, test=sets)
-    cohort = gaussian_sets()
+    return {"model": model, "test": sets}
+
+
+def with_training_sets():
+    """A cohort of 80 sets, the model of which was trained on the first 60."""
+    cohort, model = gaussian_sets(), GaussianModel()
     model.fingerprints = Fingerprints("salt", frozenset(fingerprints(cohort, "salt")[:60]))
     held_out = dataclasses.replace(
         cohort,
@@ -134,12 +131,47 @@ def pages(tmp_path_factory):
         ids=cohort.ids[60:],
         meta={name: column[60:] for name, column in cohort.meta.items()},
     )
-    paths["cohort"] = folder / "cohort.html"
-    write_report(paths["cohort"], model=model, test=held_out, cohort=cohort, color="site")
-    for name, atoms in (("lengths", Tokens("ACGT")), ("aligned", Tokens("ACGT", aligned=True))):
-        paths[name] = folder / f"{name}.html"
-        write_report(paths[name], model=SequenceModel(70, atoms), test=sequence_sets(atoms, 70))
-    return paths
+    return {"model": model, "test": held_out, "cohort": cohort, "color": "site"}
+
+
+def judged():
+    """The sets with long names, and an evaluation."""
+    content = long_names()
+    return content | {"evaluation": fake_evaluation(content["model"].embed(content["test"]).z)}
+
+
+def of_sequences(aligned):
+    atoms = Tokens("ACGT", aligned=aligned)
+    return {"model": SequenceModel(70, atoms), "test": sequence_sets(atoms, 70)}
+
+
+CONTENTS = {
+    "full": judged,
+    "bare": long_names,
+    "cohort": with_training_sets,
+    "lengths": lambda: of_sequences(aligned=False),
+    "aligned": lambda: of_sequences(aligned=True),
+}
+
+
+class Pages(dict):
+    """Reports by name, written when they are first looked up."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name):
+        path = self.folder / f"{name}.html"
+        self[name] = write_report(path, **CONTENTS[name]())
+        return self[name]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    return Pages(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +196,7 @@ def screen(request, driver):
     return driver
 
 
-@pytest.mark.parametrize("page", ["full", "bare", "cohort", "lengths", "aligned"])
+@pytest.mark.parametrize("page", CONTENTS)
 def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     screen.get(pages[page].as_uri())
     for details in screen.find_elements("css selector", "details"):

@@ -78,14 +78,14 @@ def set_moments(sets: Collection, atoms: int = 10_000, numbers: int = 2**24) -> 
 
 def _moments(x: Array, w: Array) -> tuple[Array, Array]:
     """Return the mean and the spread of each column, over the values that are not missing."""
-    seen = np.isfinite(x)
-    share = np.where(seen, w[:, None], 0.0)
+    measured = np.isfinite(x)
+    share = np.where(measured, w[:, None], 0.0)
     total = share.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = share / total
-        filled = np.where(seen, x, 0.0)
+        filled = np.where(measured, x, 0.0)
         mean = (share * filled).sum(0)
-        squares = (share * np.where(seen, filled - mean, 0.0) ** 2).sum(0)
+        squares = (share * np.where(measured, filled - mean, 0.0) ** 2).sum(0)
         left = 1 - (share**2).sum(0)
         spread = np.where(left > 1e-9, np.sqrt(squares / left), np.nan)
     return mean, spread
