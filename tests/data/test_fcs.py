@@ -123,7 +123,10 @@ def test_what_is_refused(tmp_path, change, options, text):
         de.read(str(path), **options)
 
 
-@pytest.mark.parametrize("matrix", ["2,B525-A,G,1,0,0,1", "2,B525-A,R660-A,1,1,1,1", "2,B525-A"])
+@pytest.mark.parametrize("matrix", [
+    "2,B525-A,G,1,0,0,1", "2,B525-A,R660-A,1,1,1,1", "2,B525-A", "2,B525-A,R660-A,1,nan,0,1",
+    "2,B525-A,B525-A,1,0.1,0.2,1",
+])  # fmt: skip
 def test_a_matrix_that_does_not_fit_is_refused(tmp_path, matrix):
     path = write(tmp_path / "a.fcs", cells(0), keywords={"SPILL": matrix})
     with pytest.raises(ValueError, match="spillover matrix of a.fcs cannot be applied"):
@@ -138,3 +141,9 @@ def test_other_panels_and_empty_files_are_refused(tmp_path):
     write(tmp_path / "c.fcs", cells(0)[:0])
     with pytest.raises(ValueError, match=r"c.fcs (has no event|cannot be read)"):
         de.read(str(tmp_path / "c.fcs"))
+
+
+def test_two_channels_of_one_name_are_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", cells(0), ["FSC-A", "B525-A", "B525-A", "Time"], [""] * 4)
+    with pytest.raises(ValueError, match="a.fcs has 2 channels 'B525-A'"):
+        de.read(str(path))
