@@ -48,6 +48,27 @@ def test_a_joined_head_has_what_both_inputs_have():
     assert mae["gde"] == pytest.approx(np.abs(y[60:] - result.values["gde"]).mean())
 
 
+def test_units_are_resampled_as_a_whole():
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(8), 5)
+    # the error of a prediction is that of its unit, so that five sets say as much as one
+    y = rng.normal(size=40)
+    error = rng.normal(size=8)[unit]
+    x = np.concatenate([y, y + error])[:, None]
+
+    def half_width(units):
+        outcome = Outcome("level", y, y, units=units)
+        scores = predicted(outcome, {"gde": Inputs(x[:40], x[40:])}).scores
+        (mae,) = (s for s in scores if s.metric == "mae")
+        return mae.value, mae.high - mae.low
+
+    (value, alone), (same, whole) = half_width(None), half_width(unit)
+    assert value == same
+    assert 1.7 < whole / alone < 2.8  # sqrt(5) but for chance
+    repeated = half_width(np.arange(40).astype(str))
+    assert repeated[1] > 0.5 * alone
+
+
 def test_wide_features_are_rotated_without_a_loss():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 200))

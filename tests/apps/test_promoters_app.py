@@ -183,3 +183,19 @@ def test_the_real_folder_is_read(data_dir):
     train, test = data(data_dir / "promoters_gpra", replace(SETTINGS, bins=40))
     assert train.event_shape == (80,)
     assert len(np.unique(test.meta["bin"])) == 10
+
+
+def test_a_promoter_that_two_media_measured_is_in_one_part(tmp_path, caplog):
+    expression(tmp_path)
+    gal, gly = sorted(tmp_path.glob("*.txt.gz"))
+    with gzip.open(gal, "rt") as file:
+        lines = file.read().splitlines()
+    with gzip.open(gly, "at") as file:
+        file.writelines(f"{line.split()[0]}\t{k % 16}\n" for k, line in enumerate(lines[100:300]))
+    division = divide(tmp_path, SETTINGS)
+    assert "left out 200 rows of promoters that are measured more than once" in caplog.text
+    assert len(set(division.promoters.sequence.tolist())) == len(division.promoters.sequence)
+    # both media keep some of those that they share
+    shared = {line.split()[0][17:97] for line in lines[100:300]}
+    media = division.promoters.medium[[s in shared for s in division.promoters.sequence.tolist()]]
+    assert min((media == name).sum() for name in ("3p1E7_Gal", "3p1E7_Gly")) > 50

@@ -127,7 +127,10 @@ def test_what_is_refused(tmp_path, change, options, text):
         de.read(str(path), **options)
 
 
-@pytest.mark.parametrize("matrix", ["2,B525-A,G,1,0,0,1", "2,B525-A,R660-A,1,1,1,1", "2,B525-A"])
+@pytest.mark.parametrize("matrix", [
+    "2,B525-A,G,1,0,0,1", "2,B525-A,R660-A,1,1,1,1", "2,B525-A", "2,B525-A,R660-A,1,nan,0,1",
+    "2,B525-A,B525-A,1,0.1,0.2,1",
+])  # fmt: skip
 def test_a_matrix_that_does_not_fit_is_refused(tmp_path, matrix):
     path = write(tmp_path / "a.fcs", cells(0), keywords={"SPILL": matrix})
     with pytest.raises(ValueError, match="spillover matrix of a.fcs cannot be applied"):
@@ -155,3 +158,9 @@ def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
     path.write_bytes(bytes(content[: data.draw(st.integers(1, 2 * len(content)))]))
     with contextlib.suppress(ValueError):
         de.read(str(path), compensate=data.draw(st.booleans()), min_size=1)
+
+
+def test_two_channels_of_one_name_are_refused(tmp_path):
+    path = write(tmp_path / "a.fcs", cells(0), ["FSC-A", "B525-A", "B525-A", "Time"], [""] * 4)
+    with pytest.raises(ValueError, match="a.fcs has 2 channels 'B525-A'"):
+        de.read(str(path))

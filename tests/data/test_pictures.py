@@ -1,7 +1,9 @@
 """Image files by a pattern: pixels, channels, crops, names of sets, and what is refused."""
 
 import contextlib
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
+from distembed.data.readers.pictures import read_picture
 
 image = pytest.importorskip("PIL.Image")
 
@@ -167,3 +170,83 @@ def test_an_image_that_claims_to_be_huge_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(ValueError, match=r"a.png claims to be too large: .*30 pixels"):
         de.read(f"{tmp_path}/{{well}}/*.png")
+
+
+def chunk(kind, content):
+    checked = kind + content
+    return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+def colour_png(path, x):
+    """Write 16 bits a channel, which pillow reads as 8 and cannot write."""
+    height, width, _ = x.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in x)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def colour_tiff(path, x):
+    """Write one uncompressed strip of 16 bits a channel."""
+    height, width, _ = x.shape
+    content = x.astype("<u2").tobytes()
+    at = 8 + 2 + 12 * 9 + 4
+    entries = [
+        (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, at), (259, 3, 1, 1), (262, 3, 1, 2),
+        (273, 4, 1, at + 6), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(content)),
+    ]  # fmt: skip
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    start = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    path.write_bytes(start + table + bytes(4) + struct.pack("<HHH", 16, 16, 16) + content)
+
+
+@pytest.mark.parametrize(("suffix", "write"), [("png", colour_png), ("tif", colour_tiff)])
+def test_sixteen_bits_of_a_colour_are_not_cut_to_eight(tmp_path, suffix, write):
+    path = tmp_path / f"a.{suffix}"
+    write(path, np.full((4, 5, 3), 300, np.uint16))
+    with image.open(path) as file:
+        assert (file.mode, file.size) == ("RGB", (5, 4))  # as pillow reads it
+    with pytest.raises(ValueError, match=f"a.{suffix} .* has 16 bits a channel, of which pillow"):
+        read_picture(path)
+
+
+def test_images_of_eight_and_of_sixteen_bits_are_not_stacked(tmp_path):
+    save(tmp_path / "w" / "a.png", pixels(0))
+    save(tmp_path / "w" / "b.png", pixels(0, kind=np.uint16))
+    with pytest.raises(ValueError, match="a has pixels of type uint8, and b of uint16"):
+        de.read(f"{tmp_path}/{{well}}/*.png")
+
+
+def test_pages_that_grow_too_large_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    flat = [np.zeros((400, 400), np.uint8)] * 8
+    first, *rest = map(image.fromarray, flat)
+    path = tmp_path / "a.tif"
+    first.save(path, save_all=True, append_images=rest, compression="tiff_deflate")
+    assert read_picture(path).shape == (8, 400, 400)
+    monkeypatch.setattr("distembed.data.readers.bounds._SIZE", 400 * 400 * 6)
+    monkeypatch.setattr("distembed.data.readers.bounds._RATIO", 20)
+    with pytest.raises(ValueError, match="a.tif has .* bytes, and its pages would take"):
+        read_picture(path)
+
+
+def test_a_box_of_a_name_that_two_images_have_is_refused(tmp_path):
+    for well in ("A1", "B1"):
+        save(tmp_path / well / "c.png", pixels(0, (8, 9)))
+    source = f"{tmp_path}/{{well}}/*.png"
+    table = boxes(tmp_path / "b.csv", ["c.png,0,0,3,2,1", "c.png,0,0,3,2,2"])
+    with pytest.raises(ValueError, match=r"names 'c.png', which 2 images of the pattern are"):
+        de.read(source, boxes=table, min_size=1)
+    table = boxes(tmp_path / "b.csv", ["A1/c,0,0,3,2,1", "B1/c,0,0,3,2,2"])
+    assert de.read(source, boxes=table, min_size=1).ids.tolist() == ["A1", "B1"]
+
+
+def test_a_column_of_boxes_that_contradicts_the_name_of_a_file_is_refused(tmp_path):
+    for well in ("A1", "B1"):
+        save(tmp_path / f"{well}.png", pixels(0, (8, 9)))
+    source, head = f"{tmp_path}/{{well}}.png", "file,left,top,right,bottom,well"
+    rows = ["A1,0,0,3,2,A1", "B1,0,0,3,2,B1"]
+    table = boxes(tmp_path / "b.csv", rows, head)
+    assert de.read(source, boxes=table, min_size=1).ids.tolist() == ["A1", "B1"]
+    table = boxes(tmp_path / "b.csv", [rows[0], "B1,0,0,3,2,A1"], head)
+    with pytest.raises(ValueError, match="row 2 has 'A1', and the name of its image 'B1'"):
+        de.read(source, boxes=table, min_size=1)

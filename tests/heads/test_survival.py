@@ -182,3 +182,27 @@ def test_what_a_survival_head_refuses():
         SetSurvival().fit(z, event_times([1, 2, 3, 4], [1, 0, 0, 0]))
     with pytest.raises(ValueError, match="2 times, and there are 4 sets"):
         SetSurvival().fit(z, event_times([1, 2], [1, 1]))
+
+
+def test_a_set_of_weight_zero_is_no_set():
+    x, y, w = draw(np.random.default_rng(0))
+    last = int(y["time"].argmax())
+    w[[3, last]] = 0
+    kept = w > 0
+    one = ProportionalHazards().fit(x, y, w)
+    other = ProportionalHazards().fit(x[kept], y[kept], w[kept])
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    np.testing.assert_array_equal(one.log_hazard_, other.log_hazard_)
+    assert np.abs(one.coef_).max() > 0.1
+
+
+def test_a_time_that_is_missing_has_no_survival():
+    x, y, _ = draw(np.random.default_rng(0))
+    survival = SetSurvival().fit(x, y).predict_survival(x[:2], [0.0, np.nan])
+    assert np.isnan(survival[:, 1]).all()
+    np.testing.assert_array_equal(survival[:, 0], 1)
+
+
+def test_events_in_the_place_of_times_are_refused():
+    with pytest.raises(ValueError, match="Times are finite numbers"):
+        event_times([True, False, True], [1, 0, 1])

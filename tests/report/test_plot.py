@@ -19,12 +19,14 @@ import torch
 from hypothesis import given
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from report_fakes import GaussianModel, SequenceModel, calibration, sequence_sets, table
+from matplotlib.text import Text
+from report_fakes import GaussianModel, Listed, SequenceModel, calibration, sequence_sets, table
 
 from distembed import plot
 from distembed.data.spaces import Tokens
 from distembed.geometry.distance import Calibration
 from distembed.heads.calibration import reliability
+from distembed.model.embeddings import Embeddings
 from distembed.report.colour import colouring
 from distembed.report.contributions import change_between
 from distembed.report.plane import pca_plane
@@ -376,6 +378,43 @@ def test_plots_touch_no_other_axes_and_no_settings(cohort):
 def test_every_plot_is_listed_and_documented(name):
     assert name in dir(plot)
     assert getattr(plot, name).__doc__.partition(".")[0]
+
+
+NO_FORMULA = "a$\\no_{$"
+
+
+def drawn(ax):
+    """Draw, and return the texts that are not empty."""
+    ax.figure.draw_without_rendering()
+    return [text for text in ax.figure.findobj(Text) if text.get_text()]
+
+
+def test_dollar_signs_of_names_are_no_formulas(cohort):
+    rng = np.random.default_rng(0)
+    z, names = rng.normal(size=(8, 3)), [f"{NO_FORMULA}{i % 3}" for i in range(8)]
+    for labels in (True, False):
+        texts = drawn(plot.map(z, names, labels=labels, ax=Figure().add_subplot()))
+        assert sum(NO_FORMULA in text.get_text() for text in texts) == 3
+    sizes = np.full(8, 20)
+    own = Embeddings(z.astype("f4"), np.array([f"{n}{i}" for i, n in enumerate(names)]), sizes,
+                     sizes.astype(float), {f"$\\no{i}$": z[:, i] for i in range(2)})  # fmt: skip
+    bar = plot.map(own, "$\\no1$", ax=Figure().add_subplot()).figure.axes[1]
+    assert bar.get_ylabel() == "$\\no1$"
+    drawn(bar)
+    matrix = np.linalg.norm(z[:, None] - z, axis=-1)
+    ax = plot.distances(matrix, own, color="$\\no0$", ax=Figure().add_subplot())
+    shown = {text.get_text() for text in drawn(ax)}
+    assert {name for name in shown if name.startswith(NO_FORMULA)} == set(own.ids.tolist())
+    model, sets, _, _ = cohort
+    renamed = Listed(sets.arrays, np.array([NO_FORMULA, *sets.ids[1:]]), sets.meta)
+    ends = NO_FORMULA, str(sets.ids[1])
+    pair = tuple(Figure().subplots(1, 2))
+    plot.samples(model, renamed, NO_FORMULA, axes=pair)
+    assert any(NO_FORMULA in text.get_text() for text in drawn(pair[0]))
+    plot.contributions(model, renamed, ends, axes=pair)
+    drawn(pair[0])
+    ax = plot.path(model, renamed, ends, ax=pair[0])
+    assert any(NO_FORMULA in text.get_text() for text in drawn(ax))
 
 
 def test_an_unknown_plot():

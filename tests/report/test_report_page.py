@@ -27,7 +27,7 @@ from distembed.report.views import VIEWS, view_of
 from distembed.report.views.vectors import VectorView
 from distembed.sets.fingerprint import fingerprints
 
-HOSTILE = '<img src="//x.y/z" onerror="alert(1)">\'&{{ 7 * 7 }}'
+HOSTILE = '$\\o{$</script><img src="//x" onerror="f(1)">\'&{{ 7 * 7 }}'
 
 
 class Page(HTMLParser):

@@ -2,7 +2,8 @@
 
 Every head is a ridge or a logistic regression whose choices are made on inner folds of training
 sets, which keep groups together (`distembed.heads`). `joined` has the embedding and the features
-of the smallest inner loss. Intervals are over resampled held-out sets, the same for all methods.
+of the smallest inner loss. Intervals are over resampled held-out sets, or whole units of them, the
+same for all methods.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ class Outcome:
         train: Labels of the training sets, `(S,)`; text for classes.
         test: Labels of the held-out sets, `(H,)`.
         groups: What inner folds keep together, `(S,)`; None if each set is a group.
+        units: What is resampled as a whole, `(H,)`, such as the bin of a part: parts of one bin
+            have one label, and say less than as many bins; None if each set is a unit.
     """
 
     name: str
     train: NDArray[Any]
     test: NDArray[Any]
     groups: NDArray[Any] | None = None
+    units: NDArray[Any] | None = None
 
     @property
     def classes(self) -> bool:
@@ -121,7 +125,9 @@ def predicted(
         both = Inputs(*(_joined(*pair) for pair in zip(_pair(own), _pair(best), strict=True)))
         values["joined"] = _fitted(outcome, both, folds, seed)[1]
     scores = _class_scores if outcome.classes else _number_scores
-    counts = resamples(len(outcome.test), 1000, stream(seed, "held-out sets", outcome.name))
+    units = np.arange(len(outcome.test)) if outcome.units is None else outcome.units
+    names, unit = np.unique(units, return_inverse=True)
+    counts = resamples(len(names), 1000, stream(seed, "held-out sets", outcome.name))[:, unit]
     labels = np.unique(outcome.train) if outcome.classes else np.empty(0)
     rows = [replace(s, task=outcome.name) for s in scores(outcome, values, labels, counts)]
     return Predictions(tuple(rows), values, labels)

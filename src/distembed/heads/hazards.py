@@ -53,7 +53,7 @@ def event_times(time: ArrayLike, event: ArrayLike) -> NDArray[Any]:
             f"being number {int(np.flatnonzero(missing)[0])}. A set without an event has the time "
             "until which it was followed, and event 0; leave out sets without either."
         )
-    if t.dtype.kind not in "iufb" or not np.isfinite(t.astype(np.float64)).all() or (t < 0).any():
+    if t.dtype.kind not in "iuf" or not np.isfinite(t.astype(np.float64)).all() or (t < 0).any():
         raise ValueError("Times are finite numbers that are not negative, such as days.")
     if not np.isin(d, (0, 1)).all():
         odd = d[~np.isin(d, (0, 1))][0]
@@ -115,9 +115,11 @@ class ProportionalHazards:
 
     def fit(self, x: Array, y: NDArray[Any], sample_weight: Array | None = None) -> Self:
         """Fit to inputs `(n, K)` and a survival target `(n,)`, with weights `(n,)`."""
+        w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)
         order = np.argsort(y["time"], kind="stable")
-        x, y = x[order], y[order]
-        w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)[order]
+        # a set of weight zero is none, and log 0 would make the risk after it undefined
+        order = order[w[order] > 0]
+        x, y, w = x[order], y[order], w[order]
         result = minimize(
             _objective, np.zeros(x.shape[1]), (x, y, w), jac=True, method="L-BFGS-B",
             options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-8},

@@ -86,12 +86,13 @@ class SetSurvival(BaseEstimator):  # type: ignore[misc]
     def predict_survival(self, X: Any, times: ArrayLike) -> Array:
         """Return the probability of no event until each time, `(S, T)`.
 
-        It is NaN after the last time of the training sets, of which nothing is known.
+        It is NaN after the last time of the training sets, of which nothing is known, and at a
+        time that is NaN.
         """
         rows, t = rows_of(self, X), np.atleast_1d(np.asarray(times, np.float64))
         model, f = self.head_.model, self.head_.predict(rows)
         survival: Array = np.exp(-np.exp(model.log_baseline(t) + f[:, None]))
-        survival[:, t > model.times_[-1]] = np.nan
+        survival[:, ~(t <= model.times_[-1])] = np.nan
         return survival
 
     def score(self, X: Any, y: Any) -> float:

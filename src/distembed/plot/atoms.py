@@ -17,6 +17,7 @@ from distembed.plot.axes import one_axes, two_axes
 from distembed.report.contributions import change_between
 from distembed.report.plane import pca_plane, spread_along
 from distembed.report.samples import Between, Pair, interpolate, read_pairs, set_row, set_rows
+from distembed.report.style import literal
 from distembed.report.views import View, view_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def samples(
     view, pairs = _view(model, collection, table, rows, n)
     view.draw_pair((left, right), pairs[0])
     left.set_title(", ".join(filter(None, (pairs[0].id, left.get_title(loc="left")))), loc="left")
+    literal(left)
+    literal(right)
     return left, right
 
 
@@ -106,6 +109,7 @@ def path(
     )  # fmt: skip
     view.draw_path(ax, line)
     ax.set_title(f"{line.names[0]} to {line.names[1]}", loc="left")
+    literal(ax)
     return ax
 
 
@@ -150,6 +154,8 @@ def contributions(
             "a model whose encoder pools by means."
         )
     view.draw_contributions((left, right), change)
+    literal(left)
+    literal(right)
     return left, right
 
 

@@ -9,6 +9,7 @@ from distembed.report import plots
 from distembed.report.figures import interval_band
 from distembed.report.prediction_plots import calibration_curve
 from distembed.report.results import w2_title
+from distembed.report.style import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,4 +68,5 @@ def reliability(result: Reliability, name: str = "a class", *, ax: Axes | None =
     """
     ax = one_axes(ax)
     calibration_curve(ax, result, name)
+    literal(ax)
     return ax

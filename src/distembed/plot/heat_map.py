@@ -12,6 +12,7 @@ from distembed.model.embeddings import Embeddings
 from distembed.plot.axes import one_axes
 from distembed.plot.maps import colours_of
 from distembed.report.heat_map import cluster_order, heat_map
+from distembed.report.style import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,4 +61,6 @@ def distances(
         )
     colours = None if color is None else colours_of(d if table is None else table, color)
     ids = [str(name) for name in (range(len(d)) if table is None else table.ids)]
-    return heat_map(one_axes(ax), d, ids, colours, names=names, title=title)
+    ax = heat_map(one_axes(ax), d, ids, colours, names=names, title=title)
+    literal(ax)
+    return ax

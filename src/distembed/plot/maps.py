@@ -14,7 +14,7 @@ from distembed.report import plots
 from distembed.report.colour import Colouring, choose_column, colouring
 from distembed.report.figures import ellipse_covariances
 from distembed.report.plane import pca_plane
-from distembed.report.style import SEQUENTIAL
+from distembed.report.style import SEQUENTIAL, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,6 +64,7 @@ def map(
     plots.embedding_map(ax, pca_plane(z), colours, labels=labels, cov=cov, df=df)
     if legend and colours is not None:
         add_legend(ax, colours, labelled=labels)
+    literal(ax)
     return ax
 
 
@@ -107,7 +108,8 @@ def add_legend(ax: Axes, colours: Colouring, labelled: bool = False) -> None:
         scale = LinearSegmentedColormap.from_list("sequential", SEQUENTIAL)
         values = ScalarMappable(Normalize(*colours.range), scale)
         # values beyond the 2nd and 98th percentile have the colour of the end
-        figure.colorbar(values, ax=ax, label=colours.name, extend="both")
+        bar = figure.colorbar(values, ax=ax, label=colours.name, extend="both")
+        literal(bar.ax)
         return
     if labelled and len(colours.levels) <= 10:
         ax.set_title(colours.name, loc="left")

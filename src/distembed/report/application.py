@@ -15,7 +15,7 @@ from distembed.registry import need
 from distembed.report import figures
 from distembed.report.content import read_map
 from distembed.report.page import template
-from distembed.report.style import SEQUENTIAL, drawing
+from distembed.report.style import SEQUENTIAL, drawing, literal
 from distembed.report.text import Fact
 from distembed.version import __version__
 
@@ -155,6 +155,7 @@ def png(paint: Callable[[Canvas], None], size: tuple[float, float], dpi: float =
         figure = Figure((size[0] / 72, size[1] / 72), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         paint(figure)
+        literal(figure)
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None}, facecolor="white")
     return file.getvalue()

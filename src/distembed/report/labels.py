@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from distembed.report.style import literal
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
@@ -27,6 +29,7 @@ def separate(ax: Axes, texts: Sequence[Text]) -> None:
     if len(texts) < 2:
         return
     figure: Any = ax.get_figure(root=True)
+    literal(ax)
     figure.draw_without_rendering()
     extents = [text.get_window_extent() for text in texts]
     boxes = np.array([[e.x0, e.y0, e.x1, e.y1] for e in extents])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distembed.registry import need
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SEQUENTIAL",
     "drawing",
     "ink_of",
+    "literal",
     "rasterized",
     "shortened",
 ]
@@ -107,6 +109,21 @@ def ink_of(ax: Axes) -> Any:
 def rasterized(count: int, limit: int = 300) -> bool:
     """Return whether points become pixels: the size of an SVG grows with the number of shapes."""
     return count > limit
+
+
+def literal(artist: Artist) -> None:
+    """Show the dollar signs of all texts of an artist, such as axes: names are no formulas.
+
+    Names of sets and levels come from data. As mathematics `a$_1$` would lose its dollars, and
+    a name that is no valid formula would stop the drawing.
+    """
+    from matplotlib.text import Text
+
+    for text in artist.findobj(Text):
+        own = text.get_text()  # type: ignore[attr-defined]
+        # numbers at ticks are formulas of matplotlib
+        if "$" in own and not own.startswith(r"$\mathdefault{"):
+            text.set_parse_math(False)  # type: ignore[attr-defined]
 
 
 def shortened(text: str, limit: int = 28) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from distembed.registry import need
-from distembed.report.style import INK, drawing
+from distembed.report.style import INK, drawing, literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,6 +51,7 @@ def draw(
         figure = Figure((size[0] / 72, size[1] / 72), layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure)
+        literal(figure)
         text = io.StringIO()
         figure.savefig(text, format="svg", dpi=dpi)
     return inline(text.getvalue(), name, alt)

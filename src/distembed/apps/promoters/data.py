@@ -4,11 +4,12 @@ Of each medium, promoters are ranked by expression and divided into bins of equa
 training set has promoters of a bin and its two neighbours, as in the paper. Held-out are every
 fifth bin, and the bins of the highest expression, whose promoters are in no training set, also not
 as those of a neighbour. A quarter of all promoters, drawn at random, belongs to no bin: the oracle
-of expression is fitted to them.
+of expression is fitted to them. A sequence that is measured more than once has one row.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 
 __all__ = ["Division", "PromoterSettings", "data", "divide", "expression_cohort"]
+
+logger = logging.getLogger(__name__)
 
 Index = NDArray[np.int64]
 
@@ -89,7 +92,7 @@ def divide(folder: Path, settings: PromoterSettings) -> Division:
     Raises:
         ValueError: If the folder cannot be read, or a medium has fewer than 20 promoters a bin.
     """
-    promoters = read_promoters(folder)
+    promoters = _once(folder, read_promoters(folder), settings.seed)
     rng = np.random.default_rng(settings.seed)
     number = np.full(len(promoters.level), -1)
     media, held_out, beyond, medium = np.unique(promoters.medium), [], [], []
@@ -112,6 +115,19 @@ def divide(folder: Path, settings: PromoterSettings) -> Division:
     return Division(
         promoters, number, np.concatenate(held_out), np.concatenate(beyond), np.array(medium)
     )
+
+
+def _once(folder: Path, promoters: Promoters, seed: int) -> Promoters:
+    """Keep one row of each sequence, at random: bins, media and the oracle then share none."""
+    order = np.random.default_rng([seed, 5]).permutation(len(promoters.sequence))
+    kept = np.sort(order[np.unique(promoters.sequence[order], return_index=True)[1]])
+    repeated = len(order) - len(kept)
+    if repeated:
+        logger.warning(
+            "%s: left out %d rows of promoters that are measured more than once, in one medium or "
+            "several; one row of each is kept, at random", folder, repeated,
+        )  # fmt: skip
+    return Promoters(promoters.sequence[kept], promoters.level[kept], promoters.medium[kept])
 
 
 def data(folder: Path, settings: PromoterSettings) -> tuple[Sets, Sets]:

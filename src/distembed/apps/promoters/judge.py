@@ -94,7 +94,10 @@ def _expression(case: Case[PromoterSettings]) -> list[Score]:
             "untrained": Inputs(tables[1][0], tables[1][1].select(own)),
             "kmers": Inputs(kmers[0], kmers[1][rows]),
         }
-        outcome = Outcome(f"expression_{name}", level[0], level[1][rows], train.meta["bin"])
+        outcome = Outcome(
+            f"expression_{name}", level[0], level[1][rows], train.meta["bin"],
+            test.meta["bin"][rows],
+        )  # fmt: skip
         scores += predicted(outcome, inputs, seed=case.settings.seed).scores
     # all levels beyond are alike, and there is no variance to explain
     return [s for s in scores if (s.metric, s.task) != ("r2", "expression_beyond")]

@@ -124,6 +124,12 @@ def _read(
             name,
         )
     names = _names(detectors, [str(label).strip() for label in data.pns_labels])
+    twice = [channel for channel, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{name} has {names.count(twice[0])} channels {twice[0]!r}, and one could not be told "
+            "from another. Export it again with channels of different names."
+        )
     columns = dict(zip(names, x.T, strict=True))
     if channels is not None and set(columns) != set(channels):
         differ = sorted(set(columns) ^ set(channels))
@@ -158,6 +164,8 @@ def _compensated(
         n = int(fields[0])
         own, values = fields[1 : n + 1], np.array(fields[n + 1 :], dtype=np.float64)
         rows = [detectors.index(detector) for detector in own]
+        if len(set(rows)) < n or not np.isfinite(values).all():
+            raise ValueError("it names a detector twice, or has a number that is not finite")
         inverse = np.linalg.inv(values.reshape(n, n))
     except (ValueError, np.linalg.LinAlgError) as error:
         raise ValueError(

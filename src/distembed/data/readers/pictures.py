@@ -21,6 +21,7 @@ import numpy as np
 
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request
+from distembed.data.readers.bounds import refuse_inflated
 from distembed.data.readers.columns import read_columns
 from distembed.data.readers.files import FILE, NamedFile, files_of, labels_of
 from distembed.registry import need
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 CHANNEL = "channel"
 """Field of a pattern by which files are the channels of one image."""
 _BOX = ("left", "top", "right", "bottom")
+_EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
+"""Modes of pillow with 8 bits a channel."""
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -39,7 +42,7 @@ def read_picture(path: Path) -> np.ndarray:
 
     Raises:
         ImportError: If pillow, the extra `images`, is not installed.
-        ValueError: If the file is damaged, or has a palette.
+        ValueError: If the file is damaged, has a palette, would lose bits, or grows too large.
     """
     image = need("PIL.Image", "images")
     try:
@@ -47,7 +50,12 @@ def read_picture(path: Path) -> np.ndarray:
             warnings.simplefilter("always")
             warnings.simplefilter("error", image.DecompressionBombWarning)
             with image.open(path) as file:
-                pages = [_page(file, page) for page in range(getattr(file, "n_frames", 1))]
+                pages, claimed = [], 0
+                for page in range(getattr(file, "n_frames", 1)):
+                    file.seek(page)
+                    claimed += file.width * file.height * len(file.getbands())
+                    refuse_inflated(path, claimed, "its pages", "Save it again, or leave it out.")
+                    pages.append(_page(path, file))
     except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
         raise ValueError(f"{path.name} claims to be too large: {error}.") from error
     except Exception as error:  # pillow raises type, key and struct errors of damaged files
@@ -64,12 +72,27 @@ def read_picture(path: Path) -> np.ndarray:
     return x.astype(np.uint8) if x.dtype == bool else x
 
 
-def _page(file: Any, page: int) -> np.ndarray:
-    """Read a page, `(H, W)` or `(H, W, C)`."""
-    file.seek(page)
+def _page(path: Path, file: Any) -> np.ndarray:
+    """Read the page that an opened file is at, `(H, W)` or `(H, W, C)`."""
     if file.mode in ("P", "PA"):
         raise ValueError("it has a palette; save it in colour or in grey")
+    if file.mode in _EIGHT_BITS and (bits := _stored_bits(path, file)) > 8:
+        raise ValueError(
+            f"it has {bits} bits a channel, of which pillow would keep 8; save each channel as a "
+            "file, or a page of TIFF, in grey"
+        )
     return np.asarray(file)
+
+
+def _stored_bits(path: Path, file: Any) -> int:
+    """Return the bits of a channel in the file; 8 for formats that have no others."""
+    if file.format == "TIFF":
+        return max(file.tag_v2.get(258, (1,)))
+    if file.format == "PNG":
+        with path.open("rb") as header:
+            header.seek(24)  # after the signature, and length, name, width and height of IHDR
+            return header.read(1)[0]
+    return 8
 
 
 @dataclass(frozen=True)
@@ -164,6 +187,11 @@ def _stacked(images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
                 f"{first} is {_size(x)}, and {name} is {_size(other)}. Images have one size; crop "
                 "them, or name crops of one size in boxes=TABLE."
             )
+        if other.dtype != x.dtype:
+            raise ValueError(
+                f"{first} has pixels of type {x.dtype}, and {name} of {other.dtype}, so that "
+                "their values have different scales. Save all images with the same bits."
+            )
     return np.stack([image for _, image in images])
 
 
@@ -187,14 +215,7 @@ def _crops(
         raise ValueError(f"A box of {boxes} is missing or no whole number of pixels.")
     edges = edges.astype(np.int64)
     names = columns[FILE]
-    by_name = {n: i for i, (_, group) in enumerate(images) for f in group for n in _names(f)}
-    absent = sorted({name for name in names.tolist() if name not in by_name})
-    if absent:
-        raise ValueError(
-            f"{boxes} names {len(absent)} images that the pattern does not have, such as "
-            f"{absent[0]!r}. Widen the pattern, or leave their rows out."
-        )
-    number = np.array([by_name[name] for name in names.tolist()])
+    number = np.array(_places(names.tolist(), images, boxes))
     unused = len(images) - len(np.unique(number))
     if unused:
         logger.warning("%d of %d images have no box in %s", unused, len(images), boxes)
@@ -213,8 +234,42 @@ def _crops(
                 )
             crops.append((f"row {row + 1}", x[:, top:bottom, left:right].copy()))
     own = {n: np.array([images[i][0][n] for i in number])[order] for n in images[0][0]}
+    for name in sorted(set(own) & set(columns) - {FILE}):
+        differ = np.flatnonzero(own[name] != columns[name][order].astype(str))
+        if len(differ):
+            row = int(order[differ[0]])
+            raise ValueError(
+                f"{name!r} is a column of {boxes} and a field of the pattern, and they differ: "
+                f"row {row + 1} has {str(columns[name][row])!r}, and the name of its image "
+                f"{str(own[name][differ[0]])!r}. Rename one of them."
+            )
     rest = {n: v[order] for n, v in columns.items() if n not in (*_BOX, *own)}
     return _stacked(crops), {**own, **rest}
+
+
+def _places(
+    names: Sequence[str],
+    images: Sequence[tuple[Mapping[str, str], Sequence[NamedFile]]],
+    boxes: str,
+) -> list[int]:
+    """Return the number of the image that each row of a table of boxes names."""
+    places: dict[str, set[int]] = {}
+    for i, (_, group) in enumerate(images):
+        for name in (n for file in group for n in _names(file)):
+            places.setdefault(name, set()).add(i)
+    absent = sorted({name for name in names if name not in places})
+    if absent:
+        raise ValueError(
+            f"{boxes} names {len(absent)} images that the pattern does not have, such as "
+            f"{absent[0]!r}. Widen the pattern, or leave their rows out."
+        )
+    several = sorted({name for name in names if len(places[name]) > 1})
+    if several:
+        raise ValueError(
+            f"{boxes} names {several[0]!r}, which {len(places[several[0]])} images of the pattern "
+            "are called. Write the folder too, as in their paths."
+        )
+    return [next(iter(places[name])) for name in names]
 
 
 def _names(file: NamedFile) -> tuple[str, ...]:
