@@ -68,8 +68,9 @@ class PictureReader:
     """Reader of image files; sets are named by the fields of the pattern, or by columns of boxes.
 
     Attributes:
-        boxes: Table of the crops to read, with the columns `file` (a name with or without its
-            suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Crops are
+        boxes: Table of the crops to read, with the columns `file` (a name or path with or without
+            its suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Fields of
+            the pattern that are columns, too, tell files of one name apart. Crops are
             `[top:bottom, left:right]`.
     """
 
@@ -168,7 +169,8 @@ def _crops(
     labels: Sequence[str],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read the boxes of a table, image after image; return crops and columns, `(R,)` each."""
-    columns = read_columns(boxes, {FILE, *labels})
+    shared = [n for n in images[0][0] if n != FILE]
+    columns = read_columns(boxes, {FILE, *labels, *shared})
     refuse_unknown([FILE, *_BOX], columns, "column of the table of boxes")
     try:
         edges = np.stack([columns[name].astype(np.float64) for name in _BOX], axis=1)
@@ -177,15 +179,7 @@ def _crops(
     if not np.isfinite(edges).all() or (edges % 1 != 0).any():
         raise ValueError(f"A box of {boxes} is missing or no whole number of pixels.")
     edges = edges.astype(np.int64)
-    names = columns[FILE]
-    by_name = {n: i for i, (_, group) in enumerate(images) for f in group for n in _names(f)}
-    absent = sorted({name for name in names.tolist() if name not in by_name})
-    if absent:
-        raise ValueError(
-            f"{boxes} names {len(absent)} images that the pattern does not have, such as "
-            f"{absent[0]!r}. Widen the pattern, or leave their rows out."
-        )
-    number = np.array([by_name[name] for name in names.tolist()])
+    number = _images_of(columns, images, boxes)
     unused = len(images) - len(np.unique(number))
     if unused:
         logger.warning("%d of %d images have no box in %s", unused, len(images), boxes)
@@ -208,6 +202,49 @@ def _crops(
     return _stacked(crops), {**own, **rest}
 
 
-def _names(file: NamedFile) -> tuple[str, ...]:
-    """Return the names by which a table may name a file."""
-    return file.labels[FILE], file.path.name, str(file.path)
+def _images_of(
+    columns: Mapping[str, np.ndarray],
+    images: Sequence[tuple[Mapping[str, str], Sequence[NamedFile]]],
+    boxes: str,
+) -> np.ndarray:
+    """Return the number of the image that each row names, by its file and by shared fields."""
+    shared = [n for n in images[0][0] if n != FILE and n in columns]
+    named: dict[tuple[str, ...], set[int]] = {}
+    for i, (label, files) in enumerate(images):
+        for name in {name for file in files for name in _names(file)}:
+            named.setdefault((name, *(label[n] for n in shared)), set()).add(i)
+    keys = list(zip(*(columns[n].tolist() for n in (FILE, *shared)), strict=True))
+    absent = sorted(set(keys) - named.keys())
+    if absent:
+        raise ValueError(
+            f"{boxes} names {len(absent)} images that the pattern does not have, such as "
+            f"{_row_name(absent[0], shared)}. Widen the pattern, or leave their rows out."
+        )
+    several = next((key for key in keys if len(named[key]) > 1), None)
+    if several is not None:
+        paths = [images[i][1][0].path.as_posix() for i in sorted(named[several])]
+        raise ValueError(
+            f"{boxes} names {_row_name(several, shared)}, which {len(paths)} images have, such as "
+            f"{paths[0]} and {paths[1]}. Write more of the path in the column {FILE!r}, or give "
+            "the table a column for each field of the pattern."
+        )
+    return np.array([next(iter(named[key])) for key in keys])
+
+
+def _row_name(key: Sequence[str], shared: Sequence[str]) -> str:
+    """Write the file of a row, and the fields that were compared with it."""
+    fields = ", ".join(f"{n} {v!r}" for n, v in zip(shared, key[1:], strict=True))
+    return repr(key[0]) + (f" of {fields}" if fields else "")
+
+
+def _names(file: NamedFile) -> set[str]:
+    """Return the names of a file in a table: the last parts of its path, or all, and its label.
+
+    Example:
+        >>> sorted(_names(NamedFile(Path("a/b.png"), {"file": "b"})))
+        ['a/b', 'a/b.png', 'b', 'b.png']
+    """
+    parts, label = file.path.as_posix().split("/"), file.labels[FILE]
+    whole = ["/".join(parts[i:]) for i in range(len(parts))]
+    ending = file.path.name[len(label.rsplit("/", 1)[-1]) :]
+    return {label, str(file.path), *whole, *(name.removesuffix(ending) for name in whole)}
