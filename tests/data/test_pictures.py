@@ -115,6 +115,36 @@ def test_boxes_that_are_refused(tmp_path, row, text):
         de.read(f"{tmp_path}/*.png", boxes=boxes(tmp_path / "b.csv", ["t1,0,0,3,2,1", row]))
 
 
+@pytest.mark.parametrize(
+    ("head", "rows"),
+    [
+        ("file,left,top,right,bottom", ["A1/s0,0,0,3,2", "A02/s0.png,1,2,4,4"]),
+        ("well,file,left,top,right,bottom", ["A1,s0.png,0,0,3,2", "A02,s0,1,2,4,4"]),
+        ("file,left,top,right,bottom,well", ["A1/s0.png,0,0,3,2,A1", "p/A02/s0.png,1,2,4,4,A02"]),
+    ],
+)
+def test_boxes_of_files_of_one_name_are_told_apart_by_path_or_field(tmp_path, head, rows):
+    x = {well: pixels(i, (8, 9)) for i, well in enumerate(["A1", "A02", "A3"])}
+    for well, one in x.items():
+        save(tmp_path / "p" / well / "s0.png", one)
+    table = boxes(tmp_path / "b.csv", rows, head)
+    sets = de.read(f"{tmp_path}/p/{{well}}/*.png", boxes=table, min_size=1)
+    np.testing.assert_array_equal(atoms(sets, "A1")[0, 0], x["A1"][0:2, 0:3])
+    np.testing.assert_array_equal(atoms(sets, "A02")[0, 0], x["A02"][2:4, 1:4])
+
+
+def test_a_box_of_several_images_or_of_another_well_is_refused(tmp_path):
+    for well in ("A1", "A2"):
+        save(tmp_path / well / "s0.png", pixels(0))
+    source, edges = f"{tmp_path}/{{well}}/*.png", "file,left,top,right,bottom"
+    several = boxes(tmp_path / "b.csv", ["s0,0,0,3,2"], edges)
+    with pytest.raises(ValueError, match=r"'s0', which 2 images have, such as .*A1/s0.png and"):
+        de.read(source, boxes=several)
+    other = boxes(tmp_path / "b.csv", ["A1/s0,0,0,3,2,A2"], f"{edges},well")
+    with pytest.raises(ValueError, match="does not have, such as 'A1/s0' of well 'A2'"):
+        de.read(source, boxes=other)
+
+
 def test_what_is_refused(tmp_path):
     save(tmp_path / "w" / "a.png", pixels(0))
     save(tmp_path / "w" / "b.png", pixels(0, (6, 6)))
@@ -234,7 +264,7 @@ def test_a_box_of_a_name_that_two_images_have_is_refused(tmp_path):
         save(tmp_path / well / "c.png", pixels(0, (8, 9)))
     source = f"{tmp_path}/{{well}}/*.png"
     table = boxes(tmp_path / "b.csv", ["c.png,0,0,3,2,1", "c.png,0,0,3,2,2"])
-    with pytest.raises(ValueError, match=r"names 'c.png', which 2 images of the pattern are"):
+    with pytest.raises(ValueError, match=r"names 'c.png', which 2 images have, such as"):
         de.read(source, boxes=table, min_size=1)
     table = boxes(tmp_path / "b.csv", ["A1/c,0,0,3,2,1", "B1/c,0,0,3,2,2"])
     assert de.read(source, boxes=table, min_size=1).ids.tolist() == ["A1", "B1"]
@@ -248,5 +278,5 @@ def test_a_column_of_boxes_that_contradicts_the_name_of_a_file_is_refused(tmp_pa
     table = boxes(tmp_path / "b.csv", rows, head)
     assert de.read(source, boxes=table, min_size=1).ids.tolist() == ["A1", "B1"]
     table = boxes(tmp_path / "b.csv", [rows[0], "B1,0,0,3,2,A1"], head)
-    with pytest.raises(ValueError, match="row 2 has 'A1', and the name of its image 'B1'"):
+    with pytest.raises(ValueError, match="does not have, such as 'B1' of well 'A1'"):
         de.read(source, boxes=table, min_size=1)

@@ -43,6 +43,15 @@ def box_outside():
     de.read("t.png", boxes="boxes.csv")
 
 
+def box_of_several():
+    """A box whose file is in several folders."""
+    for well in ("A1", "B1"):
+        Path(well).mkdir()
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"{well}/s1.png")
+    Path("boxes.csv").write_text("file,left,top,right,bottom\ns1,0,0,2,2\n")
+    de.read("{well}/*.png", boxes="boxes.csv")
+
+
 def damaged_fcs():
     """A file that is no FCS."""
     Path("a.fcs").write_text("id,CD4\n1,2\n")

@@ -100,8 +100,9 @@ class PictureReader:
     """Reader of image files; sets are named by the fields of the pattern, or by columns of boxes.
 
     Attributes:
-        boxes: Table of the crops to read, with the columns `file` (a name with or without its
-            suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Crops are
+        boxes: Table of the crops to read, with the columns `file` (a name or path with or without
+            its suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Fields of
+            the pattern that are columns, too, tell files of one name apart. Crops are
             `[top:bottom, left:right]`.
     """
 
@@ -205,7 +206,8 @@ def _crops(
     labels: Sequence[str],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read the boxes of a table, image after image; return crops and columns, `(R,)` each."""
-    columns = read_columns(boxes, {FILE, *labels})
+    shared = [n for n in images[0][0] if n != FILE]
+    columns = read_columns(boxes, {FILE, *labels, *shared})
     refuse_unknown([FILE, *_BOX], columns, "column of the table of boxes")
     try:
         edges = np.stack([columns[name].astype(np.float64) for name in _BOX], axis=1)
@@ -214,8 +216,7 @@ def _crops(
     if not np.isfinite(edges).all() or (edges % 1 != 0).any():
         raise ValueError(f"A box of {boxes} is missing or no whole number of pixels.")
     edges = edges.astype(np.int64)
-    names = columns[FILE]
-    number = np.array(_places(names.tolist(), images, boxes))
+    number = _images_of(columns, images, boxes)
     unused = len(images) - len(np.unique(number))
     if unused:
         logger.warning("%d of %d images have no box in %s", unused, len(images), boxes)
@@ -234,44 +235,53 @@ def _crops(
                 )
             crops.append((f"row {row + 1}", x[:, top:bottom, left:right].copy()))
     own = {n: np.array([images[i][0][n] for i in number])[order] for n in images[0][0]}
-    for name in sorted(set(own) & set(columns) - {FILE}):
-        differ = np.flatnonzero(own[name] != columns[name][order].astype(str))
-        if len(differ):
-            row = int(order[differ[0]])
-            raise ValueError(
-                f"{name!r} is a column of {boxes} and a field of the pattern, and they differ: "
-                f"row {row + 1} has {str(columns[name][row])!r}, and the name of its image "
-                f"{str(own[name][differ[0]])!r}. Rename one of them."
-            )
     rest = {n: v[order] for n, v in columns.items() if n not in (*_BOX, *own)}
     return _stacked(crops), {**own, **rest}
 
 
-def _places(
-    names: Sequence[str],
+def _images_of(
+    columns: Mapping[str, np.ndarray],
     images: Sequence[tuple[Mapping[str, str], Sequence[NamedFile]]],
     boxes: str,
-) -> list[int]:
-    """Return the number of the image that each row of a table of boxes names."""
-    places: dict[str, set[int]] = {}
-    for i, (_, group) in enumerate(images):
-        for name in (n for file in group for n in _names(file)):
-            places.setdefault(name, set()).add(i)
-    absent = sorted({name for name in names if name not in places})
+) -> np.ndarray:
+    """Return the number of the image that each row names, by its file and by shared fields."""
+    shared = [n for n in images[0][0] if n != FILE and n in columns]
+    named: dict[tuple[str, ...], set[int]] = {}
+    for i, (label, files) in enumerate(images):
+        for name in {name for file in files for name in _names(file)}:
+            named.setdefault((name, *(label[n] for n in shared)), set()).add(i)
+    keys = list(zip(*(columns[n].tolist() for n in (FILE, *shared)), strict=True))
+    absent = sorted(set(keys) - named.keys())
     if absent:
         raise ValueError(
             f"{boxes} names {len(absent)} images that the pattern does not have, such as "
-            f"{absent[0]!r}. Widen the pattern, or leave their rows out."
+            f"{_row_name(absent[0], shared)}. Widen the pattern, or leave their rows out."
         )
-    several = sorted({name for name in names if len(places[name]) > 1})
-    if several:
+    several = next((key for key in keys if len(named[key]) > 1), None)
+    if several is not None:
+        paths = [images[i][1][0].path.as_posix() for i in sorted(named[several])]
         raise ValueError(
-            f"{boxes} names {several[0]!r}, which {len(places[several[0]])} images of the pattern "
-            "are called. Write the folder too, as in their paths."
+            f"{boxes} names {_row_name(several, shared)}, which {len(paths)} images have, such as "
+            f"{paths[0]} and {paths[1]}. Write more of the path in the column {FILE!r}, or give "
+            "the table a column for each field of the pattern."
         )
-    return [next(iter(places[name])) for name in names]
+    return np.array([next(iter(named[key])) for key in keys])
 
 
-def _names(file: NamedFile) -> tuple[str, ...]:
-    """Return the names by which a table may name a file."""
-    return file.labels[FILE], file.path.name, str(file.path)
+def _row_name(key: Sequence[str], shared: Sequence[str]) -> str:
+    """Write the file of a row, and the fields that were compared with it."""
+    fields = ", ".join(f"{n} {v!r}" for n, v in zip(shared, key[1:], strict=True))
+    return repr(key[0]) + (f" of {fields}" if fields else "")
+
+
+def _names(file: NamedFile) -> set[str]:
+    """Return the names of a file in a table: the last parts of its path, or all, and its label.
+
+    Example:
+        >>> sorted(_names(NamedFile(Path("a/b.png"), {"file": "b"})))
+        ['a/b', 'a/b.png', 'b', 'b.png']
+    """
+    parts, label = file.path.as_posix().split("/"), file.labels[FILE]
+    whole = ["/".join(parts[i:]) for i in range(len(parts))]
+    ending = file.path.name[len(label.rsplit("/", 1)[-1]) :]
+    return {label, str(file.path), *whole, *(name.removesuffix(ending) for name in whole)}
