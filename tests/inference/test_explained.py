@@ -49,6 +49,8 @@ def test_the_p_value_is_the_share_of_all_assignments():
     count = 4000
     result = explained(y[:, None], groups, ordered=False, permutations=count)
     assert exact == pytest.approx(0.1)
+    # of one column it is the p-value of all columns, adjusted or not
+    assert result.p[0] == result.p_adjusted[0] == result.p_total
     # five standard errors of a share
     assert abs(result.p_total - exact) < 5 * np.sqrt(exact * (1 - exact) / count) + 1 / count
 
