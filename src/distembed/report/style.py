@@ -114,16 +114,16 @@ def rasterized(count: int, limit: int = 300) -> bool:
 def literal(artist: Artist) -> None:
     """Show the dollar signs of all texts of an artist, such as axes: names are no formulas.
 
-    Names of sets and levels come from data. As mathematics `a$_1$` would lose its dollars, and
-    a name that is no valid formula would stop the drawing.
+    Names of sets and levels come from data. As mathematics `a$_1$` would lose its dollar signs,
+    and a name that is no valid formula would stop the drawing.
     """
     from matplotlib.text import Text
 
     for text in artist.findobj(Text):
-        own = text.get_text()  # type: ignore[attr-defined]
+        own = text.get_text()
         # numbers at ticks are formulas of matplotlib
         if "$" in own and not own.startswith(r"$\mathdefault{"):
-            text.set_parse_math(False)  # type: ignore[attr-defined]
+            text.set_parse_math(False)
 
 
 def shortened(text: str, limit: int = 28) -> str:

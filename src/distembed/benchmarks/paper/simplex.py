@@ -43,7 +43,7 @@ def probability_distances(p: torch.Tensor, pairs: NDArray[np.int64]) -> dict[str
     Example:
         >>> p = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
         >>> d = probability_distances(p, np.array([[0, 1]]))
-        >>> round(d["fisher_rao"].item() / math.pi, 6), round(d["hellinger"].item(), 6)
+        >>> round(d["fisher_rao"].item() / np.pi, 6), round(d["hellinger"].item(), 6)
         (1.0, 1.0)
     """
     a, b = (p[torch.from_numpy(side)].double() for side in pairs.T)

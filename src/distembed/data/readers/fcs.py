@@ -41,7 +41,8 @@ class FcsReader:
     """Reader of .fcs files, each of which is a set unless the fields of a pattern name the sets.
 
     Attributes:
-        columns: Channels, by name or pattern (CD*); default all but time that vary within a set.
+        columns: Feature columns, by name or pattern (PC*); default all numbers that have a name
+            and vary within a set. Where atoms are tokens, the column of strings.
         compensate: Whether to apply the spillover matrix of each file.
     """
 

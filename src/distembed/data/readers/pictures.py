@@ -87,7 +87,7 @@ def _page(path: Path, file: Any) -> np.ndarray:
 def _stored_bits(path: Path, file: Any) -> int:
     """Return the bits of a channel in the file; 8 for formats that have no others."""
     if file.format == "TIFF":
-        return max(file.tag_v2.get(258, (1,)))
+        return int(max(file.tag_v2.get(258, (1,))))
     if file.format == "PNG":
         with path.open("rb") as header:
             header.seek(24)  # after the signature, and length, name, width and height of IHDR
