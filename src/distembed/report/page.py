@@ -177,7 +177,7 @@ def _heat_map(model: GDE, table: Embeddings, content: Map, largest: int = 300) -
     rows = np.arange(len(table))[:: -(-len(table) // largest)]
     part = table.select(rows)
     calibrated = model.calibration.pairs > 0
-    matrix = model.distances(part)
+    matrix = model.distances(part, calibrated=calibrated)
     matrix = (matrix + matrix.T) / 2
     colours = replace(
         content.colours, colors=content.colours.colors[rows], codes=content.colours.codes[rows]
