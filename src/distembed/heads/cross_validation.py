@@ -189,7 +189,7 @@ def cross_validated(
         logger.warning(
             "No fold has a score, because a fold compares its own sets, and %d sets are scored in "
             "%d folds. Use fewer folds, or hold more sets out of the training of the encoder; "
-            "trained='score' (--training-sets score) scores its training sets too, which flatters.",
+            "trained='score' (--training-sets score) scores training sets too, which flatters.",
             int(scored.sum()),
             folds,
         )
