@@ -168,6 +168,15 @@ def test_what_is_no_time_to_an_event(time, event, text):
         event_times(time, event)
 
 
+def test_folds_of_one_set_have_no_concordance_and_no_p_value(caplog):
+    z = np.arange(5.0)[:, None]
+    result = cross_validated(z, event_times(1 + z[:, 0], np.ones(5)), repeats=1, permutations=2)
+    assert np.isnan(result["concordance"].value)
+    assert np.isnan(result.p_value)  # 1 would be a statement
+    assert "No fold has a score" in caplog.text
+    assert "5 sets are scored in 5 folds" in caplog.text
+
+
 def test_times_with_events_have_a_survival_head_by_default():
     z = np.random.default_rng(0).normal(size=(12, 1))
     y = event_times(np.exp(z[:, 0]), np.ones(12))

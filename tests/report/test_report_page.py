@@ -16,6 +16,7 @@ from report_fakes import FakeModel, GaussianModel, Listed, digit_sets, gaussian_
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+import distembed as de
 import distembed.report
 from distembed.data.spaces import Counts, Images, Tokens, Vectors
 from distembed.evaluation.result import Evaluation
@@ -169,6 +170,15 @@ def test_nothing_the_user_wrote_is_run(tmp_path):
     assert "img" not in page.tags
     assert not [key for key, _ in page.attributes if key.startswith("on")]
     assert page.text.count(HOSTILE) > 6
+
+
+def test_a_model_that_is_not_calibrated_has_a_report_with_latent_distances(tmp_path):
+    rng = np.random.default_rng(0)
+    small = de.read([rng.normal(i, 1, (12, 2)) for i in range(6)])
+    model = de.GDE(latent=2).fit(small, steps=1, progress=False)
+    assert model.calibration.pairs == 0
+    page = write_report(tmp_path / "a.html", model=model, test=small)
+    assert "latent distance" in page.read_text()
 
 
 def test_a_page_without_evaluation_history_or_metadata(tmp_path):

@@ -53,7 +53,7 @@ def report_text(
     if added is not None:
         lines += ["", *_added_lines(added)]
     lines += ["", "Ranges are 95 % intervals of repeated folds (Nadeau and Bengio, 2003)."]
-    if result.p_value is not None:
+    if result.p_value is not None and np.isfinite(result.p_value):
         lines.append(
             f"p = {result.p_value:.3g}: the share of {permutations} permutations of the target "
             f"whose {result.scores[0].name} is as high, the observed one included"

@@ -185,6 +185,14 @@ def cross_validated(
     plan = Plan(table, number, scored, folds, kind, level, head)
     seeds = np.random.default_rng(rng).integers(2**31, size=repeats + 1)
     runs = [plan.run(target, int(seed)) for seed in seeds[:repeats]]
+    if not any(np.isfinite(v).any() for run in runs for v in run.scores.values()):
+        logger.warning(
+            "No fold has a score, because a fold compares its own sets, and %d sets are scored in "
+            "%d folds. Use fewer folds, or hold more sets out of the training of the encoder; "
+            "trained='score' (--training-sets score) scores training sets too, which flatters.",
+            int(scored.sum()),
+            folds,
+        )
     first, chance = runs[0], 1 / len(np.unique(target)) if classes else 0.0
     scores = tuple(
         _score(name, np.concatenate([run.scores[name] for run in runs]), first.ratio, chance)

@@ -132,9 +132,11 @@ def permutation_p(
     """Return the permutation p-value of the first score.
 
     A permutation that cannot be folded, or has no score, counts as one of a larger score, which
-    makes the p-value larger, never smaller.
+    makes the p-value larger, never smaller. It is NaN if there is no score to compare.
     """
     name = next(iter(first.scores))
+    if not np.isfinite(first.scores[name]).any():
+        return np.nan  # without a score nothing is compared
     observed = np.nanmean(first.scores[name])
     rng, larger = np.random.default_rng(draws), 0
     for _ in range(permutations):
