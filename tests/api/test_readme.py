@@ -22,6 +22,7 @@ PAGES = (
         )
     ),
 )
+SLOW = ("prediction", "sequences", "sharing", "plots")
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -35,8 +36,8 @@ def blocks(page, *languages):
 @pytest.mark.parametrize(
     "page",
     [
-        # cross-validation with permutations and explanations
-        pytest.param(p, marks=pytest.mark.slow) if p == "docs/prediction.md" else p
+        # cross-validation with permutations, language models, exported programs, figures
+        pytest.param(p, marks=pytest.mark.slow) if Path(p).stem in SLOW else p
         for p in PAGES
     ],
 )

@@ -29,7 +29,7 @@ ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
     "name",
     [
         # all heads in nested folds take most of a minute even at the smallest scale
-        pytest.param(n, marks=pytest.mark.slow) if n in ("applications", "cohorts") else n
+        pytest.param(n, marks=pytest.mark.slow) if n in ("applications", "cohorts", "paper") else n
         for n in BENCHES
     ],
 )

@@ -7,6 +7,7 @@ import torch
 from distembed.model.gde import GDE
 
 
+@pytest.mark.slow
 def test_a_program_is_written_and_described(work, run):
     outcome = run("export", work / "model", "--to", work / "encoder.pt2")
     assert outcome.code == 0, outcome.err
