@@ -22,16 +22,14 @@ FIGURES = {
     "setsize": {"setsize_gaussian_2d.svg", "setsize_digits.svg"},
     "tests": {"tests_power.svg"},
 }
+SLOW = ("applications", "cohorts", "coverage", "encoders", "generators", "images", "paper")
+"""Those that take most of ten seconds or more even at the smallest scale."""
 ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        # all heads in nested folds take most of a minute even at the smallest scale
-        pytest.param(n, marks=pytest.mark.slow) if n in ("applications", "cohorts", "paper") else n
-        for n in BENCHES
-    ],
+    [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in BENCHES],
 )
 def test_a_bench_is_complete(name, measured):
     result, lines, plots = measured(name)
