@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distembed.report.colour import choose_column, colouring, hex_rgb, skill
+from distembed.report.colour import choose_column, colouring, hex_rgb, kind_of, skill
 from distembed.report.mosaic import as_images, data_uri, mosaic, tone_of
 from distembed.report.plane import pca_plane, principal_frame, spread_along, umap_plane
 from distembed.report.style import OKABE_ITO, PETROFF, SEQUENTIAL
@@ -111,6 +111,12 @@ def test_mixtures_are_coloured_by_their_largest_component():
     meta = {f"weight_{name}": weights[:, k] for k, name in enumerate("abc")}
     result = choose_column(normal(3, 2), meta, np.ones(3))
     assert result.values.tolist() == ["a", "c", "b"]
+    # components are names, even where these are numerals, as the digits of the demo
+    digits = {f"weight_{name}": weights[:, k] for k, name in enumerate("012")}
+    named = choose_column(normal(3, 2), digits, np.ones(3))
+    assert (named.kind, kind_of(named.values)) == ("categorical", "ordered")
+    colours = [level.color for level in colouring("", named.values, named.kind).levels]
+    assert set(colours) <= set(OKABE_ITO)
     meta["weight_a"] = meta["weight_a"] + 0.5
     assert choose_column(normal(3, 2), meta, np.ones(3)).name == "number of atoms"
 

@@ -78,7 +78,7 @@ def colours_of(
     """
     if isinstance(table, Embeddings) and (color is None or isinstance(color, str)):
         column = choose_column(table.z, table.meta, table.sizes, color)
-        return colouring(column.name, column.values)
+        return colouring(column.name, column.values, column.kind)
     if color is None:
         return None
     count = len(table) if isinstance(table, Embeddings) else len(np.asarray(table))

@@ -53,12 +53,19 @@ class Column:
         why: The reason.
         among: Number of columns among which it was selected by the embeddings; 1 if it was
             requested, 0 if it is no metadata.
+        names: Whether the values are names without an order, even where they are numerals.
     """
 
     name: str
     values: np.ndarray
     why: str
     among: int = 1
+    names: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """What the values are."""
+        return "categorical" if self.names else kind_of(self.values)
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,9 @@ def labels_of(values: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, list[str]
     return np.array([place[t] for t in text], dtype=int), levels
 
 
-def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
+def colouring(
+    name: str, values: np.ndarray | Sequence[Any], kind: Kind | None = None
+) -> Colouring:
     """Assign a colour to every value: from a palette for categories, a scale for what has order.
 
     Of more than ten categories the rarest share one grey. The scale of numbers ends at their 2nd
@@ -158,12 +167,13 @@ def colouring(name: str, values: np.ndarray | Sequence[Any]) -> Colouring:
     Args:
         name: Title of the legend.
         values: `(S,)`.
+        kind: What the values are; as `kind_of` says if left out.
 
     Example:
         >>> [level.label for level in colouring("site", ["b", "a", "b", ""]).levels]
         ['a', 'b', 'missing']
     """
-    column, kind = np.asarray(values), kind_of(values)
+    column, kind = np.asarray(values), kind or kind_of(values)
     if kind == "continuous":
         return _numbers(name, quantities(column))
     text = [_label(v) for v in column.tolist()]
@@ -213,7 +223,7 @@ def choose_column(
         return Column(name, np.asarray(meta[name]), "as requested")
     largest = _largest_component(meta)
     if largest is not None:
-        return Column("largest component", largest, "the sets are mixtures")
+        return Column("largest component", largest, "the sets are mixtures", names=True)
     skills = {name: skill(z, np.asarray(values)) for name, values in meta.items()}
     best = max(skills, key=skills.__getitem__, default=None)
     if best is not None and skills[best] > 0.05:

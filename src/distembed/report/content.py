@@ -56,7 +56,7 @@ def read_map(embeddings: Embeddings, color: str | None) -> Map:
         ValueError: If there is no metadata column `color`.
     """
     column = choose_column(embeddings.z, embeddings.meta, embeddings.sizes, color)
-    return Map(pca_plane(embeddings.z), column, colouring(column.name, column.values))
+    return Map(pca_plane(embeddings.z), column, colouring(column.name, column.values, column.kind))
 
 
 def read_atoms(

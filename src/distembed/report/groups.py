@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.inference.tests.explained import Explained, explained, ranks
-from distembed.report.colour import choose_column, kind_of, labels_of, quantities
+from distembed.report.colour import choose_column, labels_of, quantities
 from distembed.report.moments import Moments, set_moments
 from distembed.sets.sharing import sharing_sets
 
@@ -125,7 +125,7 @@ def compare_groups(
         raise ValueError("The embeddings are of other sets, or in another order; embed these.")
     column = choose_column(table.z, table.meta, table.sizes, color)
     codes, rows, levels, notes = _design(column)
-    kind = kind_of(column.values)
+    kind = column.kind
     counts = [(level, int((codes[rows] == i).sum())) for i, level in enumerate(levels)]
     comparison = GroupComparison(
         column.name,
@@ -186,7 +186,7 @@ def two_sides(
     codes, rows, levels, _ = _design(column)
     if not len(rows) or len(np.unique(codes[rows])) < 2:
         return None
-    if kind_of(column.values) != "categorical":
+    if column.kind != "categorical":
         return _thirds(codes, rows, levels)
     present = np.unique(codes[rows]).astype(int).tolist()
     members = {c: rows[codes[rows] == c] for c in present}
@@ -205,7 +205,7 @@ def two_sides(
 
 def _design(column: Column) -> tuple[NDArray[Any], Index, list[str], list[str]]:
     """Return the number of each set, the rows that are compared, the levels, and notes."""
-    kind, notes = kind_of(column.values), []
+    kind, notes = column.kind, []
     levels: list[str] = []
     if kind == "continuous":
         codes = quantities(column.values)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.report.colour import Column, colouring, quantities
+from distembed.report.colour import Column, Kind, colouring, quantities
 from distembed.report.figures import ellipse_covariances
 from distembed.report.plane import Plane, ellipses
 from distembed.report.style import REAL, SEQUENTIAL
@@ -98,15 +98,15 @@ def _plane(plane: Plane, embeddings: Embeddings) -> dict[str, Any]:
 def _columns(embeddings: Embeddings, column: Column, count: int) -> Iterator[dict[str, Any]]:
     """Describe the first column, the others, and the number of atoms."""
     others = [name for name in embeddings.meta if name != column.name][:count]
-    yield _column(column.name, column.values)
+    yield _column(column.name, column.values, column.kind)
     for name in others:
         yield _column(name, np.asarray(embeddings.meta[name]))
     if column.among:
         yield _column("number of atoms", np.asarray(embeddings.sizes, dtype=float)) | {"size": 1}
 
 
-def _column(name: str, values: NDArray[Any]) -> dict[str, Any]:
-    colours = colouring(name, values)
+def _column(name: str, values: NDArray[Any], kind: Kind | None = None) -> dict[str, Any]:
+    colours = colouring(name, values, kind)
     levels = [[level.label, level.color, level.count] for level in colours.levels]
     text = ["missing" if v is None or v != v else _text(v) for v in np.asarray(values).tolist()]
     if colours.range is None:
