@@ -34,8 +34,10 @@ def test_zsh_shows_the_help_of_options():
     assert '"--to":"A .onnx file' in completed("zsh", _TYPER_COMPLETE_ARGS="distembed export --")
 
 
-def test_the_script_is_shown(run):
-    assert "_DISTEMBED_COMPLETE=complete_bash" in run("--show-completion", "bash").out
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_that_of_the_shell_one_is_in(run, monkeypatch, shell):
+    monkeypatch.setattr("shellingham.detect_shell", lambda: (shell, f"/bin/{shell}"))
+    assert f"complete_{shell}" in run("--show-completion").out
 
 
 def test_torch_is_not_imported_for_a_completion():
