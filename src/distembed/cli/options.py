@@ -30,7 +30,8 @@ Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar
 Data = Annotated[
     str | None,
     typer.Argument(
-        help="A table, .h5ad, .h5mu, .fasta, .pat, .fcs or 10x .h5 file; default the model's own data.",
+        help="A table, .h5ad, .h5mu, .fasta, .pat, .fcs or 10x .h5 file; default the model's own "
+        "data.",
         metavar="DATA",
     ),
 ]
