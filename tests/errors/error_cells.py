@@ -1,4 +1,4 @@
-"""Count matrices of 10x, MuData and hierarchies."""
+"""Count matrices of 10x, MuData, hierarchies and shared atoms."""
 
 import gzip
 from pathlib import Path
@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 
 import distembed as de
+from distembed.heads.cross_validation import cross_validated
+from distembed.inference.tests.two_sample import two_sample_test
 
 
 def matrix_without_lists():
@@ -68,3 +70,16 @@ def metadata_that_vary_at_every_level():
     """Metadata that vary within the sets of every level."""
     atoms = de.read_atoms("cells.csv", columns="height", labels=["group", "patient"])
     de.hierarchy(atoms, ["group", "patient"], meta="mass")
+
+
+def folds_that_share_atoms():
+    """Folds that share atoms."""
+    atoms = de.read_atoms({"day": np.arange(60.0), "score": np.arange(60.0) % 7}, columns="score")
+    weeks = de.by_window(atoms, "day", width=7, stride=2)
+    cross_validated(weeks, weeks.meta["day_from"])
+
+
+def rows_that_are_not_of_the_atoms():
+    """Rows that are not those of the atoms that two sets share."""
+    x = np.arange(6.0)[:, None]
+    two_sample_test(lambda sets: sets.mean(sets.x), x[:3], x[3:], rows=[[0, 1, 2], [2, 4, 5]])
