@@ -97,12 +97,12 @@ def read(
         named = None if isinstance(by, np.ndarray) else by
         given = {"by": by if named is None else None, "columns": columns, "weights": weights}
         _refuse_late(source, {**given, "max_size": max_size, **options})
-        if missing != "refuse":
-            raise ValueError(
-                f"missing = {missing!r}, and {source} is a store, whose atoms are complete. Leave "
-                "it out."
-            )
         sets, keys = read_store(source, named, own, atoms, min_size)
+        if with_missing(sets.atoms, missing) != sets.atoms:
+            raise ValueError(
+                f"missing = {missing!r}, and {source} is a store whose atoms are complete. Leave "
+                "it out, or build the store with it."
+            )
     else:
         observations, labels, space = _observations(
             source, Request(by, own, weights), atoms, {"columns": columns, **options}
