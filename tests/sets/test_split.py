@@ -53,7 +53,7 @@ def test_strata_are_held_out_in_proportion(sizes, seed):
 
 @given(st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4))
 def test_groups_of_strata_leave_the_share_by_a_group_at_most(strata):
-    """Sums so far are within half a group of their share, and one group may be moved at the end."""
+    """Sums so far are within half a group of their share; at the end one group may be moved."""
     groups = [(f"k{i}", size) for i, sizes in enumerate(strata) for size in sizes]
     sizes = [size for _, size in groups]
     assume(len(groups) > 1 and len(strata) <= max(2, sum(sizes) // 2))
