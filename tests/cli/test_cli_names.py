@@ -58,14 +58,24 @@ def table(sets, trained, clinic=None):
     ("held_out", "folds"), [(5, 2), (11, 2), (12, 3), (19, 4), (20, 5), (99, 5)]
 )
 def test_a_fold_has_four_scored_sets_where_possible(held_out, folds, capsys):
-    assert _folds(table(held_out + 40, 40), Training.fit, None) == folds
+    sets = table(held_out + 40, 40)
+    assert _folds(sets, np.arange(len(sets)), Training.fit, None) == folds
     assert ("split.test=0.5" in capsys.readouterr().err) == (held_out < 20)
 
 
 def test_folds_are_of_groups_and_of_all_sets_that_are_scored():
-    clinic = np.arange(60) % 6
-    assert _folds(table(60, 0, clinic), Training.fit, "clinic") == 2
-    assert _folds(table(60, 50), Training.score, None) == 5
+    clinic, y = np.arange(60) % 6, np.arange(60.0)
+    assert _folds(table(60, 0, clinic), y, Training.fit, "clinic") == 2
+    assert _folds(table(60, 50), y, Training.score, None) == 5
+    pairs = np.arange(60) // 2
+    assert _folds(table(60, 29, pairs), y, Training.fit, "clinic") == 3  # 15 pairs are left
+
+
+def test_every_fold_has_sets_of_the_rarest_class_that_is_scored():
+    y = np.array(["ill"] * 3 + ["well"] * 57)
+    assert _folds(table(60, 0), y, Training.fit, None) == 3
+    assert _folds(table(60, 0), y[::-1], Training.fit, None) == 3
+    assert _folds(table(60, 0, np.arange(60) // 2), y, Training.fit, "clinic") == 2
 
 
 def test_counts_have_their_nouns():

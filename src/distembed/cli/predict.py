@@ -185,7 +185,7 @@ def predict(
         if column is not None:
             sets, table, baseline = _complete(sets, table, baseline, column)
     y = target_of(table, target, event)
-    folds = _folds(table, training, group) if folds is None else folds
+    folds = _folds(table, y, training, group) if folds is None else folds
     estimator = _estimator(task, y, calibration)
     options: dict[str, Any] = {
         "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
@@ -308,18 +308,27 @@ def _complete(
     )
 
 
-def _folds(table: Embeddings, training: Training, group: str | None) -> int:
-    """Return the number of folds of four scored sets or groups, from 2 to 5."""
+def _folds(table: Embeddings, y: np.ndarray, training: Training, group: str | None) -> int:
+    """Return the number of folds, 2 to 5: of four scored sets or groups, and of every class."""
+    from distembed.heads.folds import is_classes
+
+    units = np.arange(len(table))
+    if group is not None:
+        units = np.unique(table.meta[group], return_inverse=True)[1]
     scored = np.ones(len(table), dtype=bool)
     if training is not Training.score and table.trained is not None:
-        scored = ~table.trained
-    units = int(scored.sum()) if group is None else len(np.unique(table.meta[group][scored]))
-    if units < 20 and not scored.all():
+        scored = ~np.isin(units, units[table.trained])
+    count = len(np.unique(units[scored]))
+    if count < 20 and not scored.all():
         say(
             f"{counted(int(scored.sum()), 'set')} can be scored, because the model was trained on "
             "the others. Scores of few sets vary much: fit with split.test=0.5 to hold more out."
         )
-    return int(np.clip(units // 4, 2, 5))
+    most = count // 4
+    if y.dtype.names is None and is_classes(y):
+        rarest = min(len(np.unique(units[scored & (y == label)])) for label in np.unique(y))
+        most = min(most, rarest)
+    return int(np.clip(most, 2, 5))
 
 
 def _estimator(task: Task, y: np.ndarray, calibration: float) -> Any:
