@@ -11,6 +11,7 @@ from distembed.testing.example import (
     Draw,
     equivalents,
     example_batch,
+    in_mode,
     normal_atoms,
     perturbed,
     reloaded,
@@ -49,11 +50,12 @@ def check_encoder(
         ValueError: If z has another shape than `(B, latent)`.
     """
     draw = atoms or normal_atoms(event_shape)
+    prepared = perturbed(encoder, draw)
     checks: list[Check] = []
     for dtype in TOLERANCE:
         for train in (True, False):
-            checks += _laws(encoder, perturbed(encoder, draw, dtype, train), draw, dtype, train)
-    subject = perturbed(encoder, draw, torch.float64, train=True)
+            checks += _laws(encoder, in_mode(prepared, dtype, train), draw, dtype, train)
+    subject = in_mode(prepared, torch.float64, train=True)
     if isinstance(subject, nn.Module) and any(p.requires_grad for p in subject.parameters()):
         z = subject(example_batch(draw).to(dtype=torch.float64))
         (z * torch.randn(z.shape, generator=stream(0, "probe"))).sum().backward()
