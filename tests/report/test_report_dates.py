@@ -42,6 +42,8 @@ def test_a_time_of_day_is_written_where_some_set_has_one():
     times = DAYS[:3] + np.array([0, 90, 0]) * np.timedelta64(1, "m")
     assert labels_of(times)[1][1] == "2024-02-21 01:30"
     assert labels_of(times)[1][0] == "2024-02-20 00:00"
+    times = DAYS[:2] + np.array([5, 6]) * np.timedelta64(1, "s")
+    assert labels_of(times)[1] == ["2024-02-20 00:00:05", "2024-02-21 00:00:06"]
 
 
 def test_a_missing_date_is_missing():

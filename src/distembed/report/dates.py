@@ -6,12 +6,15 @@ turned to text here before that.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["date_text", "dates_as_text", "days_of", "has_clock", "is_dates"]
+__all__ = ["date_text", "dates_as_text", "days_of", "is_dates"]
+
+Unit = Literal["D", "m", "s"]
+"""Smallest part of a time that is written."""
 
 _DAY = np.timedelta64(1, "D")
 
@@ -28,37 +31,33 @@ def days_of(values: NDArray[Any]) -> NDArray[np.float64]:
         >>> days_of(np.array(["1970-01-02T12", "NaT"], "datetime64[ns]")).tolist()
         [1.5, nan]
     """
-    exact = np.asarray(values).astype("datetime64[us]")
-    days = (exact - np.datetime64(0, "us")) / _DAY
-    return np.where(np.isnat(exact), np.nan, days)
+    days: NDArray[np.float64] = (values.astype("datetime64[us]") - np.datetime64(0, "us")) / _DAY
+    return days
 
 
-def date_text(days: float, clock: bool = False) -> str:
-    """Return the date of a number of days since 1970, with its time of day on request.
+def date_text(days: float, unit: Unit = "D") -> str:
+    """Return the date of a number of days since 1970, to the day, minute or second.
 
     Example:
-        >>> date_text(1.5), date_text(1.5, clock=True)
+        >>> date_text(1.5), date_text(1.5, "m")
         ('1970-01-02', '1970-01-02 12:00')
     """
     moment = np.datetime64(round(days * 86400), "s")
-    return str(moment.astype("datetime64[m]" if clock else "datetime64[D]")).replace("T", " ")
+    return str(moment.astype(f"datetime64[{unit}]")).replace("T", " ")
 
 
 def dates_as_text(values: NDArray[Any]) -> NDArray[np.str_]:
     """Return dates as text that sorts as they do, empty for a missing one.
 
-    The time of day is left out if it is midnight everywhere.
+    All have the time of day if one of them is not midnight.
 
     Example:
         >>> dates_as_text(np.array(["2020-03-01", "NaT"], "datetime64[ns]")).tolist()
         ['2020-03-01', '']
     """
     days = days_of(values)
-    clock = has_clock(days)
-    return np.array(["" if d != d else date_text(d, clock) for d in days.tolist()], dtype=str)
-
-
-def has_clock(days: NDArray[np.float64]) -> bool:
-    """Return whether some day of finite ones is not whole."""
-    finite = days[np.isfinite(days)]
-    return bool((finite != np.round(finite)).any())
+    seconds = np.round(days[np.isfinite(days)] * 86400)
+    unit: Unit = "D"
+    if (seconds % 86400).any():
+        unit = "s" if (seconds % 60).any() else "m"
+    return np.array(["" if d != d else date_text(d, unit) for d in days.tolist()], dtype=str)
