@@ -10,7 +10,7 @@ of the column: values of the column are permuted between embeddings that stay as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +153,7 @@ def compare_groups(
     differences: tuple[Difference, ...] = ()
     if sets is not None and sets.atoms.name in ("vectors", "counts"):
         moments = set_moments(sets)
-        differences = _differences(moments, codes, rows, levels, comparison, test)
+        differences = _differences(moments, codes, rows, levels, column, test)
     return replace(
         comparison,
         embeddings=result,
@@ -178,7 +178,7 @@ def two_sides(
     if not len(rows) or len(np.unique(codes[rows])) < 2:
         return None
     if column.kind != "categorical":
-        return _thirds(codes, rows, levels)
+        return _thirds(codes, rows, levels, column.write)
     present = np.unique(codes[rows]).astype(int).tolist()
     members = {c: rows[codes[rows] == c] for c in present}
     points = np.asarray(z, dtype=float)
@@ -237,17 +237,17 @@ def _differences(
     codes: NDArray[Any],
     rows: Index,
     levels: list[str],
-    comparison: GroupComparison,
+    column: Column,
     test: dict[str, Any],
 ) -> tuple[Difference, ...]:
     """Test the ranks of all moments, and describe them, the largest share first."""
     parts = {"mean": moments.mean[rows], "spread": moments.spread[rows]}
     result = explained(ranks(np.concatenate(list(parts.values()), axis=1)), codes[rows], **test)
     own = codes[rows]
-    if comparison.kind == "categorical":
+    if column.kind == "categorical":
         sides = [(levels[int(c)], np.flatnonzero(own == c)) for c in np.unique(own)]
     else:
-        sides = list(_thirds(own, np.arange(len(own)), levels))
+        sides = list(_thirds(own, np.arange(len(own)), levels, column.write))
 
     def described() -> Iterator[Difference]:
         width = len(moments.features)
@@ -259,10 +259,10 @@ def _differences(
                 if not np.isfinite(share) or not defined:
                     continue
                 low, high = defined[0], defined[-1]
-                if comparison.kind == "categorical":
+                if column.kind == "categorical":
                     low = min(defined, key=lambda m: m[1])
                     high = max(defined, key=lambda m: m[1])
-                p = min(1.0, float(result.p_adjusted[k * width + d]) * comparison.among)
+                p = min(1.0, float(result.p_adjusted[k * width + d]) * max(column.among, 1))
                 count = int(np.isfinite(values[:, d]).sum())
                 yield Difference(feature, moment, share, p, count, low, high)
 
@@ -275,7 +275,7 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _thirds(
-    codes: NDArray[Any], rows: Index, levels: list[str]
+    codes: NDArray[Any], rows: Index, levels: list[str], write: Callable[[float], str]
 ) -> tuple[tuple[str, Index], tuple[str, Index]]:
     """Return the sets of the lower and of the upper third, or of the outer levels."""
     own = codes[rows]
@@ -286,5 +286,5 @@ def _thirds(
         low, high = np.quantile(own, [1 / 3, 2 / 3])
         if low == high:  # a value that most sets have
             low, high = own.min(), own.max()
-        names = f"up to {low:.3g}", f"from {high:.3g}"
+        names = f"up to {write(low)}", f"from {write(high)}"
     return (names[0], rows[own <= low]), (names[1], rows[own >= high])

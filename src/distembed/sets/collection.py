@@ -128,7 +128,8 @@ class Sets:
         kind = "" if self.atoms.name == "vectors" else f", {self.atoms.name}"
         meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
         return (
-            f"Sets({len(self)} sets of {low} to {high} atoms (median {middle}) of shape "
+            f"Sets({len(self)} {'set' if len(self) == 1 else 'sets'} of {low} to {high} atoms "
+            f"(median {middle}) of shape "
             f"{self.event_shape}{kind}{', weighted' if self.weighted else ''}{meta})"
         )
 

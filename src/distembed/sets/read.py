@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from distembed.data.labels import as_text
-from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.observations import Observations
 from distembed.data.readers.base import Request, choose_reader
 from distembed.data.readers.cells import read_cells
 from distembed.data.readers.columns import TABLES, column_names, read_columns
@@ -28,6 +27,7 @@ from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
+from distembed.sets.metadata import join_metadata
 from distembed.sets.stored import read_store
 
 __all__ = ["read", "read_atoms"]
@@ -119,7 +119,7 @@ def read(
     second = read_columns(metadata, list(keys))
     if names is not None:
         second = {n: v for n, v in second.items() if n in names or n in keys}
-    return _joined(sets, keys, second)
+    return join_metadata(sets, keys, second)
 
 
 def read_atoms(
@@ -228,37 +228,3 @@ def _with_values(observations: Observations) -> Observations:
         observations.features,
         {name: column[kept] for name, column in observations.exact.items()},
     )
-
-
-def _joined(sets: Sets, by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Sets:
-    """Join the columns of a table with one row a set, or one row for each value of a `by`.
-
-    Args:
-        sets: The sets.
-        by: Columns of labels as text, each `(S,)`.
-        second: The table, with its columns of labels as text.
-    """
-    keys = [name for name in by if name in second]
-    if not keys:
-        refuse_unknown(list(by)[:1], second, "column of the metadata")
-    keyed = list(zip(*(second[name].tolist() for name in keys), strict=True))
-    sought = list(zip(*(by[name].tolist() for name in keys), strict=True))
-    row = {key: i for i, key in enumerate(keyed)}
-    if len(row) < len(keyed):
-        twice = next(key for i, key in enumerate(keyed) if row[key] != i)
-        raise ValueError(f"The metadata have several rows for {'|'.join(twice)!r}; one is needed.")
-    missing = [key for key in sought if key not in row]
-    if missing:
-        raise ValueError(
-            f"The metadata have no row for {len(missing)} of {len(sets)} sets, the first being "
-            f"{'|'.join(missing[0])!r}; they have rows for names such as {'|'.join(keyed[0])!r}, "
-            "and names are compared as text. Add the rows, or drop these sets first."
-        )
-    index = np.array([row[key] for key in sought])
-    joined = {name: column[index] for name, column in second.items() if name not in keys}
-    for name in joined.keys() & sets.meta.keys():
-        if (as_text(joined[name]) != as_text(sets.meta[name])).any():
-            raise ValueError(
-                f"Column {name!r} is in the data and in the metadata, and they differ; keep one."
-            )
-    return sets.with_meta(joined)
