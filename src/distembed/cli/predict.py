@@ -159,11 +159,6 @@ def predict(
             f"{target} is the target, and would predict itself. Leave it out.",
             param_hint="--feature",
         )
-    if event is not None and page is not None:
-        raise typer.BadParameter(
-            "the page draws numbers and classes, and no times with --event. Leave it out.",
-            param_hint="--report",
-        )
     if save_head is not None:
         claim(save_head, (".safetensors",), force)
     if page is not None:

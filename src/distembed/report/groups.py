@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from distembed.inference.tests.explained import Explained, explained, ranks
 from distembed.report.colour import choose_column, labels_of, quantities
+from distembed.report.dependence import independent
 from distembed.report.moments import Moments, set_moments
-from distembed.sets.sharing import sharing_sets
+from distembed.sets.sharing import shared_noise
 
 if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
@@ -126,6 +127,10 @@ def compare_groups(
     column = choose_column(table.z, table.meta, table.sizes, color)
     codes, rows, levels, notes = _design(column)
     kind = column.kind
+    blocks = None if group is None else _blocks(table, group, rows)
+    shared = table.shared if sets is None or table.shared is not None else shared_noise(sets)
+    kept = independent(shared, rows, codes, blocks)
+    rows, notes = kept.rows, [*notes, *kept.notes]
     counts = [(level, int((codes[rows] == i).sum())) for i, level in enumerate(levels)]
     comparison = GroupComparison(
         column.name,
@@ -133,32 +138,18 @@ def compare_groups(
         tuple((level, count) for level, count in counts if count),
         len(rows), None, np.nan, max(column.among, 1), (), tuple(notes),
     )  # fmt: skip
-    if len(rows) < 6 or len(np.unique(codes[rows])) < 2:
+    if len(rows) < 6 or len(np.unique(codes[rows])) < 2 or kept.units < 6 and kept.notes:
         reason = (
             f"There is nothing to compare: {len(rows)} sets have a value of {column.name} that "
-            "occurs twice or more; a comparison needs six sets, and two groups."
+            f"occurs twice or more{f', in {kept.units} independent units' * bool(kept.notes)}; a "
+            "comparison needs six sets, and two groups."
         )
         return replace(comparison, notes=(*notes, reason))
-    blocks = None
-    if group is not None:
-        if group not in table.meta:
-            raise ValueError(
-                f"There is no metadata column {group!r} of blocks; there are: "
-                f"{', '.join(table.meta)}."
-            )
-        blocks = labels_of(table.meta[group])[0][rows]
-        if (blocks < 0).any():
-            raise ValueError(
-                f"The column {group!r} of blocks is missing for {int((blocks < 0).sum())} sets; "
-                "give each set without a block one of its own."
-            )
     test: dict[str, Any] = {
-        "ordered": kind != "categorical", "blocks": blocks, "permutations": permutations,
+        "ordered": kind != "categorical", "blocks": kept.blocks, "permutations": permutations,
         "rng": rng,
     }  # fmt: skip
     result = explained(np.asarray(table.z, dtype=float)[rows], codes[rows], **test)
-    if sets is not None:
-        notes += _sharing(sets, rows)
     differences: tuple[Difference, ...] = ()
     if sets is not None and sets.atoms.name in ("vectors", "counts"):
         moments = set_moments(sets)
@@ -226,14 +217,19 @@ def _design(column: Column) -> tuple[NDArray[Any], Index, list[str], list[str]]:
     return codes, np.flatnonzero(there), levels, notes
 
 
-def _sharing(sets: Collection, rows: Index) -> list[str]:
-    count = int(sharing_sets(sets)[rows].sum())
-    if not count:
-        return []
-    return [
-        f"{count} of the {len(rows)} sets share atoms with another set. They are not independent, "
-        "and p-values are too small unless sets that share atoms are of one block (--group)."
-    ]
+def _blocks(table: Embeddings, group: str, rows: Index) -> Index:
+    """Return the number of the block of each of some sets, by a column."""
+    if group not in table.meta:
+        raise ValueError(
+            f"There is no metadata column {group!r} of blocks; there are: {', '.join(table.meta)}."
+        )
+    blocks = labels_of(table.meta[group])[0][rows]
+    if (blocks < 0).any():
+        raise ValueError(
+            f"The column {group!r} of blocks is missing for {int((blocks < 0).sum())} sets; give "
+            "each set without a block one of its own."
+        )
+    return blocks.astype(np.int64)
 
 
 def _differences(

@@ -170,6 +170,12 @@ def by_kernel(
     sizes = np.bincount(anchor, minlength=len(table.ids))
     large = _enough(sizes, min_size, kernel)
     kept = large[anchor]
+    if kernel.name != "nearest" and (sizes[large] == observations.rows).all():
+        logger.warning(
+            "every set holds all %d atoms: the scale %g reaches across them, and sets differ by "
+            "their weights alone. Give a smaller scale for sets of a neighbourhood",
+            observations.rows, kernel.scale,
+        )  # fmt: skip
     offsets = np.concatenate([[0], np.cumsum(sizes[large])])
     return Sets(
         Observations(observations.x, features=observations.features),

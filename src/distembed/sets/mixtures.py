@@ -79,6 +79,7 @@ def mixtures(
         ids=np.array([f"{name}{i}" for i in range(n)]),
         w=normalised((share / counts).ravel()[group], offsets),
         meta={f"weight_{component}": column for component, column in columns},
+        group=None,
     )
 
 

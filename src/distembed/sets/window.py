@@ -111,6 +111,12 @@ def by_window(
             "%d of %d windows have fewer than count = %d atoms: there are no more where they are",
             (sizes < count).sum(), len(sizes), count,
         )  # fmt: skip
+    if (sizes < min_size).all():
+        given = f"count = {count}" if count is not None else f"width = {width}"
+        raise ValueError(
+            f"No window of {given} has min_size = {min_size} atoms; the most is {sizes.max()}. A "
+            "distribution needs two atoms or more: give wider windows, in units of the column."
+        )
     large = large_enough(sizes, min_size)
     first, sizes = first[large], sizes[large]
     rows = order[np.repeat(first, sizes) + ranks(sizes)]

@@ -101,7 +101,7 @@ def equivalents(batch: SetBatch, draw: Draw) -> Iterator[Equivalent]:
     extended = _packed(atoms, weights, torch.cat([owner, sets]))
     yield Equivalent("zero", extended, every, every)
 
-    others = example_batch(draw, (3, 40, 700), "strangers").to(dtype=w.dtype)
+    others = example_batch(draw, (3, 40, 90), "strangers").to(dtype=w.dtype)
     joined = SetBatch.concat([others, batch, others])
     yield Equivalent("independence", joined, (sets + 3).tolist(), every)
     # equal sizes and weights, which take the fast path

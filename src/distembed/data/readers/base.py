@@ -13,6 +13,7 @@ import numpy as np
 from distembed.data.observations import Observations
 from distembed.data.readers import READERS
 from distembed.data.readers.dialect import suffix
+from distembed.data.readers.files import is_pattern
 from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.registry import build, lookup, member_options
 
@@ -114,13 +115,14 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
     own = suffix_of(source)
     folder = own is not None and Path(source).is_dir()
+    several = folder or is_pattern(source)
     accepting = [
         name
         for name, reader in readers.items()
         if own in reader.suffixes
         or own is None
         and reader.accepts(source, by)
-        or folder
+        or several
         and reader.accepts(Path(source), by)
     ]
     if not accepting and own is not None:

@@ -27,9 +27,10 @@ class CellReader:
     """Reader of single cells in AnnData.
 
     Attributes:
-        layer: AnnData: layer to read instead of `X`.
-        obsm: AnnData: embedding to read instead of `X`, such as "X_pca".
-        genes: AnnData: a boolean column of `var`, names of genes, or a boolean mask `(G,)`.
+        layer: AnnData and MuData: layer to read instead of `X`.
+        obsm: AnnData and MuData: embedding to read instead of `X`, such as "X_pca".
+        genes: AnnData and MuData: a boolean column of `var`, names of genes, or a boolean mask
+            `(G,)`; 10x: names or ids of features.
         sequence: Column of sequences, whose alphabet is recognised unless `atoms` states it.
     """
 
@@ -48,7 +49,7 @@ class CellReader:
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
         """Return whether the source is an AnnData object."""
-        return hasattr(source, "obsm")
+        return hasattr(source, "obsm") and not hasattr(source, "mod")
 
     def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
         """Read the cells, and the columns of labels and those that are requested.
