@@ -181,3 +181,16 @@ def test_a_store_and_a_fit_read_a_modality(tmp_path):
     np.testing.assert_array_equal(
         sets.batch([0]).x, de.read(path, by="donor", modality="rna").batch([0]).x
     )
+
+
+def test_a_model_reads_its_features_again(tmp_path):
+    """New data are read by the names of the model's features, where one modality has them."""
+    from distembed.data.readers.base import choose_reader
+
+    path = write_by_hand(tmp_path / "a.h5mu")
+    for modality in ("rna", ["rna"], ["rna", "protein"]):
+        reader = choose_reader(path, values={"modality": modality})
+        features = de.read(path, by="donor", modality=modality).features
+        again = {} if reader.selection is None else {reader.selection: list(features)}
+        sets = de.read(path, by="donor", modality=modality, **again)
+        assert sets.features == features

@@ -139,7 +139,7 @@ def test_bad_sources_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no.csv"):
         read(tmp_path / "no.csv", "who")
     with pytest.raises(
-        ValueError, match=r"x.npy has no known format; expected .h5ad, .h5mu, .csv"
+        ValueError, match=r"x.npy has no known format; expected .h5ad, .zarr, .h5mu, .csv"
     ):
         read(tmp_path / "x.npy", "who")
     path = tmp_path / "t.csv"

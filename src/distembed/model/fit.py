@@ -36,6 +36,7 @@ from distembed.model.support import Support, has_support, sentences
 from distembed.model.tables import shared_fingerprints
 from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
+from distembed.sets.collection import Sets
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.sets.sharing import sharing_sets
 from distembed.training.config import TrainConfig
@@ -144,6 +145,7 @@ def fit_model(
         salt,
         Attachments(table),
         support,
+        collection.recipe if isinstance(collection, Sets) else "",
     )
 
 

@@ -53,6 +53,7 @@ class Sets:
         double: Whether numbers are read as float64, and not as float32.
         group: Column of metadata whose values `split` does not divide unless another is named,
             such as the donor of the samples of a hierarchy.
+        recipe: How the sets were made, for the card of a model that is fitted to them.
 
     Raises:
         ValueError: If lengths do not agree, a set is empty, ids repeat, weights are negative,
@@ -75,6 +76,7 @@ class Sets:
     atoms: AtomSpace = field(default_factory=Vectors)
     double: bool = False
     group: str | None = None
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         check_layout(self.ids, self.rows, self.offsets)

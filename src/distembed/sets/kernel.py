@@ -37,6 +37,7 @@ from distembed.rng import Rng
 from distembed.sets.anchors import anchors_of_sets, coordinates_of
 from distembed.sets.collection import Sets
 from distembed.sets.construct import checked_weights, large_enough, normalised
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["KERNELS", "Kernel", "by_kernel"]
 
@@ -185,6 +186,17 @@ def by_kernel(
         normalised(w[kept], offsets),
         {name: column[large] for name, column in table.meta.items()},
         atoms,
+        recipe=recipe_of(
+            "by_kernel",
+            {
+                "coordinates": list(coordinates),
+                "anchors": anchors,
+                "kernel": kernel,
+                "within": within,
+                "weights": weights,
+                "min_size": min_size,
+            },
+        ),
     ).checked()
 
 

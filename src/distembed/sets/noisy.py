@@ -41,6 +41,7 @@ from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.construct import large_enough, normalised
 from distembed.sets.evidence import of_confusion, of_probabilities
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["InversionSettings", "by_noisy_label", "posterior_of_sets"]
 
@@ -138,6 +139,9 @@ def by_noisy_label(
         normalised(weight, offsets),
         {"expected_atoms": q.sum(0)[large]},
         space,
+        recipe=recipe_of(
+            "by_noisy_label", {"by": by, "confusion": confusion, "min_size": min_size}
+        ),
     ).checked()
 
 

@@ -53,8 +53,8 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, `.h5mu`, FASTA,
-            `.pat` or `.fcs` file, an `.h5` file or a folder with `matrix.mtx.gz` of 10x Genomics,
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, `.zarr`, `.h5mu`,
+            FASTA, `.pat` or `.fcs` file, an `.h5` file or a folder with `matrix.mtx.gz` of 10x,
             or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the folder of a
             store (`build_store`); an AnnData or MuData object; a data frame, or a dict of
             columns; a list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or
@@ -156,7 +156,7 @@ def read_atoms(
     named = [labels] if isinstance(labels, str) else list(labels)
     if kept is not None:
         kept = list(dict.fromkeys([*kept, *named]))
-    if hasattr(source, "obsm") or str(source).endswith((".h5ad", ".h5mu")):
+    if hasattr(source, "obsm") or str(source).endswith((".h5ad", ".h5mu", ".zarr")):
         if columns is not None:
             raise ValueError(
                 "AnnData and MuData have genes in place of columns; name them as `genes`."

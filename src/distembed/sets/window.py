@@ -24,6 +24,7 @@ from distembed.protocols import AtomSpace
 from distembed.sets.collection import Sets
 from distembed.sets.construct import checked_weights, large_enough, normalised
 from distembed.sets.draw import ranks
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["by_window"]
 
@@ -131,6 +132,19 @@ def by_window(
         normalised(v[rows], offsets),
         {f"{along}_from": low, f"{along}_to": high} | ({within: part_names} if within else {}),
         atoms,
+        recipe=recipe_of(
+            "by_window",
+            {
+                "along": along,
+                "width": width,
+                "count": count,
+                "stride": stride,
+                "expanding": expanding or None,
+                "within": within,
+                "weights": weights,
+                "min_size": min_size,
+            },
+        ),
     ).checked()
 
 

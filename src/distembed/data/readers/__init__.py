@@ -18,7 +18,9 @@ READERS: Family = {
         "folders that `distembed data build` wrote",
         atoms=("vectors", "counts", "images", "tokens"),
     ),
-    "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
+    "cells": Member(
+        f"{_HOME}.cells:CellReader", "AnnData: an object, an .h5ad file or a .zarr folder"
+    ),
     "mudata": Member(
         f"{_HOME}.multimodal:MuDataReader", "MuData: an object or an .h5mu file, by its modalities"
     ),

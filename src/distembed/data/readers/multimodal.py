@@ -52,8 +52,9 @@ class MuDataReader:
 
     @property
     def selection(self) -> str | None:
-        """Name of the option that selects features by name: an embedding is read whole."""
-        return "genes" if self.obsm is None else None
+        """Name of the option that selects features by name: of one modality, and no embedding."""
+        one = self.modality is None or isinstance(self.modality, str) or len(self.modality) == 1
+        return "genes" if self.obsm is None and one else None
 
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:

@@ -84,7 +84,7 @@ def _files(source: Any) -> list[Path] | None:
     """Return the files that a source names; None for what is read whole."""
     if isinstance(source, str | Path):
         path = Path(source)
-        if TenXReader.accepts(path, None):
+        if TenXReader.accepts(path, None) or suffix_of(path) == ".zarr":
             return None
         if path.is_dir() and not is_store(path):
             files = sorted(f for f in path.iterdir() if _readable(f))
