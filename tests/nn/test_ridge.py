@@ -118,3 +118,39 @@ def test_more_inputs_than_rows():
     x, y, sample_weight = problem(n=5, k=20)
     fit = ridge(x, y, sample_weight)
     assert all(t.isfinite().all() for t in (fit.weight, fit.bias, fit.error))
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_error_of_groups_is_that_of_refits_without_a_group(intercept):
+    x, y, sample_weight = problem()
+    w = (sample_weight / sample_weight.mean()).numpy()
+    groups = np.array([0, 3, 1, 1, 3, 2] * 5)
+    fit = ridge(x, y, sample_weight, intercept, only(0.3), torch.from_numpy(groups))
+    for group in range(4):
+        rest = groups != group
+        part = (t.numpy()[rest] for t in (x, y))
+        weight, bias = normal_equations(*part, w[rest], 0.3 * len(x), intercept)
+        left_out = x.numpy()[~rest] @ weight + bias
+        np.testing.assert_allclose(fit.left_out[torch.from_numpy(~rest)], left_out, atol=1e-10)
+    gap = w**0.5 * (y - fit.left_out).numpy()
+    np.testing.assert_allclose(fit.error, np.square(gap).mean(0) ** 0.5, rtol=1e-10)
+
+
+def test_groups_of_one_row_are_rows():
+    x, y, sample_weight = problem()
+    alone, rows = ridge(x, y, sample_weight, groups=torch.arange(30)), ridge(x, y, sample_weight)
+    torch.testing.assert_close(alone.error, rows.error)
+    torch.testing.assert_close(alone.weight, rows.weight)
+
+
+def test_copies_of_rows_choose_the_penalty_of_the_rows():
+    x, y, sample_weight = problem(n=12, k=8)
+    y = torch.randn(12, 3, generator=stream("noise"), dtype=torch.float64)
+    once = ridge(x, y, torch.ones(12, 1))
+    rows = torch.arange(12).repeat(3)
+    thrice = ridge(x[rows], y[rows], torch.ones(36, 1), groups=rows)
+    torch.testing.assert_close(thrice.weight, once.weight)
+    # a copy of a row tells all of it, so that single rows choose too small a penalty
+    apart = ridge(x[rows], y[rows], torch.ones(36, 1))
+    assert (apart.error < 0.5 * once.error).all()
+    assert apart.weight.norm() > 2 * once.weight.norm()
