@@ -175,15 +175,17 @@ def test_drawn_late_cells_stand_beside_all_clones_and_halves():
     held_out = sets.meta["clone"].astype(int) >= 60
     train, test = sets.select(~held_out), sets.select(held_out)
     case = Case(None, SETTINGS, train, test, Normal(), print)
-    vectors = Phases(np.arange(60, 120).astype(str), mean[60:], mean[60:])
-    forecast = SimpleNamespace(predict=lambda early: early, train=SimpleNamespace(late=mean[:60]))
+    vectors = Phases(np.arange(60, 120).astype(str), -mean[60:], mean[60:])
+    forecast = SimpleNamespace(predict=lambda early: -early, train=SimpleNamespace(late=mean[:60]))
     scores = {s.method: s for s in _generation(case, forecast, vectors)}
     assert set(scores) == {"gde", "unconditional", "persistence", "pooled", "floor"}
     # the true law and another half of the clone have a distance of zero
-    for name in ("gde", "persistence", "floor"):
+    for name in ("gde", "floor"):
         assert scores[name].low < 0 < scores[name].high
-    # N(0, 9 + 1) of all clones against N(m, 1): the spread of the cells is nearer than one mean
+    # N(0, 9 + 1) of all clones against N(m, 1): the spread of the cells is nearer than one mean,
+    # and far nearer than N(-m, 1)
     assert 1 < scores["pooled"].value < scores["unconditional"].value
+    assert scores["unconditional"].value < scores["persistence"].value
     assert scores["gde"].p < 0.01
     few = replace(case, test=test.select(test.sizes < 4))
     assert "floor" not in {s.method for s in _generation(few, forecast, vectors)}

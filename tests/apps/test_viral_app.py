@@ -153,7 +153,8 @@ class Repeats:
 
     def sample(self, table, n, rng):
         wrong = torch.ones(n, *self.sets.event_shape, dtype=torch.int64)
-        return [torch.cat([self.sets[b].x, wrong])[:n] for b in range(len(self.sets))]
+        rows = [torch.cat([self.sets[b].x, wrong])[:n] for b in range(len(self.sets))]
+        return torch.stack(rows).numpy()
 
 
 def test_drawn_proteins_are_as_many_as_the_half_that_is_the_floor():

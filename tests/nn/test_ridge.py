@@ -152,5 +152,5 @@ def test_copies_of_rows_choose_the_penalty_of_the_rows():
     torch.testing.assert_close(thrice.weight, once.weight)
     # a copy of a row tells all of it, so that single rows choose too small a penalty
     apart = ridge(x[rows], y[rows], torch.ones(36, 1))
-    assert (apart.error < 0.5 * once.error).all()
+    assert (apart.error < once.error).all()
     assert apart.weight.norm() > 2 * once.weight.norm()

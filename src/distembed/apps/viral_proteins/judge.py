@@ -51,7 +51,7 @@ def judge(case: Case[ViralSettings], fewest: int = 4) -> Findings:
         chosen = {
             k: Inputs(take(v.train, own[0]), take(v.test, own[1])) for k, v in inputs.items()
         }
-        outcome = Outcome("region", *regions, units=test.meta["country"][own[1]])
+        outcome = Outcome("region", regions[0], regions[1], units=test.meta["country"][own[1]])
         scores += predicted(outcome, chosen, seed=seed).scores
         remarks.append(f"Regions of {fewest} training sets or more: {', '.join(common)}.")
     else:
@@ -103,7 +103,9 @@ def _date(
     task: str, train: Sets, test: Sets, inputs: Mapping[str, Inputs], seed: int
 ) -> Predictions:
     date = [sets.meta["date"].astype(np.float64) for sets in (train, test)]
-    return predicted(Outcome(task, *date, units=test.meta["country"]), inputs, seed=seed)
+    return predicted(
+        Outcome(task, date[0], date[1], units=test.meta["country"]), inputs, seed=seed
+    )
 
 
 def _clades(case: Case[ViralSettings]) -> tuple[list[Score], dict[str, Any]]:
