@@ -165,8 +165,8 @@ def test_drawn_late_cells_stand_beside_all_clones_and_halves():
     rng = np.random.default_rng(0)
     size = np.tile([2, 3, 40], 40)
     mean = rng.normal(0, 3, (120, 2))
-    # of each clone one early cell, which is the mean of its late ones
-    cells = [m[None] for m in mean] + [
+    # of each clone one early cell, far from all late ones
+    cells = [m[None] + 50 for m in mean] + [
         m + rng.normal(size=(k, 2)) for m, k in zip(mean, size, strict=True)
     ]
     sets = read(cells, min_size=1).with_meta(

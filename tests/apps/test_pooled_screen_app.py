@@ -140,6 +140,21 @@ def test_neighbours_of_a_gene_are_those_of_the_largest_cosine():
     assert np.isfinite(forecast).all()
 
 
+def test_more_wells_of_the_same_genes_choose_no_other_penalty():
+    rng = np.random.default_rng(0)
+    names = np.array([f"G{i}" for i in range(12)])
+    vectors = {name: rng.normal(size=3) for name in [*names, "new"]}
+    values = rng.normal(size=(12, 4))
+    once, thrice = (
+        by_vector(
+            vectors, wells([0] * 12 * k).with_meta({"condition": np.tile(names, k)}),
+            np.tile(values, (k, 1)), np.array(["new"]),
+        )[0]
+        for k in (1, 3)
+    )  # fmt: skip
+    np.testing.assert_allclose(once, thrice, atol=1e-9)
+
+
 class Recorder:
     """A model that keeps what it embeds."""
 

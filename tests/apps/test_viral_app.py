@@ -177,6 +177,10 @@ def test_drawn_proteins_are_as_many_as_the_half_that_is_the_floor():
         assert own.value < scores[task, "unconditional"].value
         assert own.p is not None
     assert set(values["frequencies"]) == {"gde", "unconditional", "floor", "real"}
+    # proteins of three countries are too few units for an interval
+    countries = {"country": ["Peru", "Kenya", "Fiji"] * 2}
+    scores, _ = _clades(replace(case, test=sets.with_meta(countries)))
+    assert {s.interval for s in scores} == {None}
 
 
 def test_real_folders_are_read(data_dir):

@@ -19,7 +19,8 @@ from torch import Tensor
 
 __all__ = ["PenaltyGrid", "Ridge", "ridge"]
 
-_LEAST = 1e-3  # share of a row that others must leave to be predicted, against division by zero
+# of 1 - h, against division by zero; a larger bound hides the errors of fits through every point
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
