@@ -16,6 +16,9 @@ export DISTEMBED_DATA := $(abspath ../shared/data)
 endif
 endif
 
+# Byte code is kept: without it every process of the tests compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install docs demo test test-docs test-slow test-gpu check dist
 
 install: $(STAMP)

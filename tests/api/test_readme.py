@@ -22,7 +22,11 @@ PAGES = (
         )
     ),
 )
-SLOW = ("prediction", "sequences", "sharing", "plots")
+# they take five seconds or more
+SLOW = (
+    *("geometry", "paper", "plots", "prediction", "report", "sequences", "sharing", "tests"),
+    "uncertainty",
+)
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -35,11 +39,7 @@ def blocks(page, *languages):
 
 @pytest.mark.parametrize(
     "page",
-    [
-        # cross-validation with permutations, language models, exported programs, figures
-        pytest.param(p, marks=pytest.mark.slow) if Path(p).stem in SLOW else p
-        for p in PAGES
-    ],
+    [pytest.param(p, marks=pytest.mark.slow) if Path(p).stem in SLOW else p for p in PAGES],
 )
 def test_python_blocks(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

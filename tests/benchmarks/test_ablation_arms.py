@@ -63,6 +63,7 @@ def test_no_scan_is_in_training_and_held_out_sets():
     assert not train & test
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     values = {(m, k) for _, m, k in cells("ablation")}
     arms = {arm.label for arm in BENCH.scales["tiny"].arms}

@@ -22,8 +22,11 @@ FIGURES = {
     "setsize": {"setsize_gaussian_2d.svg", "setsize_digits.svg"},
     "tests": {"tests_power.svg"},
 }
-SLOW = ("applications", "cohorts", "coverage", "encoders", "generators", "images", "paper")
-"""Those that take most of ten seconds or more even at the smallest scale."""
+SLOW = (
+    "applications", "cohorts", "coverage", "encoders", "generators", "images", "paper", "paths",
+    "poisson", "sequences", "setsize", "sparse",
+)  # fmt: skip
+"""Those that take three seconds or more even at the smallest scale."""
 ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
 
 

@@ -27,6 +27,7 @@ def source(task, sets, seed=0):
     return TASKS[task].data(replace(FULL, train_sets=2, sets=sets), seed)[1]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     pytest.importorskip("matplotlib")
     values = cells("coverage")

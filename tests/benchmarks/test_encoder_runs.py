@@ -16,6 +16,7 @@ from distembed.registry import applicable, split_member
 FULL = BENCH.scales["full"]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     values = cells("encoders")
 
@@ -56,6 +57,7 @@ class Paced(Trial):
 
 @pytest.mark.filterwarnings("ignore:The generator:UserWarning")
 @pytest.mark.filterwarnings("ignore:Embeddings hardly differ:UserWarning")
+@pytest.mark.slow
 def test_the_seconds_of_the_default_are_the_budget(tmp_path, monkeypatch):
     """An encoder twice as slow has half the steps."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -15,6 +15,7 @@ from distembed.rng import stream
 FULL = BENCH.scales["full"]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     values = cells("generators")
     assert {m for t, m, _ in values if t == "counts_10d"} == {

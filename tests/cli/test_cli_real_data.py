@@ -49,6 +49,7 @@ def test_kidney(run, tmp_path):
     assert outcome.code == 0, outcome.err
 
 
+@pytest.mark.slow
 def test_perturbseq(run, tmp_path):
     anndata = pytest.importorskip("anndata")
     model, guides = tmp_path / "model", tmp_path / "guides.h5ad"

@@ -86,6 +86,7 @@ def test_scales_are_worth_one():
     assert float(encoder.scales[1]) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_shape_is_seen_where_nothing_else_differs():
     angle = torch.rand(40, generator=stream("angle"), dtype=torch.float64) * torch.pi
     place = torch.stack([angle.cos(), angle.sin()], 1)[:, None]

@@ -115,6 +115,7 @@ def test_learned_frequencies_are_not_fixed():
     assert KernelMean((2,), 8, learned=True).traits.informed == 0
 
 
+@pytest.mark.slow
 def test_the_default_is_far_above_an_untuned_bandwidth():
     # 2-D mixtures of three parts; the GDE paper's kernel had a bandwidth of 0.1, in the units of
     # the data

@@ -155,6 +155,7 @@ def test_sets_in_pieces_have_the_embedding_of_the_whole(name, d):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_error_bars_of_masked_sets_are_the_spread_of_z(name):
     """The predicted variance agrees with that over 400 sets, whose error is 7 percent."""
     encoder, count, m = ENCODER[name, 3], 400, 200
@@ -170,6 +171,7 @@ def test_error_bars_of_masked_sets_are_the_spread_of_z(name):
     [(Refinement(0), 0.05), (Refinement(2, share=0.0), 0.05), (Refinement(), 0.25)],
     ids=["pairwise", "refined", "default"],
 )
+@pytest.mark.slow
 def test_gaussian_sets_are_recovered_from_half_of_the_values(refinement, most):
     """Embeddings converge, but for the share of the covariance of other training sets."""
     mix = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.5, 1.2]], dtype=torch.float64)

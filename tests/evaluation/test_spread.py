@@ -74,6 +74,7 @@ def excess(name, law, m, factors):
 
 
 @pytest.mark.parametrize("m", [2, 5, 20, 200])
+@pytest.mark.slow
 def test_the_true_spread_wins_by_the_energy_distance_of_the_laws(law, m):
     """The primary metric is unbiased: the loss of a wrong spread is the population's at any m."""
     assert PRIMARY["samples"] == "energy_unbiased"

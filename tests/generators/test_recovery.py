@@ -88,6 +88,7 @@ def test_gaussians_are_recovered(name):
     "name",
     [pytest.param(n, marks=pytest.mark.slow) if n in ("gan", "implicit") else n for n in OPTIONS],
 )
+@pytest.mark.slow
 def test_a_generator_learns_what_its_base_cannot_express(name):
     # two narrow modes at c +- 1: a Gaussian of their moments is sqrt(2 - 2 sqrt(2 / pi)) away
     c = torch.linspace(-3, 3, 200, dtype=torch.float64)

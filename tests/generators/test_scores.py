@@ -141,6 +141,7 @@ def test_a_scale_that_does_not_exist():
         flow((2,), 3, scale="log")
 
 
+@pytest.mark.slow
 def test_counts_are_drawn_at_zero_or_above_and_with_their_zeros(tmp_path):
     rng = np.random.default_rng(0)
     rate = rng.uniform(0.2, 0.4, (40, 1, 3))

@@ -97,6 +97,7 @@ def bananas(sets, n, key):
     return torch.stack([x, c * (x.square() - 1) + 0.5 * e], 2), c
 
 
+@pytest.mark.slow
 def test_the_covariance_trace_of_a_banana():
     x, c = bananas(200, 400, "train")
     model = make((2,), latent=2)
@@ -124,6 +125,7 @@ def overdispersed(sets, n, key):
     ) / 5
 
 
+@pytest.mark.slow
 def test_the_covariance_of_counts():
     x, z = overdispersed(200, 200, "train")
     model = make((3,), latent=1, likelihood="negative_binomial")

@@ -99,6 +99,7 @@ def few_atoms(sets, rng, d=8):
     return data
 
 
+@pytest.mark.slow
 def test_the_start_is_sound_on_few_atoms_and_training_keeps_it(monkeypatch):
     data = few_atoms(240, np.random.default_rng(0))
     settings = {"steps": 80, "warmup": 40, "every": 20, "patience": 0, "progress": False}

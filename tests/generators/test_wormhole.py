@@ -72,6 +72,7 @@ def test_gradients_reach_everything_and_reduced_precision_works():
     assert z.grad.any(1).all()
 
 
+@pytest.mark.slow
 def test_it_learns_a_shift():
     rng = stream("train")
     model = Wormhole((2,), latent=1, width=32, atoms=16)

@@ -122,6 +122,7 @@ def test_p_values():
     assert cross_validated(z, y, **options).p_value == 1.0
 
 
+@pytest.mark.slow
 def test_p_values_under_the_null_are_uniform():
     # ranks of exchangeable scores: P(p <= 1/4) = 1/4 exactly with 3 permutations, if none ties
     rng, repeats = np.random.default_rng(0), 120

@@ -67,6 +67,7 @@ def test_the_feature_that_the_label_is_in_stands_out(cohort):
     assert result.unit == "the target"
 
 
+@pytest.mark.slow
 def test_labels_of_chance_have_no_effect_beyond_the_null(cohort):
     """Of 20 targets of chance at most 5 have an effect below p = 0.05: one is expected."""
     sets, model, table, _ = cohort

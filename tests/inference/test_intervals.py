@@ -56,6 +56,7 @@ def scale(spectrum):
 
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("factor", [0, 0.7, 3, 20])
+@pytest.mark.slow
 def test_limit_intervals_cover_the_limit(name, factor):
     spectrum = SPECTRA[name]
     delta = factor * scale(spectrum)

@@ -98,6 +98,7 @@ def test_noise_is_taken_out():
 
 
 @pytest.mark.parametrize(("sets", "latent"), [(40, 6), (120, 2)])
+@pytest.mark.slow
 def test_p_values_of_held_out_sets_are_uniform(sets, latent):
     fits = 9
     random = np.random.default_rng(4)

@@ -40,6 +40,7 @@ def close(share, expected, count):
 
 
 @pytest.mark.parametrize("sizes", [(3, 8), (6, 6, 9)])
+@pytest.mark.slow
 def test_permutation_p_is_uniform_for_small_sets_of_one_distribution(sizes):
     trials = 250
     p = []

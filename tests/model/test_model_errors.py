@@ -41,6 +41,7 @@ def test_small_sets_are_read_whole(fitted):
 
 
 @pytest.mark.parametrize("equal", [True, False])
+@pytest.mark.slow
 def test_a_pilot_predicts_the_covariance_of_the_whole(fitted, equal):
     rng = np.random.default_rng(3)
     x = [rng.normal(size=(8 * PILOT, 2)) for _ in range(30)]

@@ -196,6 +196,12 @@ def screen(request, driver):
     return driver
 
 
+# a pointer does the same in light and in dark
+BY_HAND = pytest.mark.parametrize(
+    "screen", [(1280, "light"), (390, "dark")], indirect=True, ids=str
+)
+
+
 @pytest.mark.parametrize("page", CONTENTS)
 def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     screen.get(pages[page].as_uri())
@@ -252,6 +258,7 @@ def lonely(driver):
     return int(gaps.min(1).argmax())
 
 
+@BY_HAND
 def test_pointing_at_a_set_names_it_with_its_metadata(screen, pages):
     screen.get(pages["cohort"].as_uri())
     i = lonely(screen)
@@ -274,6 +281,7 @@ def test_pointing_at_a_set_names_it_with_its_metadata(screen, pages):
     assert screen.get_log("browser") == []
 
 
+@BY_HAND
 def test_the_map_takes_another_colour_with_its_legend(screen, pages):
     screen.get(pages["cohort"].as_uri())
     i = lonely(screen)
@@ -292,6 +300,7 @@ def test_the_map_takes_another_colour_with_its_legend(screen, pages):
     assert screen.execute_script(COLOUR_AT, x, y) != before
 
 
+@BY_HAND
 def test_a_lasso_lists_exactly_the_sets_inside(screen, pages):
     screen.get(pages["cohort"].as_uri())
     i = lonely(screen)
@@ -327,6 +336,7 @@ def test_a_lasso_lists_exactly_the_sets_inside(screen, pages):
     assert not screen.find_element("id", "map-chosen").is_displayed()
 
 
+@BY_HAND
 def test_the_map_zooms_and_moves_and_comes_back(screen, pages):
     screen.get(pages["cohort"].as_uri())
     i = lonely(screen)

@@ -66,6 +66,7 @@ def test_a_unit_alone_is_no_gain(factor):
     assert not gain
 
 
+@pytest.mark.slow
 def test_a_wrong_shape_is_corrected():
     encoder = Mean(STRETCHED)
     free = MetricSettings(penalty=0.0)

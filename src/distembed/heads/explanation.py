@@ -43,6 +43,7 @@ from distembed.heads.folds import as_groups
 from distembed.heads.linear import Kind, LinearHead, fit_head
 from distembed.heads.plan import permuted_target
 from distembed.heads.rows import Rows, as_rows
+from distembed.inference.derivative import set_runs
 from distembed.inference.influence import influence
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
@@ -177,7 +178,8 @@ def _effects(model: GDE, batch: SetBatch, gain: Array) -> tuple[Array, Array]:
     Returns:
         Effects, mean over sets, `(D, L)`, and influences on the inputs, `(N, L)`.
     """
-    parts = [influence(model.embedder, batch.select([s]))[0].numpy() for s in range(len(batch))]
+    runs = set_runs(batch.sizes)
+    parts = [psi.numpy() for run in runs for psi in influence(model.embedder, batch.select(run))]
     psi = np.concatenate([part @ g.T for part, g in zip(parts, gain, strict=True)])
     x, w = batch.flat.double(), batch.w.double()
     centred = x - batch.expand(batch.mean(x))
