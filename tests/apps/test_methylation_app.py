@@ -165,6 +165,14 @@ def test_every_donor_is_mixed_equally_often(tmp_path):
         assert (samples.meta[DONORS[0]] == "").all()
 
 
+def test_a_side_without_a_tumour_is_refused(tmp_path):
+    table = pd.read_csv(counts_folder(tmp_path) / "samples.csv")
+    table.loc[table["label"].eq("Ovarian_Cancer").cumsum() > 1, "label"] = "BuffyCoat"
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    with pytest.raises(ValueError, match="none is 'Ovarian_Cancer', and mixtures need one"):
+        data(tmp_path, SETTINGS)
+
+
 def test_cohorts_of_the_bench_keep_donors_together(tmp_path):
     counts_folder(tmp_path)
     samples = sample_cohort(tmp_path, SETTINGS, assay="RRBS")

@@ -64,7 +64,8 @@ def data(folder: Path, settings: MethylationSettings) -> tuple[Sets, Sets]:
         settings: Sizes and seed.
 
     Raises:
-        ValueError: If the folder cannot be read (`read_molecules`).
+        ValueError: If the folder cannot be read (`read_molecules`), or a side of the division has
+            no sample of a part of the mixtures.
     """
     molecules = read_molecules(folder, settings.atoms, settings.seed)
     held_out = _held_out_donors(molecules, settings.test, settings.seed)
@@ -188,6 +189,12 @@ def _mixed(
         rng.permutation(np.flatnonzero(part & (molecules.label == label)))
         for label in molecules.mixed
     ]
+    for label, pool in zip(molecules.mixed, pools, strict=True):
+        if len(shares) and not len(pool):
+            raise ValueError(
+                f"Of {int(part.sum())} samples of one side of the division none is {label!r}, and "
+                "mixtures need one. Give more donors of it, or hold out another share of them."
+            )
     # in turn, so that all samples are used, and in random order, so that all have all shares
     turns = [rng.permutation(np.resize(pool, len(shares))).tolist() for pool in pools]
     sets = []
