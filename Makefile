@@ -32,9 +32,10 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 demo: $(STAMP)
 	$(BIN)/distembed demo --out demo_output
 
-# Two processes of one thread each: torch's own threads would fight over the cores.
+# Two processes of one thread each: torch's own threads would fight over the cores. A file stays in
+# one process, which makes its fixtures once.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --durations=25 $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not slow" --durations=25 $(PYTEST)
 
 # The code of README.md, of docs/ and of the docstrings.
 test-docs: $(STAMP)

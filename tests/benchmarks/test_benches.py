@@ -24,9 +24,9 @@ FIGURES = {
 }
 SLOW = (
     "applications", "cohorts", "coverage", "encoders", "generators", "images", "paper", "paths",
-    "poisson", "sequences", "setsize", "sparse",
+    "pooling", "poisson", "sequences", "setsize", "sparse", "speed", "tests",
 )  # fmt: skip
-"""Those that take three seconds or more even at the smallest scale."""
+"""Those that take two seconds or more even at the smallest scale."""
 ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
 
 
@@ -75,6 +75,7 @@ def test_arms_can_be_built(name):
             assert set(arm.tasks) <= set(bench.tasks)
 
 
+@pytest.mark.slow
 def test_real_data_that_are_missing_are_skipped_with_the_reason(measured):
     result, lines, _ = measured("images")
     assert "DISTEMBED_DATA is unset" in result["config"]["skipped"]["cells"]

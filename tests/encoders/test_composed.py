@@ -78,8 +78,11 @@ def test_every_member_is_tested():
     assert set(POINTS) == set(EVENTS) == set(POINT_ENCODERS) - set(PRETRAINED)
 
 
-@pytest.mark.parametrize("sets", SETS)
-@pytest.mark.parametrize("point", POINTS)
+# half of all pairs: each encoder of atoms with every other one of sets, and the other way round
+@pytest.mark.parametrize(
+    ("point", "sets"),
+    [(p, s) for i, p in enumerate(POINTS) for k, s in enumerate(SETS) if (i + k) % 2 == 0],
+)
 def test_laws_of_compositions(point, sets):
     report = check_encoder(make(point, sets), EVENTS[point], atoms=draw(point))
     assert not report.broken

@@ -12,7 +12,7 @@ from distembed.encoders import ENCODERS, POOLINGS
 from distembed.protocols import encoder_traits
 from distembed.registry import applicable, build
 from distembed.rng import stream
-from distembed.testing.example import perturbed
+from distembed.testing.example import in_mode, perturbed
 from distembed.testing.normality import agreement, bias, spread, uniform_atoms
 
 EVENT, LATENT = (3,), 8
@@ -54,7 +54,7 @@ def make(name, options, dtype=torch.float32):
     torch.manual_seed(0)
     encoder = build(ENCODERS, {"name": name, **options}, "encoder", EVENT, LATENT)
     assert encoder.traits.normal, "the family says which members are normal"
-    return perturbed(encoder, skewed, dtype, train=False)
+    return in_mode(perturbed(encoder, skewed), dtype, train=False)
 
 
 def sizes_for(name, options):

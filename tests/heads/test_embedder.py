@@ -101,7 +101,7 @@ def test_pipelines_and_cross_validation():
     assert cross_val_score(SetRegressor(embedder(), folds=2), sets, y, cv=2).shape == (2,)
 
 
-@pytest.mark.parametrize("form", ["list", "sets"])
+@pytest.mark.parametrize("form", [pytest.param("list", marks=pytest.mark.slow), "sets"])
 def test_the_encoder_is_fitted_inside_the_fold(form):
     sets, y = cohort()
     data = sets if form == "list" else de.read(sets)

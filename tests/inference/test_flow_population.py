@@ -23,6 +23,7 @@ def fitted():
     )
 
 
+@pytest.mark.slow
 def test_a_density_integrates_to_one(fitted):
     x, y = np.meshgrid(np.linspace(-7, 7, 281), np.linspace(-4, 30, 681))
     density = np.exp(fitted.log_density(np.stack([x.ravel(), y.ravel()], 1)))
@@ -58,6 +59,7 @@ def test_draws_are_like_the_sets_and_a_function_of_the_seed(fitted):
     assert np.median(np.abs(across)) < 0.5  # a Gaussian with these moments has 0.9
 
 
+@pytest.mark.slow
 def test_units_change_nothing_but_the_density():
     z = crescent(60, np.random.default_rng(3))
     factor = np.array([8.0, 0.5])  # no rounding, which training would make much of

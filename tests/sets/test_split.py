@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from distembed.data.observations import Observations
@@ -45,8 +45,38 @@ def test_every_set_is_as_likely_to_be_held_out():
 def test_strata_are_held_out_in_proportion(sizes, seed):
     kind = np.repeat([f"k{i}" for i in range(len(sizes))], sizes)
     test = collection(len(kind), kind=kind).split(0.4, rng=seed, stratify="kind")[1]
+    assert len(test) == round(0.4 * len(kind))
     for i, n in enumerate(sizes):
-        assert abs((test.meta["kind"] == f"k{i}").sum() - 0.4 * n) <= 1.5
+        share = len(test) * n / len(kind)
+        assert abs((test.meta["kind"] == f"k{i}").sum() - share) <= 1 + 1e-9
+
+
+@given(st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=5), min_size=1, max_size=4))
+def test_groups_of_strata_leave_the_share_by_a_group_at_most(strata):
+    """Sums so far are within half a group of their share; at the end one group may be moved."""
+    groups = [(f"k{i}", size) for i, sizes in enumerate(strata) for size in sizes]
+    sizes = [size for _, size in groups]
+    assume(len(groups) > 1 and len(strata) <= max(2, sum(sizes) // 2))
+    kind = np.repeat([name for name, _ in groups], sizes)
+    donor = np.repeat(np.arange(len(groups)).astype(str), sizes)
+    sets = collection(len(kind), kind=kind, donor=donor)
+    train, test = sets.split(0.4, stratify="kind", group="donor")
+    assert len(train)
+    assert len(test)
+    target, largest = max(1, round(0.4 * len(kind))), max(sizes)
+    assert abs(len(test) - min(target, len(kind) - 1)) <= largest
+    for i, own in enumerate(strata):
+        share = target * sum(own) / len(kind)
+        assert abs((test.meta["kind"] == f"k{i}").sum() - share) <= 2 * largest
+
+
+def test_sets_of_equal_strata_are_as_likely_to_be_held_out():
+    """Of two strata of three sets each gives one or two, whichever comes first."""
+    times, kind = 2000, np.repeat(["x", "y"], 3)
+    sets, held = collection(6, kind=kind), np.zeros(6)
+    for seed in range(times):
+        held[sets.split(3, rng=seed, stratify="kind")[1].ids.astype(int)] += 1
+    assert (np.abs(held / times - 0.5) < 5 * 0.5 / times**0.5).all()
 
 
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=12), st.integers(0, 50))

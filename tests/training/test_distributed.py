@@ -167,7 +167,7 @@ def embedded(ranks=None, **sizes):
     return z, effective_sizes, *engine.covariance(collection, effective_sizes)
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_embeddings_of_many_processes_are_those_of_one(size):
     whole, streamed = embedded(), embedded(stream_from=200)
     np.testing.assert_allclose(streamed[0], whole[0], rtol=1e-5, atol=1e-6)

@@ -1,8 +1,9 @@
-r"""Split a collection by sets, so that no set and no atom is on both sides.
+"""Split a collection by sets, so that no set and no atom is on both sides.
 
-Every unit (a set, or a group of sets that must stay together) gets the key (r + u) / n, where r is
-its place in a random order of the n units of its stratum and u is uniform. The units of the
-smallest keys are the test part: a stratified random sample of units.
+Strata come in a random order, and the units of each (a set, or a group of sets that must stay
+together) in a random order too. Each gives its first units to the test part: as many as bring the
+number of sets nearest to the sum of the shares so far. A stratum of single sets is within one of
+its share, and the test part has exactly its size.
 """
 
 from __future__ import annotations
@@ -65,14 +66,21 @@ def split(
     stratum = _strata(sets, unit, units, stratify, group)
     generator = as_generator(rng)
     order = torch.randperm(units, generator=generator).numpy()
-    u = torch.rand(units, generator=generator, dtype=torch.float64).numpy()
-    key = np.empty(units)
-    for value in np.unique(stratum):
-        members = order[stratum[order] == value]
-        key[members] = (np.arange(len(members)) + u[members]) / len(members)
-    by_key = np.argsort(key)
-    total = np.cumsum(np.bincount(unit)[by_key])[:-1]
-    held_out = np.isin(unit, by_key[: 1 + int(np.argmin(np.abs(total - target)))])
+    size = np.bincount(unit)
+    taken, due, chosen = 0, 0.0, []
+    for k in torch.randperm(int(stratum.max()) + 1, generator=generator):
+        members = order[stratum[order] == int(k)]
+        total = taken + np.cumsum([0, *size[members]])
+        due += target * (total[-1] - taken) / len(sets)
+        count = int(np.argmin(np.abs(total - due)))
+        taken = int(total[count])
+        chosen.append(members[:count])
+    test_units = np.concatenate(chosen)
+    if not len(test_units):
+        test_units = order[:1]
+    elif len(test_units) == units:
+        test_units = test_units[:-1]
+    held_out = np.isin(unit, test_units)
     parts = sets.select(~held_out), sets.select(held_out)
     refuse_overlap(*parts)
     return parts

@@ -18,7 +18,7 @@ from distembed.encoders.streaming import StreamedEncoder, embed_chunks
 from distembed.protocols import Encoder, encoder_traits
 from distembed.rng import stream
 from distembed.testing.encoder import check_encoder
-from distembed.testing.example import Draw, perturbed
+from distembed.testing.example import Draw, in_mode, perturbed
 from distembed.testing.normality import Slope, agreement, bias, spread, uniform_atoms
 from distembed.testing.report import Check, LawError, relative_change, requirement
 
@@ -67,7 +67,7 @@ def encoder_checks(
     if {c.law for c in laws if not c.ok} & {"finite", "repeat", "reads"}:
         return  # no measurement of such a z is meaningful
     draw = uniform_atoms(event_shape)
-    subject = perturbed(encoder, draw, torch.float32, train=False)
+    subject = in_mode(perturbed(encoder, draw), torch.float32, train=False)
     yield from _spread_rows(subject, draw, effort)
     if not all(c.ok for c in laws):
         return  # a z that does not depend on the weights alone has no derivative by them

@@ -28,6 +28,7 @@ __all__ = [
     "Equivalent",
     "equivalents",
     "example_batch",
+    "in_mode",
     "normal_atoms",
     "perturbed",
     "reloaded",
@@ -100,16 +101,14 @@ def equivalents(batch: SetBatch, draw: Draw) -> Iterator[Equivalent]:
     extended = _packed(atoms, weights, torch.cat([owner, sets]))
     yield Equivalent("zero", extended, every, every)
 
-    others = example_batch(draw, (3, 40, 700), "strangers").to(dtype=w.dtype)
+    others = example_batch(draw, (3, 40, 90), "strangers").to(dtype=w.dtype)
     joined = SetBatch.concat([others, batch, others])
     yield Equivalent("independence", joined, (sets + 3).tolist(), every)
     # equal sizes and weights, which take the fast path
     yield Equivalent("independence", batch.select([1, 1]), [0, 1], [1, 1])
 
 
-def perturbed(
-    subject: object, draw: Draw, dtype: torch.dtype, train: bool, latent: int = 0
-) -> Any:
+def perturbed(subject: object, draw: Draw, latent: int = 0) -> Any:
     """Return a prepared copy with perturbed parameters.
 
     A layer that is zero at the start obeys any law and blocks any gradient.
@@ -117,8 +116,6 @@ def perturbed(
     Args:
         subject: An encoder or a generator.
         draw: Draws the atoms that the copy is prepared on.
-        dtype: Type of the copy.
-        train: Whether the copy is in train mode.
         latent: Dimension of z for a generator; 0 for an encoder.
     """
     replica: Any = copy.deepcopy(subject)
@@ -133,8 +130,14 @@ def perturbed(
         with torch.no_grad():
             for p in replica.parameters():
                 p.add_(0.05 * torch.randn(p.shape, generator=rng))
-        replica.to(dtype).train(train)
     return replica
+
+
+def in_mode(subject: Any, dtype: torch.dtype, train: bool) -> Any:
+    """Return a copy of a dtype in train or in eval mode, or what is no module itself."""
+    if not isinstance(subject, nn.Module):
+        return subject
+    return copy.deepcopy(subject).to(dtype).train(train)
 
 
 def reloaded(original: nn.Module, subject: nn.Module, dtype: torch.dtype) -> Any:

@@ -20,6 +20,7 @@ from distembed.testing.encoder import TOLERANCE, gradient
 from distembed.testing.example import (
     Draw,
     example_batch,
+    in_mode,
     normal_atoms,
     perturbed,
     reloaded,
@@ -62,7 +63,8 @@ def check_generator(
     draw = atoms or normal_atoms(event_shape)
     batch = example_batch(draw).to(dtype=torch.float32)
     z = torch.randn(len(batch), latent, generator=stream(0, "z"))
-    subject = perturbed(generator, draw, torch.float32, False, latent)
+    prepared = perturbed(generator, draw, latent)
+    subject = in_mode(prepared, torch.float32, train=False)
     with torch.no_grad():
         checks = _loss(subject, batch, z, draw) + _samples(subject, z, event_shape)
         checks.append(_split_in_the_mean(subject, z[:1], draw, draws))
@@ -71,7 +73,7 @@ def check_generator(
             error = relative_change(replica.loss(batch, z, _rng()), subject.loss(batch, z, _rng()))
             checks.append(Check("state", "loss", error, 0.0))
     if isinstance(generator, nn.Module):
-        subject = perturbed(generator, draw, torch.float32, True, latent)
+        subject = in_mode(prepared, torch.float32, train=True)
         subject.loss(batch, z.requires_grad_(), _rng()).sum().backward()
         checks.append(gradient(subject, z))
     return verdict(generator, checks)
