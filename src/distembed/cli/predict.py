@@ -186,7 +186,8 @@ def predict(
         "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
         "trained": training.value, "rng": seed,
     }  # fmt: skip
-    with stage(f"cross-validating {target}"):
+    null = f", also permuted {permutations} times (fast: --permutations 0)" if permutations else ""
+    with stage(f"cross-validating {target}{null}"):
         result = cross_validated(table, y, group, permutations=permutations, **options)
     mean = None
     if baseline is not None:
