@@ -7,6 +7,7 @@ where `repo_url` is set.
 from __future__ import annotations
 
 import ast
+import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ PACKAGE = ROOT / "src" / "distembed"
 MODULES = ("sets", "data", "encoders", "generators", "divergences", "geometry", "inference",
            "heads", "plot", "evaluation", "training", "testing")  # fmt: skip
 """Parts of the package whose public names are listed beside those of `distembed` itself."""
-OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)(?:#[^)]*)?\)")
+RELATIVE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -31,11 +32,18 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
-def on_page_markdown(markdown: str, config: Any, **_: Any) -> str:
-    """Replace links to files that are no pages."""
-    place = f"{config.repo_url.rstrip('/')}/blob/main/" if config.repo_url else None
-    link = rf"[\1]({place}\2)" if place else r"\1"
-    return OUTSIDE.sub(link, markdown)
+def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
+    """Replace links to files outside of docs/, which are no pages."""
+    folder = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
+
+    def link(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, match[2]))
+        if target.startswith("docs/"):
+            return match[0]
+        place = f"{config.repo_url.rstrip('/')}/blob/main/" if config.repo_url else None
+        return f"[{match[1]}]({place}{target})" if place else match[1]
+
+    return RELATIVE.sub(link, markdown)
 
 
 def _reference() -> str:

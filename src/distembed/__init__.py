@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distembed.report import overview, write_report
     from distembed.sets.build import build_store
     from distembed.sets.collection import Sets
+    from distembed.sets.hierarchy import hierarchy
     from distembed.sets.kernel import Kernel, by_kernel
     from distembed.sets.mixtures import mixtures
     from distembed.sets.niches import niches
@@ -61,6 +62,7 @@ __all__ = [
     "check_generator",
     "evaluate",
     "forecast",
+    "hierarchy",
     "load",
     "mixtures",
     "next_set",
@@ -90,6 +92,7 @@ _HOMES = {
     "check_generator": "distembed.testing:check_generator",
     "evaluate": "distembed.evaluation.evaluate:evaluate",
     "forecast": "distembed.heads.forecasts:forecast",
+    "hierarchy": "distembed.sets.hierarchy:hierarchy",
     "load": "distembed.model.gde:GDE.load",
     "mixtures": "distembed.sets.mixtures:mixtures",
     "next_set": "distembed.sets.pairs:next_set",

@@ -11,7 +11,7 @@ from distembed.benchmarks.results import Result
 from distembed.evaluation.metrics import metric
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 
 

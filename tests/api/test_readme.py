@@ -16,7 +16,16 @@ PAGES = (
     *(
         f"docs/{p}.md"
         for p in (
-            *("applications", "data", "sequences", "pretrained", "sets", "geometry", "paper"),
+            *(
+                "applications",
+                "data",
+                "sequences",
+                "pretrained",
+                "sets",
+                "geometry",
+                "paper",
+                "choose",
+            ),
             *("plots", "report", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )

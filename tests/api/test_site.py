@@ -10,6 +10,10 @@ import pytest
 import yaml
 
 import distembed
+from distembed.data.transforms import TRANSFORMS
+from distembed.divergences import DIVERGENCES
+from distembed.encoders import ENCODERS
+from distembed.generators import GENERATORS
 
 ROOT = Path(__file__).parents[2]
 GENERATED = {"index.md", "api.md"}
@@ -26,7 +30,13 @@ def test_every_page_is_in_the_navigation():
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     shown = pages(config["nav"])
     assert len(set(shown)) == len(shown)
-    assert set(shown) - GENERATED == {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert set(shown) - GENERATED == {
+        path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")
+    }
+
+
+def page_at(path):
+    return types.SimpleNamespace(file=types.SimpleNamespace(src_uri=path))
 
 
 @pytest.fixture
@@ -55,9 +65,26 @@ def test_the_reference_has_every_public_name(hooks):
 
 def test_links_to_files_without_a_page_become_text_or_go_to_the_repository(hooks):
     text = "see [`a.py`](../src/a.py#x) and [data](data.md)"
-    config = types.SimpleNamespace(repo_url=None)
-    assert hooks.on_page_markdown(text, config) == "see `a.py` and [data](data.md)"
+    config, page = types.SimpleNamespace(repo_url=None), page_at("sets.md")
+    assert hooks.on_page_markdown(text, page, config) == "see `a.py` and [data](data.md)"
     config.repo_url = "https://example.org/d/"
     assert "[`a.py`](https://example.org/d/blob/main/src/a.py)" in hooks.on_page_markdown(
-        text, config
+        text, page, config
     )
+
+
+def test_links_from_a_folder_of_pages_to_pages_stay(hooks):
+    text = "see [data](../data.md#x) and [`a.py`](../../src/a.py)"
+    config = types.SimpleNamespace(repo_url=None)
+    changed = hooks.on_page_markdown(text, page_at("tutorials/clinic.md"), config)
+    assert changed == "see [data](../data.md#x) and `a.py`"
+
+
+def test_the_readme_fits_on_a_screen_and_a_bit():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("family", [ENCODERS, GENERATORS, DIVERGENCES, TRANSFORMS])
+def test_the_page_of_features_names_every_member(family):
+    text = (ROOT / "docs" / "features.md").read_text()
+    assert not [name for name in family if f"`{name}`" not in text]

@@ -82,11 +82,13 @@ def test_numbers_are_predicted_with_intervals(run, fitted, tmp_path):
 def test_times_are_predicted_by_their_hazards(run, fitted, tmp_path):
     out, head = tmp_path / "p.csv", tmp_path / "h.safetensors"
     words = ["--target", "years", "--event", "died", "--folds", 3, "--save-head", head]
+    words += ["--report", tmp_path / "p.html"]
     outcome = run("predict", fitted / "model", *words, *FAST, "-o", out)
     assert outcome.code == 0, outcome.err
     assert list(rows(out)[0]) == ["id", "time", "event", "prediction", "fold"]
     assert re.search(r"^concordance +0\.\d+ ", outcome.out, re.MULTILINE)
     assert "45 sets had the event" in outcome.out
+    assert "Kaplan-Meier" in (tmp_path / "p.html").read_text(encoding="utf-8")
     new = tmp_path / "n.csv"
     outcome = run("predict", fitted / "model", "--head", head, "-o", new)
     assert outcome.code == 0, outcome.err

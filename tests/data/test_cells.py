@@ -1,5 +1,8 @@
 """AnnData: layers, embeddings and genes, from an object and from a file, without densifying."""
 
+import contextlib
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -27,10 +30,19 @@ def adata():
     return made
 
 
-@pytest.fixture(params=["object", "file"])
+def write_zarr(adata, path, version=3):
+    with warnings.catch_warnings(), anndata.settings.override(zarr_write_format=version):
+        warnings.simplefilter("ignore", UserWarning)  # of a default that will change
+        adata.write_zarr(path)
+    return path
+
+
+@pytest.fixture(params=["object", "file", "zarr2", "zarr3"])
 def source(request, adata, tmp_path):
     if request.param == "object":
         return adata
+    if request.param.startswith("zarr"):
+        return write_zarr(adata, tmp_path / "cells.zarr", int(request.param[-1]))
     adata.write_h5ad(tmp_path / "cells.h5ad")
     return tmp_path / "cells.h5ad"
 
@@ -97,3 +109,40 @@ def test_a_name_of_several_genes_is_refused_where_it_is_chosen():
         read_cells(cells, genes=["b", "a"])
     assert read_cells(cells, genes=["c", "b"]).x.tolist() == [[3.0, 1.0], [7.0, 5.0]]
     assert read_cells(cells, genes=[True, True, False, True]).features == ("a", "b", "c")
+
+
+def test_a_damaged_folder_of_zarr_is_refused(adata, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        read_cells(tmp_path / "no.zarr")
+    (tmp_path / "empty.zarr").mkdir()
+    with pytest.raises(ValueError, match=r"empty.zarr is damaged or is not Zarr|no AnnData"):
+        read_cells(tmp_path / "empty.zarr")
+    path = write_zarr(adata, tmp_path / "cells.zarr")
+    chunks = [f for f in sorted((path / "X").rglob("*")) if f.is_file() and "." not in f.name]
+    metadata = [f for f in sorted(path.rglob("*")) if f.is_file() and f not in chunks]
+    for file in (*chunks, *metadata):
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        # a list of attributes may be cut where nothing is lost, and is read then
+        with contextlib.suppress(ValueError):
+            obs = read_cells(path)
+            assert (obs.x != adata.X).nnz == 0
+        file.write_bytes(content)
+    assert (read_cells(path).x != adata.X).nnz == 0
+
+
+def test_shapes_that_a_folder_cannot_hold_are_refused(adata, tmp_path, monkeypatch):
+    path = write_zarr(adata, tmp_path / "cells.zarr")
+    monkeypatch.setattr("distembed.data.readers.bounds._SIZE", 1)
+    monkeypatch.setattr("distembed.data.readers.bounds._RATIO", 1e-6)
+    with pytest.raises(ValueError, match=r"cells.zarr has \d+ bytes, and .*by the shape"):
+        read_cells(path)
+
+
+def test_a_store_is_built_of_a_folder_of_zarr(adata, tmp_path):
+    import distembed as de
+
+    path = write_zarr(adata[:5].copy(), tmp_path / "cells.zarr")
+    sets = de.build_store(path, tmp_path / "store", by="guide")
+    assert sets.ids.tolist() == ["a", "b"]
+    assert np.array_equal(sets.batch([0]).x, adata.X[:2].toarray())

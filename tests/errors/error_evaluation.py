@@ -5,6 +5,7 @@ import numpy as np
 import distembed as de
 from distembed.evaluation.metrics import metric
 from distembed.evaluation.result import Evaluation, Score
+from distembed.report import compare_groups
 
 
 def sets_of_the_training(model, sets):
@@ -73,3 +74,26 @@ def path_of_a_report_between_three(model, sets):
 def path_of_a_report_from_an_unknown_set(model, sets):
     """A path of a report from a set that is not there."""
     de.write_report("report.html", model=model, test=sets, between=("p00", "p99"))
+
+
+def blocks_that_are_not_there(model, sets):
+    """Blocks of the tests of a report that are not there."""
+    de.write_report("report.html", model=model, test=sets, color="group", group="clinic")
+
+
+def blocks_with_gaps(model, sets):
+    """Blocks of the tests of a report that some sets lack."""
+    clinic = np.where(np.arange(len(sets)) < 3, "", "north")
+    sets = sets.with_meta({"clinic": clinic})
+    compare_groups(model.embed(sets), sets, "group", group="clinic")
+
+
+def groups_of_other_sets(model, sets):
+    """Groups compared with the embeddings of other sets."""
+    compare_groups(model.embed(sets), sets.select(np.arange(8)), "group")
+
+
+def report_of_a_part_of_the_cohort(model, sets):
+    """A report whose held-out sets are not in its cohort."""
+    cohort = sets.select(np.arange(8))
+    de.write_report("report.html", model=model, test=sets, cohort=cohort)

@@ -53,7 +53,7 @@ def feature_without_values():
 def generator_without_masks():
     """A generator whose loss needs all features."""
     sets = de.read([np.array([[1.5, np.nan], [2.0, 3.0]])] * 4, missing="mask")
-    de.GDE(generator="flow", latent=4).fit(sets, steps=1, progress=False)
+    de.GDE(generator="vae", latent=4).fit(sets, steps=1, progress=False)
 
 
 def encoder_without_masks():

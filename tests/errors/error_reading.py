@@ -149,6 +149,20 @@ def metadata_without_a_row():
     de.read(table, by="patient", columns="height", metadata={"patient": ["a"], "age": [50]})
 
 
+def metadata_with_the_suffix_of_files():
+    """Metadata that name files with their suffix."""
+    Path("p01.csv").write_text("x,y\n1,2\n3,4\n")
+    Path("p02.csv").write_text("x,y\n5,2\n3,1\n")
+    de.read("p*.csv", metadata={"file": ["p01.csv", "p02.csv"], "age": [50, 61]})
+
+
+def metadata_by_another_column():
+    """Metadata that name files in another column."""
+    Path("p01.csv").write_text("x,y\n1,2\n3,4\n")
+    Path("p02.csv").write_text("x,y\n5,2\n3,1\n")
+    de.read("p*.csv", metadata={"patient": ["p01", "p02"], "age": [50, 61]})
+
+
 def metadata_that_disagree():
     """A column that differs in the second table."""
     table = {"patient": ["a", "a", "b", "b"], "height": [1, 2, 3, 5], "age": [50, 50, 61, 61]}

@@ -84,12 +84,6 @@ def mixtures_of_too_many(sets):
     de.mixtures(sets, n=100, k=30)
 
 
-def mixtures_of_weighted_sets():
-    """Mixtures of weighted sets."""
-    sets = de.read("cells.csv", by="patient", columns="height", weights="share")
-    de.mixtures(sets, n=100, k=2)
-
-
 def draw_without_rng(sets):
     """A random draw without a source."""
     sets.batch([0, 1], m=5)

@@ -76,6 +76,20 @@ def folder_without_store():
     de.read("results", by="patient")
 
 
+def folder_of_files():
+    """A folder of files in place of a pattern."""
+    Path("plate").mkdir()
+    Path("plate/p01.fcs").touch()
+    de.read("plate")
+
+
+def folder_of_cells():
+    """A folder of AnnData, which no pattern reads."""
+    Path("cells").mkdir()
+    Path("cells/one.h5ad").touch()
+    de.read("cells", by="patient")
+
+
 def logarithms_without_components():
     """Logarithms without principal components."""
     de.build_store("cells.csv", "s", by="patient", columns="height", log1p=True)

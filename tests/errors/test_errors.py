@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import error_arrays
+import error_cells
 import error_cli
 import error_distances
 import error_evaluation
@@ -36,6 +37,7 @@ MODULES = (
     error_images,
     error_arrays,
     error_sets,
+    error_cells,
     error_missing,
     error_stores,
     error_members,

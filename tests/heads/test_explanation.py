@@ -1,6 +1,7 @@
 """Explanations: closed forms of a mean, the derivative of a tilt, and the null."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,16 @@ import pytest
 pytest.importorskip("sklearn")
 
 import distembed as de
-from distembed.heads import SetClassifier, SetOrdinal, SetRegressor, explain, explanation
+from distembed.heads import (
+    SetClassifier,
+    SetOrdinal,
+    SetRegressor,
+    SetSurvival,
+    event_times,
+    explain,
+    explanation,
+)
+from distembed.heads.hazards import ProportionalHazards
 from distembed.heads.rows import as_rows
 
 
@@ -95,6 +105,28 @@ def test_classes_and_orders(cohort):
     two = np.where(y > 1.2, "wide", "narrow")
     head = SetClassifier(penalties=(0.1,), correction="none").fit(table, two)
     assert explain(model, sets, table, head, two, permutations=2).unit == "the log odds of wide"
+
+
+def test_times_have_effects_on_the_log_hazard(cohort):
+    sets, model, table, y = cohort
+    followed = event_times(np.exp(-2 * y), np.arange(60) % 4 > 0)
+    head = SetSurvival(penalties=(0.1,), correction="none").fit(table, followed)
+    result = explain(model, sets, table, head, followed, permutations=19)
+    assert result.unit == "the log hazard"
+    assert result.order[0] == 1
+    assert result.effect[1] > result.high[1]
+    # the head orders sets by the spread of feature 2 as a regression of the logarithm does
+    assert np.corrcoef(head.predict(table), y)[0, 1] > 0.9
+    chance = event_times(np.random.default_rng(0).permutation(np.exp(-2 * y)), np.ones(60))
+    head = SetSurvival(penalties=(0.1,), correction="none").fit(table, chance)
+    assert explain(model, sets, table, head, chance, permutations=19).p.min() > 0.05
+
+
+def test_what_is_left_of_times_are_events_less_expected_ones():
+    """Without a slope 1/2 and 1/2 + 1 events are expected until the times of two sets."""
+    y, x = event_times([1, 2], [1, 1]), np.zeros((2, 1))
+    head = SimpleNamespace(predict=lambda rows: rows[:, 0], model=ProportionalHazards().fit(x, y))
+    assert explanation._left(head, x, y) == pytest.approx(0.5)
 
 
 def test_an_order_may_name_classes_that_no_set_has(cohort):

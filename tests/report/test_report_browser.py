@@ -108,6 +108,10 @@ def long_names():
     groups = np.array(["<30", "30-60 mL/min/1.73m2", ">60"])[np.arange(len(sets)) % 3]
     groups[5] = "a class of one, with a long and descriptive name"
     sets.meta = {"group": groups}
+    sets.features = model.features = (
+        "log10_of_the_ratio_of_phosphorylated_signal_transducer_to_total_protein_(normalised)",
+        "a second marker with a long descriptive name, in units of arbitrary fluorescence (a.u.)",
+    )
     features = [f"glom_shape_circularity_{i}" for i in range(8)]
     rows = {
         "encoder": "residual",
@@ -147,7 +151,7 @@ def of_sequences(aligned):
 
 CONTENTS = {
     "full": judged,
-    "bare": long_names,
+    "bare": lambda: long_names() | {"color": "group"},
     "cohort": with_training_sets,
     "lengths": lambda: of_sequences(aligned=False),
     "aligned": lambda: of_sequences(aligned=True),
@@ -213,6 +217,18 @@ def test_the_page_fits_is_legible_and_logs_nothing(screen, pages, page):
     assert screen.execute_script(FAINT_TEXTS) == []
     assert screen.execute_script(BROKEN_WORDS) == []
     assert screen.get_log("browser") == []
+
+
+def test_long_names_of_features_leave_room_for_the_p_values(screen, pages):
+    screen.get(pages["bare"].as_uri())
+    table = "document.querySelector('.features-table')"
+    across, room = screen.execute_script(
+        f"return [{table}.scrollWidth, {table}.parentElement.clientWidth]"
+    )
+    name = screen.execute_script(f"return {table}.querySelector('tbody th').clientWidth")
+    assert name < 0.6 * room
+    if room > 600:  # a phone scrolls the table
+        assert across <= room
 
 
 PLACE = """

@@ -2,14 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from report_fakes import GaussianModel, Listed, gaussian_sets, table
 from scipy import stats
+from scipy.sparse import csr_array
 
 from distembed.data.observations import Observations
 from distembed.data.spaces import Tokens, Vectors
 from distembed.report import compare_groups
 from distembed.report.colour import Column, kind_of, quantities
 from distembed.report.contributions import change_between_groups
+from distembed.report.dependence import independent
 from distembed.report.groups import two_sides
 from distembed.report.heat_map import cluster_order
 from distembed.report.labels import moved_apart
@@ -136,7 +140,16 @@ def test_nothing_to_compare_is_said():
         compare_groups(embedded(sets).select(np.arange(7, -1, -1)), sets, "site")
 
 
-def test_sets_that_share_atoms_are_said():
+def chained(count, stride, column):
+    """Return sets of four rows each, `stride` rows apart, and a table of their numbers."""
+    x = Observations(np.arange(4.0 * count)[:, None])
+    rows = (np.arange(count) * stride)[:, None] + np.arange(4)
+    sets = Sets(x, rows.ravel(), np.arange(0, 4 * count + 1, 4), np.arange(count).astype(str))
+    sets = sets.with_meta({"side": column})
+    return table(np.arange(float(count))[:, None], sets), sets
+
+
+def test_blocks_of_sets_that_share_atoms_are_permuted():
     x, offsets = Observations(np.arange(48.0)[:, None]), np.arange(0, 49, 4)
     rows, ids = np.arange(48), np.arange(12).astype(str)
     assert not sharing_sets(Sets(x, rows, offsets, ids)).any()
@@ -145,7 +158,55 @@ def test_sets_that_share_atoms_are_said():
     assert np.flatnonzero(sharing_sets(sets)).tolist() == [0, 2]
     z = np.arange(12.0)[:, None]
     result = compare_groups(table(z, sets), sets, "side")
-    assert any(note.startswith("2 of the 12 sets share atoms") for note in result.notes)
+    assert result.notes == (
+        "2 of the 12 sets share atoms with another set, and are not independent: blocks of sets "
+        "that share atoms are permuted, 11 of them.",
+    )
+    assert (result.embeddings.scheme, result.sets) == ("blocks", 12)
+    # the same as where the user names the blocks
+    sets = sets.with_meta({"donor": np.array(list("abacdefghijk"))})
+    named = compare_groups(table(z, sets), sets, "side", group="donor")
+    assert named.embeddings.p_total == result.embeddings.p_total
+
+
+def test_sets_that_share_none_are_compared_where_blocks_have_both_groups():
+    column = np.array(["a", "a", "b", "b"] * 8)
+    embeddings, sets = chained(32, 2, column)
+    result = compare_groups(embeddings, sets, "side")
+    assert "16 sets that share none are compared" in result.notes[0]
+    assert (result.sets, result.groups) == (16, (("a", 8), ("b", 8)))
+    assert result.embeddings.scheme == "sets"
+    apart, others = chained(32, 4, column)
+    assert compare_groups(apart, others, "side").notes == ()
+
+
+def test_too_few_independent_units_are_said():
+    embeddings, sets = chained(12, 2, np.repeat(["a", "b"], 6))
+    cut = sets.select(np.array([0, 1, 2, 3, 7, 8, 9, 10]))  # two chains, one of each group
+    result = compare_groups(embeddings.select(np.array([0, 1, 2, 3, 7, 8, 9, 10])), cut, "side")
+    assert result.embeddings is None
+    assert "in 2 independent units" in result.notes[-1]
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_what_is_compared_shares_nothing(seed, given_blocks):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 25))
+    edges = np.triu(rng.random((count, count)) < 0.1, 1)
+    shared = csr_array((edges | edges.T).astype(float))
+    rows = np.sort(rng.choice(count, int(rng.integers(1, count + 1)), replace=False))
+    codes = rng.integers(0, 2, count)
+    blocks = rng.integers(0, 5, len(rows)) if given_blocks else None
+    kept = independent(shared, rows, codes, blocks)
+    assert set(kept.rows) <= set(rows)
+    own = np.arange(len(kept.rows)) if kept.blocks is None else kept.blocks
+    dense = shared.toarray()[np.ix_(kept.rows, kept.rows)] > 0
+    assert not dense[own[:, None] != own].any()
+    if len(kept.rows) < len(rows):  # no other set could be added
+        left = np.setdiff1d(rows, kept.rows)
+        assert (shared.toarray()[np.ix_(left, kept.rows)] > 0).any(1).all()
+    elif dense.any():
+        assert all(len(set(codes[kept.rows][own == b])) == 1 for b in np.unique(own))
 
 
 def test_ranges_that_overlap_share_atoms():

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from report_fakes import FakeModel, GaussianModel, Listed, digit_sets, gaussian_sets, table
 
 pytest.importorskip("matplotlib")
@@ -24,6 +26,7 @@ from distembed.model.card import ModelCard
 from distembed.model.embeddings import Fingerprints
 from distembed.report import compare_groups, overview, write_report
 from distembed.report.samples import interpolate, read_pairs
+from distembed.report.text import pieces
 from distembed.report.views import VIEWS, view_of
 from distembed.report.views.vectors import VectorView
 from distembed.sets.fingerprint import fingerprints
@@ -34,7 +37,7 @@ HOSTILE = '$\\o{$</script><img src="//x" onerror="f(1)">\'&{{ 7 * 7 }}'
 class Page(HTMLParser):
     """Sections, pictures and tags; fails where a tag that must be closed is not."""
 
-    VOID = ("meta", "img", "link", "br")
+    VOID = ("meta", "img", "link", "br", "wbr")
 
     def __init__(self, text):
         super().__init__()
@@ -146,6 +149,14 @@ def test_a_page_is_reproducible(gaussians, pages, tmp_path):
     model, sets, evaluation = gaussians
     again = write_report(tmp_path / "a.html", model=model, test=sets, evaluation=evaluation)
     assert again.read_bytes() == pages["gaussians"].read_bytes()
+
+
+@given(st.text(alphabet="ab_-./: ", max_size=80))
+def test_the_pieces_of_a_name_are_the_name(name):
+    parts = pieces(name, longest=8)
+    assert "".join(parts) == name.rstrip()
+    signs = max(map(len, re.findall(r"[_./:-]+", name)), default=0)
+    assert all(len(word) <= 8 + signs for part in parts for word in part.split())
 
 
 def test_text_of_the_user_is_escaped_in_captions_of_images(tmp_path):

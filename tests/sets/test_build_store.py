@@ -225,3 +225,69 @@ def test_a_part_without_atoms_of_sets(tmp_path):
         table, tmp_path / "s", by="who", columns="x", weights="w", min_size=2, memory=32
     )
     assert sets.batch([0]).x.flatten().tolist() == [0.5, 1.5, 2.5, 3.5, 8.5, 9.5, 10.5, 11.5]
+
+
+def with_gaps(table):
+    """Return the table with missing values, and two rows without any."""
+    rng = np.random.default_rng(1)
+    gaps = {n: np.where(rng.random(ROWS) < 0.3, np.nan, table[n]) for n in ("PC1", "PC2", "n")}
+    for name in ("PC1", "PC2"):
+        gaps[name][[7, 50]] = np.nan
+    return {**table, **gaps}
+
+
+@pytest.mark.parametrize("source", ["memory", "csv", "parquet"])
+@pytest.mark.parametrize("columns", [["PC1", "PC2"], ["PC1", "n"]])
+def test_missing_values_are_stored_as_they_are_read(table, source, columns, tmp_path, caplog):
+    gaps = with_gaps(table)
+    path = gaps
+    if source == "csv":
+        path = tmp_path / "a.csv"
+        lines = [
+            ",".join(gaps),
+            *(",".join(map(str, r)) for r in zip(*gaps.values(), strict=True)),
+        ]
+        path.write_text("\n".join(lines) + "\n")
+    elif source == "parquet":
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        path = tmp_path / "a.parquet"
+        parquet.write_table(arrow.table(gaps), path)
+    options = {"by": "donor", "columns": columns, "missing": "mask", "weights": "w"}
+    sets = de.read(path, **options)
+    dropped = [r.message for r in caplog.records if "none of their features" in r.message]
+    caplog.clear()
+    built = de.build_store(path, tmp_path / "store", memory=SMALL, **options)
+    assert [r.message for r in caplog.records if "none of their features" in r.message] == dropped
+    for store in (built, de.read(tmp_path / "store"), de.read(tmp_path / "store", missing="mask")):
+        assert (store.atoms, store.ids.tolist()) == (sets.atoms, sets.ids.tolist())
+        assert store.sizes.tolist() == sets.sizes.tolist()
+        one, other = (s.batch(range(len(s))) for s in (store, sets))
+        assert torch.equal(one.observed, other.observed)
+        assert torch.equal(one.filled, other.filled)
+        assert torch.allclose(one.w, other.w)
+
+
+def test_what_masks_are_not_for_is_refused(table, tmp_path):
+    gaps = with_gaps(table)
+    options = {"by": "donor", "columns": ["PC1", "PC2"]}
+    with pytest.raises(ValueError, match=r"holds nan in feature 'PC1'.*missing='mask'"):
+        de.build_store(gaps, tmp_path / "a", **options)
+    with pytest.raises(ValueError, match="principal components read complete atoms"):
+        de.build_store(gaps, tmp_path / "a", pca=1, missing="mask", **options)
+    bad = {**gaps, "PC1": np.where(np.arange(ROWS) == 3, np.inf, gaps["PC1"])}
+    with pytest.raises(ValueError, match="infinite value is not a sample"):
+        de.build_store(bad, tmp_path / "a", missing="mask", **options)
+    empty = {**gaps, "PC1": np.full(ROWS, np.nan), "PC2": np.full(ROWS, np.nan)}
+    with pytest.raises(ValueError, match="All values are missing"):
+        de.build_store(empty, tmp_path / "a", missing="mask", **options)
+    with pytest.raises(ValueError, match="the atoms are tokens"):
+        de.build_store(table, tmp_path / "a", "donor", "seq", atoms=DNA, missing="mask")
+    whole = de.build_store(table, tmp_path / "whole", **options)
+    with pytest.raises(ValueError, match="a store whose atoms are complete"):
+        de.read(tmp_path / "whole", missing="mask")
+    assert not whole.atoms.masked
+    counts = de.build_store(
+        {**table, "n": np.where(np.arange(ROWS) == 3, np.nan, table["n"])}, tmp_path / "counts",
+        by="donor", columns="n", atoms="counts", missing="mask",
+    )  # fmt: skip
+    assert counts.atoms.describe() == {"name": "counts", "missing": "mask"}

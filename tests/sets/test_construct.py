@@ -11,6 +11,7 @@ from distembed.data.labels import as_text
 from distembed.data.observations import Observations
 from distembed.data.spaces import Vectors
 from distembed.sets.construct import by_label
+from distembed.sets.kernel import Kernel, by_kernel
 from distembed.sets.mixtures import mixtures
 
 
@@ -191,10 +192,41 @@ def test_impossible_mixtures_are_refused(change, message):
         mixtures(components([3, 3]), **({"n": 2, "k": 2} | change))
 
 
-def test_mixtures_of_weighted_sets_are_refused():
-    weighted = by_label(observed(list("aab"), w=[1.0, 2, 1]), "set", weights="w", min_size=1)
-    with pytest.raises(ValueError, match="weighted"):
-        mixtures(weighted, 2, 1)
+@given(st.integers(0, 10**6), st.integers(1, 3))
+@settings(max_examples=25)
+def test_mixtures_of_weighted_sets_follow_the_weights(seed, k):
+    """An atom of weight w is drawn floor or ceil of n_c w times, and proportions stay exact."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(2, 9, 3)
+    labels, w = np.repeat(["a", "b", "c"], sizes), rng.random(sizes.sum()) + 0.05
+    pool = by_label(observed(labels, w=w), "set", weights="w")
+    mixed = mixtures(pool, 5, k, size=(20, 60), rng=seed)
+    component = np.repeat(np.arange(3), sizes)
+    weight = np.asarray(pool.w)[np.argsort(pool.rows)]
+    share = np.stack([mixed.meta[f"weight_{name}"] for name in pool.ids], 1)
+    for s in range(5):
+        part = slice(*mixed.offsets[s : s + 2])
+        times = np.bincount(mixed.rows[part], minlength=len(w))
+        drawn = np.bincount(component, times)
+        expected = drawn[component] * weight
+        assert (np.abs(times - expected) < 1 + 1e-9).all()
+        mass = np.bincount(
+            component[mixed.rows[part]],
+            np.full(mixed.sizes[s], 1 / mixed.sizes[s]) if mixed.w is None else mixed.w[part],
+            minlength=3,
+        )
+        assert np.allclose(mass, share[s], rtol=0, atol=1e-9)
+
+
+def test_mixtures_are_of_the_sets_of_any_verb():
+    x = np.concatenate([np.zeros(50), np.ones(50)])[:, None]
+    obs = Observations(x, {"t": np.arange(100.0)})
+    sets = by_kernel(obs, ["t"], [[10.0], [49.5], [90.0]], Kernel("gaussian", 3.0))
+    mixed = mixtures(sets, 40, 2, size=(200, 200))
+    batch = mixed.batch(range(40))
+    share = np.stack(list(mixed.meta.values()), 1)
+    expected = share @ np.array([0, 0.5, 1])
+    np.testing.assert_allclose(batch.mean(batch.x)[:, 0].numpy(), expected, atol=0.03)
 
 
 def test_images_are_recognised_where_the_kind_is_left_out():

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from distembed.batch import SetBatch
 from distembed.data.observations import Observations
 from distembed.divergences.exact import pairwise_w2
-from distembed.sets.noisy import by_noisy_label, posterior_of_sets
+from distembed.sets.noisy import InversionSettings, by_noisy_label, posterior_of_sets
 
 NAMES = ["a", "b", "c"]
 
@@ -113,6 +113,59 @@ def test_a_confusion_that_cannot_be_inverted(confusion, message):
     obs, _, _ = noisy(0, 0.1)
     with pytest.raises(ValueError, match=message):
         by_noisy_label(obs, "label", confusion)
+
+
+def probabilities(matrix, observed, share):
+    """Return p(s | observed label) of atoms by Bayes' rule, a column a label."""
+    p = share[:, None] * matrix[:, observed]
+    return dict(zip(NAMES, p / p.sum(0), strict=True))
+
+
+@pytest.mark.parametrize("share", [[1 / 3, 1 / 3, 1 / 3], [0.6, 0.3, 0.1]])
+def test_probabilities_of_atoms_are_inverted_as_their_labels_are(share):
+    """Divided by their prior they are the columns of the confusion, up to a factor an atom."""
+    obs, _, observed = noisy(3, 0.3, m=40)
+    quick = {"settings": InversionSettings(features=16, penalties=(1e-2,))}
+    matrix = np.array([list(row.values()) for row in noise(0.3).values()])
+    columns = {**obs.columns, **probabilities(matrix, observed, np.array(share))}
+    both = Observations(obs.x, columns)
+    prior = dict(zip(NAMES, share, strict=True))
+    one = by_noisy_label(both, NAMES, prior=prior, **quick)
+    other = by_noisy_label(both, "label", noise(0.3), **quick)
+    assert one.ids.tolist() == other.ids.tolist() == NAMES
+    assert np.array_equal(one.rows, other.rows)
+    np.testing.assert_allclose(one.w, other.w, rtol=1e-5)
+    # without a prior it is the mean of the columns
+    mean = {n: columns[n].mean() for n in NAMES}
+    np.testing.assert_allclose(
+        by_noisy_label(both, NAMES, **quick).w,
+        by_noisy_label(both, NAMES, prior=mean, **quick).w,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ({"c": 0.0}, {}, r"in row 0 \(a .*\) sum to .*; those of an atom are not negative"),
+        ({"a": 1.5, "b": -0.5, "c": 0.0}, {}, "not negative and sum to one"),
+        ({"a": np.nan}, {}, "sum to nan"),
+        ({n: 1 / 3 for n in NAMES}, {}, "The probabilities tell nothing"),
+        ({}, {"prior": {"a": 0.5, "b": 0.5}}, "no label in the prior 'c'"),
+        ({}, {"prior": {"a": 0.5, "b": 0.2, "c": 0.2}}, "sum to one"),
+        ({}, {"prior": {"a": 1.0, "b": 0.0, "c": 0.0}}, "each is positive"),
+        ({}, {"by": ["a", "d"]}, "no column 'd'"),
+        ({}, {"by": "a"}, "no confusion matrix is given"),
+        ({}, {"by": NAMES, "confusion": noise(0.1)}, "with a confusion matrix"),
+        ({"c": np.array(["x"] * 450)}, {}, "Column 'c' holds text"),
+    ],
+)
+def test_probabilities_that_cannot_be_inverted(change, options, message):
+    obs, _, observed = noisy(3, 0.3)
+    matrix = np.array([list(row.values()) for row in noise(0.3).values()])
+    columns = probabilities(matrix, observed, np.full(3, 1 / 3))
+    columns |= {n: np.broadcast_to(v, 450).copy() for n, v in change.items()}
+    with pytest.raises(ValueError, match=message):
+        by_noisy_label(Observations(obs.x, columns), **{"by": NAMES, **options})
 
 
 def test_likelihoods_that_are_none():

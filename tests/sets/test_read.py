@@ -138,7 +138,9 @@ def test_bad_sources_are_refused(tmp_path):
         read(3)
     with pytest.raises(FileNotFoundError, match="no.csv"):
         read(tmp_path / "no.csv", "who")
-    with pytest.raises(ValueError, match=r"x.npy has no known format; expected .h5ad, .csv"):
+    with pytest.raises(
+        ValueError, match=r"x.npy has no known format; expected .h5ad, .zarr, .h5mu, .csv"
+    ):
         read(tmp_path / "x.npy", "who")
     path = tmp_path / "t.csv"
     path.write_text("who,x\na,1\na,nan\n")

@@ -129,5 +129,5 @@ def test_shared_sets_and_atoms_are_refused():
     refuse_overlap(window[0], window[2])
     with pytest.raises(ValueError, match="1 sets of the test part share .* first being '2'"):
         refuse_overlap(window[0], window[1])
-    with pytest.raises(ValueError, match="Split the observations before sets are mixed"):
+    with pytest.raises(ValueError, match="split the observations before sets are mixed"):
         mixtures(sets, 20, 2, size=(4, 8)).split(0.5)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-__all__ = ["complain", "listed", "rank", "say", "show_warnings", "stage"]
+__all__ = ["complain", "counted", "listed", "rank", "say", "show_warnings", "stage"]
 
 
 def rank() -> int:
@@ -56,6 +56,16 @@ def show_warnings() -> None:
     for handler in [h for h in logger.handlers if isinstance(h, _Once)]:
         logger.removeHandler(handler)
     logger.addHandler(_Once())
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural unless it is one.
+
+    Example:
+        >>> counted(1, "set"), counted(2000, "atom")
+        ('1 set', '2000 atoms')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -31,8 +31,9 @@ class DataSection(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(
-        description="A .csv, .tsv, .txt (perhaps .gz), .parquet, .h5ad, .fasta or .pat file, or a "
-        "pattern of several, such as 'cells/*.csv'; $VARIABLES are filled in."
+        description="A .csv, .tsv, .txt (perhaps .gz), .parquet, .h5ad, .h5mu, .fasta, .pat or "
+        ".fcs file, an .h5 file or a folder of 10x, or a pattern of several, such as "
+        "'cells/*.csv'; $VARIABLES are filled in."
     )
     by: Names = Field(
         default=None, description="Column, or columns, that name the set of an atom."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import listed, say, stage
+from distembed.cli.console import counted, listed, say, stage
 from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, takes_data
 from distembed.files import claim
 
@@ -85,7 +85,7 @@ def distance(
             "or give the set another id."
         )
     calibrated = gde.calibration.pairs > 0 and not latent
-    with stage(f"comparing {len(table)} sets"):
+    with stage(f"comparing {counted(len(table), 'set')}"):
         distances = gde.distances(table, calibrated=calibrated, denoise=denoise.value)
     if long:
         columns = _pairs(gde, table, distances, level, calibrated, data)
@@ -98,7 +98,7 @@ def distance(
     elif calibrated:
         sentence = error_sentence(gde.calibration.error, gde.calibration.deciles)
         units = f"{w2_name(gde.atoms)} in {gde.calibration.ground} space, {sentence}"
-    say(f"{output}: distances of {len(table)} sets, {units}")
+    say(f"{output}: distances of {counted(len(table), 'set')}, {units}")
     say_unusual(gde, table)
     if table.cov is None:
         say(
@@ -130,7 +130,7 @@ def _pairs(
     first, second = np.triu_indices(len(table), k=1)
     columns: dict[str, np.ndarray] = {"a": table.ids[first], "b": table.ids[second]}
     columns["distance"] = distances[first, second]
-    with stage(f"intervals of {len(first)} pairs"):
+    with stage(f"intervals of {counted(len(first), 'pair')}"):
         intervals = _intervals(model, table, level, calibrated)
     if table.trained is None and intervals:
         say_unmarked(data)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from distembed.cli.console import say
+from distembed.cli.console import counted, say
 from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, takes_data
 from distembed.files import claim
 
@@ -73,5 +73,5 @@ def embed(
         table = embeddings(gde, data, data_options, ids, covariance=errors, marked=True)
     for path in sorted(outputs) if ranks.first else ():
         write_embeddings(path, table, covariances, safe_csv)
-        say(f"{path}: {len(table)} sets, vectors of length {table.z.shape[1]}")
+        say(f"{path}: {counted(len(table), 'set')}, vectors of length {table.z.shape[1]}")
     say_unusual(gde, table)

@@ -242,7 +242,8 @@ def _split(run: RunConfig, sets: Sets) -> tuple[Sets, list[str]]:
     if sets.features is not None:
         count, names = len(sets.features), listed(sets.features, 8)
         selection = choose_reader(run.data.path).selection
-        say(f"{count} features: {names} (select others with data.{selection})")
+        others = f" (select others with data.{selection})" if selection else ""
+        say(f"{count} features: {names}{others}")
     say(f"atoms: {describe(sets.atoms)} (set another kind with data.atoms)")
     if not run.split.test:
         return sets, []

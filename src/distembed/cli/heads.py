@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distembed.cli.console import listed, say, stage
+from distembed.cli.console import counted, listed, say, stage
 from distembed.data.observations import refuse_unknown
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def store_head(path: Path, head: Any, model: GDE, table: Embeddings, target: str
     from distembed.heads.stored import StoredHead
 
     StoredHead.of(head, target, model, table.ids.tolist()).write(path)
-    say(f"{path}: a head of {target}, fitted to {len(table)} sets")
+    say(f"{path}: a head of {target}, fitted to {counted(len(table), 'set')}")
 
 
 def apply_head(
@@ -109,16 +109,16 @@ def apply_head(
     if table is None:
         sets = open_sets(gde, data, data_options)
         sets = sets.select(choose(sets.ids, ids)) if ids else sets
-        with stage(f"embedding {len(sets)} sets"):
+        with stage(f"embedding {counted(len(sets), 'set')}"):
             table = gde.embed(sets)
     seen = stored.was_fitted_to(table.ids.tolist())
     if seen.any():
         say(
-            f"The head was fitted to {seen.sum()} of these {len(seen)} sets, whose predictions "
-            f"flatter: {listed(table.ids[seen].tolist())}"
+            f"The head was fitted to {seen.sum()} of these {counted(len(seen), 'set')}, whose "
+            f"predictions flatter: {listed(table.ids[seen].tolist())}"
         )
     write_table(output, _predicted(stored.estimator, table, level), safe_csv)
-    say(f"{output}: {stored.target} of {len(table)} sets")
+    say(f"{output}: {stored.target} of {counted(len(table), 'set')}")
 
 
 def _predicted(head: Any, table: Embeddings, level: float) -> dict[str, np.ndarray]:

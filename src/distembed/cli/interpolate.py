@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import say, stage
+from distembed.cli.console import counted, say, stage
 from distembed.cli.options import Count, Data, Force, Model, Seed, takes_data
 from distembed.files import claim
 
@@ -55,9 +55,9 @@ def interpolate(
 
     gde = GDE.load(model)
     z = embeddings(gde, data, data_options, [start, end]).z
-    with stage(f"drawing {n} atoms at {steps} points"):
+    with stage(f"drawing {counted(n, 'atom')} at {counted(steps, 'point')}"):
         path, strings = gde.interpolate(z[0], z[1], steps), gde.atoms.name == "tokens"
         x = np.array(gde.sample(path, n, rng=seed, common_noise=True, as_data=strings))
     names = ("sequence",) if strings else gde.features
     write_samples(output, {"t": np.linspace(0, 1, steps)}, x, names)
-    say(f"{output}: {steps} points from {start} to {end}, {n} atoms each")
+    say(f"{output}: {counted(steps, 'point')} from {start} to {end}, {counted(n, 'atom')} each")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distembed.cli.config import DataConfig
-from distembed.cli.console import listed, say, stage
+from distembed.cli.console import counted, listed, say, stage
 from distembed.cli.dataconfig import reader_options
 from distembed.cli.members import MemberConfig
 from distembed.cli.tables import holds_embeddings, read_embeddings
@@ -156,7 +156,7 @@ def embeddings(
     sets = open_sets(model, source, data_options)
     if ids:
         sets = sets.select(choose(sets.ids, ids))
-    with stage(f"embedding {len(sets)} sets"):
+    with stage(f"embedding {counted(len(sets), 'set')}"):
         table = model.embed(sets, covariance)
     if marked and table.trained is None:
         table = replace(table, trained=np.isin(table.ids, training_sets(model, sets)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import listed, say, stage
+from distembed.cli.console import counted, listed, say, stage
 from distembed.cli.heads import (
     apply_head,
     feature_columns,
@@ -80,7 +80,10 @@ def predict(
             "not scored. score: they are scored, which flatters. refuse: an error.",
         ),
     ] = Training.fit,
-    folds: Annotated[int, typer.Option(min=2, help="Number of folds.")] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Number of folds; default 5, or fewer of four scored sets each."),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Number of divisions into folds.")] = 5,
     permutations: Annotated[
         int, typer.Option(min=0, help="Permutations of the target for the p-value; 0 for none.")
@@ -156,11 +159,6 @@ def predict(
             f"{target} is the target, and would predict itself. Leave it out.",
             param_hint="--feature",
         )
-    if event is not None and page is not None:
-        raise typer.BadParameter(
-            "the page draws numbers and classes, and no times with --event. Leave it out.",
-            param_hint="--report",
-        )
     if save_head is not None:
         claim(save_head, (".safetensors",), force)
     if page is not None:
@@ -182,6 +180,7 @@ def predict(
         if column is not None:
             sets, table, baseline = _complete(sets, table, baseline, column)
     y = target_of(table, target, event)
+    folds = _folds(table, y, training, group) if folds is None else folds
     estimator = _estimator(task, y, calibration)
     options: dict[str, Any] = {
         "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
@@ -200,7 +199,7 @@ def predict(
             added = added_value(table, columns, y, group, **options)
     typer.echo(report_text(table, result, mean, target, permutations, added))
     write_table(output, _columns(table, result, group), safe_csv)
-    say(f"{output}: predictions of {result.scored.sum()} sets")
+    say(f"{output}: predictions of {counted(int(result.scored.sum()), 'set')}")
     if save_head is None and page is None:
         return
     with stage("fitting a head to all sets"):
@@ -268,7 +267,7 @@ def _tables(
     meta = [name for name in dict.fromkeys([*kept, *named]) if name not in by]
     sets = open_sets(model, data, {**data_options, "meta": meta})
     sets = sets.select(choose(sets.ids, ids)) if ids else sets
-    with stage(f"embedding {len(sets)} sets"):
+    with stage(f"embedding {counted(len(sets), 'set')}"):
         table = model.embed(sets)
     if not sets.dtype.is_floating_point:
         return sets, table, None
@@ -302,6 +301,29 @@ def _complete(
         table.select(kept),
         None if baseline is None else baseline.select(kept),
     )
+
+
+def _folds(table: Embeddings, y: np.ndarray, training: Training, group: str | None) -> int:
+    """Return the number of folds, 2 to 5: of four scored sets or groups, and of every class."""
+    from distembed.heads.folds import is_classes
+
+    units = np.arange(len(table))
+    if group is not None:
+        units = np.unique(table.meta[group], return_inverse=True)[1]
+    scored = np.ones(len(table), dtype=bool)
+    if training is not Training.score and table.trained is not None:
+        scored = ~np.isin(units, units[table.trained])
+    count = len(np.unique(units[scored]))
+    if count < 20 and not scored.all():
+        say(
+            f"{counted(int(scored.sum()), 'set')} can be scored, because the model was trained on "
+            "the others. Scores of few sets vary much: fit with split.test=0.5 to hold more out."
+        )
+    most = count // 4
+    if y.dtype.names is None and is_classes(y):
+        rarest = min(len(np.unique(units[scored & (y == label)])) for label in np.unique(y))
+        most = min(most, rarest)
+    return int(np.clip(most, 2, 5))
 
 
 def _estimator(task: Task, y: np.ndarray, calibration: float) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from distembed.cli.console import say, stage
+from distembed.cli.console import counted, say, stage
 from distembed.cli.options import Data, Force, Model, Pairs, Seed, Which, takes_data
+from distembed.data.readers.files import is_pattern
 from distembed.files import claim, parse_json
 from distembed.registry import need
 
@@ -73,7 +75,7 @@ def report(
     gde = GDE.load(model)
     cohort = open_sets(gde, data, data_options)
     test = held_out(model, cohort, data, which)
-    with stage(f"embedding {len(cohort)} sets"):
+    with stage(f"embedding {counted(len(cohort), 'set')}"):
         embeddings = gde.embed(cohort)
     read_map(embeddings, color)  # raises for an unknown column, before the evaluation
     if group is not None:
@@ -99,7 +101,15 @@ def _data_name(gde: GDE, data: str | None) -> str | None:
         return None
     by = fitted.get("by")
     names = [by] if isinstance(by, str) else list(by or ())
-    return Path(path).name + (f" by {', '.join(names)}" if names else "")
+    return _file_name(path) + (f" by {', '.join(names)}" if names else "")
+
+
+def _file_name(path: str) -> str:
+    """Return the name of a file, or that of the folder of the files of a pattern."""
+    if not is_pattern(path):
+        return Path(path).name
+    parts = itertools.takewhile(lambda part: not set(part) & set("*?{"), Path(path).parts)
+    return Path(*parts).resolve().name or path
 
 
 def _today() -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import say, stage
+from distembed.cli.console import counted, say, stage
 from distembed.cli.options import Count, Data, Force, Ids, Model, Seed, takes_data
 from distembed.files import claim
 
@@ -65,6 +65,11 @@ def sample(
             f"{output} is a FASTA file, which holds sequences, and the atoms of this model are "
             f"{gde.atoms.name}. Write a table or an .npz file."
         )
+    if len(gde.event_shape) > 1 and output.suffix != ".npz":
+        raise ValueError(
+            f"{output} is a table, and an atom of shape {gde.event_shape} is no row of one. Write "
+            "an .npz file, such as -o samples.npz."
+        )
     if new:
         if data is not None or ids:
             raise ValueError("--new draws sets from the population; leave DATA and --id out.")
@@ -79,20 +84,20 @@ def sample(
         z = embeddings(gde, data, data_options, ids)
         names = z.ids
     sequences, section = gde.atoms.name == "tokens", gde.notes.get("data", {}) | data_options
-    with stage(f"drawing {n} atoms of {len(names)} sets"):
+    with stage(f"drawing {counted(n, 'atom')} of {counted(len(names), 'set')}"):
         x = np.array(gde.sample(z, n, rng=seed, as_data=as_data or sequences))
     labels = {"set": names}
     if output.suffix != ".npz":
         labels = _labels(section, names, {} if new else z.meta)
     if output.suffix in _FASTA:
         empty = write_fasta(output, labels, x.tolist())
-        say(f"{output}: {len(names)} sets, {n} sequences each")
+        say(f"{output}: {counted(len(names), 'set')}, {counted(n, 'sequence')} each")
         if empty:
             say(f"{empty} empty sequences are left out, because an entry needs a symbol")
         return
     features = _sequence_column(section) if sequences else gde.features
     write_samples(output, labels, x, features)
-    say(f"{output}: {len(names)} sets, {n} atoms each")
+    say(f"{output}: {counted(len(names), 'set')}, {counted(n, 'atom')} each")
 
 
 def _sequence_column(data: Mapping[str, Any]) -> tuple[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distembed.cli.console import listed
+from distembed.cli.console import counted, listed
 
 if TYPE_CHECKING:
     from distembed.heads.added import AddedValue
@@ -27,7 +27,8 @@ def report_text(
 ) -> str:
     """Return the report of a cross-validation as text."""
     scored, count = int(result.scored.sum()), len(result.ids)
-    lines = [f"{target}: {scored} of {count} sets scored, in {result.fold.max() + 1} folds"]
+    folds = counted(int(result.fold.max()) + 1, "fold")
+    lines = [f"{target}: {scored} of {counted(count, 'set')} scored, in {folds}"]
     if scored < count:
         names = listed(table.ids[~result.scored].tolist())
         lines.append(
@@ -70,8 +71,8 @@ def report_text(
         )
     if result.target.dtype.names is not None:
         lines.append(
-            f"{result.target['event'].sum()} sets had the event. Predictions are log hazard "
-            "ratios; a larger one means an earlier event"
+            f"{counted(int(result.target['event'].sum()), 'set')} had the event. Predictions are "
+            "log hazard ratios; a larger one means an earlier event"
         )
     if result.classes is not None:
         lines.append(_calibration_line(result))

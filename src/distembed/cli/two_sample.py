@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from distembed.cli.console import listed, say, stage
+from distembed.cli.console import counted, listed, say, stage
 from distembed.cli.options import Data, Force, Ids, Model, SafeCsv, Seed, Which, takes_data
 from distembed.files import claim
 from distembed.registry import need
@@ -81,7 +81,10 @@ def two_sample(
     columns = _tests(gde, table, sets, pairs, permutations, seed)
     write_table(output, columns, safe_csv)
     count = (columns["q"] <= level).sum()
-    say(f"{output}: {len(pairs)} pairs of {len(table)} sets, {count} with q <= {level:g}")
+    say(
+        f"{output}: {counted(len(pairs), 'pair')} of {counted(len(table), 'set')}, {count} with "
+        f"q <= {level:g}"
+    )
     say_unusual(gde, table)
     if plot is not None:
         _draw(plot, table.ids.tolist(), pairs, columns["q"], level)
@@ -109,7 +112,7 @@ def _read(
         sets = test_sets(folder, model, data, data_options, which)
         sets = sets.select(choose(sets.ids, ids)) if ids else sets
         refuse_training_sets(model, sets)
-        with stage(f"embedding {len(sets)} sets"):
+        with stage(f"embedding {counted(len(sets), 'set')}"):
             table = model.embed(sets)
     elif table.trained is None:
         say_unmarked(data)
@@ -170,7 +173,7 @@ def _tests(
     columns |= {"statistic": result.statistic, "p": result.p}
     if not permutations or sets is None:
         return columns | {"q": result.q}
-    with stage(f"permuting the atoms of {len(pairs)} pairs"):
+    with stage(f"permuting the atoms of {counted(len(pairs), 'pair')}"):
         p = np.array(
             [
                 _permutation_p(model, sets, pair, row, permutations, seed)

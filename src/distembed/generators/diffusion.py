@@ -50,6 +50,7 @@ def diffusion(
     guidance: float = 1.0,
     backbone: NamedMember = "mlp",
     base_network: bool = False,
+    masked: bool = False,
 ) -> Flow:
     """Build a diffusion: `generators.flow.flow` with its time reversed and 32 network calls.
 
@@ -72,6 +73,7 @@ def diffusion(
         guidance,
         backbone,
         base_network,
+        masked=masked,
     )
     model.field = ReversedTime(model.field)
     return model

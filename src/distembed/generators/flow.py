@@ -20,16 +20,19 @@ those of the set at any w, and w exaggerates the shape in which the set differs 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
-from distembed.generators.base import BaseSettings, ConditionalGaussian
+from distembed.generators.base import BaseSettings, ConditionalGaussian, Gaussian
 from distembed.generators.image_base import ImageBaseSettings, ImageGaussian
+from distembed.generators.incomplete import MeasuredPart, measured_likelihood
 from distembed.generators.samplers import SAMPLERS, Sampling, trapezoid
 from distembed.generators.score_base import ScoreBaseSettings, ScoreGaussian
 from distembed.nn.backbone import backbone as build_backbone
+from distembed.protocols import GeneratorTraits
 from distembed.registry import NamedMember
 
 __all__ = ["Flow", "flow"]
@@ -70,6 +73,7 @@ class Flow(nn.Module):
     ) -> None:
         super().__init__()
         self.event_shape, self.sampling = tuple(event_shape), sampling or Sampling()
+        self.traits = GeneratorTraits(masked=base is None or isinstance(base, BaseSettings))
         base, dim = base or BaseSettings(network=False), math.prod(event_shape)
         self.base: ConditionalGaussian | ImageGaussian | ScoreGaussian
         if isinstance(base, ImageBaseSettings):
@@ -94,16 +98,25 @@ class Flow(nn.Module):
         """Score each set: likelihood of the base, and the gain of the velocity field, `(B,)`."""
         condition = self._drop(z, rng)
         gaussian = self.base(z)
-        u = gaussian.whiten(batch).detach()
-        e = torch.randn(u.shape, generator=rng, device=u.device, dtype=u.dtype)
-        e = self.base.noise(e)
+        measured = None
+        if batch.observed is None:
+            u = gaussian.whiten(batch).detach()
+        else:
+            measured = MeasuredPart(batch, cast(Gaussian, gaussian))
+            u = measured.complete(_normal_like(batch.mask, rng))
+        e = self.base.noise(_normal_like(u, rng))
         t = torch.rand(len(u), generator=rng, device=u.device, dtype=u.dtype)
         angle = (torch.pi / 2 * t).unsqueeze(1)
         cos, sin = angle.cos(), angle.sin()
         velocity = cos * u - sin * e
         field = self.field(cos * e + sin * u, condition, t, batch.expand)
-        gain = batch.mean((field * (field - 2 * velocity)).mean(1))
-        return self.base.negative_log_likelihood(batch, gaussian) + gain
+        error = field - 2 * velocity
+        if measured is None:
+            gain = batch.mean((field * error).mean(1))
+            return self.base.negative_log_likelihood(batch, gaussian) + gain
+        gain = batch.mean((field * measured.project(error)).sum(1)) / batch.mean(batch.mask.sum(1))
+        unit = cast(ConditionalGaussian, self.base).unit
+        return measured_likelihood(batch, cast(Gaussian, gaussian), unit) + gain
 
     @torch.no_grad()
     def sample(self, z: Tensor, n: int, rng: torch.Generator) -> Tensor:
@@ -166,6 +179,7 @@ def flow(
     backbone: NamedMember = "mlp",
     base_network: bool = False,
     scale: str = "auto",
+    masked: bool = False,
 ) -> Flow:
     """Build a `Flow` from plain options, the default generator.
 
@@ -184,6 +198,7 @@ def flow(
         scale: Scale on which the base is Gaussian, where it has no network: `plain`; `scores`,
             normal scores of each feature; or `auto`, the one that draws training sets better
             (`distembed.generators.score_base`).
+        masked: Whether values may be missing: the scale is then plain.
 
     Raises:
         ValueError: If a name is unknown or a number is out of range.
@@ -197,15 +212,19 @@ def flow(
             "scale='scores' is for a base without a network, and base_network is True. Leave one "
             "of them out."
         )
-    return Flow(
-        event_shape,
-        latent,
-        width,
-        depth,
-        backbone,
-        Sampling(sampler, calls, guidance, dropout),
-        ScoreBaseSettings(scale) if not base_network else BaseSettings(),
-    )
+    if masked and scale == "scores":
+        raise ValueError(
+            "scale='scores' reads complete atoms, and values may be missing. Leave scale out."
+        )
+    base: BaseSettings | ScoreBaseSettings = BaseSettings(network=base_network)
+    if not masked and not base_network:
+        base = ScoreBaseSettings(scale)
+    sampling = Sampling(sampler, calls, guidance, dropout)
+    return Flow(event_shape, latent, width, depth, backbone, sampling, base)
+
+
+def _normal_like(x: Tensor, rng: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=rng, device=x.device, dtype=x.dtype)
 
 
 def _over_atoms(rows: Tensor) -> Tensor:

@@ -78,14 +78,18 @@ def latent_distances(a: ArrayLike, b: ArrayLike | None = None) -> Array:
 
 
 def subtract_noise(
-    distances: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+    distances: NDArray[np.float64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    left: ArrayLike = 1.0,
 ) -> None:
-    r"""Replace distances d by $\sqrt{\max(d^2 - v - w, 0)}$, in place.
+    r"""Replace distances d by $\sqrt{\max(d^2 - s (v + w), 0)}$, in place.
 
     Args:
         distances: `(A, B)`.
         first: The noise v of the rows, `(A,)`.
         second: The noise w of the columns, `(B,)`.
+        left: The share s of the noise that is left where sets share atoms, `(A, B)`.
 
     Example:
         >>> d = np.array([[5.0, 1.0]])
@@ -94,7 +98,7 @@ def subtract_noise(
         [[4.0, 0.0]]
     """
     np.square(distances, out=distances)
-    distances -= first[:, None] + second
+    distances -= np.asarray(left) * (first[:, None] + second)
     np.maximum(distances, 0, out=distances)
     np.sqrt(distances, out=distances)
 

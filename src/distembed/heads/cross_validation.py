@@ -32,6 +32,8 @@ from distembed.heads.scores import Score, corrected_interval, corrected_p
 from distembed.heads.survival import SetSurvival
 from distembed.heads.take import names_of, number_of
 from distembed.model.embeddings import Embeddings
+from distembed.sets.collection import Sets
+from distembed.sets.sharing import shared_noise
 
 __all__ = ["CrossValidation", "Trained", "cross_validated"]
 
@@ -178,6 +180,7 @@ def cross_validated(
     classes = kind == "class"
     target = as_times(column, count) if kind == "time" else as_target(column, count, classes, ids)
     number = as_groups(group, count)
+    _refuse_shared(sets, number)
     if isinstance(sets, Embeddings):
         table = replace(sets, trained=None) if trained == "score" else sets
     scored = _scored(sets, number, trained)
@@ -206,6 +209,24 @@ def cross_validated(
         first.probability, first.low, first.high, level, p_value, first.ratio,
         tuple(choice for run in runs for choice in run.choices),
     )  # fmt: skip
+
+
+def _refuse_shared(sets: Any, groups: Index) -> None:
+    """Refuse folds that would be scored on atoms to which heads are fitted."""
+    shared = sets.shared if isinstance(sets, Embeddings) else None
+    if isinstance(sets, Sets):
+        shared = shared_noise(sets)
+    if shared is None:
+        return
+    a, b = shared.nonzero()
+    apart = groups[a] != groups[b]
+    if apart.any():
+        raise ValueError(
+            f"{len(np.unique(a[apart]))} of {len(groups)} sets share atoms with a set of another "
+            "group, and would be scored by heads that were fitted to their atoms. Give groups "
+            "that hold all sets that share atoms, such as the donor or section, or "
+            "distembed.sets.sharing.sharing_blocks(sets); or sets that share none."
+        )
 
 
 def _scored(sets: Any, groups: Index, trained: Trained) -> NDArray[np.bool_]:

@@ -14,12 +14,13 @@ exactly the derivative of the prediction as the set is tilted towards atoms with
 $w_i (1 + \epsilon \tilde x_{ij})$, by one deviation of the atoms of a set; the mean over sets is
 reported.
 Effects are in units of the target; for classes they are of log odds, for more than two of the log
-odds of one class against the mean of all.
+odds of one class against the mean of all; for times to an event they are of the log hazard.
 
 The null refits the head, in the same form, to permuted targets: b changes, and the influences do
 not, so that a permutation costs one fit. What is compared is e / s, with s the root mean square of
-what the head leaves of its training targets, as a t statistic would be: a permuted target is
-noise altogether, and a plain comparison of e would take the signal itself for noise. P-values are
+what the head leaves of its training targets (of times: events less expected ones), as a t
+statistic would be: a permuted target is noise altogether, and a plain comparison of e would take
+the signal itself for noise. P-values are
 adjusted over features by the largest effect of each permutation, in units of the deviations of the
 null (Westfall and Young, 1993), which loses little where features move together.
 
@@ -40,6 +41,7 @@ from distembed.batch import SetBatch
 from distembed.data.features import match_columns
 from distembed.heads.corrections import Correction
 from distembed.heads.folds import as_groups
+from distembed.heads.hazards import ProportionalHazards, as_times
 from distembed.heads.linear import Kind, LinearHead, fit_head
 from distembed.heads.plan import permuted_target
 from distembed.heads.rows import Rows, as_rows
@@ -123,8 +125,8 @@ def explain(
         model: The model.
         sets: The sets.
         table: Their embeddings, in the same order.
-        head: A fitted `SetRegressor`, `SetClassifier` or `SetOrdinal`.
-        y: The target of the sets, for the null.
+        head: A fitted `SetRegressor`, `SetClassifier`, `SetOrdinal` or `SetSurvival`.
+        y: The target of the sets, for the null; of a survival head as of `event_times`.
         groups: Group of each set, which permutations keep, as the head was fitted with.
         label: Of more than two classes without order, the one that is explained.
         permutations: Permutations of the target; a p-value is at least 1 / (1 + permutations).
@@ -224,7 +226,9 @@ def _null(
 def _left(fitted: LinearHead, rows: Rows, y: NDArray[Any]) -> float:
     """Return the root mean square of what a head leaves of its training targets."""
     prediction = fitted.predict(rows)
-    if prediction.ndim == 1:
+    if y.dtype.names is not None:
+        left = y["event"] - np.exp(fitted.model.log_baseline(y["time"]) + prediction)
+    elif prediction.ndim == 1:
         left = y - prediction
     else:
         left = 1 - prediction[np.arange(len(y)), np.searchsorted(fitted.model.classes_, y)]
@@ -232,6 +236,8 @@ def _left(fitted: LinearHead, rows: Rows, y: NDArray[Any]) -> float:
 
 
 def _kind(head: Any) -> Kind:
+    if isinstance(head.head_.model, ProportionalHazards):
+        return "time"
     if not hasattr(head, "classes_"):
         return "number"
     return "order" if hasattr(head, "order") else "class"
@@ -239,6 +245,8 @@ def _kind(head: Any) -> Kind:
 
 def _coded(head: Any, y: NDArray[Any]) -> NDArray[Any]:
     """Return the target as the head is fitted to it: ordered classes are numbers."""
+    if _kind(head) == "time":
+        return as_times(y, len(y))
     if _kind(head) != "order":
         return y
     # an order may name classes that no set has, and the head keeps their numbers
@@ -263,6 +271,8 @@ def _direction(fitted: LinearHead, latent: int, head: Any, label: Any) -> Array:
 
 
 def _unit(head: Any, label: Any) -> str:
+    if _kind(head) == "time":
+        return "the log hazard"
     if not hasattr(head, "classes_"):
         return "the target"
     if _kind(head) == "order":

@@ -168,8 +168,10 @@ def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) 
         if own < count:
             raise ValueError(
                 f"Class {str(label)!r} occurs in {own} of {number} groups, and there are {count} "
-                "folds; each fold needs a group of every class. Use fewer folds, or leave the "
-                "class out. A number with many values needs SetRegressor (--task regress)."
+                "folds; each fold needs a group of every class. Use fewer folds, leave the class "
+                "out, or hold more sets out of the training of the encoder (split.test=0.5 and "
+                "split.stratify=COLUMN of `distembed fit`). A number with many values needs "
+                "SetRegressor (--task regress)."
             )
     splitter = selection.StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     return [(a, b) for a, b in splitter.split(y, y, groups)]

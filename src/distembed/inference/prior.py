@@ -206,14 +206,17 @@ class GaussianPrior:
         return cls(*(tensors[name].numpy() for name in ("mean", "cov", "noise")))
 
 
-def expected_distances(distances: Array, first: ArrayLike, second: ArrayLike) -> None:
-    r"""Replace distances d of posterior means by $\sqrt{d^2 + t + u}$, in place.
+def expected_distances(
+    distances: Array, first: ArrayLike, second: ArrayLike, left: ArrayLike = 1.0
+) -> None:
+    r"""Replace distances d of posterior means by $\sqrt{d^2 + s (t + u)}$, in place.
 
     Args:
         distances: `(A, B)`.
         first: The posterior variances t of the rows, `(A,)`.
         second: Those of the columns, `(B,)`.
+        left: The share s of them that is left where sets share atoms, `(A, B)`.
     """
     np.square(distances, out=distances)
-    distances += np.asarray(first)[:, None] + np.asarray(second)
+    distances += np.asarray(left) * (np.asarray(first)[:, None] + np.asarray(second))
     np.sqrt(distances, out=distances)

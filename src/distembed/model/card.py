@@ -134,6 +134,7 @@ def model_card(
         "kind of atoms": _member(config["atoms"]),
         "shape of an atom": shape + (f" ({_shortened(features)})" if features else ""),
         "transform": ", ".join(map(_member, config["transform"])) or "none",
+        **({"sets": config["sets"]} if config.get("sets") else {}),
         "sets for training and validation": len(config["hashes"]),
         "steps": int(history[-1]["step"]) if history else 0,
         "seconds": round(history[-1]["seconds"]) if history else 0,

@@ -16,7 +16,7 @@ from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.prior import GaussianPrior, PriorSettings, expected_distances
 from distembed.inference.remainders import with_remainders
-from distembed.model.embeddings import Embeddings, noise_of
+from distembed.model.embeddings import Embeddings, left_noise, noise_of
 from distembed.model.engine import InferenceSettings
 from distembed.model.fitted import FittedModel
 from distembed.model.inputs import as_table
@@ -72,13 +72,16 @@ def distances(
         first, variance = _posterior(prior, a, first, settings)
         second, other = (first, variance) if b is None else _posterior(prior, b, second, settings)
     calibration = fitted.calibration if calibrated else None
+    shared = a.shared if isinstance(a, Embeddings) and b is None else None
 
     def block(rows: slice, columns: slice) -> NDArray[np.float64]:
         out = latent_distances(first[rows], second[columns])
         if prior is not None:
-            expected_distances(out, variance[rows], other[columns])
+            left = left_noise(shared, rows, columns)
+            expected_distances(out, variance[rows], other[columns], left)
         elif denoise != "none":
-            subtract_noise(out, noise[0][rows], noise[1][columns])
+            left = left_noise(shared, rows, columns)
+            subtract_noise(out, noise[0][rows], noise[1][columns], left)
         if b is None:  # a set is at no distance from itself
             np.fill_diagonal(out, 0)
         if remainder:
@@ -127,7 +130,8 @@ def distance_intervals(
     cov, z = table.covariances, as_table(table, fitted.spec.latent)
     every = np.stack(np.triu_indices(len(z), 1), 1)
     first, second = (every if pairs is None else np.asarray(pairs)).T
-    sides = z[first], z[second], cov[first], cov[second]
+    left = np.broadcast_to(left_noise(table.shared, first, second), len(first))[:, None, None]
+    sides = z[first], z[second], cov[first] * left, cov[second] * left
     remainder = fitted.network.traits.remainder
     if calibrated:
         interval = w2_interval(*sides, fitted.calibration, level, remainder=remainder)

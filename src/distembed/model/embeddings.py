@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Embeddings", "Fingerprints", "noise_of"]
+__all__ = ["Embeddings", "Fingerprints", "left_noise", "noise_of"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Embeddings:
             not hold for it. None if not known, as without covariances.
         outside: Share of each set outside the range of all training atoms, in the feature where it
             is largest, `(S,)`; None for atoms without features (`distembed.model.support`).
+        shared: Share of the variance of a difference of two embeddings that atoms in both sets
+            take away, CSR `(S, S)` (`distembed.sets.sharing`); None where none are, or it is not
+            known, as for a table that was read from a file.
     """
 
     z: NDArray[np.float32]
@@ -46,6 +49,7 @@ class Embeddings:
     p_unusual: NDArray[np.float64] | None = None
     trained: NDArray[np.bool_] | None = None
     outside: NDArray[np.float64] | None = None
+    shared: Any = None
 
     def __repr__(self) -> str:
         covariances = ", with covariances" if self.cov is not None else ""
@@ -61,8 +65,10 @@ class Embeddings:
         columns: dict[str, Any] = {
             name: value[index]
             for name, value in vars(self).items()
-            if name != "meta" and value is not None
+            if name not in ("meta", "shared") and value is not None
         }
+        if self.shared is not None:
+            columns["shared"] = self.shared[index][:, index]
         columns["meta"] = {name: column[index] for name, column in self.meta.items()}
         return replace(self, **columns)
 
@@ -128,6 +134,27 @@ class Fingerprints:
 
     salt: str
     hashes: frozenset[str]
+
+
+def left_noise(
+    shared: Any, first: slice | NDArray[np.int64], second: slice | NDArray[np.int64]
+) -> Any:
+    """Return the share of the variance of differences that shared atoms leave.
+
+    Args:
+        shared: That of `Embeddings`, `(S, S)`, or None.
+        first: Rows of the first sets, `(P,)`; or a slice, for a block of all pairs.
+        second: Those of the second sets, likewise.
+
+    Returns:
+        `(P,)`, or the block; 1 where no atoms are shared.
+    """
+    if shared is None:
+        return 1.0
+    part = (
+        shared[first][:, second].toarray() if isinstance(first, slice) else shared[first, second]
+    )
+    return 1 - (part if isinstance(first, slice) else np.asarray(part).ravel())
 
 
 def noise_of(table: Embeddings | ArrayLike) -> NDArray[np.float64]:

@@ -36,7 +36,9 @@ from distembed.model.support import Support, has_support, sentences
 from distembed.model.tables import shared_fingerprints
 from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
+from distembed.sets.collection import Sets
 from distembed.sets.sampler import refuse_single_atoms
+from distembed.sets.sharing import sharing_sets
 from distembed.training.config import TrainConfig
 from distembed.training.distributed import Ranks
 from distembed.training.log import RunLog
@@ -52,6 +54,13 @@ __all__ = ["PreparationSettings", "fit_model"]
 _MASKED = (
     "values may be missing: distances stay latent, because W2 is not defined between atoms that "
     "are not complete, and ranges of features are not compared"
+)
+
+
+_SHARED = (
+    "sets share atoms: the sets that are held out during the training share them with others, so "
+    "that the validation and the error of the calibration flatter. Hold out regions for a test, "
+    "by split_by_region"
 )
 
 
@@ -101,6 +110,8 @@ def fit_model(
         support = prepare(network, collection, training, config)
         if collection.atoms.masked:
             log.message(_MASKED)
+        if sharing_sets(collection)[training].any():
+            log.message(_SHARED)
         for sentence in _remarks(support, collection):
             log.message(sentence)
         if network.loss_unit:
@@ -134,6 +145,7 @@ def fit_model(
         salt,
         Attachments(table),
         support,
+        collection.recipe if isinstance(collection, Sets) else "",
     )
 
 

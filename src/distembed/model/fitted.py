@@ -44,6 +44,7 @@ class FittedModel:
         salt: Salt of the hashes of the training sets.
         attachments: What is fitted to the embeddings of the training sets.
         support: Ranges of the features over the training atoms; None where atoms have none.
+        recipe: How the training sets were made; blank where it is not known.
     """
 
     spec: Spec
@@ -57,6 +58,7 @@ class FittedModel:
     salt: str
     attachments: Attachments
     support: Support | None = None
+    recipe: str = ""
 
     @property
     def calibration(self) -> Calibration:

@@ -348,7 +348,9 @@ class GDE:
         level: float = 0.95,
         calibrated: bool = True,
     ) -> W2Interval | LimitInterval:
-        """Return intervals for the distances of pairs of sets, which share no atoms.
+        """Return intervals for the distances of pairs of sets.
+
+        Where sets share atoms, the part of the variance that these take away is left out.
 
         Args:
             table: Embeddings with covariances, of sets that the model was not trained on.

@@ -39,6 +39,7 @@ class StoredConfig(BaseModel):
     attachments: dict[str, dict[str, Any]]
     notes: dict[str, Any]
     weights_sha256: str
+    sets: str = ""
     pretrained: dict[str, dict[str, str | None]] = {}
 
 

@@ -31,6 +31,7 @@ from distembed.registry import Family, NamedMember, build, lookup, split_member
 
 __all__ = ["Part", "Spec"]
 
+_MASKED_GENERATORS = "'explicit' with the likelihood 'gaussian' (the default), or 'flow'"
 _MASKED_ENCODERS = "'residual' of 'closed_form' and 'deepsets' (the default), or one of the two"
 
 Part = NamedMember | nn.Module
@@ -169,7 +170,7 @@ def _require_masked(encoder: nn.Module, generator: nn.Module) -> None:
     """Refuse parts that would take a missing value for a measured one."""
     parts = (
         ("encoder", encoder, encoder_traits(encoder).masked, _MASKED_ENCODERS),
-        ("generator", generator, generator_traits(generator).masked, str(MASKED_GENERATOR)),
+        ("generator", generator, generator_traits(generator).masked, _MASKED_GENERATORS),
     )
     for kind, module, masked, names in parts:
         if not masked:

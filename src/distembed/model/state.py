@@ -48,6 +48,7 @@ def describe(fitted: FittedModel, notes: Mapping[str, Any]) -> dict[str, Any]:
         "no_pairs": table.pairs.reason,
         "attachments": fitted.attachments.state()[0],
         "notes": dict(notes),
+        **({"sets": fitted.recipe} if fitted.recipe else {}),
         **({"pretrained": published} if published else {}),
     }
 
@@ -149,6 +150,7 @@ def _rebuilt(
         salt,
         fitted,
         support,
+        config.get("sets", ""),
     )
 
 

@@ -15,6 +15,7 @@ from distembed.model.engine import FEW_ATOMS, InferenceEngine
 from distembed.model.support import Support, sentences
 from distembed.protocols import Collection
 from distembed.sets.fingerprint import fingerprints
+from distembed.sets.sharing import shared_noise
 from distembed.training.distributed import Ranks
 
 __all__ = ["embedding_table", "shared_fingerprints", "with_uncertainty"]
@@ -45,7 +46,16 @@ def embedding_table(
     z, effective_sizes = engine.embed(collection)
     ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
     meta = {name: np.asarray(column) for name, column in collection.meta.items()}
-    return Embeddings(z, ids, sizes, effective_sizes, meta, outside=outside)
+    shared = shared_noise(collection)
+    if shared is not None:
+        count = int((shared.sum(1) > 0).sum())
+        logger.warning(
+            "%d of %d sets share atoms with others. Their errors are correlated: distances and "
+            "intervals of two sets of this table take this into account, and statistics over many "
+            "sets need blocks of sets that share none (distembed.sets.sharing.sharing_blocks).",
+            count, len(ids),
+        )  # fmt: skip
+    return Embeddings(z, ids, sizes, effective_sizes, meta, outside=outside, shared=shared)
 
 
 def with_uncertainty(

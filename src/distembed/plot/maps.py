@@ -102,6 +102,7 @@ def add_legend(ax: Axes, colours: Colouring, labelled: bool = False) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter
 
     figure: Any = ax.figure
     if colours.range is not None:
@@ -109,6 +110,9 @@ def add_legend(ax: Axes, colours: Colouring, labelled: bool = False) -> None:
         values = ScalarMappable(Normalize(*colours.range), scale)
         # values beyond the 2nd and 98th percentile have the colour of the end
         bar = figure.colorbar(values, ax=ax, label=colours.name, extend="both")
+        if colours.dates:
+            bar.set_ticks(np.linspace(*colours.range, 5))
+            bar.formatter = FuncFormatter(lambda days, _: colours.text(days))
         literal(bar.ax)
         return
     if labelled and len(colours.levels) <= 10:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from distembed.report.dates import date_text, dates_as_text, days_of, is_dates
 from distembed.report.style import OKABE_ITO, PETROFF, REAL, SEQUENTIAL
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "labels_of",
     "quantities",
     "skill",
+    "texts_of",
 ]
 
 Kind = Literal["ordered", "categorical", "continuous"]
@@ -67,6 +69,10 @@ class Column:
         """What the values are."""
         return "categorical" if self.names else kind_of(self.values)
 
+    def write(self, value: float) -> str:
+        """Write a number of `quantities` as a value of the column."""
+        return date_text(value) if is_dates(np.asarray(self.values)) else f"{value:.3g}"
+
 
 @dataclass(frozen=True)
 class Level:
@@ -86,8 +92,9 @@ class Colouring:
         colors: `(S, 3)` in [0, 1].
         levels: The categories, missing values last; of numbers only missing values.
         codes: Index into `levels` of each point, `(S,)`, and -1 for a number.
-        range: Smallest and largest value of the scale, for numbers.
+        range: Smallest and largest value of the scale, for numbers; of dates in days since 1970.
         kind: `continuous` for numbers, `ordered` for levels in order, else `categorical`.
+        dates: Whether the numbers of the scale are dates.
     """
 
     name: str
@@ -96,22 +103,36 @@ class Colouring:
     codes: np.ndarray
     range: tuple[float, float] | None = None
     kind: Kind = "categorical"
+    dates: bool = False
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Both ends of the scale as text; empty where there is none."""
+        low, high = self.range or (np.nan, np.nan)
+        return (self.text(low), self.text(high)) if self.range else ("", "")
+
+    def text(self, value: float) -> str:
+        """Write a value of the scale."""
+        return date_text(value) if self.dates else f"{value:.3g}"
 
 
 def kind_of(values: np.ndarray | Sequence[Any]) -> Kind:
     """Return whether a column is continuous, of ordered levels, or of categories without order.
 
     Numbers are continuous if there are more than ten distinct ones, or fractions of which most
-    occur once, and else ordered. Text is ordered if every value is a quantity with one unit, as
-    0.1 uM, 1 uM and 10 uM, or <30, 30-60 and >60. Two levels have no order.
+    occur once, and else ordered; dates likewise. Text is ordered if every value is a quantity with
+    one unit, as 0.1 uM, 1 uM and 10 uM, or <30, 30-60 and >60. Two levels have no order.
 
     Example:
         >>> kind_of(["10 nM", "2 nM", "0.5 nM"]), kind_of(["b", "a", "c"])
         ('ordered', 'categorical')
     """
     column = np.asarray(values)
-    labels = {_label(v) for v in column.tolist()} - {_MISSING}
-    if column.dtype.kind in "fiu":
+    labels = set(_labels(column)) - {_MISSING}
+    if is_dates(column):
+        if len(labels) > len(PETROFF):
+            return "continuous"
+    elif column.dtype.kind in "fiu":
         if _is_numeric(column):
             return "continuous"
     else:
@@ -126,7 +147,8 @@ def kind_of(values: np.ndarray | Sequence[Any]) -> Kind:
 def quantities(values: np.ndarray | Sequence[Any]) -> np.ndarray:
     """Return a column as numbers `(S,)`: those that text begins with, NaN where there is none.
 
-    Of ordered levels they are the ranks of the levels, 0, 1, ....
+    Of ordered levels they are the ranks of the levels, 0, 1, ..., and of dates on a scale their
+    days since 1970.
 
     Example:
         >>> quantities(["10 nM", "2 nM", "0.5 nM", ""]).tolist()
@@ -135,7 +157,9 @@ def quantities(values: np.ndarray | Sequence[Any]) -> np.ndarray:
     column = np.asarray(values)
     if column.dtype.kind in "fiu" and kind_of(column) == "continuous":
         return column.astype(float)
-    text = [_label(v) for v in column.tolist()]
+    if is_dates(column) and kind_of(column) == "continuous":
+        return days_of(column)
+    text = _labels(column)
     if kind_of(column) == "continuous":
         return np.array([_order(t)[1] if t != _MISSING else np.nan for t in text])
     levels = sorted(set(text) - {_MISSING}, key=_order)
@@ -150,10 +174,26 @@ def labels_of(values: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, list[str]
         >>> codes.tolist(), levels
         ([1, 0, -1, 1], ['a', 'b'])
     """
-    text = [_label(v) for v in np.asarray(values).tolist()]
+    text = _labels(np.asarray(values))
     levels = sorted(set(text) - {_MISSING}, key=_order)
     place = {label: i for i, label in enumerate(levels)} | {_MISSING: -1}
     return np.array([place[t] for t in text], dtype=int), levels
+
+
+def texts_of(values: np.ndarray | Sequence[Any]) -> list[str]:
+    """Write every value of a column with four digits, and a missing one as `missing`.
+
+    Example:
+        >>> texts_of(np.array(["2020-03-01", "NaT"], "datetime64[ns]")), texts_of([0.123456])
+        (['2020-03-01', 'missing'], ['0.1235'])
+    """
+    column = np.asarray(values)
+    if is_dates(column):
+        return _labels(column)
+    return [
+        "missing" if v is None or v != v else f"{v:.4g}" if isinstance(v, float) else str(v)
+        for v in column.tolist()
+    ]
 
 
 def colouring(
@@ -175,8 +215,8 @@ def colouring(
     """
     column, kind = np.asarray(values), kind or kind_of(values)
     if kind == "continuous":
-        return _numbers(name, quantities(column))
-    text = [_label(v) for v in column.tolist()]
+        return _numbers(name, quantities(column), is_dates(column))
+    text = _labels(column)
     frequent = [label for label, _ in Counter(t for t in text if t != _MISSING).most_common()]
     if len(frequent) > len(PETROFF):
         categories = {*frequent[: len(PETROFF) - 1], _MISSING}
@@ -243,8 +283,10 @@ def skill(z: np.ndarray, values: np.ndarray) -> float:
     Returns:
         At most 1; 0 for chance agreement, and for a column that is constant or almost unique.
     """
+    text = np.array(_labels(values))
+    if is_dates(values):
+        values = days_of(values)
     numeric = _is_numeric(values)
-    text = np.array([_label(v) for v in values.tolist()])
     rows = np.flatnonzero(np.isfinite(values) if numeric else text != _MISSING)
     rows = rows[:: max(1, len(rows) // 2000)]
     levels, codes = np.unique(text[rows], return_inverse=True)
@@ -269,7 +311,7 @@ def hex_rgb(color: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _numbers(name: str, values: np.ndarray) -> Colouring:
+def _numbers(name: str, values: np.ndarray, dates: bool = False) -> Colouring:
     finite = np.isfinite(values)
     low, high = np.percentile(values[finite], [2, 98]).tolist() if finite.any() else (0.0, 1.0)
     place = np.clip((np.where(finite, values, low) - low) / ((high - low) or 1.0), 0, 1)
@@ -280,7 +322,7 @@ def _numbers(name: str, values: np.ndarray) -> Colouring:
     missing = int((~finite).sum())
     levels = (Level(_MISSING, REAL, missing),) if missing else ()
     codes = np.where(finite, -1, 0)
-    return Colouring(name, colors, levels, codes, (low, high), "continuous")
+    return Colouring(name, colors, levels, codes, (low, high), "continuous", dates)
 
 
 def _ramp(count: int) -> tuple[str, ...]:
@@ -300,6 +342,12 @@ def _is_numeric(values: np.ndarray) -> bool:
     distinct = len(np.unique(finite))
     fractions = bool((finite != np.round(finite)).any())
     return distinct > 10 or (fractions and 2 * distinct > len(finite))
+
+
+def _labels(column: np.ndarray) -> list[str]:
+    """Write the values of a column as levels, a missing one as `missing`."""
+    values = dates_as_text(column) if is_dates(column) else column
+    return [_label(value) for value in values.tolist()]
 
 
 def _label(value: Any) -> str:

@@ -10,7 +10,7 @@ of the column: values of the column are permuted between embeddings that stay as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from distembed.inference.tests.explained import Explained, explained, ranks
 from distembed.report.colour import choose_column, labels_of, quantities
+from distembed.report.dependence import independent
 from distembed.report.moments import Moments, set_moments
-from distembed.sets.sharing import sharing_sets
+from distembed.sets.sharing import shared_noise
 
 if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
@@ -126,6 +127,10 @@ def compare_groups(
     column = choose_column(table.z, table.meta, table.sizes, color)
     codes, rows, levels, notes = _design(column)
     kind = column.kind
+    blocks = None if group is None else _blocks(table, group, rows)
+    shared = table.shared if sets is None or table.shared is not None else shared_noise(sets)
+    kept = independent(shared, rows, codes, blocks)
+    rows, notes = kept.rows, [*notes, *kept.notes]
     counts = [(level, int((codes[rows] == i).sum())) for i, level in enumerate(levels)]
     comparison = GroupComparison(
         column.name,
@@ -133,36 +138,22 @@ def compare_groups(
         tuple((level, count) for level, count in counts if count),
         len(rows), None, np.nan, max(column.among, 1), (), tuple(notes),
     )  # fmt: skip
-    if len(rows) < 6 or len(np.unique(codes[rows])) < 2:
+    if len(rows) < 6 or len(np.unique(codes[rows])) < 2 or kept.units < 6 and kept.notes:
         reason = (
             f"There is nothing to compare: {len(rows)} sets have a value of {column.name} that "
-            "occurs twice or more; a comparison needs six sets, and two groups."
+            f"occurs twice or more{f', in {kept.units} independent units' * bool(kept.notes)}; a "
+            "comparison needs six sets, and two groups."
         )
         return replace(comparison, notes=(*notes, reason))
-    blocks = None
-    if group is not None:
-        if group not in table.meta:
-            raise ValueError(
-                f"There is no metadata column {group!r} of blocks; there are: "
-                f"{', '.join(table.meta)}."
-            )
-        blocks = labels_of(table.meta[group])[0][rows]
-        if (blocks < 0).any():
-            raise ValueError(
-                f"The column {group!r} of blocks is missing for {int((blocks < 0).sum())} sets; "
-                "give each set without a block one of its own."
-            )
     test: dict[str, Any] = {
-        "ordered": kind != "categorical", "blocks": blocks, "permutations": permutations,
+        "ordered": kind != "categorical", "blocks": kept.blocks, "permutations": permutations,
         "rng": rng,
     }  # fmt: skip
     result = explained(np.asarray(table.z, dtype=float)[rows], codes[rows], **test)
-    if sets is not None:
-        notes += _sharing(sets, rows)
     differences: tuple[Difference, ...] = ()
     if sets is not None and sets.atoms.name in ("vectors", "counts"):
         moments = set_moments(sets)
-        differences = _differences(moments, codes, rows, levels, comparison, test)
+        differences = _differences(moments, codes, rows, levels, column, test)
     return replace(
         comparison,
         embeddings=result,
@@ -187,7 +178,7 @@ def two_sides(
     if not len(rows) or len(np.unique(codes[rows])) < 2:
         return None
     if column.kind != "categorical":
-        return _thirds(codes, rows, levels)
+        return _thirds(codes, rows, levels, column.write)
     present = np.unique(codes[rows]).astype(int).tolist()
     members = {c: rows[codes[rows] == c] for c in present}
     points = np.asarray(z, dtype=float)
@@ -226,14 +217,19 @@ def _design(column: Column) -> tuple[NDArray[Any], Index, list[str], list[str]]:
     return codes, np.flatnonzero(there), levels, notes
 
 
-def _sharing(sets: Collection, rows: Index) -> list[str]:
-    count = int(sharing_sets(sets)[rows].sum())
-    if not count:
-        return []
-    return [
-        f"{count} of the {len(rows)} sets share atoms with another set. They are not independent, "
-        "and p-values are too small unless sets that share atoms are of one block (--group)."
-    ]
+def _blocks(table: Embeddings, group: str, rows: Index) -> Index:
+    """Return the number of the block of each of some sets, by a column."""
+    if group not in table.meta:
+        raise ValueError(
+            f"There is no metadata column {group!r} of blocks; there are: {', '.join(table.meta)}."
+        )
+    blocks = labels_of(table.meta[group])[0][rows]
+    if (blocks < 0).any():
+        raise ValueError(
+            f"The column {group!r} of blocks is missing for {int((blocks < 0).sum())} sets; give "
+            "each set without a block one of its own."
+        )
+    return blocks.astype(np.int64)
 
 
 def _differences(
@@ -241,17 +237,17 @@ def _differences(
     codes: NDArray[Any],
     rows: Index,
     levels: list[str],
-    comparison: GroupComparison,
+    column: Column,
     test: dict[str, Any],
 ) -> tuple[Difference, ...]:
     """Test the ranks of all moments, and describe them, the largest share first."""
     parts = {"mean": moments.mean[rows], "spread": moments.spread[rows]}
     result = explained(ranks(np.concatenate(list(parts.values()), axis=1)), codes[rows], **test)
     own = codes[rows]
-    if comparison.kind == "categorical":
+    if column.kind == "categorical":
         sides = [(levels[int(c)], np.flatnonzero(own == c)) for c in np.unique(own)]
     else:
-        sides = list(_thirds(own, np.arange(len(own)), levels))
+        sides = list(_thirds(own, np.arange(len(own)), levels, column.write))
 
     def described() -> Iterator[Difference]:
         width = len(moments.features)
@@ -263,10 +259,10 @@ def _differences(
                 if not np.isfinite(share) or not defined:
                     continue
                 low, high = defined[0], defined[-1]
-                if comparison.kind == "categorical":
+                if column.kind == "categorical":
                     low = min(defined, key=lambda m: m[1])
                     high = max(defined, key=lambda m: m[1])
-                p = min(1.0, float(result.p_adjusted[k * width + d]) * comparison.among)
+                p = min(1.0, float(result.p_adjusted[k * width + d]) * max(column.among, 1))
                 count = int(np.isfinite(values[:, d]).sum())
                 yield Difference(feature, moment, share, p, count, low, high)
 
@@ -279,7 +275,7 @@ def _median(values: NDArray[np.float64]) -> float:
 
 
 def _thirds(
-    codes: NDArray[Any], rows: Index, levels: list[str]
+    codes: NDArray[Any], rows: Index, levels: list[str], write: Callable[[float], str]
 ) -> tuple[tuple[str, Index], tuple[str, Index]]:
     """Return the sets of the lower and of the upper third, or of the outer levels."""
     own = codes[rows]
@@ -290,5 +286,5 @@ def _thirds(
         low, high = np.quantile(own, [1 / 3, 2 / 3])
         if low == high:  # a value that most sets have
             low, high = own.min(), own.max()
-        names = f"up to {low:.3g}", f"from {high:.3g}"
+        names = f"up to {write(low)}", f"from {write(high)}"
     return (names[0], rows[own <= low]), (names[1], rows[own >= high])

@@ -130,8 +130,8 @@ def _strip(ax: Axes, colours: Colouring, order: NDArray[np.int64], legend: bool)
         return
     label = colours.name
     if colours.range is not None:
-        low, high = colours.range
-        label = f"{colours.name}: {low:.3g} (blue) to {high:.3g} (orange)".lstrip(": ")
+        low, high = colours.ends
+        label = f"{colours.name}: {low} (blue) to {high} (orange)".lstrip(": ")
         ax.set_xlabel(label)
         return
     handles = [

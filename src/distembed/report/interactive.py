@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.report.colour import Column, Kind, colouring, quantities
+from distembed.report.colour import Column, Kind, colouring, quantities, texts_of
 from distembed.report.figures import ellipse_covariances
 from distembed.report.plane import Plane, ellipses
 from distembed.report.style import REAL, SEQUENTIAL
@@ -108,7 +108,7 @@ def _columns(embeddings: Embeddings, column: Column, count: int) -> Iterator[dic
 def _column(name: str, values: NDArray[Any], kind: Kind | None = None) -> dict[str, Any]:
     colours = colouring(name, values, kind)
     levels = [[level.label, level.color, level.count] for level in colours.levels]
-    text = ["missing" if v is None or v != v else _text(v) for v in np.asarray(values).tolist()]
+    text = texts_of(values)
     if colours.range is None:
         labels = [levels[code][0] for code in colours.codes]
         own = {"text": text} if "other" in labels else {}  # rare levels share one colour
@@ -117,9 +117,10 @@ def _column(name: str, values: NDArray[Any], kind: Kind | None = None) -> dict[s
     low, high = colours.range
     place = np.clip((np.nan_to_num(numbers, nan=low) - low) / ((high - low) or 1.0), 0, 1)
     places = np.where(np.isfinite(numbers), np.round(100 * place), -1).astype(int)
-    ends = [f"{low:.3g}", f"{high:.3g}"]
-    return {"name": name, "range": ends, "places": places.tolist(), "text": text, "none": levels}
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return {
+        "name": name,
+        "range": list(colours.ends),
+        "places": places.tolist(),
+        "text": text,
+        "none": levels,
+    }

@@ -29,7 +29,14 @@ from distembed.report.plane import pca_plane, umap_plane
 from distembed.report.results import TRUE_W2, metrics_of, p_text, w2_title
 from distembed.report.samples import Between
 from distembed.report.style import SEQUENTIAL
-from distembed.report.text import calibration_sentence, facts, findings, model_facts, setting_facts
+from distembed.report.text import (
+    calibration_sentence,
+    facts,
+    findings,
+    model_facts,
+    pieces,
+    setting_facts,
+)
 from distembed.report.views import view_of
 from distembed.version import __version__
 
@@ -251,4 +258,5 @@ def template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["pieces"] = pieces
     return environment.get_template(name)

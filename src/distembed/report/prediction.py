@@ -60,9 +60,7 @@ def write_prediction(
     need("matplotlib", "report")
     need("jinja2", "report")
     path = claim(Path(path), force=True, make=True)
-    explained, reason = _explained(
-        model, sets, table, head, target, group, rng, result.classes is not None
-    )
+    explained, reason = _explained(model, sets, table, head, result, target, group, rng)
     page = template("prediction.html.j2").render(
         title=f"Prediction of {target}",
         version=__version__,
@@ -71,6 +69,7 @@ def write_prediction(
         sets=len(table),
         folds=int(result.fold.max()) + 1,
         scores=_scores(result, baseline),
+        times=result.target.dtype.names is not None,
         baseline=baseline is not None,
         p_value=result.p_value,
         level=f"{result.level:.0%}",
@@ -100,6 +99,13 @@ def _predictions(result: CrossValidation, target: str) -> dict[str, Any]:
     """Draw predictions, and the calibration of probabilities."""
     rows = result.scored
     y, f = result.target[rows], result.prediction[rows]
+    if y.dtype.names is not None:
+        alt = f"Kaplan-Meier curves of the halves of {len(y)} sets by predicted hazard."
+        figure = svg(
+            lambda canvas: plots.survival_curves(canvas.add_subplot(), y, f, target),
+            (440, 370), "predictions", alt,
+        )  # fmt: skip
+        return {"predictions": figure, "calibration": None, "classes": None}
     if result.classes is None:
         low, high = (None if e is None else e[rows] for e in (result.low, result.high))
         figure = svg(
@@ -134,10 +140,10 @@ def _explained(
     sets: Sets | None,
     table: Embeddings,
     head: Any,
+    result: CrossValidation,
     target: str,
     group: str | None,
     rng: int,
-    classes: bool,
 ) -> tuple[Explanation | None, str]:
     """Explain the head, or say why not."""
     from distembed.heads.explanation import explain
@@ -151,11 +157,12 @@ def _explained(
         )
     groups = None if group is None else table.meta[group]
     try:
-        explanation = explain(model, sets, table, head, table.meta[target], groups, rng=rng)
+        explanation = explain(model, sets, table, head, result.target, groups, rng=rng)
     except ValueError as error:
         logger.warning("The head is not explained: %s", error)
         return None, str(error)
-    return (explanation if classes else replace(explanation, unit=target)), ""
+    plain = explanation.unit == "the target"
+    return (replace(explanation, unit=target) if plain else explanation), ""
 
 
 def _explanation(explained: Explanation | None) -> dict[str, Any]:

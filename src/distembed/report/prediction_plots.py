@@ -1,7 +1,8 @@
-"""Plots of a prediction: predicted against observed, confusion, calibration, effects, atoms."""
+"""Plots of a prediction: observed values, confusion, survival, calibration, effects, atoms."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "confusion",
     "effects",
     "predicted_against_observed",
+    "survival_curves",
 ]
 
 
@@ -96,6 +98,48 @@ def calibration_curve(ax: Axes, reliability: Reliability, name: str) -> None:
     ax.plot(r.predicted, r.observed, "o", ms=6, mew=0, color=ACCENT)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.set(xlabel=f"predicted probability of {name}", ylabel="observed share")
+
+
+def survival_curves(ax: Axes, target: np.ndarray, risk: np.ndarray, name: str = "time") -> None:
+    """Draw Kaplan-Meier curves of the halves of the sets of lower and of higher predicted hazard.
+
+    Bands are pointwise 95 % intervals (Greenwood, on the scale of log minus log), and ticks are
+    sets that were followed until then without an event.
+
+    Args:
+        ax: The axes.
+        target: Times with events, `(S,)`, as of `event_times`.
+        risk: Predicted log hazard ratios, `(S,)`.
+        name: Name of the time.
+    """
+    from scipy import stats
+
+    order = np.argsort(risk, kind="stable")
+    halves = {"lower": order[: len(order) // 2], "higher": order[len(order) // 2 :]}
+    for (side, rows), colour in zip(halves.items(), (ACCENT, DIVERGING[0]), strict=True):
+        time, event = target["time"][rows], target["event"][rows]
+        followed = stats.CensoredData(uncensored=time[event], right=time[~event])
+        curve = stats.ecdf(followed).sf
+        with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+            # at shares of one and zero there is no interval, and no band is drawn
+            warnings.simplefilter("ignore", RuntimeWarning)
+            interval = curve.confidence_interval(0.95, method="log-log")
+        t = np.concatenate([[0.0], curve.quantiles])
+        low, high = (
+            np.concatenate([[1.0], end.probabilities]) for end in (interval.low, interval.high)
+        )
+        alive = np.concatenate([[1.0], curve.probabilities])
+        ax.step(
+            t, alive, where="post", color=colour, lw=1.6,
+            label=f"{side} predicted hazard: {event.sum()} events in {len(rows)} sets",
+        )  # fmt: skip
+        ax.fill_between(t, low, high, step="post", color=colour, alpha=0.18, lw=0)
+        late = time[~event]
+        ax.plot(late, curve.evaluate(late), "|", ms=6, mew=1, color=colour)
+    ax.set(xlim=(0, None), ylim=(-0.02, 1.02))
+    ax.set_xlabel(shortened(name))
+    ax.set_ylabel("share without the event")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
 
 
 def effects(ax: Axes, explanation: Explanation, most: int = 12) -> None:

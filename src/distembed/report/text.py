@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection as Container
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ __all__ = [
     "facts",
     "findings",
     "model_facts",
+    "pieces",
     "setting_facts",
 ]
 
@@ -99,6 +101,35 @@ def model_facts(model: GDE, card: ModelCard) -> list[Fact]:
         seconds = f", {last['seconds']:,.0f} s" if last.get("seconds") else ""
         rows.append(Fact("training", f"{last['step']:,.0f} steps{seconds}"))
     return rows
+
+
+def pieces(name: str, longest: int = 20) -> list[str]:
+    """Divide a long name into parts between which a line may break.
+
+    Words without spaces are divided after their signs, and where there are none by length.
+
+    Args:
+        name: The name.
+        longest: Largest length of a part.
+
+    Example:
+        >>> pieces("ratio_of_phosphorylated_protein"), pieces("CD3 of all T cells of a donor")
+        (['ratio_of_', 'phosphorylated_', 'protein'], ['CD3 of all T cells of a donor'])
+    """
+    parts: list[str] = []
+    for word in re.findall(r"\s*\S+", name):
+        if len(word.strip()) <= longest:
+            cut = [word]
+        else:
+            signs = re.findall(r"[^_./:,;()|-]*[_./:,;()|-]+|[^_./:,;()|-]+", word)
+            cut = [part[i : i + longest] for part in signs for i in range(0, len(part), longest)]
+        for part in cut:
+            # short parts stay together
+            if parts and len(parts[-1]) + len(part) <= longest // 2 or part[:1].isspace():
+                parts = [*parts[:-1], (parts[-1] if parts else "") + part]
+            else:
+                parts.append(part)
+    return parts
 
 
 def setting_facts(settings: Mapping[str, Any]) -> list[Fact]:

@@ -11,14 +11,15 @@ import errno
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from distembed.data.readers.base import Request
+from distembed.data.readers.measured import MeasuredStream
 from distembed.data.readers.open_stream import open_stream
 from distembed.data.sequence_encoder import SequenceEncoder
-from distembed.data.spaces import as_space
+from distembed.data.spaces import Vectors, as_space, with_missing
 from distembed.data.store import is_store
 from distembed.protocols import AtomSpace
 from distembed.sets.collection import Sets
@@ -45,6 +46,7 @@ def build_store(
     like: str | Path | None = None,
     force: bool = False,
     memory: int = 2**26,
+    missing: Literal["refuse", "mask"] = "refuse",
     **options: Any,
 ) -> Sets:
     """Write a source to a store, sorted by set, and open it.
@@ -69,6 +71,8 @@ def build_store(
             name.
         force: Whether a store that is there is replaced, once the new one is complete.
         memory: Bytes of a part, as float64.
+        missing: `refuse` to refuse NaN; `mask`, of vectors and counts, to store it as a value
+            that was not measured. Atoms without any value are dropped, and their number is logged.
         options: Options of the reader: `layer`, `obsm` and `genes` of AnnData.
 
     Raises:
@@ -92,7 +96,14 @@ def build_store(
     stream = open_stream(source, request, {"columns": columns, **options})
     space = encoder.space  # what is not read in parts was recognised
     projection = _projection(pca, target_sum, log1p, like)
-    passes = Passes(stream, space, projection, weights, min_size, memory)
+    masked = with_missing(space or Vectors(), missing).masked
+    if masked and projection is not None:
+        raise ValueError(
+            "missing = 'mask' and a projection: principal components read complete atoms. Leave "
+            "pca and like out, or drop atoms that are not complete."
+        )
+    stream = MeasuredStream(stream) if masked else stream
+    passes = Passes(stream, space, projection, weights, min_size, memory, masked)
     before = _stamps(stream.files)
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed

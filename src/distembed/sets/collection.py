@@ -15,7 +15,7 @@ import torch
 
 from distembed.batch import SetBatch
 from distembed.data.mapped import take
-from distembed.data.observations import Observations, portable_type
+from distembed.data.observations import Observations, portable_type, refuse_unknown
 from distembed.data.recognise import recognise
 from distembed.data.spaces import Vectors, as_space, with_missing
 from distembed.protocols import AtomSpace
@@ -51,6 +51,9 @@ class Sets:
         meta: Columns of metadata, each `(S,)`.
         atoms: The kind of atoms, which decides their type in a batch.
         double: Whether numbers are read as float64, and not as float32.
+        group: Column of metadata whose values `split` does not divide unless another is named,
+            such as the donor of the samples of a hierarchy.
+        recipe: How the sets were made, for the card of a model that is fitted to them.
 
     Raises:
         ValueError: If lengths do not agree, a set is empty, ids repeat, weights are negative,
@@ -72,12 +75,15 @@ class Sets:
     meta: Mapping[str, np.ndarray] = field(default_factory=dict)
     atoms: AtomSpace = field(default_factory=Vectors)
     double: bool = False
+    group: str | None = None
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         check_layout(self.ids, self.rows, self.offsets)
         if isinstance(self.w, np.ndarray):  # a file of weights is not read for this
             check_weights(self.w, self.ids, self.offsets)
         check_metadata(self.meta, len(self.ids))
+        refuse_unknown([self.group] if self.group else [], self.meta, "metadata column")
         if self.double and not self.atoms.dtype.is_floating_point:
             raise ValueError(
                 f"Atoms are {self.atoms.name}, which are {self.atoms.dtype}; only numbers are "
@@ -122,7 +128,8 @@ class Sets:
         kind = "" if self.atoms.name == "vectors" else f", {self.atoms.name}"
         meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
         return (
-            f"Sets({len(self)} sets of {low} to {high} atoms (median {middle}) of shape "
+            f"Sets({len(self)} {'set' if len(self) == 1 else 'sets'} of {low} to {high} atoms "
+            f"(median {middle}) of shape "
             f"{self.event_shape}{kind}{', weighted' if self.weighted else ''}{meta})"
         )
 
@@ -297,7 +304,8 @@ class Sets:
     ) -> tuple[Sets, Sets]:
         """Divide the sets, never the atoms of one, into a training and a test part.
 
-        See `distembed.sets.split.split`, which this calls.
+        See `distembed.sets.split.split`, which this calls, with the group of these sets where
+        none is named.
 
         Raises:
             ValueError: As it does, and if a column is named where the sets have none.
@@ -309,7 +317,7 @@ class Sets:
                 f"of the data with meta (on the command line data.meta={column}), or join a "
                 "table that has a row a set with metadata (data.metadata=FILE)."
             )
-        return split(self, test, rng=rng, stratify=stratify, group=group)
+        return split(self, test, rng=rng, stratify=stratify, group=group or self.group)
 
     def with_meta(self, columns: Mapping[str, Sequence[object] | np.ndarray]) -> Sets:
         """Return the same sets with more columns of metadata, each `(S,)`.

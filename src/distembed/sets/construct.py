@@ -15,6 +15,7 @@ from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.draw import without_replacement
 from distembed.sets.ranges import as_ranges
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["by_label", "checked_weights", "large_enough", "normalised"]
 
@@ -86,7 +87,10 @@ def by_label(
     kept |= _constant(((n, columns[n][rows]) for n in candidates), offsets, ids, meta is not None)
     table, w = Observations(observations.x, features=observations.features), w[rows]
     share = normalised(w, offsets)
-    return Sets(table, as_ranges(rows, offsets), offsets, ids, share, kept, atoms).checked()
+    given = {"by": by, "weights": weights, "min_size": min_size, "max_size": max_size}
+    recipe = recipe_of("by_label", given)
+    ranges = as_ranges(rows, offsets)
+    return Sets(table, ranges, offsets, ids, share, kept, atoms, recipe=recipe).checked()
 
 
 def _thinned(

@@ -37,6 +37,7 @@ from distembed.rng import Rng
 from distembed.sets.anchors import anchors_of_sets, coordinates_of
 from distembed.sets.collection import Sets
 from distembed.sets.construct import checked_weights, large_enough, normalised
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["KERNELS", "Kernel", "by_kernel"]
 
@@ -170,6 +171,12 @@ def by_kernel(
     sizes = np.bincount(anchor, minlength=len(table.ids))
     large = _enough(sizes, min_size, kernel)
     kept = large[anchor]
+    if kernel.name != "nearest" and (sizes[large] == observations.rows).all():
+        logger.warning(
+            "every set holds all %d atoms: the scale %g reaches across them, and sets differ by "
+            "their weights alone. Give a smaller scale for sets of a neighbourhood",
+            observations.rows, kernel.scale,
+        )  # fmt: skip
     offsets = np.concatenate([[0], np.cumsum(sizes[large])])
     return Sets(
         Observations(observations.x, features=observations.features),
@@ -179,6 +186,17 @@ def by_kernel(
         normalised(w[kept], offsets),
         {name: column[large] for name, column in table.meta.items()},
         atoms,
+        recipe=recipe_of(
+            "by_kernel",
+            {
+                "coordinates": list(coordinates),
+                "anchors": anchors,
+                "kernel": kernel,
+                "within": within,
+                "weights": weights,
+                "min_size": min_size,
+            },
+        ),
     ).checked()
 
 

@@ -75,4 +75,5 @@ def niches(
     sets = by_kernel(cells, axes, count, near, within=section, min_size=min_size, rng=rng)
     centre = sets.ids.astype(int)
     sets = sets.with_meta({name: cells.columns[name][centre] for name in names})
-    return replace(sets, ids=np.asarray(adata.obs_names).astype(str)[centre])
+    recipe = f"niches: {sets.recipe}"
+    return replace(sets, recipe=recipe, ids=np.asarray(adata.obs_names).astype(str)[centre])

@@ -16,13 +16,15 @@ Fourier features, fitted through the error (the forward correction),
 with lambda by the likelihood of held-out atoms. Where atoms tell nothing of their set, p(s | x) is
 the prior, and mixing sets of one law changes nothing.
 
+Where other evidence gives each atom a probability of every set, $p_i(s)$ under a prior $\pi$, its
+likelihood $p_i(s) / \pi_s$ is in the place of $C_{so_i}$.
+
 | Making deep neural networks robust to label noise: Patrini et al. (2017)
 | Random features for large-scale kernel machines: Rahimi, Recht (2007)
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,16 +34,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.observations import Observations
 from distembed.data.recognise import recognise
 from distembed.protocols import AtomSpace
 from distembed.rng import Rng, as_generator
 from distembed.sets.collection import Sets
 from distembed.sets.construct import large_enough, normalised
+from distembed.sets.evidence import of_confusion, of_probabilities
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["InversionSettings", "by_noisy_label", "posterior_of_sets"]
-
-logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -65,9 +67,10 @@ class InversionSettings:
 
 def by_noisy_label(
     observations: Observations,
-    by: str,
-    confusion: Mapping[str, Mapping[str, float]] | Any,
+    by: str | Sequence[str],
+    confusion: Mapping[str, Mapping[str, float]] | Any = None,
     *,
+    prior: Mapping[str, float] | None = None,
     min_size: int = 2,
     rng: Rng = 0,
     atoms: AtomSpace | None = None,
@@ -77,20 +80,23 @@ def by_noisy_label(
 
     Args:
         observations: One row an atom; vectors or counts.
-        by: Column of observed labels.
+        by: Column of observed labels; or, without a confusion, a column for each true label: its
+            probability for the atom, by evidence other than the features.
         confusion: The probability of an observed label given the true one, `confusion[s][o]`: a
             mapping of mappings, or a data frame whose rows are true labels.
+        prior: Share of each label under which probabilities of atoms were computed; their mean
+            where left out.
         min_size: Fewest atoms of a set.
         rng: Source of the random features and of the held-out atoms.
         atoms: The kind of atoms; recognised where left out.
         settings: Settings of the regression.
 
     Returns:
-        A set for each row of `confusion`, over the same observations; sets share atoms.
+        A set for each true label, over the same observations; sets share atoms.
 
     Raises:
-        ValueError: If a label has no column in `confusion`, a row does not sum to one, rows are
-            equal (the labels tell nothing), or atoms have no features.
+        ValueError: If a label has no column in `confusion`, a row or the probabilities of an atom
+            do not sum to one, they tell nothing, or atoms have no features.
 
     Example:
         >>> x = np.concatenate([np.zeros(50), np.ones(50)])[:, None]
@@ -106,14 +112,19 @@ def by_noisy_label(
             f"The atoms are {space.name}, and sets are inverted from features of vectors or "
             "counts. Embed the atoms as vectors first."
         )
-    refuse_unknown([by], observations.columns, "column")
-    names, columns, matrix = _confusion(confusion)
-    observed = observations.labels(by, check=True)
-    refuse_unknown(np.unique(observed).tolist(), columns, "observed label in the confusion matrix")
-    code = np.array([columns.index(o) for o in observed])
+    if confusion is None:
+        names, likelihood = of_probabilities(observations, by, prior)
+    elif isinstance(by, str) and prior is None:
+        names, likelihood = of_confusion(observations, by, confusion)
+    else:
+        raise ValueError(
+            f"by = {by!r} and prior = {prior!r} with a confusion matrix, which is for one column "
+            "of observed labels and knows no prior. Leave the confusion out for columns of "
+            "probabilities."
+        )
     x = observations.x.toarray() if observations.sparse else np.asarray(observations.x)
     x = np.log1p(x) if space.name == "counts" else x
-    q = posterior_of_sets(x, matrix[:, code].T, rng, settings)
+    q = posterior_of_sets(x, likelihood, rng, settings)
     kept = q > settings.least * q.max(0)
     sizes = kept.sum(0)
     large = large_enough(sizes, min_size)
@@ -128,6 +139,9 @@ def by_noisy_label(
         normalised(weight, offsets),
         {"expected_atoms": q.sum(0)[large]},
         space,
+        recipe=recipe_of(
+            "by_noisy_label", {"by": by, "confusion": confusion, "min_size": min_size}
+        ),
     ).checked()
 
 
@@ -211,48 +225,3 @@ def _mean_log(phi: Tensor, evidence: Tensor, weights: Tensor) -> Tensor:
 
 def _likelihood(phi: Tensor, evidence: Tensor, weights: Tensor) -> float:
     return float(_mean_log(phi, evidence, weights))
-
-
-def _confusion(confusion: Any) -> tuple[list[str], list[str], Array]:
-    """Return the true labels, the observed ones, and the matrix `(S, O)`, checked."""
-    if hasattr(confusion, "iterrows"):
-        confusion = {
-            str(s): {str(o): v for o, v in row.items()} for s, row in confusion.iterrows()
-        }
-    if not isinstance(confusion, Mapping) or not confusion:
-        raise ValueError(
-            "confusion is a mapping from a true label to the probabilities of observed ones, "
-            f"not a {type(confusion).__name__}."
-        )
-    names = [str(s) for s in confusion]
-    columns = list(dict.fromkeys(str(o) for row in confusion.values() for o in row))
-    rows = [{str(o): float(v) for o, v in row.items()} for row in confusion.values()]
-    matrix = np.array([[row.get(o, 0.0) for o in columns] for row in rows])
-    total = matrix.sum(1)
-    if (matrix < 0).any() or not np.allclose(total, 1, atol=1e-6):
-        s = int(np.argmax(np.abs(total - 1) + (matrix < 0).any(1)))
-        raise ValueError(
-            f"The probabilities of the labels of {names[s]!r} sum to {total[s]:.6g}; those of a "
-            "row are not negative and sum to one."
-        )
-    _check_informative(names, matrix)
-    return names, columns, matrix
-
-
-def _check_informative(names: Sequence[str], matrix: Array, least: float = 0.05) -> None:
-    """Refuse labels that tell nothing, and name true labels that they do not tell apart."""
-    if len(names) < 2:
-        raise ValueError("There is one true label; an inversion is among at least two.")
-    apart = np.abs(matrix[:, None] - matrix).sum(-1) / 2
-    i, j = np.triu_indices(len(names), 1)
-    close = apart[i, j] < least
-    if close.all():
-        raise ValueError(
-            "The observed labels tell nothing of the true ones: all rows of the confusion matrix "
-            "are nearly equal. There is nothing to invert."
-        )
-    if close.any():
-        pairs = ", ".join(
-            f"{names[a]} and {names[b]}" for a, b in zip(i[close], j[close], strict=True)
-        )
-        logger.warning("the labels hardly tell apart %s; their sets will be alike", pairs)

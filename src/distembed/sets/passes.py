@@ -13,7 +13,7 @@ import numpy as np
 from distembed.data.observations import Observations
 from distembed.data.readers.streams import Stream
 from distembed.data.recognise import channels_first, kind_of, say_kind
-from distembed.data.spaces import Tokens, Vectors
+from distembed.data.spaces import Tokens, Vectors, with_missing
 from distembed.data.store import file_records, write_header
 from distembed.protocols import AtomSpace
 from distembed.sets.checks import all_finite, missing_value
@@ -75,6 +75,7 @@ class Passes:
         weights: Name of the column of weights.
         min_size: Fewest atoms of a set.
         memory: Bytes of a part, as float64.
+        masked: Whether NaN is a value that is missing, and stored as such.
     """
 
     stream: Stream
@@ -83,6 +84,7 @@ class Passes:
     weights: str | None
     min_size: int
     memory: int
+    masked: bool = False
 
     def __post_init__(self) -> None:
         if self.projection is None:
@@ -213,20 +215,22 @@ class Passes:
             for part in self._placed(plan):
                 x = part.x if order is None else part.x[:, order]
                 x = projection(x) if projection is not None else self._dense(x, plan.width)
+                masks = self.masked and x.dtype.kind == "f"
+                filled = np.where(np.isnan(x), 0, x) if masks else x
                 if self.space is not None:
-                    self.space.check(x)
+                    self.space.check(filled)
                 else:
                     kinds.add(kind_of(Observations(x, features=features)))
-                if not all_finite(x, _LARGEST):
-                    raise missing_value(x, part.row, plan.ids[part.set], features, _LARGEST)
+                if not all_finite(filled, _LARGEST):
+                    raise missing_value(filled, part.row, plan.ids[part.set], features, _LARGEST)
                 files.write(part.place, x, None if part.w is None else part.w / total[part.set])
             files.check_rounding(features)
         if self.space is not None:
-            return self.space
+            return with_missing(self.space, "mask") if self.masked else self.space
         # whole numbers in all parts are counts, and a fraction in any part makes vectors
         space = kinds.pop() if len(kinds) == 1 and projection is None else Vectors()
         say_kind(space)
-        return space
+        return with_missing(space, "mask") if self.masked else space
 
     def _dense(self, x: Any, width: int) -> np.ndarray:
         """Return atoms as they are stored: dense, channels first, sequences padded."""

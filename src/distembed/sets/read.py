@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from distembed.data.labels import as_text
-from distembed.data.observations import Observations, refuse_unknown
+from distembed.data.observations import Observations
 from distembed.data.readers.base import Request, choose_reader
 from distembed.data.readers.cells import read_cells
-from distembed.data.readers.columns import column_names, read_columns
+from distembed.data.readers.columns import TABLES, column_names, read_columns
+from distembed.data.readers.dialect import suffix
+from distembed.data.readers.fcs import FcsReader
+from distembed.data.readers.multimodal import MuDataReader
 from distembed.data.readers.table import read_table
+from distembed.data.readers.tenx import TenXReader
 from distembed.data.recognise import channels_first, recognise
 from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.data.spaces import as_space, with_missing
@@ -23,6 +27,7 @@ from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
+from distembed.sets.metadata import join_metadata
 from distembed.sets.stored import read_store
 
 __all__ = ["read", "read_atoms"]
@@ -48,9 +53,10 @@ def read(
     """Read sets.
 
     Args:
-        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, FASTA, `.pat` or
-            `.fcs` file, or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the
-            folder of a store (`build_store`); an AnnData object; a data frame, or a dict of
+        source: A `.csv`, `.tsv`, `.txt` (perhaps `.gz`), `.parquet`, `.h5ad`, `.zarr`, `.h5mu`,
+            FASTA, `.pat` or `.fcs` file, an `.h5` file or a folder with `matrix.mtx.gz` of 10x,
+            or a pattern of several, such as "cells/*.csv" or "{mouse}.pat.gz"; the folder of a
+            store (`build_store`); an AnnData or MuData object; a data frame, or a dict of
             columns; a list, or a dict by name, of arrays `(m, *event)` or of lists of strings; or
             one array `(R, *event)` with its labels as `by`.
         by: Column, or columns, that name the set of each row.
@@ -69,8 +75,8 @@ def read(
             that was not measured. Atoms without any value are dropped, and their number is
             logged.
         options: Options of the reader (`distembed.data.readers`): `layer`, `obsm` and `genes` of
-            AnnData; `sequence`, a column of sequences in a table or in AnnData; `header`,
-            `annotation` and `key` of FASTA.
+            AnnData and MuData; `modality` of MuData and 10x; `sequence`, a column of sequences in
+            a table or in AnnData; `header` of FASTA; `annotation` and `key` of FASTA and 10x.
 
     Raises:
         FileNotFoundError, ImportError, TypeError, ValueError: If the source cannot be read, an
@@ -91,12 +97,12 @@ def read(
         named = None if isinstance(by, np.ndarray) else by
         given = {"by": by if named is None else None, "columns": columns, "weights": weights}
         _refuse_late(source, {**given, "max_size": max_size, **options})
-        if missing != "refuse":
-            raise ValueError(
-                f"missing = {missing!r}, and {source} is a store, whose atoms are complete. Leave "
-                "it out."
-            )
         sets, keys = read_store(source, named, own, atoms, min_size)
+        if with_missing(sets.atoms, missing) != sets.atoms:
+            raise ValueError(
+                f"missing = {missing!r}, and {source} is a store whose atoms are complete. Leave "
+                "it out, or build the store with it."
+            )
     else:
         observations, labels, space = _observations(
             source, Request(by, own, weights), atoms, {"columns": columns, **options}
@@ -113,7 +119,7 @@ def read(
     second = read_columns(metadata, list(keys))
     if names is not None:
         second = {n: v for n, v in second.items() if n in names or n in keys}
-    return _joined(sets, keys, second)
+    return join_metadata(sets, keys, second)
 
 
 def read_atoms(
@@ -127,14 +133,15 @@ def read_atoms(
     """Read atoms and their annotation, to be divided into sets by a verb of `distembed.sets`.
 
     Args:
-        source: A table or AnnData, as of `read`.
-        columns: Feature columns of a table, by name or pattern; where left out, all numeric ones
-            that are not in `keep`.
+        source: A table, AnnData, MuData, or files of 10x or FCS, as of `read`.
+        columns: Feature columns of a table or of FCS, by name or pattern; where left out, all
+            numeric ones that are not in `keep`.
         keep: Columns of annotation, such as coordinates and sections; all that are no features
             where left out.
         labels: Columns of labels, such as a section or an observed label, whose values are text
             exactly as it stands in a file: "1.50" is not 1.5.
-        options: Options of the reader of AnnData: `layer`, `obsm` and `genes`.
+        options: Options of the readers of cells: `layer`, `obsm`, `genes`, `modality`, and the
+            `annotation` and `key` of 10x.
 
     Raises:
         FileNotFoundError, ImportError, TypeError, ValueError: As `read`.
@@ -149,13 +156,21 @@ def read_atoms(
     named = [labels] if isinstance(labels, str) else list(labels)
     if kept is not None:
         kept = list(dict.fromkeys([*kept, *named]))
-    if hasattr(source, "obsm") or str(source).endswith(".h5ad"):
+    if hasattr(source, "obsm") or str(source).endswith((".h5ad", ".h5mu", ".zarr")):
         if columns is not None:
-            raise ValueError("AnnData has genes in place of columns; name them as `genes`.")
+            raise ValueError(
+                "AnnData and MuData have genes in place of columns; name them as `genes`."
+            )
+        if hasattr(source, "mod") or str(source).endswith(".h5mu"):
+            return MuDataReader(**options).cells(source, kept)
         return read_cells(source, keep=kept, **options)
+    if isinstance(source, str | Path) and suffix(source) not in TABLES:
+        reader = choose_reader(source, named, {"columns": columns, **options})
+        if isinstance(reader, TenXReader | FcsReader):
+            return reader.read(source, Request(by=named, meta=kept))[0]
     if options:
         raise ValueError(
-            f"{next(iter(options))!r} is an option of the reader of AnnData, and the source is a "
+            f"{next(iter(options))!r} is an option of the readers of cells, and the source is a "
             "table. Leave it out."
         )
     return read_table(source, columns, named if kept is None else kept, kept is None, by=named)
@@ -213,37 +228,3 @@ def _with_values(observations: Observations) -> Observations:
         observations.features,
         {name: column[kept] for name, column in observations.exact.items()},
     )
-
-
-def _joined(sets: Sets, by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Sets:
-    """Join the columns of a table with one row a set, or one row for each value of a `by`.
-
-    Args:
-        sets: The sets.
-        by: Columns of labels as text, each `(S,)`.
-        second: The table, with its columns of labels as text.
-    """
-    keys = [name for name in by if name in second]
-    if not keys:
-        refuse_unknown(list(by)[:1], second, "column of the metadata")
-    keyed = list(zip(*(second[name].tolist() for name in keys), strict=True))
-    sought = list(zip(*(by[name].tolist() for name in keys), strict=True))
-    row = {key: i for i, key in enumerate(keyed)}
-    if len(row) < len(keyed):
-        twice = next(key for i, key in enumerate(keyed) if row[key] != i)
-        raise ValueError(f"The metadata have several rows for {'|'.join(twice)!r}; one is needed.")
-    missing = [key for key in sought if key not in row]
-    if missing:
-        raise ValueError(
-            f"The metadata have no row for {len(missing)} of {len(sets)} sets, the first being "
-            f"{'|'.join(missing[0])!r}; they have rows for names such as {'|'.join(keyed[0])!r}, "
-            "and names are compared as text. Add the rows, or drop these sets first."
-        )
-    index = np.array([row[key] for key in sought])
-    joined = {name: column[index] for name, column in second.items() if name not in keys}
-    for name in joined.keys() & sets.meta.keys():
-        if (as_text(joined[name]) != as_text(sets.meta[name])).any():
-            raise ValueError(
-                f"Column {name!r} is in the data and in the metadata, and they differ; keep one."
-            )
-    return sets.with_meta(joined)

@@ -108,8 +108,9 @@ def refuse_overlap(train: Sets, test: Sets) -> None:
     if shared_sets.any():
         raise ValueError(
             f"{int(shared_sets.sum())} sets of the test part share atoms with the training part, "
-            f"the first being '{test.ids[np.argmax(shared_sets)]}'. Split the observations before "
-            "sets are mixed or overlap, or split with `group`."
+            f"the first being '{test.ids[np.argmax(shared_sets)]}'. Divide sets of "
+            "kernels and windows by split_by_region; split the observations before sets are "
+            "mixed; or split with a `group` that holds all sets that share atoms."
         )
 
 

@@ -16,6 +16,7 @@ from distembed.protocols import AtomSpace
 from distembed.sets.collection import Sets
 from distembed.sets.construct import large_enough
 from distembed.sets.ranges import Ranges
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["read_store"]
 
@@ -69,6 +70,7 @@ def read_store(
         None if store.w is None else Ranges(store.offsets[:-1], store.offsets, store.w),
         {name: store.meta[name] for name in (store.meta if meta is None else meta)},
         space,
+        recipe=recipe_of("by_label", {"by": store.by if len(store.by) > 1 else store.by[0]}),
     )
     several = {name: as_text(store.meta[name]) for name in store.by if len(store.by) > 1}
     keys = several or {store.by[0]: store.ids}

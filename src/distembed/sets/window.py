@@ -24,6 +24,7 @@ from distembed.protocols import AtomSpace
 from distembed.sets.collection import Sets
 from distembed.sets.construct import checked_weights, large_enough, normalised
 from distembed.sets.draw import ranks
+from distembed.sets.recipe import recipe_of
 
 __all__ = ["by_window"]
 
@@ -111,6 +112,12 @@ def by_window(
             "%d of %d windows have fewer than count = %d atoms: there are no more where they are",
             (sizes < count).sum(), len(sizes), count,
         )  # fmt: skip
+    if (sizes < min_size).all():
+        given = f"count = {count}" if count is not None else f"width = {width}"
+        raise ValueError(
+            f"No window of {given} has min_size = {min_size} atoms; the most is {sizes.max()}. A "
+            "distribution needs two atoms or more: give wider windows, in units of the column."
+        )
     large = large_enough(sizes, min_size)
     first, sizes = first[large], sizes[large]
     rows = order[np.repeat(first, sizes) + ranks(sizes)]
@@ -125,6 +132,19 @@ def by_window(
         normalised(v[rows], offsets),
         {f"{along}_from": low, f"{along}_to": high} | ({within: part_names} if within else {}),
         atoms,
+        recipe=recipe_of(
+            "by_window",
+            {
+                "along": along,
+                "width": width,
+                "count": count,
+                "stride": stride,
+                "expanding": expanding or None,
+                "within": within,
+                "weights": weights,
+                "min_size": min_size,
+            },
+        ),
     ).checked()
 
 

@@ -18,7 +18,12 @@ READERS: Family = {
         "folders that `distembed data build` wrote",
         atoms=("vectors", "counts", "images", "tokens"),
     ),
-    "cells": Member(f"{_HOME}.cells:CellReader", "AnnData: an object or an .h5ad file"),
+    "cells": Member(
+        f"{_HOME}.cells:CellReader", "AnnData: an object, an .h5ad file or a .zarr folder"
+    ),
+    "mudata": Member(
+        f"{_HOME}.multimodal:MuDataReader", "MuData: an object or an .h5mu file, by its modalities"
+    ),
     "table": Member(
         f"{_HOME}.table:TableReader",
         ".csv, .tsv, .txt (or .gz) and .parquet files, data frames, Hugging Face datasets, "
@@ -39,6 +44,10 @@ READERS: Family = {
         f"{_HOME}.fcs:FcsReader",
         ".fcs files of cytometry, each a set of cells",
         extra="fcs",
+    ),
+    "tenx": Member(
+        f"{_HOME}.tenx:TenXReader",
+        "count matrices of 10x Genomics: .h5 files, folders with matrix.mtx, patterns of either",
     ),
     "idx": Member(
         f"{_HOME}.idx:IdxReader",

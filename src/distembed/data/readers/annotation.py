@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from distembed.data.readers.base import Request, type_of
 from distembed.data.readers.columns import open_table
 from distembed.data.readers.tabular import Table
 
-__all__ = ["annotated", "labelled"]
+__all__ = ["annotated", "annotation_columns", "key_column", "labelled", "repeated"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,16 @@ def annotated(
         ValueError: If ids repeat, or an entry has no row.
     """
     ids, where = columns["id"].tolist(), Path(type_of(source)).name
-    if twice := _repeated(ids):
+    if twice := repeated(ids):
         raise ValueError(
             f"Two sequences of {name} have the id {twice!r}, so that it is not clear which row of "
             f"{where} is whose. Ids are the headers up to the first blank; make them unique."
         )
     table = open_table(source)
-    key, keys = _key(name, ids, where, table, key)
+    what = "An id is the header up to the first blank"
+    key, keys = key_column(name, ids, where, table, key, what)
     own = set(ids)
-    if twice := _repeated([k for k in keys if k in own]):
+    if twice := repeated([k for k in keys if k in own]):
         raise ValueError(f"{where} has several rows for {twice!r} in {key!r}; one is needed.")
     row = {k: i for i, k in enumerate(keys)}
     if missing := [k for k in ids if k not in row]:
@@ -64,27 +65,46 @@ def annotated(
             "%d rows of %s have no sequence in %s, the first being %r",
             *(len(others), where, name, others[0]),
         )
-    index = np.array([row[k] for k in ids])
-    names = [n for n in table.names if n not in columns]
+    added, exact = annotation_columns(
+        table, columns, request, np.array([row[k] for k in ids], np.int64)
+    )
+    return {**columns, **added}, exact
+
+
+def annotation_columns(
+    table: Table, taken: Container[str], request: Request, index: np.ndarray
+) -> tuple[Columns, Columns]:
+    """Load the columns of a table, and choose its rows.
+
+    Args:
+        table: The table.
+        taken: Names of columns that are left out.
+        request: Names the columns of labels, and of weights.
+        index: Row of the table of each entry, `(R,)`.
+
+    Returns:
+        All columns, and those of labels as text.
+    """
+    names = [n for n in table.names if n not in taken]
     labels = [n for n in names if n in request.labels]
     weights = [n for n in names if n == request.weights]
     values = [n for n in names if n not in {*labels, *weights}]
     exact = dict(zip(labels, map(as_text, table.load(labels, "exact")), strict=True))
     added = dict(zip(weights, table.load(weights, "numbers"), strict=True))
     added |= dict(zip(values, table.load(values, "values"), strict=True)) | exact
-    return (
-        {**columns, **{n: added[n][index] for n in names}},
-        {n: column[index] for n, column in exact.items()},
-    )
+    return {n: added[n][index] for n in names}, {n: c[index] for n, c in exact.items()}
 
 
-def labelled(name: str, observations: Observations, labels: Sequence[str]) -> Observations:
+def labelled(
+    name: str, observations: Observations, labels: Sequence[str], noun: str = "sequence"
+) -> Observations:
     """Leave out the atoms without a label, and log how many.
 
     Args:
         name: Name of the file, for the log.
         observations: The atoms.
         labels: The columns of labels.
+        noun: What an atom is.
 
     Raises:
         ValueError: If no atom is left.
@@ -94,23 +114,35 @@ def labelled(name: str, observations: Observations, labels: Sequence[str]) -> Ob
         blank = observations.labels(label) == ""
         if blank.any():
             logger.warning(
-                "%d of %d sequences of %s have no %r, and are left out",
-                *(blank.sum(), len(blank), name, label),
+                "%d of %d %ss of %s have no %r, and are left out",
+                *(blank.sum(), len(blank), noun, name, label),
             )
         kept &= ~blank
     if kept.all():
         return observations
     if not kept.any():
-        raise ValueError(f"No sequence of {name} has a label in {', '.join(map(repr, labels))}.")
+        raise ValueError(f"No {noun} of {name} has a label in {', '.join(map(repr, labels))}.")
     both = observations.columns, observations.exact
     columns, exact = ({n: v[kept] for n, v in part.items()} for part in both)
     return Observations(observations.x[kept], columns, observations.features, exact)
 
 
-def _key(
-    name: str, ids: Sequence[str], where: str, table: Table, key: str | None
+def key_column(
+    name: str, ids: Sequence[str], where: str, table: Table, key: str | None, what: str
 ) -> tuple[str, list[str]]:
-    """Return the column of a table that holds the ids, and its values."""
+    """Return the column of a table that holds the ids, and its values.
+
+    Args:
+        name: Name of the file of the entries.
+        ids: Their ids.
+        where: Name of the table.
+        table: The table.
+        key: The column; the one that has most of the ids where None.
+        what: What an id is, for the message ("An id is ...").
+
+    Raises:
+        ValueError: If there is no such column, or none that has an id.
+    """
     if key is not None:
         refuse_unknown([key], table.names, f"column of {where}")
     candidates, own = table.names if key is None else [key], set(ids)
@@ -120,12 +152,12 @@ def _key(
         examples = ", ".join(f"{n} = {v[0]!r}" for n, v in list(values.items())[:4])
         raise ValueError(
             f"No id of {name}, such as {ids[0]!r}, is in {where}, whose first row has {examples}. "
-            "An id is the header up to the first blank, and has to be the same in both."
+            f"{what}, and has to be the same in both."
         )
     return best, values[best]
 
 
-def _repeated(names: Sequence[str]) -> str | None:
+def repeated(names: Sequence[str]) -> str | None:
     """Return the first name that occurs twice."""
     before: set[str] = set()
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,16 @@ import numpy as np
 from distembed.data.observations import Observations
 from distembed.data.readers import READERS
 from distembed.data.readers.dialect import suffix
+from distembed.data.readers.files import is_pattern
 from distembed.data.sequence_encoder import SequenceEncoder
 from distembed.registry import build, lookup, member_options
 
 __all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
 
 Encode = Callable[[Sequence[str]], np.ndarray]
+
+_BY_PATTERN = ("table", "fasta", "pat", "fcs", "tenx", "pictures")
+"""Readers of several files that one pattern names."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +115,20 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
     readers: dict[str, Any] = {name: lookup(READERS, name, "reader") for name in READERS}
     own = suffix_of(source)
     folder = own is not None and Path(source).is_dir()
+    several = folder or is_pattern(source)
     accepting = [
         name
         for name, reader in readers.items()
         if own in reader.suffixes
         or own is None
         and reader.accepts(source, by)
-        or folder
+        or several
         and reader.accepts(Path(source), by)
     ]
     if not accepting and own is not None:
         suffixes = ", ".join(s for reader in readers.values() for s in reader.suffixes)
         if folder:
-            raise ValueError(
-                f"{source} is a folder, and holds no store. Build one of the files in it: "
-                f"distembed data build '{source}/*' -o store --by COLUMN."
-            )
+            raise ValueError(_of_folder(Path(source), readers))
         raise ValueError(f"{source} has no known format; expected {suffixes}.")
     if not accepting:
         raise TypeError(
@@ -143,6 +146,28 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
         )
     chosen: Reader = build(READERS, {"name": name, **values}, "reader")
     return chosen
+
+
+def _of_folder(folder: Path, readers: Mapping[str, Any]) -> str:
+    """Write how the files of a folder are read: by a pattern, or as a store."""
+    count = Counter(suffix(path) for path in folder.iterdir() if path.is_file())
+    owner = {ending: name for name, reader in readers.items() for ending in reader.suffixes}
+    endings = [ending for ending, _ in count.most_common() if ending in owner]
+    if not endings:
+        return (
+            f"{folder} is a folder without a store or a file of a known format. Name a file, or "
+            f"a pattern of files such as '{folder}/*/*.csv'."
+        )
+    pattern = f"{folder}/*{endings[0]}"
+    build_one = f"distembed data build '{pattern}' -o store"
+    lead = f"{folder} is a folder, and holds no store."
+    if owner[endings[0]] not in _BY_PATTERN:
+        return f"{lead} Name one of its files, or build a store of all: {build_one} --by COLUMN."
+    return (
+        f"{lead} Name its files by a pattern, in quotes: '{pattern}', each a set with the name of "
+        f"the file, or '{folder}/{{patient}}_{{day}}{endings[0]}' where names have such parts. "
+        f"If they are larger than memory, build a store: {build_one}."
+    )
 
 
 def suffix_of(source: Any) -> str | None:

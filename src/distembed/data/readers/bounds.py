@@ -14,7 +14,9 @@ _SIZE = 2**30
 _RATIO = 200
 
 
-def refuse_inflated(path: Path, claimed: int, what: str, advice: str) -> None:
+def refuse_inflated(
+    path: Path, claimed: int, what: str, advice: str, size: int | None = None
+) -> None:
     """Refuse a file whose content is too large for its size.
 
     Args:
@@ -22,11 +24,12 @@ def refuse_inflated(path: Path, claimed: int, what: str, advice: str) -> None:
         claimed: Bytes of the content, as far as it has been read or is stated.
         what: The content, for the message.
         advice: The fix.
+        size: Bytes of it, where it is a folder.
 
     Raises:
         ValueError: If it is.
     """
-    size = path.stat().st_size
+    size = path.stat().st_size if size is None else size
     if claimed > _SIZE and claimed > _RATIO * size:
         raise ValueError(
             f"{path.name} has {size} bytes, and {what} would take {claimed / 2**30:.1f} GiB or "

@@ -16,8 +16,10 @@ from distembed.data.labels import as_column, plain_column
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.atoms import as_atoms
 from distembed.data.readers.base import Request
+from distembed.data.readers.dialect import suffix
 from distembed.data.readers.hdf5 import open_h5ad
 from distembed.data.readers.table import TableReader
+from distembed.data.readers.zarr_cells import open_zarr
 
 __all__ = ["CellReader", "chosen_genes", "read_cells", "refuse_both"]
 
@@ -27,9 +29,10 @@ class CellReader:
     """Reader of single cells in AnnData.
 
     Attributes:
-        layer: AnnData: layer to read instead of `X`.
-        obsm: AnnData: embedding to read instead of `X`, such as "X_pca".
-        genes: AnnData: a boolean column of `var`, names of genes, or a boolean mask `(G,)`.
+        layer: AnnData and MuData: layer to read instead of `X`.
+        obsm: AnnData and MuData: embedding to read instead of `X`, such as "X_pca".
+        genes: AnnData and MuData: a boolean column of `var`, names of genes, or a boolean mask
+            `(G,)`; 10x: names or ids of features.
         sequence: Column of sequences, whose alphabet is recognised unless `atoms` states it.
     """
 
@@ -38,7 +41,7 @@ class CellReader:
     genes: str | Sequence[str] | np.ndarray | None = None
     sequence: str | None = None
 
-    suffixes: ClassVar[tuple[str, ...]] = (".h5ad",)
+    suffixes: ClassVar[tuple[str, ...]] = (".h5ad", ".zarr")
 
     @property
     def selection(self) -> str | None:
@@ -48,7 +51,7 @@ class CellReader:
     @classmethod
     def accepts(cls, source: Any, by: Any) -> bool:
         """Return whether the source is an AnnData object."""
-        return hasattr(source, "obsm")
+        return hasattr(source, "obsm") and not hasattr(source, "mod")
 
     def read(self, source: Any, request: Request) -> tuple[Observations, list[str]]:
         """Read the cells, and the columns of labels and those that are requested.
@@ -92,7 +95,7 @@ def read_cells(
     """Read cells and their annotation.
 
     Args:
-        source: An AnnData object, or the path of an `.h5ad` file.
+        source: An AnnData object, or the path of an `.h5ad` file or a `.zarr` folder.
         layer: Layer to read instead of `X`.
         obsm: Embedding to read instead of `X`, such as "X_pca"; its features have the names of
             a data frame, or are named "X_pca0" and so on.
@@ -133,7 +136,8 @@ def read_cells(
 
 def _open(source: Any, backed: bool) -> Any:
     if isinstance(source, str | Path):
-        return open_h5ad(Path(source), backed)
+        zarr = suffix(source) == ".zarr"
+        return open_zarr(Path(source)) if zarr else open_h5ad(Path(source), backed)
     if not all(hasattr(source, name) for name in ("obs", "var_names", "obsm", "layers")):
         raise TypeError(f"A {type(source).__name__} is no AnnData; give one, or a path.")
     return source

@@ -59,8 +59,10 @@ class FastaReader:
     Attributes:
         header: FASTA: pattern of a header, such as "{id}|{country}|{year}", whose fields are
             columns.
-        annotation: FASTA: a table with one row a sequence, joined on the id of its header.
-        key: FASTA: column of the annotation with the ids; where left out, the one that has most.
+        annotation: FASTA and 10x: a table with one row a sequence or a cell, joined on its id or
+            barcode.
+        key: FASTA and 10x: column of the annotation with the ids; where left out, the one that
+            has most.
     """
 
     header: str | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,14 @@ def labels_of(source: Any) -> list[str]:
     return Pattern(str(source)).fields or [FILE]
 
 
-def files_of(source: str | Path) -> list[NamedFile]:
+def files_of(
+    source: str | Path, accepts: Callable[[str | Path], object] = os.path.isfile
+) -> list[NamedFile]:
     """Return the file of a path, or those of a pattern in the order of their names.
+
+    Args:
+        source: The path or the pattern.
+        accepts: Whether a path that fits is one of them, such as a folder of one form.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -71,12 +77,12 @@ def files_of(source: str | Path) -> list[NamedFile]:
     """
     if not is_pattern(source):
         path = Path(source)
-        if not path.is_file():
+        if not accepts(path):
             raise FileNotFoundError(f"There is no file {path}.")
         return [NamedFile(path, {FILE: _stem(path)})]
     text = Path(source).as_posix()
     wild = _FIELD.sub("*", text.replace("[", "[[]"))  # brackets are no pattern here
-    names = sorted(filter(os.path.isfile, glob.glob(wild, recursive=True)))
+    names = sorted(filter(accepts, glob.glob(wild, recursive=True)))
     if not names:
         raise FileNotFoundError(
             f"No file has a name of the form {source}, searched from {Path.cwd()}. In a pattern * "
@@ -99,4 +105,6 @@ def files_of(source: str | Path) -> list[NamedFile]:
 
 
 def _stem(path: Path) -> str:
+    if path.is_dir():
+        return path.resolve().name
     return path.name[: len(path.name) - len(suffix(path))]

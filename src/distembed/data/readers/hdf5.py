@@ -1,4 +1,4 @@
-"""Checks of an `.h5ad` file before and while anndata reads it."""
+"""Checks of HDF5 files, among them `.h5ad`, before and while they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from distembed.data.readers.bounds import refuse_inflated
 from distembed.registry import need
 
-__all__ = ["check_h5ad", "column_names_of_obs", "open_h5ad"]
+__all__ = ["check_h5ad", "check_hdf5", "column_names_of_obs", "open_h5ad"]
 
 
 def open_h5ad(path: Path, backed: bool) -> Any:
@@ -39,6 +39,25 @@ def check_h5ad(path: Path) -> None:
         ImportError: If h5py is not installed.
         ValueError: If it is not.
     """
+    parts = check_hdf5(path)
+    if not {"obs", "var"} <= parts:
+        raise ValueError(
+            f"{path.name} is HDF5 and no AnnData: it has no obs and var. It holds: "
+            f"{', '.join(sorted(parts)) or 'nothing'}."
+        )
+
+
+def check_hdf5(path: Path) -> set[str]:
+    """Check that a file is HDF5, and states no shapes that it cannot hold.
+
+    Returns:
+        The names of its uppermost groups.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If h5py is not installed.
+        ValueError: If it is not.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     h5py = need("h5py", "anndata")
@@ -49,14 +68,10 @@ def check_h5ad(path: Path) -> None:
             file.visititems(lambda name, item: shapes.update({name: _bytes(item)}))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path.name} is damaged or is not HDF5: {error}") from error
-    if not {"obs", "var"} <= parts:
-        raise ValueError(
-            f"{path.name} is HDF5 and no AnnData: it has no obs and var. It holds: "
-            f"{', '.join(sorted(parts)) or 'nothing'}."
-        )
     for name, size in shapes.items():
         advice = "Write the file again from its source."
         refuse_inflated(path, size, f"{name!r}, by the shape that it states,", advice)
+    return parts
 
 
 def column_names_of_obs(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from distembed.data.readers.many_streams import ManyStreams
 from distembed.data.readers.store import StoreReader
 from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
+from distembed.data.readers.tenx import TenXReader
 from distembed.data.store import is_store
 
 __all__ = ["open_stream"]
@@ -80,9 +81,11 @@ def _columns(file: Path, reader: TableReader, request: Request) -> str | Sequenc
 
 
 def _files(source: Any) -> list[Path] | None:
-    """Return the files that a source names; None for an object in memory."""
+    """Return the files that a source names; None for what is read whole."""
     if isinstance(source, str | Path):
         path = Path(source)
+        if TenXReader.accepts(path, None) or suffix_of(path) == ".zarr":
+            return None
         if path.is_dir() and not is_store(path):
             files = sorted(f for f in path.iterdir() if _readable(f))
             if not files:

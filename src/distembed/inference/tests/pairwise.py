@@ -36,7 +36,12 @@ class PairwiseResult:
 
 
 def pairwise_tests(
-    z: ArrayLike, cov: ArrayLike, pairs: ArrayLike, *, numbers: int = 2**22
+    z: ArrayLike,
+    cov: ArrayLike,
+    pairs: ArrayLike,
+    *,
+    left: ArrayLike = 1.0,
+    numbers: int = 2**22,
 ) -> PairwiseResult:
     r"""Test many pairs of sets by their embeddings, without their atoms.
 
@@ -48,6 +53,8 @@ def pairwise_tests(
         z: Embeddings, `(S, L)`.
         cov: Their covariances, `(S, L, L)`.
         pairs: The two sets of each pair, `(P, 2)`.
+        left: Share of the variance of the difference that is left where the sets of a pair share
+            atoms, `(P,)` (`distembed.model.embeddings.left_noise`); 1 where they share none.
         numbers: Size of the covariances of pairs that are in memory at once.
 
     Raises:
@@ -91,7 +98,7 @@ def pairwise_tests(
     weights = np.concatenate([
         np.linalg.eigvalsh(spread[part[:, 0]] + spread[part[:, 1]]) for part in parts
     ])  # fmt: skip
-    p = tail(statistic, weights)
+    p = tail(statistic, weights * np.broadcast_to(left, len(index))[:, None])
     return PairwiseResult(index.astype(np.int64), statistic, p, benjamini_hochberg(p))
 
 

@@ -18,6 +18,9 @@ covariance of the influence of an atom, so T tends to a weighted sum of chi-squa
 eigenvalue of $\Sigma$ weighs $K - 1$ of them. $\Sigma$ is estimated on pooled atoms, whose
 influence is centred within each set, so that a difference between the sets does not inflate it.
 
+*Shared atoms.* Windows and kernels over one table share atoms, and the test rejects too rarely
+unless it is given their `rows` (`distembed.inference.tests.shared_atoms`).
+
 Weights. Atoms are reassigned together with their weights, relative to the mean weight of their
 set, and $m_k$ is Kish's effective number. This is valid where (atom, weight) pairs are
 exchangeable under the null: both sets are weighted by one rule. It is not valid for sets that are
@@ -35,11 +38,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from distembed.batch import SetBatch
 from distembed.inference.influence import Embed, double_copy, influence
 from distembed.inference.tests.pairwise import tail
+from distembed.inference.tests.shared_atoms import SharedAtoms
 from distembed.protocols import encoder_traits
 from distembed.rng import Rng, as_generator
 
@@ -95,6 +100,7 @@ def two_sample_test(
     b: Atoms,
     *,
     weights: Sequence[Any] | None = None,
+    rows: Sequence[ArrayLike] | None = None,
     permutations: int = 999,
     rng: Rng = 0,
     atoms: int = 2**14,
@@ -106,13 +112,15 @@ def two_sample_test(
         a: Atoms, `(m_a, *event)`.
         b: Atoms, `(m_b, *event)`.
         weights: Relative weights of both, `(m_a,)` and `(m_b,)`; equal by default.
+        rows: Numbers of the atoms of both in the table that they are of, `(m_a,)` and `(m_b,)`, by
+            which shared atoms are known; without them, the sets share none.
         permutations: Number of permutations B; no p-value is below 1 / (1 + B).
         rng: Source of the permutations. The order of atoms and of sets changes nothing.
         atoms: Number of atoms that are embedded at once.
 
     Raises:
-        ValueError: If a set has a single atom, the events differ in shape, or z depends on the
-            order of atoms.
+        ValueError: If a set has a single atom, the events differ in shape, z depends on the order
+            of atoms, or atoms of one number differ.
 
     Example:
         >>> near, far = torch.arange(20.0)[:, None], torch.arange(20.0)[:, None] + 15
@@ -120,9 +128,9 @@ def two_sample_test(
         TestResult(20 and 20 atoms, statistic 225, p = 0.01 by 99 permutations, \
 p = 1.076e-15 asymptotically)
     """
-    return k_sample_test(
-        embed, [a, b], weights=weights, permutations=permutations, rng=rng, atoms=atoms
-    )
+    sets = _checked([a, b], weights)
+    shared = None if rows is None else SharedAtoms.of(rows, sets)
+    return _tested(embed, sets, shared, permutations, rng, atoms)
 
 
 def k_sample_test(
@@ -147,9 +155,19 @@ def k_sample_test(
     Raises:
         ValueError: As `two_sample_test`; if there are fewer than two sets.
     """
+    return _tested(embed, _checked(groups, weights), None, permutations, rng, atoms)
+
+
+def _tested(
+    embed: Embed,
+    sets: SetBatch,
+    shared: SharedAtoms | None,
+    permutations: int,
+    rng: Rng,
+    atoms: int,
+) -> TestResult:
     if permutations < 0:
         raise ValueError(f"permutations = {permutations}; give a number, or 0 for none.")
-    sets = _checked(groups, weights)
     run = _Runner.of(embed, sets)
     z, n = run(sets), sets.effective_sizes.cpu()
     run.check(sets, z)
@@ -158,14 +176,21 @@ def k_sample_test(
     p_permutation = None
     if permutations:
         rounding = 8 * torch.finfo(run.dtype).eps * float(z.abs().max() * n.sum().sqrt())
-        drawn = _permuted(run, sets, permutations, as_generator(rng), atoms)
+        generator = as_generator(rng)
+        if shared is None:
+            drawn = _permuted(run, sets, permutations, generator, atoms)
+        else:
+            drawn = _statistic(
+                shared.permuted(run, permutations, generator, atoms),
+                n[:, None].expand(-1, permutations),
+            )
         # a copy of the observed assignment counts as extreme in spite of rounding
         extreme = drawn.sqrt() + rounding >= observed.sqrt()
         p_permutation = (1 + int(extreme.sum())) / (1 + permutations)
     return TestResult(
         float(observed) / factor,
         p_permutation,
-        _asymptotic(embed, run, sets, float(observed)),
+        _asymptotic(embed, run, sets, float(observed), 1.0 if shared is None else shared.left),
         permutations,
         tuple(sets.sizes.tolist()),
         _weighted(sets),
@@ -278,7 +303,9 @@ def _canonical(sets: SetBatch) -> Tensor:
     return torch.from_numpy(raw.view(f"V{raw.shape[1] * 8}").ravel().argsort(kind="stable"))
 
 
-def _asymptotic(embed: Embed, run: _Runner, sets: SetBatch, statistic: float) -> float | None:
+def _asymptotic(
+    embed: Embed, run: _Runner, sets: SetBatch, statistic: float, left: float
+) -> float | None:
     """Return the p-value of the limit, or None where the encoder has no influence function."""
     if not encoder_traits(_owner(embed)).smooth:
         return None
@@ -295,5 +322,5 @@ def _asymptotic(embed: Embed, run: _Runner, sets: SetBatch, statistic: float) ->
     n, total = sets.effective_sizes, sets.effective_sizes.sum()
     scaled = (psi - sets.expand(sets.mean(psi))) * (sets.w * n[sets.owner])[:, None]
     eigenvalues = torch.linalg.eigvalsh(scaled.mT @ scaled / (total - len(sets)))
-    weights = eigenvalues.repeat(len(sets) - 1)
+    weights = left * eigenvalues.repeat(len(sets) - 1)
     return float(tail(np.array([statistic]), weights[None].numpy())[0])

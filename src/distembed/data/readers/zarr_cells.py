@@ -1,0 +1,54 @@
+"""Read AnnData from a folder of Zarr, of version 2 or 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from distembed.data.readers.bounds import refuse_inflated
+from distembed.registry import need
+
+__all__ = ["open_zarr"]
+
+
+def open_zarr(path: Path) -> Any:
+    """Read AnnData from a folder of Zarr.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ImportError: If anndata, which brings zarr, is not installed.
+        ValueError: If the folder is damaged, is no AnnData, or states shapes that it cannot hold.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    anndata, zarr = need("anndata", "anndata"), need("zarr", "anndata")
+    try:
+        group = zarr.open_group(path, mode="r")
+        parts = set(group.keys())
+        sizes = dict(_sizes(group, ""))
+    except Exception as error:  # zarr has errors of its own for each part of a damaged folder
+        raise ValueError(f"{path.name} is damaged or is not Zarr: {error}") from error
+    if not {"obs", "var"} <= parts:
+        raise ValueError(
+            f"{path.name} is Zarr and no AnnData: it has no obs and var. It holds: "
+            f"{', '.join(sorted(parts)) or 'nothing'}."
+        )
+    held = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    for name, size in sizes.items():
+        what, advice = f"{name!r}, by the shape that it states,", "Write it again from its source."
+        refuse_inflated(path, size, what, advice, held)
+    try:
+        return anndata.read_zarr(path)
+    except Exception as error:  # each of the readers in anndata has errors of its own
+        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
+
+
+def _sizes(group: Any, above: str) -> Iterator[tuple[str, int]]:
+    """Yield the name and the bytes of each array in a group, by the shape that it states."""
+    for name in group:
+        item = group[name]
+        if hasattr(item, "dtype"):
+            yield above + name, int(item.size) * int(getattr(item.dtype, "itemsize", 8))
+        else:
+            yield from _sizes(item, f"{above}{name}/")
