@@ -2,6 +2,7 @@
 
 import gzip
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ import torch
 from app_folders import clones
 from scipy import io
 
-from distembed.apps.lineage.clones import atom_means, compositions, phases
+from distembed.apps.application import Case
+from distembed.apps.lineage.clones import Phases, atom_means, compositions, phases
 from distembed.apps.lineage.data import data, fate, read_cells
 from distembed.apps.lineage.information import neighbour_bits, permuted_within
+from distembed.apps.lineage.judge import _generation
 from distembed.apps.run import load
+from distembed.sets.read import read
 
 SETTINGS = replace(load("lineage").scales["tiny"], detected=3)
 
@@ -144,3 +148,44 @@ def test_the_label_of_the_bench_is_the_fate_of_early_cells(tmp_path):
     for name, label in zip(cohort.sets.ids[:10], cohort.target, strict=False):
         own = cells.columns["state"][late & (cells.columns["clone"] == name)]
         assert ((own == "Monocyte").mean() > 0.5) == (label == "monocyte")
+
+
+class Normal:
+    """A model whose embedding is the mean of unit normal cells."""
+
+    def atom_transform(self, x):
+        return x
+
+    def sample(self, z, n, rng, ground):
+        noise = torch.randn(len(z), n, z.shape[1], generator=torch.Generator().manual_seed(rng))
+        return torch.as_tensor(z)[:, None] + noise
+
+
+def test_drawn_late_cells_stand_beside_all_clones_and_halves():
+    rng = np.random.default_rng(0)
+    size = np.tile([2, 3, 40], 40)
+    mean = rng.normal(0, 3, (120, 2))
+    # of each clone one early cell, far from all late ones
+    cells = [m[None] + 50 for m in mean] + [
+        m + rng.normal(size=(k, 2)) for m, k in zip(mean, size, strict=True)
+    ]
+    sets = read(cells, min_size=1).with_meta(
+        {"clone": np.tile(np.arange(120).astype(str), 2), "day": np.repeat([2.0, 6.0], 120)}
+    )
+    held_out = sets.meta["clone"].astype(int) >= 60
+    train, test = sets.select(~held_out), sets.select(held_out)
+    case = Case(None, SETTINGS, train, test, Normal(), print)
+    vectors = Phases(np.arange(60, 120).astype(str), -mean[60:], mean[60:])
+    forecast = SimpleNamespace(predict=lambda early: -early, train=SimpleNamespace(late=mean[:60]))
+    scores = {s.method: s for s in _generation(case, forecast, vectors)}
+    assert set(scores) == {"gde", "unconditional", "persistence", "pooled", "floor"}
+    # the true law and another half of the clone have a distance of zero
+    for name in ("gde", "floor"):
+        assert scores[name].low < 0 < scores[name].high
+    # N(0, 9 + 1) of all clones against N(m, 1): the spread of the cells is nearer than one mean,
+    # and far nearer than N(-m, 1)
+    assert 1 < scores["pooled"].value < scores["unconditional"].value
+    assert scores["unconditional"].value < scores["persistence"].value
+    assert scores["gde"].p < 0.01
+    few = replace(case, test=test.select(test.sizes < 4))
+    assert "floor" not in {s.method for s in _generation(few, forecast, vectors)}

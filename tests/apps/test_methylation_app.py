@@ -11,7 +11,7 @@ from sequence_folders import atlas
 
 from distembed.apps.methylation.app import APP
 from distembed.apps.methylation.atlas import Blocks, read_atlas
-from distembed.apps.methylation.data import data, mixture_cohort, sample_cohort
+from distembed.apps.methylation.data import DONORS, data, mixture_cohort, sample_cohort
 from distembed.apps.methylation.features import beta, reads
 from distembed.apps.methylation.layouts import read_molecules
 from distembed.apps.methylation.molecules import PLACES, placed
@@ -147,6 +147,30 @@ def test_mixtures_have_their_shares_and_share_no_donor(tmp_path):
     assert (training == 0).sum() == 5
     assert training[training > 0].min() >= 0.003
     assert train.event_shape == test.event_shape
+
+
+def test_every_donor_is_mixed_equally_often(tmp_path):
+    settings = replace(SETTINGS, mixtures=40, held_out_mixtures=30, shares=(0.0, 0.5, 1.0))
+    for sets in data(counts_folder(tmp_path), settings):
+        mixed = sets.select(sets.meta["kind"] == "mixture")
+        share = mixed.meta["share"]
+        samples = sets.select(sets.meta["kind"] == "sample")
+        # no molecule is of a donor that has no share
+        for kind, none, label in zip(DONORS, (0, 1), ("Ovarian_Cancer", "BuffyCoat"), strict=True):
+            donor = mixed.meta[kind]
+            assert ((donor == "") == (share == none)).all()
+            assert set(donor) - {""} == set(samples.meta["donor"][samples.meta["label"] == label])
+        _, count = np.unique(mixed.meta["name"], return_counts=True)
+        assert count.max() - count.min() <= 1
+        assert (samples.meta[DONORS[0]] == "").all()
+
+
+def test_a_side_without_a_tumour_is_refused(tmp_path):
+    table = pd.read_csv(counts_folder(tmp_path) / "samples.csv")
+    table.loc[table["label"].eq("Ovarian_Cancer").cumsum() > 1, "label"] = "BuffyCoat"
+    table.to_csv(tmp_path / "samples.csv", index=False)
+    with pytest.raises(ValueError, match="none is 'Ovarian_Cancer', and mixtures need one"):
+        data(tmp_path, SETTINGS)
 
 
 def test_cohorts_of_the_bench_keep_donors_together(tmp_path):

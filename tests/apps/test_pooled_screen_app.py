@@ -1,6 +1,7 @@
 """Images of screens: masks, crops of tiles, held-out conditions, and interpolation."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from distembed.apps.application import Case
 from distembed.apps.pooled_screen.between import by_dose, by_vector
 from distembed.apps.pooled_screen.data import data, read_screen
+from distembed.apps.pooled_screen.judge import _conditions, _ratio_scores
 from distembed.apps.pooled_screen.masks import nuclear_ratio, otsu
 from distembed.apps.pooled_screen.tiles import read_tiles, tile_name
 from distembed.apps.run import load
@@ -135,3 +138,78 @@ def test_neighbours_of_a_gene_are_those_of_the_largest_cosine():
     forecast, (side,) = by_vector(vectors, sets, values, np.array(["new"]))
     assert [rows.tolist() for rows in side.wells] == [[0], [2]]
     assert np.isfinite(forecast).all()
+
+
+def test_more_wells_of_the_same_genes_choose_no_other_penalty():
+    rng = np.random.default_rng(0)
+    names = np.array([f"G{i}" for i in range(12)])
+    vectors = {name: rng.normal(size=3) for name in [*names, "new"]}
+    values = rng.normal(size=(12, 4))
+    once, thrice = (
+        by_vector(
+            vectors, wells([0] * 12 * k).with_meta({"condition": np.tile(names, k)}),
+            np.tile(values, (k, 1)), np.array(["new"]),
+        )[0]
+        for k in (1, 3)
+    )  # fmt: skip
+    np.testing.assert_allclose(once, thrice, atol=1e-9)
+
+
+class Recorder:
+    """A model that keeps what it embeds."""
+
+    def __init__(self):
+        self.embedded = []
+
+    def embed(self, sets, covariance):
+        self.embedded.append(sets)
+        return SimpleNamespace(z=np.zeros((len(sets), 2)))
+
+    def sample(self, z, n, seed):
+        return np.ones((n, 2, 16, 16), np.float32)
+
+
+def plate(sizes=(6, 9, 7, 12, 5, 8), doses=(0, 2, 3, 3, 4, 6)):
+    """Wells whose cells differ in every pixel."""
+    count = np.cumsum([0, *sizes])
+    images = np.arange(count[-1], dtype=np.float32)[:, None, None, None] + np.zeros((2, 16, 16))
+    sets = read([images[a:b] for a, b in zip(count[:-1], count[1:], strict=True)])
+    doses = np.array(doses, float)
+    sets = sets.with_meta({
+        "dose": doses, "group": ["a"] * len(doses), "condition": [f"a {d:g}" for d in doses],
+        "control": doses == 0,
+    })  # fmt: skip
+    return sets.select(doses != 3), sets.select(doses == 3)
+
+
+def test_cells_that_are_encoded_do_not_judge():
+    train, test = plate()
+    model = Recorder()
+    settings = replace(SETTINGS, draws=11)
+    case = Case(None, settings, train, test, model, print)
+    (condition,) = _conditions(case, np.zeros((len(train), 2)))
+    (encoded,) = model.embedded
+    first, second = (set(x[:, 0, 0, 0].tolist()) for x in (encoded.x.numpy(), condition.real))
+    assert not first & second
+    every = set(test.batch(range(len(test))).x[:, 0, 0, 0].tolist())
+    assert first | second == every
+    # half of each of the two wells of 7 and 12 cells
+    assert sorted(encoded.sizes.tolist()) == [3, 6]
+    assert set(condition.cells["floor"][:, 0, 0, 0].tolist()) == first
+    sizes = {name: len(condition.equal(name)[0]) for name in condition.cells}
+    assert set(sizes.values()) == {9}
+    assert {len(condition.equal(name)[1]) for name in condition.cells} == {9}
+
+
+def test_the_ratio_of_a_condition_is_the_geometric_mean_over_its_cells():
+    images = np.stack([cell(inside, 10.0) for inside in (10.0, 43.0, 175.0, 43.0)])
+    condition = SimpleNamespace(
+        name="drug 3", real=images, cells={"gde": images[:1], "none": np.zeros((3, 2, 32, 32))}
+    )
+    real, own = _ratio_scores(condition, 0)
+    assert (real.method, real.task) == ("real", "ratio_drug_3")
+    # ratios of 1, 4, 16 and 4
+    assert real.value == pytest.approx(4)
+    assert real.low < real.value < real.high
+    assert own.value == pytest.approx(1)
+    assert own.interval is None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sequence_folders import gisaid
 
+from distembed.apps.application import Case
 from distembed.apps.viral_proteins.app import APP
 from distembed.apps.viral_proteins.clades import clade_distance, nearest_sets
 from distembed.apps.viral_proteins.data import (
@@ -17,6 +18,7 @@ from distembed.apps.viral_proteins.data import (
     forward_in_time,
     region_cohort,
 )
+from distembed.apps.viral_proteins.judge import _clades
 from distembed.apps.viral_proteins.proteins import read_proteins
 from distembed.data.tokens import Tokens
 from distembed.sets.read import read
@@ -140,6 +142,45 @@ def test_shares_of_clades():
     assert clade_distance(["A", "B"], ["B", "A"]) == 0
     assert clade_distance(["A"], ["B"]) == 1
     assert clade_distance(["A", "B", "C", "C"], ["A"]) == pytest.approx(0.75)
+
+
+class Repeats:
+    """A model that draws the proteins that it embeds, and wrong ones after them."""
+
+    def embed(self, sets, covariance):
+        self.sets = sets
+        return sets
+
+    def sample(self, table, n, rng):
+        wrong = torch.ones(n, *self.sets.event_shape, dtype=torch.int64)
+        rows = [torch.cat([self.sets[b].x, wrong])[:n] for b in range(len(self.sets))]
+        return torch.stack(rows).numpy()
+
+
+def test_drawn_proteins_are_as_many_as_the_half_that_is_the_floor():
+    rng = np.random.default_rng(0)
+    founders = ["".join(rng.choice(list("CDEFGHIK"), 12)) for _ in range(3)]
+    sizes = [4, 6, 10, 20, 4, 8]
+    space = Tokens("protein", aligned=True)
+    sets = read([[founders[k] for k in rng.integers(3, size=n)] for n in sizes], atoms=space)
+    test = sets.with_meta({"country": ["Peru", "Kenya", "Fiji", "Chad", "Peru", "Fiji"]})
+    # the clade of a protein that is like none of them is the last one
+    train = read([[f] * 2 for f in founders] + [["A" * 12] * 2], atoms=space)
+    train = train.with_meta({"clade": ["x", "y", "z", "none"], "region": [""] * 4})
+    settings = replace(SETTINGS, atoms=100)
+    case = Case(None, settings, train, test, Repeats(), print)
+    scores, values = _clades(case)
+    scores = {(s.task, s.method): s for s in scores}
+    for task in ("clades_of_drawn", "columns_of_drawn"):
+        own, floor = scores[task, "gde"], scores[task, "floor"]
+        assert (own.value, own.low, own.high) == (floor.value, floor.low, floor.high)
+        assert own.value < scores[task, "unconditional"].value
+        assert own.p is not None
+    assert set(values["frequencies"]) == {"gde", "unconditional", "floor", "real"}
+    # proteins of three countries are too few units for an interval
+    countries = {"country": ["Peru", "Kenya", "Fiji"] * 2}
+    scores, _ = _clades(replace(case, test=sets.with_meta(countries)))
+    assert {s.interval for s in scores} == {None}
 
 
 def test_real_folders_are_read(data_dir):

@@ -55,13 +55,13 @@ def test_the_loss_of_complete_sets_is_the_same_with_and_without_marginals():
 def test_a_fitted_gaussian_has_the_moments_of_complete_sets(d):
     """Means of 1,500 values differ from those of all 3,000 by 0.018 deviations: 6 of these."""
     rng = stream("fit", d)
-    mean = torch.randn(6, 1, d, generator=rng)
-    x = mean + torch.randn(6, 3000, d, generator=rng)
+    # means that are linear in z, so that z tells those of sets that are left out
+    z = torch.linalg.qr(torch.randn(12, 5, generator=rng))[0] * 2
+    x = (z @ torch.randn(5, d, generator=rng))[:, None] + torch.randn(12, 3000, d, generator=rng)
     batch = SetBatch.from_dense(x)
     observed = torch.rand(batch.x.shape, generator=rng) > 0.5
     masked = SetBatch(batch.x, batch.w, batch.offsets, observed)
     model = Explicit((d,), latent=5)
-    z = torch.linalg.qr(torch.randn(6, 5, generator=rng))[0] * 2
     model.prepare(masked, z)
     masked_location = model.density.base(z).location.detach()
     model.prepare(batch, z)

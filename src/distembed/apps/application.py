@@ -20,7 +20,16 @@ from distembed.training.config import TrainConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-__all__ = ["AppScale", "Application", "Case", "Drawing", "Findings", "Published", "Settings"]
+__all__ = [
+    "AppScale",
+    "Application",
+    "Case",
+    "Drawing",
+    "Findings",
+    "Published",
+    "Settings",
+    "tiny_training",
+]
 
 AppScale = Literal["tiny", "quick", "full"]
 
@@ -53,6 +62,22 @@ class Settings:
             raise ValueError(
                 f"test = {self.test}; give a share between 0 and 1 of the units that is held out."
             )
+
+
+def tiny_training(**changes: Any) -> TrainConfig:
+    """Return the training of applications at the scale of tests.
+
+    Args:
+        changes: Single settings.
+
+    Example:
+        >>> tiny_training(context=(1, 8)).context
+        (1, 8)
+    """
+    tiny = TrainConfig(
+        steps=2, every=2, warmup=1, batch=4, target=2, context=(4, 8), patience=0, metric_steps=2
+    )
+    return tiny.changed(changes)
 
 
 S = TypeVar("S", bound=Settings)

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from distembed.apps.intervals import Units, unit_resamples
 from distembed.evaluation.bits import score_bits
-from distembed.evaluation.bootstrap import resamples
 from distembed.evaluation.halves import EvaluationConfig, halves
 from distembed.evaluation.result import Score
 from distembed.evaluation.samples import score_samples
@@ -35,6 +35,7 @@ def drawn_scores(
     atoms: int,
     seed: int = 0,
     metrics: tuple[str, ...] = ("energy_unbiased", "spectrum", "columns", "copies"),
+    units: Units = None,
     log: Callable[[str], None],
 ) -> list[Score]:
     """Score drawn sequences, and the likelihood of held-out ones.
@@ -46,13 +47,14 @@ def drawn_scores(
         atoms: Most atoms of a half.
         seed: Seed of the halves and the draws.
         metrics: Metrics of samples.
+        units: What is resampled as a whole.
         log: Takes lines of progress.
     """
     log(f"drawing sequences of {len(sets)} held-out sets ({task})")
     config = EvaluationConfig(context=atoms, target=atoms, metrics=metrics)
     subject = Subject.of(model)
     parts = halves(subject, sets, config, seed)
-    counts = resamples(len(sets), config.resamples, stream(seed, "bootstrap"))
+    counts = unit_resamples(len(sets), units, config.resamples, stream(seed, "bootstrap"))
     table, other = (m.embed(parts.raw, covariance=False) for m in (model, model.untrained()))
     models = {
         "gde": (subject, np.asarray(table.z)),

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.evaluation.bootstrap import BootstrapEstimate, mean, resamples
+from distembed.apps.intervals import Units, unit_resamples
+from distembed.evaluation.bootstrap import BootstrapEstimate, mean
 from distembed.evaluation.result import Score, compare
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.joined import join_features
@@ -38,14 +39,14 @@ class Outcome:
         test: Labels of the held-out sets, `(H,)`.
         groups: What inner folds keep together, `(S,)`; None if each set is a group.
         units: What is resampled as a whole, `(H,)`, such as the bin of a part: parts of one bin
-            have one label, and say less than as many bins; None if each set is a unit.
+            have one label, and say less than as many bins; one array a kind if there are several.
     """
 
     name: str
     train: NDArray[Any]
     test: NDArray[Any]
     groups: NDArray[Any] | None = None
-    units: NDArray[Any] | None = None
+    units: Units = None
 
     @property
     def classes(self) -> bool:
@@ -125,16 +126,19 @@ def predicted(
         both = Inputs(*(_joined(*pair) for pair in zip(_pair(own), _pair(best), strict=True)))
         values["joined"] = _fitted(outcome, both, folds, seed)[1]
     scores = _class_scores if outcome.classes else _number_scores
-    units = np.arange(len(outcome.test)) if outcome.units is None else outcome.units
-    names, unit = np.unique(units, return_inverse=True)
-    counts = resamples(len(names), 1000, stream(seed, "held-out sets", outcome.name))[:, unit]
+    rng = stream(seed, "held-out sets", outcome.name)
+    counts = unit_resamples(len(outcome.test), outcome.units, 1000, rng)
     labels = np.unique(outcome.train) if outcome.classes else np.empty(0)
     rows = [replace(s, task=outcome.name) for s in scores(outcome, values, labels, counts)]
     return Predictions(tuple(rows), values, labels)
 
 
 def ranked(
-    task: str, positive: NDArray[np.bool_], values: Mapping[str, Array], seed: int = 0
+    task: str,
+    positive: NDArray[np.bool_],
+    values: Mapping[str, Array],
+    seed: int = 0,
+    units: Units = None,
 ) -> list[Score]:
     """Score how well numbers tell two kinds of sets apart, by the area under the ROC curve.
 
@@ -143,13 +147,14 @@ def ranked(
         positive: Which sets are of the second kind, `(H,)`.
         values: A number of each set by method, `gde` among them.
         seed: Seed of the resamples.
+        units: What is resampled as a whole.
 
     Example:
         >>> own = {"gde": np.array([0.1, 0.2, 0.3, 0.4])}
         >>> ranked("tumour", np.array([False, True, False, True]), own)[0].value
         0.75
     """
-    counts = resamples(len(positive), 1000, stream(seed, "held-out sets", task))
+    counts = unit_resamples(len(positive), units, 1000, stream(seed, "held-out sets", task))
     estimates = {name: _auc(positive, v, counts) for name, v in values.items()}
     return [replace(s, task=task) for s in compare("auc", estimates, {})]
 

@@ -39,13 +39,9 @@ from distembed.sets.collection import Sets
 
 __all__ = ["BENCH", "TASKS"]
 
-_SHARED = {
-    "perturbseq_pathway": "perturbseq_pathway",
-    "pooled_screen_dose": "cells_pixels",
-    "pooled_screen_dose_of_features": "cells_features",
-    "viral_proteins_denv2_year": "denv2_year",
-}
-"""Tasks of `cohorts` on the data of an application."""
+_SHARED = {"pooled_screen_dose": "cells_pixels"}
+"""Tasks of `cohorts` that are the outcome of an application; other labels of its data, such as
+pathways and doses from features, are measured there."""
 _SAMPLES = ("gde", "pooled", "floor")
 
 

@@ -114,7 +114,7 @@ def apply_head(
     seen = stored.was_fitted_to(table.ids.tolist())
     if seen.any():
         say(
-            f"The head was fitted to {seen.sum()} of {counted(len(seen), 'set')} here, whose "
+            f"The head was fitted to {seen.sum()} of these {counted(len(seen), 'set')}, whose "
             f"predictions flatter: {listed(table.ids[seen].tolist())}"
         )
     write_table(output, _predicted(stored.estimator, table, level), safe_csv)

@@ -30,8 +30,8 @@ Model = Annotated[Path, typer.Argument(help="Folder of a fitted model.", metavar
 Data = Annotated[
     str | None,
     typer.Argument(
-        help="A table, .h5ad, .h5mu, .fasta, .pat, .fcs, 10x or IDX file, a store, or a pattern of "
-        "files such as 'wells/{well}/*.png'; default the model's own data.",
+        help="A table, .h5ad, .h5mu, .fasta, .pat, .fcs, 10x or IDX file, a store, or a pattern "
+        "of files such as 'wells/{well}/*.png'; default the model's own data.",
         metavar="DATA",
     ),
 ]

@@ -108,7 +108,7 @@ def _file_name(path: str) -> str:
     """Return the name of a file, or that of the folder of the files of a pattern."""
     if not is_pattern(path):
         return Path(path).name
-    parts = itertools.takewhile(lambda part: not set(part) & set("*?{"), Path(path).parts[:-1])
+    parts = itertools.takewhile(lambda part: not set(part) & set("*?{"), Path(path).parts)
     return Path(*parts).resolve().name or path
 
 

@@ -381,6 +381,9 @@ METRICS: Mapping[str, Metric] = {
     "ratio_error": Metric(
         "Error of the nuclear ratio", "prediction", meaning="of the mean log ratio, absolute"
     ),
+    "nuclear_ratio": Metric(
+        "Nuclear ratio", "prediction", meaning="nucleus over its ring, geometric mean over cells"
+    ),
     "change_rank": Metric(
         "Rank of changes", "prediction", "higher", "Spearman of predicted and real sizes"
     ),

@@ -4,8 +4,9 @@ r"""Weighted ridge regression whose penalties are chosen by leave-one-out cross-
 
 With centred inputs $A = U \,\mathrm{diag}(d)\, V^\top$ the fit is linear in the outputs, and the
 residual at a left-out row is its residual over $1 - h_i$, with $h_i$ the diagonal of the hat
-matrix (Golub, Heath and Wahba, 1979). One decomposition therefore serves every penalty, and each
-output has a penalty of its own.
+matrix (Golub, Heath and Wahba, 1979). Of rows that are left out together it is
+$(I - H_{gg})^{-1} r_g$, with their block of the hat matrix. One decomposition therefore serves
+every penalty, and each output has a penalty of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import torch
 from torch import Tensor
 
 __all__ = ["PenaltyGrid", "Ridge", "ridge"]
+
+# of 1 - h, against division by zero; a larger bound hides the errors of fits through every point
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def ridge(
     sample_weight: Tensor,
     intercept: bool = True,
     grid: PenaltyGrid | None = None,
+    groups: Tensor | None = None,
 ) -> Ridge:
     """Regress outputs on inputs.
 
@@ -77,6 +82,8 @@ def ridge(
         intercept: Whether to fit a bias; without one it is zero.
         grid: Candidate penalties. Cross-validation cannot judge directions in which the inputs
             hardly vary; a larger smallest penalty bounds the slope there.
+        groups: Number of the group of each row, `(n,)`. Rows of a group are left out together,
+            where new inputs are of new groups; each row on its own if left out.
 
     Example:
         >>> x = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
@@ -95,14 +102,39 @@ def ridge(
     best = y.new_zeros(y.shape[1])
     lowest = torch.full_like(best, torch.inf)
     left_out = torch.zeros_like(y)
+    blocks = None if groups is None else _blocks(groups)
     for penalty in (grid or PenaltyGrid()).values().to(x.device) * len(x):
         shrinkage = d.square() / (d.square() + penalty)
-        hat = (u.square() * shrinkage).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
         residual = target - u @ (shrinkage[:, None] * projected)
-        gap = residual / (1 - hat).clamp_min(1e-3)
+        if blocks is None:
+            hat = (u.square() * shrinkage).sum(1, keepdim=True) + (w / len(x) if intercept else 0)
+            gap = residual / (1 - hat).clamp_min(_LEAST)
+        else:
+            # the hat matrix is the product of these columns with themselves
+            columns = [u * shrinkage.sqrt(), *([root / len(x) ** 0.5] if intercept else [])]
+            gap = _left_out_gap(residual, torch.cat(columns, 1), blocks)
         loss = gap.square().mean(0)
         left_out = torch.where(loss < lowest, y - gap / root.clamp_min(1e-12), left_out)
         best, lowest = torch.where(loss < lowest, penalty, best), torch.minimum(loss, lowest)
     weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * projected)
     bias = y_mean - x_mean @ weight if intercept else torch.zeros_like(best)
     return Ridge(weight, bias, lowest.sqrt(), left_out)
+
+
+def _blocks(groups: Tensor) -> list[Tensor]:
+    """Return the rows of the groups, those of s rows as one matrix `(G, s)`."""
+    _, number, size = groups.unique(return_inverse=True, return_counts=True)
+    rows = number.argsort(stable=True).split(size.tolist())
+    return [torch.stack([own for own in rows if len(own) == s]) for s in size.unique().tolist()]
+
+
+def _left_out_gap(residual: Tensor, factor: Tensor, blocks: list[Tensor]) -> Tensor:
+    """Return the residuals of rows whose group is left out, `(n, O)`."""
+    gap = torch.empty_like(residual)
+    for rows in blocks:
+        part = factor[rows]
+        hat = part @ part.mT
+        values, vectors = torch.linalg.eigh(torch.eye(hat.shape[1]).to(hat) - hat)
+        turned = vectors.mT @ residual[rows]
+        gap[rows] = vectors @ (turned / values.clamp_min(_LEAST)[..., None])
+    return gap

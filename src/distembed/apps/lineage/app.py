@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.lineage.data import LineageSettings, data, fate
 from distembed.apps.lineage.figure import figure
 from distembed.apps.lineage.judge import judge
@@ -25,9 +25,7 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": LineageSettings(
-            training=TrainConfig(
-                steps=4, every=2, warmup=1, batch=8, target=4, patience=0, metric_steps=2
-            ),
+            training=tiny_training(context=(1, 8)),
             latent=4, genes=50, components=4, permutations=5, test=0.5,
         ),
         "quick": LineageSettings(

@@ -8,12 +8,16 @@ For each kind of vector (embedding, mean expression, mean on principal component
   was fitted to training clones.
 - `in_sample`: the same estimate on training clones, the protocol of the paper.
 - `fate`: the late composition of cell types, forecast from the early vector.
-- `generation`: cells that are drawn from the forecast late embedding, against the real ones.
+- `generation`: cells that are drawn from the forecast late embedding, against the real ones;
+  beside them the same generator at the mean late embedding (`unconditional`) and at the early one
+  (`persistence`), late cells of all training clones (`pooled`), and, of clones with four late
+  cells or more, one half of them against the other (`floor`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,8 +37,10 @@ from distembed.apps.lineage.model import fit_wormhole
 from distembed.apps.regression import regress
 from distembed.batch import SetBatch
 from distembed.divergences.energy import unbiased_energy
-from distembed.evaluation.result import Score
+from distembed.evaluation.bootstrap import mean, resamples
+from distembed.evaluation.result import Score, compare
 from distembed.model.gde import GDE
+from distembed.rng import stream
 from distembed.sets.collection import Sets
 
 __all__ = ["judge"]
@@ -159,26 +165,45 @@ def _retrieval(method: str, score: Array, seed: int) -> Iterator[Score]:
 
 def _generation(
     case: Case[LineageSettings], forecast: _Forecast, vectors: Phases, n: int = 64
-) -> Iterator[Score]:
+) -> list[Score]:
     """Compare drawn late cells with real ones, in the ground space of the model."""
-    model, last = case.model, case.settings.late
+    model, last, seed = case.model, case.settings.late, case.settings.seed
     day, clone = case.test.meta["day"], case.test.meta["clone"]
     large = case.test.sizes >= 2
     real = case.test.select((day == last) & large & np.isin(clone, vectors.clones))
     place = {name: i for i, name in enumerate(vectors.clones.tolist())}
     rows = [place[name] for name in real.meta["clone"].tolist()]
-    seed = case.settings.seed
-    drawn: Mapping[str, Array] = {
-        "gde": model.sample(forecast.predict(vectors.early[rows]), n, rng=seed, ground="model"),
-        "unconditional": model.sample(
-            np.repeat(forecast.train.late.mean(0)[None], len(rows), axis=0), n, rng=seed,
-            ground="model",
-        ),
-        "persistence": model.sample(vectors.early[rows], n, rng=seed, ground="model"),
-    }  # fmt: skip
-    batch = real.batch(range(len(real)))
-    truth = batch.replace(x=model.atom_transform(batch.x))
-    for method, x in drawn.items():
-        made = SetBatch.from_dense(torch.as_tensor(np.asarray(x), dtype=truth.x.dtype))
-        values = unbiased_energy(made, truth).double().numpy()
-        yield mean_score("energy_unbiased", method, values, "generation", seed)
+    z = {
+        "gde": forecast.predict(vectors.early[rows]),
+        "unconditional": np.repeat(forecast.train.late.mean(0)[None], len(rows), axis=0),
+        "persistence": vectors.early[rows],
+    }
+    cells = {name: model.sample(own, n, rng=seed, ground="model") for name, own in z.items()}
+    late = case.train.select(case.train.meta["day"] == last)
+    others = model.atom_transform(late.batch(range(len(late))).x)
+    drawn = torch.randint(len(others), (len(rows), n), generator=stream(seed, "pooled"))
+    truth = _ground(model, real)
+    values = {
+        name: _energies(SetBatch.from_dense(torch.as_tensor(np.asarray(x))), truth)
+        for name, x in {**cells, "pooled": others[drawn].numpy()}.items()
+    }
+    counts = resamples(len(real), 1000, stream(seed, "units"))
+    estimates = {name: mean(v, counts) for name, v in values.items()}
+    divided = np.flatnonzero(real.sizes >= 4)
+    if len(divided):
+        most = int(real.sizes.max())
+        halves = truth.select(divided.tolist()).split(most, most, stream(seed, "halves"))
+        estimates["floor"] = mean(_energies(*halves), counts[:, divided])
+    scores = compare("energy_unbiased", estimates, {})
+    return [replace(score, task="generation") for score in scores]
+
+
+def _ground(model: GDE, sets: Sets) -> SetBatch:
+    """Return sets in the ground space of a model."""
+    batch = sets.batch(range(len(sets)))
+    return batch.replace(x=model.atom_transform(batch.x))
+
+
+def _energies(a: SetBatch, b: SetBatch) -> Array:
+    values: Array = unbiased_energy(a.replace(x=a.x.to(b.x.dtype)), b).double().numpy()
+    return values

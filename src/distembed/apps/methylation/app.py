@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.methylation.data import (
     MethylationSettings,
     data,
@@ -31,18 +31,16 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": MethylationSettings(
-            training=TrainConfig(
-                steps=2, every=2, warmup=1, batch=4, target=2, context=(4, 8), patience=0,
-                metric_steps=2,
-            ),
-            latent=4, atoms=24, mixtures=16, held_out_mixtures=2,
+            training=tiny_training(),
+            latent=4, atoms=24, mixtures=16, held_out_mixtures=2, test=0.5,
         ),
         "quick": MethylationSettings(
             training=TrainConfig(steps=40, warmup=8, every=20, patience=0, metric_steps=40),
-            atoms=150, mixtures=80, held_out_mixtures=8,
+            atoms=150, mixtures=80, held_out_mixtures=8, test=0.5,
         ),
         "full": MethylationSettings(
             training=TrainConfig(steps=300, warmup=50, every=100, metric_steps=200),
+            test=0.5,
         ),
     },
     published=Published(

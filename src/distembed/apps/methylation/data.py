@@ -2,8 +2,9 @@ r"""Sets of methylation: samples, and mixtures of the molecules of two samples i
 
 Donors are held out as a whole: their samples, and every mixture of their molecules. A mixture has
 `atoms` molecules, of which Binomial(atoms, f) come from one sample of a tumour and the others from
-one of the background. Training shares f are zero for one mixture in eight and else log-uniform
-from 0.3 % to 100 %; those of held-out mixtures are the same few values for all donors.
+one of the background; every sample of a part is in as many mixtures as any other. Training shares
+f are zero for one mixture in eight and else log-uniform from 0.3 % to 100 %; those of held-out
+mixtures are the same few values for all donors.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
 
 __all__ = [
+    "DONORS",
     "MethylationSettings",
     "data",
     "log_share",
@@ -34,6 +36,8 @@ __all__ = [
     "share_of_log",
 ]
 
+DONORS = ("tumour_donor", "background_donor")
+"""Metadata of mixtures: the donor of each part, empty where there is none of it."""
 Index = NDArray[np.int64]
 
 
@@ -60,7 +64,8 @@ def data(folder: Path, settings: MethylationSettings) -> tuple[Sets, Sets]:
         settings: Sizes and seed.
 
     Raises:
-        ValueError: If the folder cannot be read (`read_molecules`).
+        ValueError: If the folder cannot be read (`read_molecules`), or a side of the division has
+            no sample of a part of the mixtures.
     """
     molecules = read_molecules(folder, settings.atoms, settings.seed)
     held_out = _held_out_donors(molecules, settings.test, settings.seed)
@@ -180,17 +185,31 @@ def _mixed(
     """Mix samples of some donors, of the tumour and the background each one, at random."""
     if molecules.mixed is None:
         return []
-    pools = [np.flatnonzero(part & (molecules.label == label)) for label in molecules.mixed]
+    pools = [
+        rng.permutation(np.flatnonzero(part & (molecules.label == label)))
+        for label in molecules.mixed
+    ]
+    for label, pool in zip(molecules.mixed, pools, strict=True):
+        if len(shares) and not len(pool):
+            raise ValueError(
+                f"Of {int(part.sum())} samples of one side of the division none is {label!r}, and "
+                "mixtures need one. Give more donors of it, or hold out another share of them."
+            )
+    # in turn, so that all samples are used, and in random order, so that all have all shares
+    turns = [rng.permutation(np.resize(pool, len(shares))).tolist() for pool in pools]
     sets = []
-    for share in shares:
-        samples = [int(rng.choice(pool)) for pool in pools]
+    for share, *samples in zip(shares, *turns, strict=True):
         tumour = rng.binomial(settings.atoms, share)
         counts = (tumour, settings.atoms - tumour)
         rows = [
             rng.choice(np.flatnonzero(molecules.sample == sample), count)
             for sample, count in zip(samples, counts, strict=True)
         ]
-        sets.append(_Set(np.concatenate(rows), _meta(molecules, "mixture", samples[0], "", share)))
+        meta = _meta(molecules, "mixture", samples[0], "", share)
+        # of no tumour, or of nothing else, one of the two donors has no molecule
+        for kind, sample, there in zip(DONORS, samples, (share > 0, share < 1), strict=True):
+            meta[kind] = molecules.donor[sample] if there else ""
+        sets.append(_Set(np.concatenate(rows), meta))
     return sets
 
 
@@ -200,7 +219,8 @@ def _meta(
     donor, assay = molecules.donor[sample], molecules.assay[sample]
     name = molecules.names[sample]
     return {
-        "kind": kind, "label": label, "donor": donor, "assay": assay, "share": share, "name": name
+        "kind": kind, "label": label, "donor": donor, "assay": assay, "share": share, "name": name,
+        **dict.fromkeys(DONORS, ""),
     }  # fmt: skip
 
 

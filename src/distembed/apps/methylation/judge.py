@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from distembed.apps.application import Case, Findings
 from distembed.apps.drawn import drawn_scores
-from distembed.apps.methylation.data import MethylationSettings, log_share, share_of_log
+from distembed.apps.methylation.data import (
+    DONORS,
+    MethylationSettings,
+    log_share,
+    share_of_log,
+)
 from distembed.apps.methylation.features import simple_inputs
 from distembed.apps.outcomes import Inputs, Outcome, predicted, ranked
 from distembed.evaluation.result import Score
@@ -86,7 +91,7 @@ def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> 
         )
         outcome = Outcome(
             f"label_{assay}", train.meta["label"][train_rows], test.meta["label"][test_rows],
-            train.meta["donor"][train_rows],
+            train.meta["donor"][train_rows], test.meta["donor"][test_rows],
         )  # fmt: skip
         own_inputs = {k: _rows(v, train_rows, test_rows) for k, v in inputs.items()}
         result = predicted(outcome, own_inputs, seed=case.settings.seed)
@@ -102,10 +107,16 @@ def judge(case: Case[MethylationSettings], fewest: int = 2, drawn: int = 24) -> 
     if len(mixtures[0]) and len(mixtures[1]):
         of_shares, values = _shares(case, inputs, mixtures)
         scores += of_shares
+        donors = [np.setdiff1d(test.meta[kind], [""]) for kind in DONORS]
+        remarks.append(
+            f"Held-out mixtures have molecules of {len(donors[0])} donors of tumours and "
+            f"{len(donors[1])} of the background; both are resampled for the intervals."
+        )
     samples = np.flatnonzero((test.meta["kind"] == "sample") & (test.sizes >= 20))[:drawn]
     scores += drawn_scores(
         model, test.select(samples), task="drawn_molecules", atoms=case.settings.atoms,
         seed=case.settings.seed, metrics=("energy_unbiased", "spectrum", "lengths"), log=case.log,
+        units=test.meta["donor"][samples],
     )  # fmt: skip
     return Findings(
         scores, {"share": share, "estimates": values, "labels": of_labels}, tuple(remarks)
@@ -131,7 +142,8 @@ def _shares(
     ]
     donors = case.train.meta["donor"][rows[0]]
     logs = [log_share(share) for share in meta]
-    outcome = Outcome("tumour_share_log", logs[0], logs[1], donors)
+    units = [case.test.meta[kind][rows[1]] for kind in DONORS]
+    outcome = Outcome("tumour_share_log", logs[0], logs[1], donors, units)
     own_inputs = {k: _rows(v, *rows) for k, v in inputs.items()}
     result = predicted(outcome, own_inputs, seed=case.settings.seed)
     scores = list(result.scores)
@@ -139,6 +151,7 @@ def _shares(
         own = (meta[1] == 0) | (meta[1] == share)
         values = {name: v[own] for name, v in result.values.items()}
         scores += ranked(
-            f"tumour_{share:.0%}_against_none", meta[1][own] > 0, values, case.settings.seed
-        )
+            f"tumour_{share:.0%}_against_none", meta[1][own] > 0, values, case.settings.seed,
+            [unit[own] for unit in units],
+        )  # fmt: skip
     return scores, {name: share_of_log(v) for name, v in result.values.items()}

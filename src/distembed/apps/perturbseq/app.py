@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.perturbseq.data import PerturbSettings, data, target
 from distembed.apps.perturbseq.figure import figure
 from distembed.apps.perturbseq.judge import judge
@@ -25,9 +25,7 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": PerturbSettings(
-            training=TrainConfig(
-                steps=4, every=2, warmup=1, batch=8, target=4, patience=0, metric_steps=2
-            ),
+            training=tiny_training(),
             latent=4, genes=40, components=4, repeats=2, draws=20, atoms=60, fewest=5, test=0.5,
         ),
         "quick": PerturbSettings(

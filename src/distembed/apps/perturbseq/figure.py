@@ -9,11 +9,13 @@ import numpy as np
 
 from distembed.apps.application import Case, Drawing, Findings
 from distembed.apps.perturbseq.data import CONTROL, PerturbSettings
+from distembed.report.labels import separate
 from distembed.report.style import ACCENT, LOSS, REAL, ink_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.text import Text
 
 __all__ = ["figure"]
 
@@ -24,8 +26,9 @@ def figure(case: Case[PerturbSettings], findings: Findings) -> Sequence[Drawing]
 
     def changes(canvas: Canvas) -> None:
         left, right = canvas.subplots(1, 2, width_ratios=(1.1, 1))
-        _map(left, shown)
-        _genes(right, shown)
+        names = [(left, _map(left, shown)), (right, _genes(right, shown))]
+        for ax, labels in names:
+            separate(ax, labels)
 
     return (
         Drawing(
@@ -42,7 +45,8 @@ def figure(case: Case[PerturbSettings], findings: Findings) -> Sequence[Drawing]
     )
 
 
-def _map(ax: Axes, shown: Any, named: int = 7) -> None:
+def _map(ax: Axes, shown: Any, named: int = 7) -> list[Text]:
+    """Draw changes of embeddings; return the labels of perturbations."""
     change = shown["z"] - shown["z"][shown["control"]]
     test = shown["test"]
     train = np.setdiff1d(np.flatnonzero(shown["target"] != CONTROL), test)
@@ -59,17 +63,21 @@ def _map(ax: Axes, shown: Any, named: int = 7) -> None:
         )  # fmt: skip
     names = np.unique(shown["target"][shown["target"] != CONTROL])
     middle = np.array([place[shown["target"] == name].mean(0) for name in names.tolist()])
-    for k in np.argsort(-np.square(middle).sum(1), kind="stable")[:named].tolist():
+    labels: list[Text] = [
         ax.annotate(
             str(names[k]), middle[k], xytext=(0, 7), textcoords="offset points", fontsize=10,
             ha="center",
-        )  # fmt: skip
+        )
+        for k in np.argsort(-np.square(middle).sum(1), kind="stable")[:named].tolist()
+    ]  # fmt: skip
     ax.axhline(0, color=REAL, lw=0.6, zorder=0)
     ax.axvline(0, color=REAL, lw=0.6, zorder=0)
     ax.set(xlabel="change of z, axis 1", ylabel="change of z, axis 2", title="perturbations")
+    return labels
 
 
-def _genes(ax: Axes, shown: Any, named: int = 8) -> None:
+def _genes(ax: Axes, shown: Any, named: int = 8) -> list[Text]:
+    """Draw changes of genes; return the labels of the largest."""
     real, forecast = shown["real"].ravel(), shown["forecast"].ravel()
     largest = float(np.abs(real).max()) * 1.1 or 1.0
     ax.plot([-largest, largest], [-largest, largest], "--", color=REAL, lw=1)
@@ -78,10 +86,15 @@ def _genes(ax: Axes, shown: Any, named: int = 8) -> None:
     order = np.argsort(-np.abs(real), kind="stable")
     # the place of the largest change of each gene
     largest_of = order[np.sort(np.unique(genes[order], return_index=True)[1])]
+    labels: list[Text] = []
     for i in largest_of[:named].tolist():
         side = -6 if forecast[i] > 0 else 6
-        ax.annotate(
-            str(genes[i]), (forecast[i], real[i]), xytext=(side, 2), textcoords="offset points",
-            ha="right" if side < 0 else "left", fontsize=9, color=LOSS,
+        labels.append(
+            ax.annotate(
+                str(genes[i]), (forecast[i], real[i]), xytext=(side, 2),
+                textcoords="offset points", ha="right" if side < 0 else "left", fontsize=9,
+                color=LOSS,
+            )
         )  # fmt: skip
     ax.set(xlabel="forecast change", ylabel="real change", title="genes of held-out sets")
+    return labels

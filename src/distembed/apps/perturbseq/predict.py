@@ -2,7 +2,8 @@ r"""Forecasts of held-out perturbations: a change of a vector from the descripti
 
 For a representation s of sets (embedding, or mean of the atoms) and a set p with its control c,
 the change $s_p - s_c$ is regressed by ridge on the descriptors of the perturbation; the penalty of
-each coordinate is chosen by leave-one-out on training sets, for all representations alike.
+each coordinate is chosen by leaving training sets out, for all representations alike. With gene
+vectors held-out genes are new in every context, and all contexts of a gene are left out together.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ def forecast_change(screen: Screen, values: Array, train: Index, test: Index) ->
         test: Numbers of the held-out sets.
     """
     x, control = screen.descriptors(train), screen.control
-    own = train[screen.sets.meta["target"][train] != CONTROL]
+    target = screen.sets.meta["target"]
+    own = train[target[train] != CONTROL]
     change = values[own] - values[control[own]]
-    return regress(x[own], change, x[test])
+    groups = None if screen.vectors is None else target[own]
+    return regress(x[own], change, x[test], groups=groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.pooled_screen.data import ScreenSettings, data
 from distembed.apps.pooled_screen.figure import figure
 from distembed.apps.pooled_screen.judge import judge
@@ -24,10 +24,7 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": ScreenSettings(
-            training=TrainConfig(
-                steps=2, every=2, warmup=1, batch=4, target=4, patience=0, metric_steps=2,
-                context=(4, 8),
-            ),
+            training=tiny_training(),
             latent=4, draws=8, atoms=8, shown=2,
         ),
         "quick": ScreenSettings(

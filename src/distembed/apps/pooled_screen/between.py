@@ -65,6 +65,8 @@ def by_vector(
 ) -> tuple[Array, list[Neighbours]]:
     """Forecast vectors of held-out genes by ridge on their descriptors, and find similar genes.
 
+    The penalty is chosen by leaving out all wells of a gene together.
+
     Args:
         vectors: A vector of each gene.
         train: Training sets.
@@ -77,7 +79,7 @@ def by_vector(
     names = np.concatenate([train.meta["condition"], genes])
     trained = np.arange(len(names)) < len(train)
     x = gene_descriptors(vectors, names, trained)
-    forecast = regress(x[trained], values, x[~trained])
+    forecast = regress(x[trained], values, x[~trained], groups=names[trained])
     others = [n for n in np.unique(train.meta["condition"]).tolist() if n in vectors]
     matrix = np.array([vectors[n] / np.linalg.norm(vectors[n]) for n in others])
     neighbours = []

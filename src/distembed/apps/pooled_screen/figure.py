@@ -82,7 +82,9 @@ def _series(canvas: Canvas, case: Case[ScreenSettings], findings: Findings) -> N
     names = [c.name for c in values["conditions"]]
     for ax, drug in zip(axes, drugs, strict=True):
         own = case.train.meta["group"] == drug
-        ax.scatter(case.train.meta["dose"][own], ratio[own], color=REAL, s=22, lw=0)
+        ax.scatter(
+            case.train.meta["dose"][own], ratio[own], color=REAL, s=22, lw=0, label="training well"
+        )
         _held_out(ax, case, values, names, drug)
         ax.set(xlabel="dose index", title=drug)
     axes[0].set_ylabel("log nuclear ratio")

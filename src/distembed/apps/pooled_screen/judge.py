@@ -2,16 +2,18 @@
 
 - `dose`: the dose of held-out wells, by ridge from embeddings, features of CellProfiler, the mean
   image, or the nuclear ratio that the assay is made for.
-- `unseen`: cells of a condition without training sets. `gde` draws them from the embedding that is
-  interpolated between the doses beside it (or forecast from gene vectors); `gde_encoded` from that
-  of the real cells; `nearest` and `mixture` are real cells of the conditions beside it.
+- `unseen`: cells of a condition without training sets, against one half of its real cells. `gde`
+  draws them from the embedding that is interpolated between the doses beside it (or forecast from
+  gene vectors); `gde_encoded` from that of the other half, which is the `floor`; `nearest` and
+  `mixture` are real cells of the conditions beside it. All have equal numbers of cells.
 - `change`: the change of the nuclear ratio from the controls, over held-out conditions.
+- `ratio_DRUG_DOSE`: the nuclear ratio itself, of the half that judges (`real`) and of each method.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ from distembed.batch import SetBatch
 from distembed.divergences.c2st import neighbour_accuracy
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
+from distembed.rng import stream
 from distembed.sets.collection import Sets
 
 __all__ = ["judge"]
@@ -52,6 +55,11 @@ class _Condition:
     real: NDArray[np.float32]
     cells: dict[str, NDArray[np.float32]]
 
+    def equal(self, method: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the cells of a method and real ones, as many of both for all methods."""
+        n = min(map(len, (self.real, *self.cells.values())))
+        return self.cells[method][:n], self.real[:n]
+
 
 def judge(case: Case[ScreenSettings]) -> Findings:
     """Score doses of held-out wells, and cells that are drawn at held-out conditions."""
@@ -60,11 +68,11 @@ def judge(case: Case[ScreenSettings]) -> Findings:
         for sets in (case.train, case.test)
     )
     scores = list(_doses(case, z_train, z_test)) if "dose" in case.train.meta else []
-    conditions = list(_conditions(case, z_train, z_test))
+    conditions = list(_conditions(case, z_train))
     case.log(f"measuring nuclei of {len(conditions)} conditions")
-    control = _log_ratio(_images(case.train, np.flatnonzero(case.train.meta["control"] != 0)))
-    real = np.array([_log_ratio(c.real) for c in conditions])
-    ratios = {m: np.array([_log_ratio(c.cells[m]) for c in conditions]) for m in METHODS}
+    control = _mean_ratio(_images(case.train, np.flatnonzero(case.train.meta["control"] != 0)))
+    real = np.array([_mean_ratio(c.real) for c in conditions])
+    ratios = {m: np.array([_mean_ratio(c.cells[m]) for c in conditions]) for m in METHODS}
     seed = case.settings.seed
     axes = _axes(case)
     for method in METHODS:
@@ -78,10 +86,12 @@ def judge(case: Case[ScreenSettings]) -> Findings:
         change = ratios[method] - control
         base = np.zeros(1)
         scores.append(r2_score(method, real - control, change, base, "change", seed))
+    if "dose" in case.test.meta:
+        scores += [score for condition in conditions for score in _ratio_scores(condition, seed)]
     values = {
         "conditions": conditions, "real": real, "drawn": ratios["gde"], "control": control,
         "train": [
-            (case.train.ids[s], _log_ratio(_images(case.train, np.array([s]))))
+            (case.train.ids[s], _mean_ratio(_images(case.train, np.array([s]))))
             for s in range(len(case.train))
         ],
     }  # fmt: skip
@@ -106,10 +116,13 @@ def _doses(case: Case[ScreenSettings], z_train: Array, z_test: Array) -> Iterato
     truth = case.test.meta["dose"].astype(np.float64)
     for method, (x, new) in inputs.items():
         forecast = regress(x, y[:, None], new)[:, 0]
-        yield r2_score(method, truth, forecast, np.array([y.mean()]), "dose", case.settings.seed)
+        yield r2_score(
+            method, truth, forecast, np.array([y.mean()]), "dose", case.settings.seed,
+            units=case.test.meta["condition"],
+        )  # fmt: skip
 
 
-def _conditions(case: Case[ScreenSettings], z_train: Array, z_test: Array) -> Iterator[_Condition]:
+def _conditions(case: Case[ScreenSettings], z_train: Array) -> Iterator[_Condition]:
     """Predict the cells of each held-out condition by all methods."""
     train, test, n = case.train, case.test, case.settings.draws
     names = np.unique(test.meta["condition"])
@@ -126,24 +139,27 @@ def _conditions(case: Case[ScreenSettings], z_train: Array, z_test: Array) -> It
     rng = np.random.default_rng(case.settings.seed)
     seed = case.settings.seed
     for k, name in enumerate(names.tolist()):
-        own = test.meta["condition"] == name
-        real = rng.permutation(_images(test, np.flatnonzero(own)))
-        half = len(real) // 2
+        wells = test.batch(np.flatnonzero(test.meta["condition"] == name).tolist())
+        # half of each well: a training set is a well, and so is what is embedded
+        most = int(wells.sizes.max())
+        encoded, real = wells.split(most, most, stream(seed, "halves", name))
+        z_half = case.model.embed(encoded, covariance=False).z.astype(np.float64).mean(0)
+        half = rng.permutation(encoded.x.numpy())
         beside = [rng.permutation(_images(train, rows)) for rows in sides[k].wells]
         counts = [round(share * n) for share in sides[k].shares]
         nearest = rng.permutation(_images(train, sides[k].nearest))
         cells = {
             "gde": np.asarray(case.model.sample(z[k], n, seed)),
-            "gde_encoded": np.asarray(case.model.sample(z_test[own].mean(0), n, seed)),
+            "gde_encoded": np.asarray(case.model.sample(z_half, n, seed)),
             "nearest": nearest[:n],
             "mixture": np.concatenate([x[:m] for x, m in zip(beside, counts, strict=True)]),
             "pooled": rng.permutation(
                 _images(train, rng.choice(len(train), min(len(train), 12), replace=False))
             )[:n],
-            "mean_image": np.repeat(nearest.mean(0)[None], min(n, half), axis=0),
-            "floor": real[:half],
+            "mean_image": np.repeat(nearest.mean(0)[None], n, axis=0),
+            "floor": half,
         }
-        yield _Condition(name, real[half:], cells)
+        yield _Condition(name, rng.permutation(real.x.numpy()), cells)
 
 
 def _images(sets: Sets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -151,15 +167,32 @@ def _images(sets: Sets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     return images
 
 
-def _log_ratio(images: NDArray[np.float32]) -> float:
-    """Return the mean log nuclear ratio; NaN images are left out."""
+def _log_ratios(images: NDArray[np.float32]) -> Array:
+    """Return the log nuclear ratios of the images that have a nucleus, `(n,)`."""
     ratio = nuclear_ratio(images)
-    ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
-    return float(np.log(ratio).mean()) if len(ratio) else 0.0
+    logs: Array = np.log(ratio[np.isfinite(ratio) & (ratio > 0)])
+    return logs
+
+
+def _mean_ratio(images: NDArray[np.float32]) -> float:
+    """Return the mean log nuclear ratio; zero if no image has a nucleus."""
+    logs = _log_ratios(images)
+    return float(logs.mean()) if len(logs) else 0.0
+
+
+def _ratio_scores(condition: _Condition, seed: int) -> Iterator[Score]:
+    """Return the geometric mean of the nuclear ratio with its interval over cells, by method."""
+    task = f"ratio_{condition.name.replace(' ', '_')}"
+    for method, images in {"real": condition.real, **condition.cells}.items():
+        logs = _log_ratios(images)
+        if len(logs):
+            score = mean_score("nuclear_ratio", method, logs, task, seed)
+            value, low, high = np.exp([score.value, score.low, score.high]).tolist()
+            yield replace(score, value=value, low=low, high=high)
 
 
 def _ratios(sets: Sets) -> Array:
-    return np.array([[_log_ratio(_images(sets, np.array([s])))] for s in range(len(sets))])
+    return np.array([[_mean_ratio(_images(sets, np.array([s])))] for s in range(len(sets))])
 
 
 def _mean_images(sets: Sets) -> Array:
@@ -185,11 +218,9 @@ def _against(
     case: Case[ScreenSettings], axes: torch.Tensor, condition: _Condition, method: str
 ) -> tuple[float, float]:
     """Return the energy distance to real cells, and the accuracy of telling them apart."""
-    made = torch.as_tensor(condition.cells[method], dtype=torch.float32)
-    n = min(len(made), len(condition.real))
     pair = [
-        case.model.atom_transform(x[:n]).flatten(1).double()
-        for x in (made, torch.as_tensor(condition.real))
+        case.model.atom_transform(torch.as_tensor(x)).flatten(1).double()
+        for x in condition.equal(method)
     ]
     batches = [SetBatch.from_list([x]) for x in pair]
     projected = [SetBatch.from_list([x @ axes]) for x in pair]

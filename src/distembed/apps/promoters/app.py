@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.promoters.data import PromoterSettings, data, expression_cohort
 from distembed.apps.promoters.figure import figure
 from distembed.apps.promoters.judge import judge
@@ -25,10 +25,7 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": PromoterSettings(
-            training=TrainConfig(
-                steps=2, every=2, warmup=1, batch=4, target=2, context=(4, 8), patience=0,
-                metric_steps=2,
-            ),
+            training=tiny_training(),
             latent=4, sets=12, atoms=8, bins=10, drawn=4, oracle_promoters=200,
         ),
         "quick": PromoterSettings(

@@ -80,7 +80,7 @@ def _heat_maps(canvas: Canvas, values: Any, own: NDArray[np.int64], limit: float
             interpolation="nearest",
         )  # fmt: skip
         ax.plot(held_out, np.full(len(held_out), -1.1), "v", color=ink_of(ax), ms=6, clip_on=False)
-        ax.set_title(title, pad=16)
+        ax.set_title(title, pad=24)
         ax.set(xlabel="bin of expression", ylim=(len(names) - 0.5, -0.5))
     axes[0].set_yticks(range(len(names)), names)
     canvas.colorbar(image, ax=axes, label="hits, in deviations over training bins", shrink=0.6)

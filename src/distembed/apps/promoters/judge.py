@@ -37,7 +37,8 @@ def judge(case: Case[PromoterSettings]) -> Findings:
     parts = np.flatnonzero(~case.test.meta["beyond"])[:: max(1, len(case.test) // 20)]
     scores += drawn_scores(
         case.model, case.test.select(parts), task="drawn_promoters", atoms=settings.atoms,
-        seed=seed, metrics=("energy_unbiased", "spectrum"), log=case.log,
+        seed=seed, metrics=("energy_unbiased", "spectrum"), units=case.test.meta["bin"][parts],
+        log=case.log,
     )  # fmt: skip
     apart = np.flatnonzero(division.bin < 0)
     rng = np.random.default_rng([seed, 3])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distembed.apps.application import Application, Published
+from distembed.apps.application import Application, Published, tiny_training
 from distembed.apps.viral_proteins.data import (
     ViralSettings,
     data,
@@ -29,10 +29,7 @@ APP = Application(
     figure=figure,
     scales={
         "tiny": ViralSettings(
-            training=TrainConfig(
-                steps=2, every=2, warmup=1, batch=4, target=2, context=(4, 8), patience=0,
-                metric_steps=2,
-            ),
+            training=tiny_training(),
             latent=4, atoms=8, sets=30,
         ),
         "quick": ViralSettings(

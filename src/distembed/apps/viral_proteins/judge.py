@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 
 from distembed.apps.application import Case, Findings
 from distembed.apps.drawn import drawn_scores
-from distembed.apps.intervals import mean_score
+from distembed.apps.intervals import unit_resamples
 from distembed.apps.outcomes import Inputs, Outcome, Predictions, predicted
 from distembed.apps.viral_proteins.clades import clade_distance, column_frequencies, nearest_sets
 from distembed.apps.viral_proteins.data import ViralSettings, forward_in_time
 from distembed.apps.viral_proteins.model import model as untrained_model
 from distembed.encoders.sequence_features import mean_kmers
-from distembed.evaluation.result import Score
+from distembed.evaluation.bootstrap import mean
+from distembed.evaluation.result import Score, compare
 from distembed.heads.take import take
 from distembed.model.gde import GDE
 from distembed.rng import stream
@@ -49,7 +51,8 @@ def judge(case: Case[ViralSettings], fewest: int = 4) -> Findings:
         chosen = {
             k: Inputs(take(v.train, own[0]), take(v.test, own[1])) for k, v in inputs.items()
         }
-        scores += predicted(Outcome("region", regions[0], regions[1]), chosen, seed=seed).scores
+        outcome = Outcome("region", regions[0], regions[1], units=test.meta["country"][own[1]])
+        scores += predicted(outcome, chosen, seed=seed).scores
         remarks.append(f"Regions of {fewest} training sets or more: {', '.join(common)}.")
     else:
         remarks.append(
@@ -67,7 +70,7 @@ def judge(case: Case[ViralSettings], fewest: int = 4) -> Findings:
     )
     scores += drawn_scores(
         model, test, task="drawn_proteins", atoms=case.settings.atoms, seed=seed, log=case.log,
-        metrics=("energy_unbiased", "columns", "copies"),
+        metrics=("energy_unbiased", "columns", "copies"), units=test.meta["country"],
     )  # fmt: skip
     of_clades, values = _clades(case)
     scores += of_clades
@@ -100,48 +103,69 @@ def _date(
     task: str, train: Sets, test: Sets, inputs: Mapping[str, Inputs], seed: int
 ) -> Predictions:
     date = [sets.meta["date"].astype(np.float64) for sets in (train, test)]
-    return predicted(Outcome(task, date[0], date[1]), inputs, seed=seed)
+    return predicted(
+        Outcome(task, date[0], date[1], units=test.meta["country"]), inputs, seed=seed
+    )
 
 
 def _clades(case: Case[ViralSettings]) -> tuple[list[Score], dict[str, Any]]:
     """Draw proteins from half of each held-out set, and compare columns and clades.
 
-    A protein has the clade of the training set that holds its nearest training protein.
+    All methods have as many proteins as that half, which is the floor: shares of few proteins are
+    noisy, and alike noisy then. A protein has the clade of the training set that holds its nearest
+    training protein.
     """
     test, model, seed = case.test, case.model, case.settings.seed
     large = np.flatnonzero(test.sizes >= 4)
     batch = test.batch(large.tolist())
     context, target = batch.split(case.settings.atoms, case.settings.atoms, stream(seed, "clades"))
     table = model.embed(context, covariance=False)
-    n = int(target.sizes.max())
-    drawn = torch.as_tensor(model.sample(table, n, rng=seed))
+    sizes = context.sizes.tolist()
+    drawn = torch.as_tensor(model.sample(table, max(sizes), rng=seed))
     training = case.train.batch(range(len(case.train)))
     vocab, space = int(test.atoms.facts["vocab"]), test.atoms
-    every = torch.randint(len(training.x), (len(large), n), generator=stream(seed, "any"))
+    shape = len(large), max(sizes)
+    every = torch.randint(len(training.x), shape, generator=stream(seed, "any"))
     proteins = {
-        "gde": list(drawn),
-        "unconditional": list(training.x[every]),
+        "gde": [x[:n] for x, n in zip(drawn, sizes, strict=True)],
+        "unconditional": [training.x[rows[:n]] for rows, n in zip(every, sizes, strict=True)],
         "floor": [context[b].x for b in range(len(context))],
     }
     clade = case.train.meta["clade"]
     sources = {"clade": clade} if (clade != "").any() else {"region": case.train.meta["region"]}
     ((label, names),) = sources.items()
     real = [target[b].x for b in range(len(target))]
-    goal = [names[nearest_sets(x, training, space).numpy()].tolist() for x in real]
-    scores = []
-    frequencies: dict[str, Array] = {}
-    aligned = bool(space.facts["aligned"])
-    for name, sets in proteins.items():
-        chosen = [names[nearest_sets(x, training, space).numpy()].tolist() for x in sets]
-        values = np.array([clade_distance(a, b) for a, b in zip(chosen, goal, strict=True)])
-        scores.append(mean_score("clade_distance", name, values, f"{label}s_of_drawn", seed))
-        if aligned:
-            shares = [column_frequencies(x, vocab) for x in sets]
-            truth = [column_frequencies(x, vocab) for x in real]
-            gaps = np.array([np.abs(a - b).mean() for a, b in zip(shares, truth, strict=True)])
-            scores.append(mean_score("column_error", name, gaps, "columns_of_drawn", seed))
-            # of few proteins a share has few values, and no picture
-            many = [b for b in range(len(real)) if len(real[b]) >= 10] or range(len(real))
-            frequencies[name] = np.concatenate([shares[b].ravel() for b in many])
-            frequencies["real"] = np.concatenate([truth[b].ravel() for b in many])
+
+    def clades(x: torch.Tensor) -> list[str]:
+        return list(names[nearest_sets(x, training, space).numpy()].tolist())
+
+    goal = [clades(x) for x in real]
+    distances = {
+        name: np.array([clade_distance(clades(x), y) for x, y in zip(sets, goal, strict=True)])
+        for name, sets in proteins.items()
+    }
+    units = test.meta["country"][large]
+    counts = unit_resamples(len(large), units, 1000, stream(seed, "countries"))
+    scores = _compared("clade_distance", f"{label}s_of_drawn", distances, counts)
+    if not space.facts["aligned"]:
+        return scores, {"frequencies": {}}
+    truth = [column_frequencies(x, vocab) for x in real]
+    shares = {name: [column_frequencies(x, vocab) for x in v] for name, v in proteins.items()}
+    gaps = {
+        name: np.array([np.abs(a - b).mean() for a, b in zip(own, truth, strict=True)])
+        for name, own in shares.items()
+    }
+    scores += _compared("column_error", "columns_of_drawn", gaps, counts)
+    # of few proteins a share has few values, and no picture
+    many = [b for b, x in enumerate(real) if len(x) >= 10] or range(len(real))
+    frequencies = {
+        name: np.concatenate([own[b].ravel() for b in many])
+        for name, own in {**shares, "real": truth}.items()
+    }
     return scores, {"frequencies": frequencies}
+
+
+def _compared(metric: str, task: str, values: Mapping[str, Array], counts: Array) -> list[Score]:
+    """Average a number over held-out sets by method, with a test against the best baseline."""
+    estimates = {name: mean(v, counts) for name, v in values.items()}
+    return [replace(score, task=task) for score in compare(metric, estimates, {})]

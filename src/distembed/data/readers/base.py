@@ -21,7 +21,7 @@ __all__ = ["Reader", "Request", "choose_reader", "suffix_of", "type_of"]
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
-_BY_PATTERN = ("table", "fasta", "pat", "fcs", "pictures")
+_BY_PATTERN = ("table", "fasta", "pat", "fcs", "tenx", "pictures")
 """Readers of several files that one pattern names."""
 
 
