@@ -201,6 +201,17 @@ def test_cells_that_are_encoded_do_not_judge():
     assert {len(condition.equal(name)[1]) for name in condition.cells} == {9}
 
 
+def test_a_mixture_that_is_cut_short_keeps_its_proportions():
+    train, test = plate(sizes=(6, 20, 7, 12, 20, 8))
+    case = Case(None, replace(SETTINGS, draws=20), train, test, Recorder(), print)
+    (condition,) = _conditions(case, np.zeros((len(train), 2)))
+    cells, _ = condition.equal("mixture")
+    assert len(cells) == 9  # half of the wells of 7 and 12 cells, fewer than are drawn
+    # dose 3 is half-way between those of the wells of the cells 6 to 25, and 45 to 64
+    lower = int((cells[:, 0, 0, 0] < 26).sum())
+    assert lower in (4, 5)
+
+
 def test_the_ratio_of_a_condition_is_the_geometric_mean_over_its_cells():
     images = np.stack([cell(inside, 10.0) for inside in (10.0, 43.0, 175.0, 43.0)])
     condition = SimpleNamespace(
