@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from app_folders import tiles
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from scipy import ndimage
 from distembed.apps.application import Case
 from distembed.apps.pooled_screen.between import by_dose, by_vector
 from distembed.apps.pooled_screen.data import data, read_screen
-from distembed.apps.pooled_screen.judge import _conditions, _ratio_scores
+from distembed.apps.pooled_screen.judge import _axes, _conditions, _ratio_scores
 from distembed.apps.pooled_screen.masks import nuclear_ratio, otsu
 from distembed.apps.pooled_screen.tiles import read_tiles, tile_name
 from distembed.apps.run import load
@@ -210,6 +211,17 @@ def test_a_mixture_that_is_cut_short_keeps_its_proportions():
     # dose 3 is half-way between those of the wells of the cells 6 to 25, and 45 to 64
     lower = int((cells[:, 0, 0, 0] < 26).sum())
     assert lower in (4, 5)
+
+
+def test_the_axes_of_images_do_not_depend_on_the_global_seed():
+    train, test = plate()
+    model = SimpleNamespace(atom_transform=lambda x: x)
+    case = Case(None, SETTINGS, train, test, model, print)
+    axes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        axes.append(_axes(case, 2))
+    assert torch.equal(*axes)
 
 
 def test_the_ratio_of_a_condition_is_the_geometric_mean_over_its_cells():

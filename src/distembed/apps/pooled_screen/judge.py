@@ -30,6 +30,7 @@ from distembed.batch import SetBatch
 from distembed.divergences.c2st import neighbour_accuracy
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
+from distembed.nn.subspace import leading_subspace
 from distembed.rng import stream
 from distembed.sets.collection import Sets
 
@@ -217,8 +218,8 @@ def _standard(train: Array, test: Array) -> tuple[Array, Array]:
 
 def _axes(case: Case[ScreenSettings], components: int = 20) -> torch.Tensor:
     """Return principal axes of training images in the ground space, `(D, K)`."""
-    x = case.model.atom_transform(case.train.batch(range(len(case.train))).x).flatten(1)
-    return torch.pca_lowrank(x.double(), min(components, *x.shape))[2]
+    x = case.model.atom_transform(case.train.batch(range(len(case.train))).x).flatten(1).double()
+    return leading_subspace(x - x.mean(0), min(components, *x.shape))[0]
 
 
 def _against(
