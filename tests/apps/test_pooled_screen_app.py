@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from app_folders import tiles
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from scipy import ndimage
 from distembed.apps.application import Case
 from distembed.apps.pooled_screen.between import by_dose, by_vector
 from distembed.apps.pooled_screen.data import data, read_screen
-from distembed.apps.pooled_screen.judge import _conditions, _ratio_scores
+from distembed.apps.pooled_screen.judge import _axes, _conditions, _ratio_scores
 from distembed.apps.pooled_screen.masks import nuclear_ratio, otsu
 from distembed.apps.pooled_screen.tiles import read_tiles, tile_name
 from distembed.apps.run import load
@@ -199,6 +200,28 @@ def test_cells_that_are_encoded_do_not_judge():
     sizes = {name: len(condition.equal(name)[0]) for name in condition.cells}
     assert set(sizes.values()) == {9}
     assert {len(condition.equal(name)[1]) for name in condition.cells} == {9}
+
+
+def test_a_mixture_that_is_cut_short_keeps_its_proportions():
+    train, test = plate(sizes=(6, 20, 7, 12, 20, 8))
+    case = Case(None, replace(SETTINGS, draws=20), train, test, Recorder(), print)
+    (condition,) = _conditions(case, np.zeros((len(train), 2)))
+    cells, _ = condition.equal("mixture")
+    assert len(cells) == 9  # half of the wells of 7 and 12 cells, fewer than are drawn
+    # dose 3 is half-way between those of the wells of the cells 6 to 25, and 45 to 64
+    lower = int((cells[:, 0, 0, 0] < 26).sum())
+    assert lower in (4, 5)
+
+
+def test_the_axes_of_images_do_not_depend_on_the_global_seed():
+    train, test = plate()
+    model = SimpleNamespace(atom_transform=lambda x: x)
+    case = Case(None, SETTINGS, train, test, model, print)
+    axes = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        axes.append(_axes(case, 2))
+    assert torch.equal(*axes)
 
 
 def test_the_ratio_of_a_condition_is_the_geometric_mean_over_its_cells():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distembed.batch import SetBatch
+from distembed.inference.tests.pairwise import pairwise_tests
 from distembed.inference.tests.shared_atoms import SharedAtoms
 from distembed.inference.tests.two_sample import two_sample_test
 
@@ -56,6 +57,51 @@ def test_equal_sets_do_not_differ():
     rows = np.arange(9)
     result = two_sample_test(mean, x, x, rows=[rows, rows], permutations=99)
     assert (result.statistic, result.p_permutation, result.p_asymptotic) == (0, 1, 1)
+
+
+def test_equal_sets_in_another_order_differ_by_rounding_alone():
+    rng = np.random.default_rng(0)
+    x, order = rng.normal(size=(50, 3)), rng.permutation(50)
+    rows = [np.arange(50), order]
+    result = two_sample_test(
+        lambda b: b.mean(b.x**2 / 3 + b.x), x, x[order], rows=rows, permutations=9
+    )
+    assert 0 < result.statistic < 1e-28
+    assert (result.p_permutation, result.p_asymptotic) == (1, 1)
+
+
+def test_a_pair_of_the_same_atoms_is_no_difference():
+    z = np.array([[1.0, 0.0], [1.0 + 1e-7, 0.0]], np.float32)
+    cov = np.tile(0.01 * np.eye(2), (2, 1, 1))
+    for left in (0.0, 2e-16):
+        assert pairwise_tests(z, cov, [[0, 1]], left=[left]).p == 1
+    assert pairwise_tests(z + [[0.0], [1.0]], cov, [[0, 1]], left=[0.5]).p < 1e-3
+
+
+def test_an_atom_of_no_weight_in_either_set_changes_nothing():
+    a, b = np.array([0.0, 1, 2, 3, 4])[:, None], np.array([5.0, 6, 7, 3, 4])[:, None]
+    rows = [[0, 1, 2, 3, 4], [5, 6, 7, 3, 4]]
+    plain = two_sample_test(mean, a, b, rows=rows, permutations=99)
+    far, w = [[1000.0]], [1.0] * 5 + [0.0]
+    added = two_sample_test(
+        mean, np.append(a, far, 0), np.append(b, far, 0), rows=[[*r, 9] for r in rows],
+        weights=[w, w], permutations=99,
+    )  # fmt: skip
+    assert added.p_permutation == plain.p_permutation
+    assert added.p_asymptotic == pytest.approx(plain.p_asymptotic)
+
+
+def test_an_atom_that_a_set_reads_twice_is_one_draw():
+    """The variance of the mean of k atoms, each twice, is that of k atoms and not of 2 k."""
+    x = np.random.default_rng(3).normal(size=(40, 2))
+    once = [np.arange(20), np.arange(20, 40)]
+    twice = [np.repeat(r, 2) for r in once]
+    p = [
+        two_sample_test(mean, *(x[r] for r in rows), rows=rows, permutations=0).p_asymptotic
+        for rows in (once, twice)
+    ]
+    # covariances divide by 2 * 20 - 2, and by 2 * 40 - 2 of which half are draws
+    assert p[1] == pytest.approx(p[0], rel=0.1)
 
 
 def test_sets_without_a_shared_atom_are_tested_as_before():

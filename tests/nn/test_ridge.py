@@ -133,6 +133,28 @@ def test_noise_is_shrunk_also_with_more_inputs_than_rows():
     assert fit.weight.norm() < 0.5 * through.weight.norm()
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e6])
+def test_noise_is_not_fitted_through_by_inputs_on_a_large_scale(scale, grouped):
+    """The estimate at left-out rows is that of refits, also where 1 - h is near rounding."""
+    n, outputs = 20, 3
+    x = scale * torch.randn(n, 50, generator=stream("x"), dtype=torch.float64)
+    noise = torch.randn(n, outputs, generator=stream("noise"), dtype=torch.float64)
+    groups = torch.arange(n) // 4 if grouped else torch.arange(n)
+    ones = torch.ones(n, 1, dtype=torch.float64)
+    fit = ridge(x, noise, ones, grid=only(1e-8), groups=groups if grouped else None)
+    penalty = max(1e-8 * n, 1e-12 * float(torch.linalg.matrix_norm(x - x.mean(0), 2)) ** 2)
+    for g in groups.unique():
+        rest = groups != g
+        # n rows and 50 inputs: the normal equations of the rows
+        a, b = x[rest] - x[rest].mean(0), noise[rest] - noise[rest].mean(0)
+        dual = torch.linalg.solve(a @ a.T + penalty * torch.eye(len(a)).double(), b)
+        left_out = (x[~rest] - x[rest].mean(0)) @ (a.T @ dual) + noise[rest].mean(0)
+        # 1e-16 over 1e-12, and the condition of twenty inputs
+        torch.testing.assert_close(fit.left_out[~rest], left_out, rtol=0, atol=1e-2)
+    assert (fit.error > 0.3).all()
+
+
 @pytest.mark.parametrize("intercept", [True, False])
 def test_error_of_groups_is_that_of_refits_without_a_group(intercept):
     x, y, sample_weight = problem()

@@ -20,7 +20,10 @@ from torch import Tensor
 __all__ = ["PenaltyGrid", "Ridge", "ridge"]
 
 # of 1 - h, against division by zero; a larger bound hides the errors of fits through every point
-_LEAST = 1e-12
+_LEAST = 1e-13
+# of a penalty over the largest squared singular value: what 1 - h is where fits go through every
+# point, which is known to 1e-16
+_RELATIVE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def ridge(
         sample_weight: Weight of each row, `(n, 1)`; the common scale of the weights cancels.
         intercept: Whether to fit a bias; without one it is zero.
         grid: Candidate penalties. Cross-validation cannot judge directions in which the inputs
-            hardly vary; a larger smallest penalty bounds the slope there.
+            hardly vary; a larger smallest penalty bounds the slope there. Penalties below 1e-12 of
+            the largest squared singular value are raised to that: errors at left-out rows could
+            not be told from rounding.
         groups: Number of the group of each row, `(n,)`. Rows of a group are left out together,
             where new inputs are of new groups; each row on its own if left out.
 
@@ -103,7 +108,8 @@ def ridge(
     lowest = torch.full_like(best, torch.inf)
     left_out = torch.zeros_like(y)
     blocks = None if groups is None else _blocks(groups)
-    for penalty in (grid or PenaltyGrid()).values().to(x.device) * len(x):
+    least = _RELATIVE * float(d.square().max())
+    for penalty in ((grid or PenaltyGrid()).values().to(x.device) * len(x)).clamp_min(least):
         shrinkage = d.square() / (d.square() + penalty)
         residual = target - u @ (shrinkage[:, None] * projected)
         if blocks is None:

@@ -30,6 +30,7 @@ from distembed.batch import SetBatch
 from distembed.divergences.c2st import neighbour_accuracy
 from distembed.divergences.energy import unbiased_energy
 from distembed.evaluation.result import Score
+from distembed.nn.subspace import leading_subspace
 from distembed.rng import stream
 from distembed.sets.collection import Sets
 
@@ -152,7 +153,7 @@ def _conditions(case: Case[ScreenSettings], z_train: Array) -> Iterator[_Conditi
             "gde": np.asarray(case.model.sample(z[k], n, seed)),
             "gde_encoded": np.asarray(case.model.sample(z_half, n, seed)),
             "nearest": nearest[:n],
-            "mixture": np.concatenate([x[:m] for x, m in zip(beside, counts, strict=True)]),
+            "mixture": _interleaved([x[:m] for x, m in zip(beside, counts, strict=True)]),
             "pooled": rng.permutation(
                 _images(train, rng.choice(len(train), min(len(train), 12), replace=False))
             )[:n],
@@ -160,6 +161,13 @@ def _conditions(case: Case[ScreenSettings], z_train: Array) -> Iterator[_Conditi
             "floor": half,
         }
         yield _Condition(name, rng.permutation(real.x.numpy()), cells)
+
+
+def _interleaved(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Join images so that the first n of them hold the parts in proportion, for every n."""
+    place = np.concatenate([(np.arange(len(x)) + 0.5) / len(x) for x in parts if len(x)])
+    images: NDArray[np.float32] = np.concatenate(parts)[np.argsort(place, kind="stable")]
+    return images
 
 
 def _images(sets: Sets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -210,8 +218,8 @@ def _standard(train: Array, test: Array) -> tuple[Array, Array]:
 
 def _axes(case: Case[ScreenSettings], components: int = 20) -> torch.Tensor:
     """Return principal axes of training images in the ground space, `(D, K)`."""
-    x = case.model.atom_transform(case.train.batch(range(len(case.train))).x).flatten(1)
-    return torch.pca_lowrank(x.double(), min(components, *x.shape))[2]
+    x = case.model.atom_transform(case.train.batch(range(len(case.train))).x).flatten(1).double()
+    return leading_subspace(x - x.mean(0), min(components, *x.shape))[0]
 
 
 def _against(

@@ -54,7 +54,8 @@ def pairwise_tests(
         cov: Their covariances, `(S, L, L)`.
         pairs: The two sets of each pair, `(P, 2)`.
         left: Share of the variance of the difference that is left where the sets of a pair share
-            atoms, `(P,)` (`distembed.model.embeddings.left_noise`); 1 where they share none.
+            atoms, `(P,)` (`distembed.model.embeddings.left_noise`); 1 where they share none. Where
+            none is left, both sets are the same atoms, and p is one.
         numbers: Size of the covariances of pairs that are in memory at once.
 
     Raises:
@@ -98,7 +99,10 @@ def pairwise_tests(
     weights = np.concatenate([
         np.linalg.eigvalsh(spread[part[:, 0]] + spread[part[:, 1]]) for part in parts
     ])  # fmt: skip
-    p = tail(statistic, weights * np.broadcast_to(left, len(index))[:, None])
+    share = np.broadcast_to(np.asarray(left, dtype=np.float64), len(index))
+    # two sets of the same atoms differ by rounding; of m atoms all but one leave about 1 / m
+    same = share < 1e-9
+    p = np.where(same, 1.0, tail(np.where(same, 0.0, statistic), weights * share[:, None]))
     return PairwiseResult(index.astype(np.int64), statistic, p, benjamini_hochberg(p))
 
 

@@ -5,9 +5,12 @@ weights $w_{au}$ and $w_{bu}$, zero where an atom is not in a set. If all atoms 
 distribution and weights do not depend on them, any assignment of atoms to the U places is as
 likely as the observed one: places (in a, in b, or in both) stay, and atoms are permuted.
 
-The variance of $z_a - z_b$ is a share of the one that disjoint sets would have,
+The variance of $z_a - z_b$ is a share of the one that sets of different atoms would have,
 
-    s = sum_u (w_au - w_bu)^2 / sum_u (w_au^2 + w_bu^2).
+    s = sum_u (w_au - w_bu)^2 / sum_i w_i^2,
+
+with the sum over the atoms of both as they are listed: one that a set reads twice counts twice,
+and s may then be above one.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class SharedAtoms:
     Attributes:
         x: The atoms, `(U, *event)`.
         w: Their weight in each set, `(2, U)`.
+        listed: Sum of the squared weights of the atoms as they are listed.
 
     Example:
         >>> pair = SetBatch.from_list([[[0.0], [1.0]], [[1.0], [2.0]]])
@@ -41,6 +45,7 @@ class SharedAtoms:
 
     x: Tensor
     w: Tensor
+    listed: float
 
     @classmethod
     def of(cls, rows: Sequence[ArrayLike], sets: SetBatch) -> SharedAtoms:
@@ -68,12 +73,13 @@ class SharedAtoms:
             )
         w = torch.zeros(2, len(first), dtype=sets.w.dtype)
         w.index_put_((sets.owner, at), sets.w, accumulate=True)
-        return cls(x, w)
+        present = (w > 0).any(0)  # an atom of no weight in either set has no place to move to
+        return cls(x[present], w[:, present], float(sets.w.square().sum()))
 
     @property
     def left(self) -> float:
         """Share of the variance of the difference that shared atoms leave."""
-        return float((self.w[0] - self.w[1]).square().sum() / self.w.square().sum())
+        return float((self.w[0] - self.w[1]).square().sum()) / self.listed
 
     def permuted(
         self, embed: Callable[[SetBatch], Tensor], permutations: int, rng: torch.Generator,

@@ -174,8 +174,8 @@ def _tested(
     observed = _statistic(z[:, None], n[:, None])
     factor = float(n.prod() / n.sum()) if len(sets) == 2 else 1.0
     p_permutation = None
+    rounding = 8 * torch.finfo(run.dtype).eps * float(z.abs().max() * n.sum().sqrt())
     if permutations:
-        rounding = 8 * torch.finfo(run.dtype).eps * float(z.abs().max() * n.sum().sqrt())
         generator = as_generator(rng)
         if shared is None:
             drawn = _permuted(run, sets, permutations, generator, atoms)
@@ -187,10 +187,12 @@ def _tested(
         # a copy of the observed assignment counts as extreme in spite of rounding
         extreme = drawn.sqrt() + rounding >= observed.sqrt()
         p_permutation = (1 + int(extreme.sum())) / (1 + permutations)
+    # of two sets of the same atoms, rounding is all that z differs by
+    beyond = float(observed) if float(observed.sqrt()) > rounding else 0.0
     return TestResult(
         float(observed) / factor,
         p_permutation,
-        _asymptotic(embed, run, sets, float(observed), 1.0 if shared is None else shared.left),
+        _asymptotic(embed, run, sets, beyond, 1.0 if shared is None else shared.left),
         permutations,
         tuple(sets.sizes.tolist()),
         _weighted(sets),
