@@ -63,6 +63,11 @@ def test_a_fold_has_four_scored_sets_where_possible(held_out, folds, capsys):
     assert ("split.test=0.5" in capsys.readouterr().err) == (held_out < 20)
 
 
+def test_who_held_out_half_is_not_told_to_do_so(capsys):
+    assert _folds(table(24, 12), np.arange(24.0), Training.fit, None) == 3
+    assert capsys.readouterr().err == ""
+
+
 def test_folds_are_of_groups_and_of_all_sets_that_are_scored():
     clinic, y = np.arange(60) % 6, np.arange(60.0)
     assert _folds(table(60, 0, clinic), y, Training.fit, "clinic") == 2

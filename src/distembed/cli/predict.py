@@ -186,7 +186,8 @@ def predict(
         "estimator": estimator, "folds": folds, "repeats": repeats, "level": level,
         "trained": training.value, "rng": seed,
     }  # fmt: skip
-    with stage(f"cross-validating {target}"):
+    null = f", also permuted {permutations} times (fast: --permutations 0)" if permutations else ""
+    with stage(f"cross-validating {target}{null}"):
         result = cross_validated(table, y, group, permutations=permutations, **options)
     mean = None
     if baseline is not None:
@@ -314,7 +315,7 @@ def _folds(table: Embeddings, y: np.ndarray, training: Training, group: str | No
     if training is not Training.score and table.trained is not None:
         scored = ~np.isin(units, units[table.trained])
     count = len(np.unique(units[scored]))
-    if count < 20 and not scored.all():
+    if count < 20 and scored.mean() < 0.5:
         say(
             f"{counted(int(scored.sum()), 'set')} can be scored, because the model was trained on "
             "the others. Scores of few sets vary much: fit with split.test=0.5 to hold more out."

@@ -13,6 +13,7 @@ from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
 from distembed.heads.hazards import ProportionalHazards, hazard_loss
 from distembed.heads.joined import SHARES
+from distembed.heads.logistic import BinaryLogistic
 from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
 from distembed.heads.rows import Rows
@@ -63,8 +64,8 @@ class LinearHead:
         slopes: Slopes in z and joined features, before the correction `calibrated`,
             `(L + F,)` or `(C, L + F)`.
         whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
-        model: A fitted `WeightedRidge`, `LogisticRegression`, `ProportionalOdds` or
-            `ProportionalHazards`.
+        model: A fitted `WeightedRidge`, `BinaryLogistic`, `LogisticRegression` of scikit-learn for
+            more classes, `ProportionalOdds` or `ProportionalHazards`.
     """
 
     correction: Correction
@@ -110,6 +111,8 @@ def _solved(
         model = ProportionalOdds()
     elif kind == "time":
         model = ProportionalHazards()
+    elif len(np.unique(y)) == 2:
+        model = BinaryLogistic()
     else:
         model = need("sklearn.linear_model", "sklearn").LogisticRegression(max_iter=1000)
     model.fit(x, y, sample_weight=correction.weights)

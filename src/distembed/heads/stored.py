@@ -26,6 +26,7 @@ from distembed.heads.corrections import Correction
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.hazards import ProportionalHazards
 from distembed.heads.linear import Choice, LinearHead
+from distembed.heads.logistic import BinaryLogistic
 from distembed.heads.ordered import SetOrdinal
 from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
@@ -168,7 +169,7 @@ def read_head(path: Path) -> StoredHead:
 def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
     """Rebuild the estimator."""
     kind = note["kind"]
-    head, model = _ESTIMATORS[kind](), _empty_model(kind)
+    head, model = _ESTIMATORS[kind](), _empty_model(kind, len(note.get("classes", ())))
     for name in _MODELS[kind]:
         setattr(model, f"{name}_", arrays[name])
     prior = None
@@ -192,11 +193,12 @@ def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
     return head
 
 
-def _empty_model(kind: str) -> Any:
+def _empty_model(kind: str, classes: int) -> Any:
     """Return a model of the kind that a head has, not fitted."""
-    if kind == "SetClassifier":
+    if kind == "SetClassifier" and classes > 2:
         return need("sklearn.linear_model", "sklearn").LogisticRegression()
     models: dict[str, Any] = {
+        "SetClassifier": BinaryLogistic,
         "SetOrdinal": ProportionalOdds,
         "SetRegressor": WeightedRidge,
         "SetSurvival": ProportionalHazards,

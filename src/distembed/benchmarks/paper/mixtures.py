@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -153,10 +154,10 @@ def _measure_default(trial: Trial[Settings]) -> Iterator[Score]:
     yield from trial.report("references", _references(trial))
 
 
-def _measure(arm: Arm, trial: Trial[Settings]) -> Iterator[Score]:
+def _measure(arm: Arm, trial: Trial[Settings], times: int = 1) -> Iterator[Score]:
     settings, sizes = trial.settings, trial.settings.mixtures
     train = _train(settings, trial.seed)
-    fitted = fit_for(trial, arm, train, LATENT, settings.seconds, settings.pilot)
+    fitted = fit_for(trial, arm, train, LATENT, times * settings.seconds, settings.pilot)
     most = sizes.attended if arm.label.startswith("attention") else max(sizes.encoded)
     yield from trial.report(arm.label, _model_scores({arm.label: fitted.model}, most, trial))
 
@@ -167,7 +168,10 @@ _ARMS = {
     "kme_ddpm": combination("kme", "ddpm", WIDTH, LATENT),
     "attention_wormhole": combination("attention", "wormhole", WIDTH, LATENT),
 }
+_LONG = replace(_ARMS["gde_mixture"], label="gde_mixture_x15")
+"""It trains for fifteen times as long, which is no part of the comparison at equal seconds."""
 TASKS: dict[str, Task[Settings]] = {
     "mixtures_default": Task(_measure_default),
     **{f"mixtures_{name}": Task(partial(_measure, arm)) for name, arm in _ARMS.items()},
+    "mixtures_gde_mixture_x15": Task(partial(_measure, _LONG, times=15)),
 }
