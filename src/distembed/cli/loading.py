@@ -20,6 +20,7 @@ from distembed.data.readers.columns import column_names
 from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
 from distembed.data.readers.pat import PatReader
 from distembed.data.readers.table import TableReader
+from distembed.data.readers.tenx_layout import matrix_in
 from distembed.files import parse_json
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ def expand_path(path: str) -> Path:
     """
     expanded = Path(os.path.expandvars(path)).expanduser()
     if is_pattern(expanded):
-        files_of(expanded)
+        files_of(expanded, lambda path: os.path.isfile(path) or matrix_in(path))
         return expanded
     if "$" in str(expanded) and not expanded.exists():
         raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")

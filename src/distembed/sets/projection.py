@@ -141,10 +141,12 @@ def read_projection(store: str | Path) -> Projection:
     """Read the projection by which the atoms of a store were made.
 
     Raises:
-        FileNotFoundError: If the store has none.
+        FileNotFoundError: If there is no such store, or it has none.
         ValueError: If it is damaged.
     """
     path = Path(store) / "projection.npz"
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no store {store} (from {Path.cwd()}).")
     if not path.is_file():
         raise FileNotFoundError(f"The store {store} has no projection: it was built without pca.")
     try:
