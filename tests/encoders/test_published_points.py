@@ -1,5 +1,7 @@
 """Features of published models: means of states, each computed once while weights are fixed."""
 
+import copy
+
 import pytest
 import torch
 
@@ -86,6 +88,18 @@ def test_what_is_trained(make, name):
             assert all(p.requires_grad for p in encoder.parameters())
         for key, p in encoder.named_parameters():
             assert (p.grad is not None and bool(p.grad.any())) is p.requires_grad, (train, key)
+
+
+def test_a_copy_reads_its_sequences_again(make):
+    """Weights of a copy count their changes from zero, as those did that the features are of."""
+    encoder, x = make("hyenadna"), sequences(5, stream("copied cache"))
+    before = encoder(x)
+    with torch.no_grad():
+        for p in encoder.model.parameters():
+            p.neg_()
+    replica = copy.deepcopy(encoder)
+    assert (encoder(x) - before).abs().max() > 1e-6
+    close(replica(x), encoder(x), 0)
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -48,11 +48,18 @@ def device_without_float64(sets):
     de.GDE().fit(sets, device="mps")
 
 
-def loss_that_is_infinite():
+def loss_that_is_infinite(sets):
     """A loss that is not finite."""
-    x = np.random.default_rng(0).random((6, 50, 2))
-    x[:, 0] = 1e15
-    de.GDE(transform=[]).fit(list(x), steps=20, progress=False)
+
+    def objective(network, step, z):
+        return z.sum(1) / (0 if network.training else 1)
+
+    de.GDE().fit(sets, steps=20, objectives=[objective])
+
+
+def learning_rate_that_diverges(sets):
+    """A learning rate that is far too large."""
+    de.GDE().fit(sets, steps=20, lr=1e30)
 
 
 def distances_that_overflow():

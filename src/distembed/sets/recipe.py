@@ -23,7 +23,8 @@ def recipe_of(verb: str, arguments: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     if hasattr(value, "columns"):
-        return f"a table of {len(value)} rows"
+        # not every frame has a length, but its columns do
+        return f"a table of {len(value[next(iter(value.columns))])} rows"
     if isinstance(value, Mapping):
         first = next(iter(value.values()), ())
         count = len(value) if isinstance(first, Mapping | float | int) else len(first)

@@ -37,6 +37,10 @@ from distembed.training.weights import WeightAverage, frozen_parts, trained_stat
 
 __all__ = ["Record", "Trainer"]
 
+_REMEDY = (
+    "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or lower the "
+    "learning rate."
+)
 _TIMED_STEPS = 6
 
 
@@ -154,7 +158,12 @@ class Trainer:
         """
         began = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        loss, stop = self.gradient.add(k, self._stop)
+        try:
+            loss, stop = self.gradient.add(k, self._stop)
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+            raise ValueError(
+                f"The loss at step {k} has no value: a covariance is singular. {_REMEDY}"
+            ) from error
         norm = nn.utils.clip_grad_norm_(self._parameters, self.config.clip)
         _refuse_infinite(k, loss, float(norm))
         for group in self.optimizer.param_groups:
@@ -295,7 +304,5 @@ def _learning_rate(config: TrainConfig, k: int) -> float:
 def _refuse_infinite(k: int, loss: float, norm: float) -> None:
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise ValueError(
-            f"The loss at step {k} is {loss:.3g}, its gradient's norm {norm:.3g}. "
-            "Look for extreme values among the atoms (a log1p or arcsinh transform helps), or "
-            "lower the learning rate."
+            f"The loss at step {k} is {loss:.3g}, its gradient's norm {norm:.3g}. {_REMEDY}"
         )

@@ -86,6 +86,10 @@ class Published(nn.Module):
         self._means_of: tuple[Any, ...] = ()
         self.train(self.training)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the kept features out of a copy, whose weights count their changes anew."""
+        return {**self.__dict__, "_means": {}, "_means_of": ()}
+
     @property
     def reader(self) -> Reader:
         """The published model."""
