@@ -257,17 +257,13 @@ def test_the_command_line_reads_a_pattern(tmp_path):
     np.testing.assert_array_equal(sets.batch([2]).x, counts(4, 2)[:, [0, 3]])
 
 
-def test_the_command_line_reads_a_pattern_of_folders(tmp_path):
-    from cli_table import run_verb
+def test_verbs_take_a_pattern_of_folders(tmp_path):
+    from distembed.cli.loading import expand_path
 
-    for i in range(3):
-        write_folder(tmp_path / f"p{i}" / "outs", counts(4, i))
-    store = str(tmp_path / "store")
-    outcome = run_verb("data", "build", f"{tmp_path}/{{donor}}/outs", "-o", store, "--by", "donor")
-    assert outcome.code == 0, outcome.err
-    assert de.read(store).ids.tolist() == ["p0", "p1", "p2"]
-    outcome = run_verb("data", "build", f"{tmp_path}/{{donor}}/out", "-o", store, "--force")
-    assert (outcome.code, "No file has a name of the form" in outcome.err) == (1, True)
+    write_folder(tmp_path / "p1" / "outs", counts())
+    assert expand_path(f"{tmp_path}/{{donor}}/outs") == tmp_path / "{donor}" / "outs"
+    with pytest.raises(FileNotFoundError, match="No file has a name of the form"):
+        expand_path(f"{tmp_path}/{{donor}}")  # folders without a matrix
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path):
