@@ -23,7 +23,7 @@ FIGURES = {
     "tests": {"tests_power.svg"},
 }
 SLOW = (
-    "applications", "cohorts", "coverage", "encoders", "generators", "images", "paper", "paths",
+    "ablation", "applications", "cohorts", "coverage", "encoders", "generators", "images", "paper", "paths",
     "pooling", "poisson", "sequences", "setsize", "sparse", "speed", "tests",
 )  # fmt: skip
 """Those that take two seconds or more even at the smallest scale."""

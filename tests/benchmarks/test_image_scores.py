@@ -5,6 +5,7 @@ import pytest
 from distembed.benchmarks.images import BENCH, TASKS
 
 
+@pytest.mark.slow
 def test_real_images_are_best(cells):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from distembed.benchmarks.poisson import GammaPrior
 
 
+@pytest.mark.slow
 def test_errors_of_estimators_are_their_risks(cells):
     values = cells("poisson")
     for task in ("gamma_m10", "gamma_m100", "gamma_m1000"):

@@ -8,6 +8,7 @@ from distembed.benchmarks.sequence_problems import known, real
 from distembed.benchmarks.sequences import _compared
 
 
+@pytest.mark.slow
 def test_no_method_has_fewer_bits_than_the_known_law(cells):
     pytest.importorskip("sklearn")
     values = {(m, k): v for (_, m, k), v in cells("sequences").items()}

@@ -8,6 +8,7 @@ from distembed.benchmarks.setsize import BENCH, TASKS, Clouds
 from distembed.rng import stream
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")

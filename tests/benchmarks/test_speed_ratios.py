@@ -21,6 +21,7 @@ from distembed.training.trainer import Trainer
 FULL = BENCH.scales["full"]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     values = cells("speed")
     assert all(value > 0 for value in values.values())

@@ -88,6 +88,7 @@ def test_the_true_spread_wins_by_the_energy_distance_of_the_laws(law, m):
 
 @pytest.mark.parametrize("m", [2, 4, 20])
 @pytest.mark.parametrize("name", ["w2_debiased", "sliced_w2_debiased"])
+@pytest.mark.slow
 def test_no_wrong_spread_wins_by_debiased_distances(law, name, m):
     factors = (0.5, 0.9, 1.1, 1.5)
     for factor, (loss, error) in zip(factors, excess(name, law, m, factors), strict=True):

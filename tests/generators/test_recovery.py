@@ -79,6 +79,7 @@ def test_every_generator_of_any_number_of_atoms_takes_part():
 # All start from the same base, which is right already. A regression and a game take part; tests
 # of `implicit` and `vae` measure variances themselves.
 @pytest.mark.parametrize("name", ["flow", "gan"])
+@pytest.mark.slow
 def test_gaussians_are_recovered(name):
     error, baseline = recovered(name, {"width": 64}, steps=40, warmup=20, target=32)
     assert error < baseline / 2

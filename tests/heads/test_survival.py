@@ -134,6 +134,16 @@ def test_a_cohort_is_cross_validated_by_concordance():
     assert none["concordance"].low < 0.5 < none["concordance"].high
 
 
+def test_too_few_without_an_event_are_named_as_such():
+    table, y = cohort()
+    few = event_times(y["time"], np.arange(len(y)) > 1)
+    with pytest.raises(
+        ValueError, match=r"Class 'no event' occurs in 2 of .* \(--folds\)"
+    ) as error:
+        cross_validated(table, few, estimator=SetSurvival(), folds=5)
+    assert "regress" not in str(error.value)
+
+
 @pytest.mark.parametrize("correction", ["none", "weights", "calibrated", "marginal"])
 def test_probabilities_fall_with_time_and_risk(correction):
     table, y = cohort()

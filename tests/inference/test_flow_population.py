@@ -30,6 +30,7 @@ def test_a_density_integrates_to_one(fitted):
     assert density.sum() * 0.05 * 0.05 == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_held_out_sets_are_likelier_than_under_a_gaussian(fitted):
     new = crescent(1000, np.random.default_rng(1))
     gaussian = Population.from_embeddings(
@@ -38,6 +39,7 @@ def test_held_out_sets_are_likelier_than_under_a_gaussian(fitted):
     assert fitted.log_density(new).mean() > gaussian.log_density(new).mean() + 0.3
 
 
+@pytest.mark.slow
 def test_scores_of_new_sets_are_uniform(fitted):
     p = fitted.unusual(crescent(1000, np.random.default_rng(2)))
     for alpha in (0.05, 0.2, 0.5):
@@ -46,11 +48,13 @@ def test_scores_of_new_sets_are_uniform(fitted):
         assert (p <= alpha).mean() == pytest.approx(alpha, abs=4 * error)
 
 
+@pytest.mark.slow
 def test_the_hollow_of_the_curve_is_unusual(fitted):
     assert fitted.unusual([[0.0, 2.5]])[0] < 0.02
     assert fitted.unusual([[1.0, 1.0]])[0] > 0.1
 
 
+@pytest.mark.slow
 def test_draws_are_like_the_sets_and_a_function_of_the_seed(fitted):
     drawn = fitted.sample(4000, 1)
     assert (drawn == fitted.sample(4000, 1)).all()

@@ -306,7 +306,7 @@ def _complete(
 
 def _folds(table: Embeddings, y: np.ndarray, training: Training, group: str | None) -> int:
     """Return the number of folds, 2 to 5: of four scored sets or groups, and of every class."""
-    from distembed.heads.folds import is_classes
+    from distembed.heads.folds import is_classes, spread_over_folds
 
     units = np.arange(len(table))
     if group is not None:
@@ -321,8 +321,10 @@ def _folds(table: Embeddings, y: np.ndarray, training: Training, group: str | No
             "the others. Scores of few sets vary much: fit with split.test=0.5 to hold more out."
         )
     most = count // 4
-    if y.dtype.names is None and is_classes(y):
-        rarest = min(len(np.unique(units[scored & (y == label)])) for label in np.unique(y))
+    classes = spread_over_folds(y)
+    if is_classes(classes):
+        names = np.unique(classes)
+        rarest = min(len(np.unique(units[scored & (classes == name)])) for name in names)
         most = min(most, rarest)
     return int(np.clip(most, 2, 5))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from distembed.heads.base import clone
 from distembed.heads.corrections import SCALES, Correction
-from distembed.heads.folds import Folds, Index, folds
+from distembed.heads.folds import Folds, Index, folds, spread_over_folds
 from distembed.heads.linear import Choice, Kind, candidates, choose, fit_head
 from distembed.heads.rows import Rows, as_rows
 from distembed.registry import need
@@ -44,8 +44,7 @@ def fit_estimator(
         )
     scales = SCALES if estimator.scale == "auto" else (estimator.scale,)
     classes, parts = kind != "number", Folds()
-    # folds spread classes evenly, or events
-    spread = y["event"] if kind == "time" else y
+    spread = spread_over_folds(y)
     count = min(estimator.folds, _fewest_groups(spread, groups, classes))
     if count > 1:
         parts = folds(spread, groups, count, classes, estimator.random_state)

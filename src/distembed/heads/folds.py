@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from distembed.registry import need
 
-__all__ = ["Folds", "as_groups", "as_target", "folds", "is_classes", "missing_labels"]
+__all__ = [
+    "Folds",
+    "as_groups",
+    "as_target",
+    "folds",
+    "is_classes",
+    "missing_labels",
+    "spread_over_folds",
+]
 
 Index = NDArray[np.int64]
 Folds = list[tuple[Index, Index]]
@@ -133,6 +141,17 @@ def as_groups(groups: ArrayLike | None, count: int) -> Index:
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
+def spread_over_folds(y: NDArray[Any]) -> NDArray[Any]:
+    """Return what folds hold in like proportion: classes, or whether there was an event.
+
+    Example:
+        >>> y = np.array([(True, 1.0), (False, 2.0)], [("event", bool), ("time", float)])
+        >>> spread_over_folds(y).tolist()
+        ['event', 'no event']
+    """
+    return y if y.dtype.names is None else np.where(y["event"], "event", "no event")
+
+
 def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) -> Folds:
     """Divide sets into folds; no group is divided, and classes are spread evenly.
 
@@ -166,12 +185,16 @@ def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) 
     for label in np.unique(y):
         own = len(np.unique(groups[y == label]))
         if own < count:
+            many = (
+                " A number with many values needs SetRegressor (--task regress)."
+                if y.dtype.kind in "iuf"
+                else ""
+            )
             raise ValueError(
                 f"Class {str(label)!r} occurs in {own} of {number} groups, and there are {count} "
-                "folds; each fold needs a group of every class. Use fewer folds, leave the class "
-                "out, or hold more sets out of the training of the encoder (split.test=0.5 and "
-                "split.stratify=COLUMN of `distembed fit`). A number with many values needs "
-                "SetRegressor (--task regress)."
+                "folds; each fold needs a group of every class. Use fewer folds (--folds), leave "
+                "the class out, or hold more sets out of the training of the encoder "
+                f"(split.test=0.5 and split.stratify=COLUMN of `distembed fit`).{many}"
             )
     splitter = selection.StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     return [(a, b) for a, b in splitter.split(y, y, groups)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.heads.base import clone
-from distembed.heads.folds import Folds, Index, folds
+from distembed.heads.folds import Folds, Index, folds, spread_over_folds
 from distembed.heads.linear import Choice, Kind
 from distembed.heads.scores import concordance, scores_of_classes, scores_of_numbers
 from distembed.heads.take import take
@@ -73,8 +73,9 @@ class Plan:
     def parts(self, y: NDArray[Any], seed: int) -> Folds:
         """Return folds of the scored sets; the others are in every training part."""
         rows, others = np.flatnonzero(self.scored), np.flatnonzero(~self.scored)
-        spread = (y["event"] if self.kind == "time" else y)[rows]
-        parts = folds(spread, self.groups[rows], self.count, self.kind != "number", seed)
+        parts = folds(
+            spread_over_folds(y)[rows], self.groups[rows], self.count, self.kind != "number", seed
+        )
         return [(np.union1d(rows[train], others), rows[test]) for train, test in parts]
 
     def run(self, y: NDArray[Any], seed: int) -> Run:
