@@ -23,8 +23,8 @@ FIGURES = {
     "tests": {"tests_power.svg"},
 }
 SLOW = (
-    "ablation", "applications", "cohorts", "coverage", "encoders", "generators", "images", "paper", "paths",
-    "pooling", "poisson", "sequences", "setsize", "sparse", "speed", "tests",
+    "ablation", "applications", "cohorts", "coverage", "encoders", "generators", "images",
+    "paper", "paths", "pooling", "poisson", "sequences", "setsize", "sparse", "speed", "tests",
 )  # fmt: skip
 """Those that take two seconds or more even at the smallest scale."""
 ROW = {"task", "method", "metric", "value", "low", "high", "seeds", "seconds"}
