@@ -19,7 +19,7 @@ from distembed.report.heat_map import cluster_order
 from distembed.report.labels import moved_apart
 from distembed.report.moments import set_moments
 from distembed.sets.collection import Sets
-from distembed.sets.sharing import sharing_sets
+from distembed.sets.sharing import SharedNoise, sharing_sets
 
 
 def cohort(count=40, seed=0, **meta):
@@ -193,7 +193,10 @@ def test_what_is_compared_shares_nothing(seed, given_blocks):
     rng = np.random.default_rng(seed)
     count = int(rng.integers(2, 25))
     edges = np.triu(rng.random((count, count)) < 0.1, 1)
-    shared = csr_array((edges | edges.T).astype(float))
+    first, second = edges.nonzero()  # each pair has an atom of its own
+    atoms = np.zeros((count, len(first)))
+    atoms[first, np.arange(len(first))] = atoms[second, np.arange(len(first))] = 1
+    shared = SharedNoise(csr_array(atoms), np.full(count, 1 + atoms.sum(1).max()))
     rows = np.sort(rng.choice(count, int(rng.integers(1, count + 1)), replace=False))
     codes = rng.integers(0, 2, count)
     blocks = rng.integers(0, 5, len(rows)) if given_blocks else None

@@ -57,6 +57,43 @@ def test_the_variance_of_a_difference_of_means_is_exact(sets):
     assert np.array_equal(sharing_sets(sets), overlap.any(1))
 
 
+@given(overlapping(), st.integers(0, 99))
+def test_pairs_ranges_groups_and_partners_are_those_of_all_pairs(sets, seed):
+    shared, rng, count = shared_noise(sets), np.random.default_rng(seed), len(sets)
+    if shared is None:
+        return
+    every = shared.toarray()
+    first, second = rng.integers(0, count, (2, 20))
+    for numbers in (1, 2**22):
+        np.testing.assert_allclose(shared.between(first, second, numbers), every[first, second])
+    cut = int(rng.integers(0, count))
+    np.testing.assert_array_equal(
+        shared.block(slice(cut, None), slice(0, cut + 1)), every[cut:, : cut + 1]
+    )
+    groups = rng.integers(0, 3, count)
+    other = groups[:, None] != groups
+    assert np.array_equal(shared.across(groups), ((every > 0) & other).any(1))
+    assert np.array_equal(shared.sharing, (every > 0).any(1))
+    some = rng.random(count) < 0.5
+    assert np.array_equal(shared.select(some).sharing, (every > 0)[np.ix_(some, some)].any(1))
+    apart = shared.apart()
+    assert not every[np.ix_(apart, apart)].any()
+    left = np.setdiff1d(np.arange(count), apart)
+    assert (every[np.ix_(left, apart)] > 0).any(1).all()
+    block = shared.blocks(groups)
+    assert not every[block[:, None] != block].any()
+    assert all(len(set(block[groups == g])) == 1 for g in set(groups))
+
+
+def test_memory_grows_with_the_atoms_and_not_with_the_pairs_of_sets():
+    """A thousand sets of ten atoms out of twenty: nearly all pairs share some."""
+    rows = np.random.default_rng(0).integers(0, 20, 10_000)
+    x = Observations(np.zeros((20, 1)))
+    shared = shared_noise(Sets(x, rows, np.arange(0, 10_001, 10), np.arange(1000).astype(str)))
+    assert shared.w.nnz <= len(rows)
+    assert shared.sharing.all()
+
+
 @given(overlapping())
 def test_blocks_share_no_atom_and_cannot_be_smaller(sets):
     block, w = sharing_blocks(sets), dense_weights(sets) > 0

@@ -218,11 +218,10 @@ def _refuse_shared(sets: Any, groups: Index) -> None:
         shared = shared_noise(sets)
     if shared is None:
         return
-    a, b = shared.nonzero()
-    apart = groups[a] != groups[b]
+    apart = shared.across(groups)
     if apart.any():
         raise ValueError(
-            f"{len(np.unique(a[apart]))} of {len(groups)} sets share atoms with a set of another "
+            f"{apart.sum()} of {len(groups)} sets share atoms with a set of another "
             "group, and would be scored by heads that were fitted to their atoms. Give groups "
             "that hold all sets that share atoms, such as the donor or section, or "
             "distembed.sets.sharing.sharing_blocks(sets); or sets that share none."

@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from distembed.sets.sharing import SharedNoise
+
 __all__ = ["Embeddings", "Fingerprints", "left_noise", "noise_of"]
 
 
@@ -34,9 +36,9 @@ class Embeddings:
             not hold for it. None if not known, as without covariances.
         outside: Share of each set outside the range of all training atoms, in the feature where it
             is largest, `(S,)`; None for atoms without features (`distembed.model.support`).
-        shared: Share of the variance of a difference of two embeddings that atoms in both sets
-            take away, CSR `(S, S)` (`distembed.sets.sharing`); None where none are, or it is not
-            known, as for a table that was read from a file.
+        shared: Shares of the variance of differences of two embeddings that atoms in both sets
+            take away (`distembed.sets.sharing`); None where none are, or it is not known, as for
+            a table that was read from a file.
     """
 
     z: NDArray[np.float32]
@@ -49,7 +51,7 @@ class Embeddings:
     p_unusual: NDArray[np.float64] | None = None
     trained: NDArray[np.bool_] | None = None
     outside: NDArray[np.float64] | None = None
-    shared: Any = None
+    shared: SharedNoise | None = None
 
     def __repr__(self) -> str:
         covariances = ", with covariances" if self.cov is not None else ""
@@ -68,7 +70,7 @@ class Embeddings:
             if name not in ("meta", "shared") and value is not None
         }
         if self.shared is not None:
-            columns["shared"] = self.shared[index][:, index]
+            columns["shared"] = self.shared.select(index)
         columns["meta"] = {name: column[index] for name, column in self.meta.items()}
         return replace(self, **columns)
 
@@ -137,13 +139,15 @@ class Fingerprints:
 
 
 def left_noise(
-    shared: Any, first: slice | NDArray[np.int64], second: slice | NDArray[np.int64]
+    shared: SharedNoise | None,
+    first: slice | NDArray[np.int64],
+    second: slice | NDArray[np.int64],
 ) -> Any:
     """Return the share of the variance of differences that shared atoms leave.
 
     Args:
-        shared: That of `Embeddings`, `(S, S)`, or None.
-        first: Rows of the first sets, `(P,)`; or a slice, for a block of all pairs.
+        shared: That of `Embeddings`, or None.
+        first: Numbers of the first sets, `(P,)`; or a slice, for a block of all pairs.
         second: Those of the second sets, likewise.
 
     Returns:
@@ -151,10 +155,9 @@ def left_noise(
     """
     if shared is None:
         return 1.0
-    part = (
-        shared[first][:, second].toarray() if isinstance(first, slice) else shared[first, second]
-    )
-    return 1 - (part if isinstance(first, slice) else np.asarray(part).ravel())
+    if isinstance(first, slice) and isinstance(second, slice):
+        return 1 - shared.block(first, second)
+    return 1 - shared.between(np.asarray(first), np.asarray(second))
 
 
 def noise_of(table: Embeddings | ArrayLike) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ def embedding_table(
     meta = {name: np.asarray(column) for name, column in collection.meta.items()}
     shared = shared_noise(collection)
     if shared is not None:
-        count = int((shared.sum(1) > 0).sum())
+        count = int(shared.sharing.sum())
         logger.warning(
             "%d of %d sets share atoms with others. Their errors are correlated: distances and "
             "intervals of two sets of this table take this into account, and statistics over many "

@@ -3,8 +3,8 @@
 Sets that share atoms, directly or through others, are one block. Where the compared column has
 one value in every block, blocks are permuted in place of sets. Where it varies within a block, its
 sets are not exchangeable, because near ones share more than far ones; then sets that share none
-are compared: each, those that share with the fewest others first, unless it shares atoms with one
-that was taken before.
+are compared: each, those whose atoms are in the fewest others first, unless it shares atoms with
+one that was taken before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from distembed.sets.sharing import SharedNoise
 
 __all__ = ["Independent", "independent"]
 
@@ -38,63 +40,39 @@ class Independent:
 
 
 def independent(
-    shared: Any, rows: Index, codes: NDArray[Any], blocks: Index | None
+    shared: SharedNoise | None, rows: Index, codes: NDArray[Any], blocks: Index | None
 ) -> Independent:
     """Choose sets and blocks of which the values of a column can be permuted.
 
     Args:
-        shared: Sparse matrix `(S, S)` that is not zero where two sets share atoms; or None.
+        shared: What S sets share; or None.
         rows: Numbers of the sets that have a value, `(R,)`.
         codes: The column, `(S,)`.
         blocks: Blocks that the user names, `(R,)`; or None.
 
     Example:
         >>> from scipy.sparse import csr_array
-        >>> chain = csr_array(np.eye(4, k=1) + np.eye(4, k=-1))
-        >>> independent(chain, np.arange(4), np.array([0, 0, 1, 1]), None).rows.tolist()
+        >>> chain = csr_array(np.eye(4, 3) + np.eye(4, 3, k=-1))  # neighbours share an atom
+        >>> shared = SharedNoise(chain, np.ones(4))
+        >>> independent(shared, np.arange(4), np.array([0, 0, 1, 1]), None).rows.tolist()
         [0, 3]
     """
-    pairs = None if shared is None else shared[rows][:, rows]
-    count = 0 if pairs is None else int((np.diff(pairs.indptr) > 0).sum())
-    if not count:
+    part = None if shared is None else shared.select(rows)
+    count = 0 if part is None else int(part.sharing.sum())
+    if part is None or not count:
         return Independent(rows, blocks, _number(blocks, len(rows)))
     start = (
         f"{count} of the {len(rows)} sets share atoms with another set, and are not independent"
     )
-    own = _joined(pairs, blocks)
+    own = part.blocks(blocks)
     if len(_distinct(own, codes[rows])) == len(np.unique(own)):
         units = len(np.unique(own))
         note = f"{start}: blocks of sets that share atoms are permuted, {units} of them."
         return Independent(rows, own, units, (note,))
-    taken = _apart(pairs)
+    taken = part.apart()
     note = f"{start}: {len(taken)} sets that share none are compared."
     kept = None if blocks is None else blocks[taken]
     return Independent(rows[taken], kept, _number(kept, len(taken)), (note,))
-
-
-def _joined(pairs: Any, blocks: Index | None) -> Index:
-    """Return blocks that hold all sets that share atoms, and all sets of a given block."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    edges = pairs
-    if blocks is not None:
-        first = np.unique(blocks, return_index=True)[1][np.unique(blocks, return_inverse=True)[1]]
-        ones = np.ones(len(blocks))
-        edges = pairs + csr_array((ones, (np.arange(len(blocks)), first)), shape=pairs.shape)
-    label: Index = connected_components(edges, directed=False)[1].astype(np.int64)
-    return label
-
-
-def _apart(pairs: Any) -> Index:
-    """Return the numbers of sets of which no two share atoms; no other can be added."""
-    degree = np.diff(pairs.indptr)
-    free, taken = np.ones(len(degree), bool), []
-    for s in np.argsort(degree, kind="stable").tolist():
-        if free[s]:
-            taken.append(s)
-            free[pairs.indices[pairs.indptr[s] : pairs.indptr[s + 1]]] = False
-    return np.sort(np.array(taken, np.int64))
 
 
 def _number(blocks: Index | None, count: int) -> int:

@@ -13,6 +13,7 @@ same influence in both sets, as in samples of one distribution.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from distembed.protocols import Collection
 from distembed.sets.collection import Sets
 from distembed.sets.ranges import Ranges
 
-__all__ = ["sharing_blocks", "sharing_sets", "shared_noise"]
+__all__ = ["SharedNoise", "shared_noise", "sharing_blocks", "sharing_sets"]
 
 
 def sharing_sets(sets: Collection) -> NDArray[np.bool_]:
@@ -62,15 +63,140 @@ def sharing_sets(sets: Collection) -> NDArray[np.bool_]:
     return shared
 
 
-def shared_noise(sets: Collection) -> Any:
-    """Return the share k of the variance of a difference that shared atoms take away.
+@dataclass(frozen=True, eq=False)
+class SharedNoise:
+    """The share k of every pair of sets, computed where it is asked for.
+
+    It is held as weights of the shared atoms, whose number grows with that of the atoms, and not
+    with the square of that of the sets.
+
+    Attributes:
+        w: Weights of the atoms that several sets read, sparse `(S, U)`.
+        squares: Sum of the squared weights of all atoms of each set, `(S,)`.
+
+    Example:
+        >>> from scipy.sparse import csr_array
+        >>> chain = csr_array([[0.5, 0.0], [0.5, 0.5], [0.0, 0.5]])
+        >>> shared = SharedNoise(chain, np.full(3, 0.5))
+        >>> shared.block(slice(0, 1), slice(0, 3)).tolist()
+        [[0.0, 0.5, 0.0]]
+        >>> shared.between(np.array([0, 0]), np.array([1, 2])).tolist()
+        [0.5, 0.0]
+    """
+
+    w: Any
+    squares: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+    def select(self, index: NDArray[Any]) -> SharedNoise:
+        """Return that of some sets, given by numbers or by a mask."""
+        return SharedNoise(self.w[index], self.squares[index])
+
+    def block(self, rows: slice, columns: slice) -> NDArray[np.float64]:
+        """Return k of all pairs of two ranges of sets; that of a set with itself is zero."""
+        product = (self.w[rows] @ self.w[columns].T).toarray()
+        k = _share(product, self.squares[rows][:, None], self.squares[columns])
+        every = np.arange(len(self))
+        k[every[rows][:, None] == every[columns]] = 0
+        return k
+
+    def between(
+        self, first: NDArray[np.int64], second: NDArray[np.int64], numbers: int = 2**22
+    ) -> NDArray[np.float64]:
+        """Return k of pairs of sets, `(P,)`.
+
+        Args:
+            first: Numbers of the first sets, `(P,)`.
+            second: Numbers of the second sets, `(P,)`.
+            numbers: Weights that are in memory at once, about.
+        """
+        product = np.empty(len(first))
+        step = max(1, numbers * len(self) // max(1, self.w.nnz))
+        for start in range(0, len(first), step):
+            part = slice(start, start + step)
+            product[part] = (self.w[first[part]] * self.w[second[part]]).sum(1)
+        k = _share(product, self.squares[first], self.squares[second])
+        return np.where(first == second, 0.0, k)
+
+    def toarray(self) -> NDArray[np.float64]:
+        """Return k of all pairs, `(S, S)`, dense."""
+        return self.block(slice(None), slice(None))
+
+    @property
+    def sharing(self) -> NDArray[np.bool_]:
+        """Which sets share an atom with another one, `(S,)`."""
+        return self.partners > 0
+
+    @property
+    def partners(self) -> NDArray[np.int64]:
+        """Number of times that an atom of each set is in another set, `(S,)`."""
+        read = self.w != 0
+        others = np.maximum(read.sum(0) - 1, 0)
+        return np.asarray(read @ others).astype(np.int64)
+
+    def across(self, groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which sets share an atom with a set of another group, `(S,)`."""
+        read = self.w.tocoo()
+        owner, atom = read.coords
+        low = np.full(self.w.shape[1], np.iinfo(np.int64).max)
+        high = np.full(self.w.shape[1], np.iinfo(np.int64).min)
+        np.minimum.at(low, atom, groups[owner])
+        np.maximum.at(high, atom, groups[owner])
+        mixed = np.zeros(len(self), dtype=bool)
+        mixed[owner[low[atom] < high[atom]]] = True
+        return mixed
+
+    def blocks(self, together: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the number of the block of each set, `(S,)`: blocks have no atom in common.
+
+        Args:
+            together: Number of a group of each set, `(S,)`, whose sets are in one block too.
+        """
+        from scipy.sparse import block_array, csr_array, hstack
+        from scipy.sparse.csgraph import connected_components
+
+        links = self.w
+        if together is not None:
+            code = np.unique(together, return_inverse=True)[1]
+            ones = (np.ones(len(self)), (np.arange(len(self)), code))
+            links = hstack([links, csr_array(ones)])
+        # sets and atoms are the nodes
+        graph = block_array([[None, links], [links.T, None]])
+        label = connected_components(graph, directed=False)[1][: len(self)]
+        return np.unique(label, return_inverse=True)[1].astype(np.int64)
+
+    def apart(self) -> NDArray[np.int64]:
+        """Return numbers of sets of which no two share an atom, to which none can be added.
+
+        Sets whose atoms are in the fewest others are taken first.
+        """
+        taken, used = [], np.zeros(self.w.shape[1], dtype=bool)
+        for s in np.argsort(self.partners, kind="stable").tolist():
+            atoms = self.w.indices[self.w.indptr[s] : self.w.indptr[s + 1]]
+            if not used[atoms].any():
+                taken.append(s)
+                used[atoms] = True
+        return np.sort(np.array(taken, np.int64))
+
+
+def _share(
+    product: NDArray[np.float64], first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    # equal sets have 1 but for rounding, and nothing of their variance is left
+    share: NDArray[np.float64] = np.minimum(2 * product / (first + second), 1.0)
+    return share
+
+
+def shared_noise(sets: Collection) -> SharedNoise | None:
+    """Return the shares k of the variance of differences that shared atoms take away.
 
     Args:
         sets: S sets.
 
     Returns:
-        A symmetric CSR matrix `(S, S)` with a diagonal of zero; None where no two sets share an
-        atom, as for a collection that is not `Sets`.
+        None where no two sets share an atom, as for a collection that is not `Sets`.
 
     Example:
         >>> from distembed.data.observations import Observations
@@ -81,23 +207,18 @@ def shared_noise(sets: Collection) -> Any:
     """
     from scipy.sparse import csr_array
 
-    chosen = np.flatnonzero(sharing_sets(sets))
-    if not len(chosen) or not isinstance(sets, Sets):
+    if not isinstance(sets, Sets) or not sharing_sets(sets).any():
         return None
-    part = sets.select(chosen)
-    rows, sizes = np.asarray(part.rows), part.sizes
-    w = np.repeat(1 / sizes, sizes) if part.w is None else np.asarray(part.w)
+    rows, sizes = np.asarray(sets.rows), sets.sizes
+    w = np.repeat(1 / sizes, sizes) if sets.w is None else np.asarray(sets.w, np.float64)
     distinct, column = np.unique(rows, return_inverse=True)
-    shape = (len(part), len(distinct))
-    # the weights of a row that a set reads twice add up
-    weights = csr_array((w, column, part.offsets), shape=shape)
-    products = (weights @ weights.T).tocoo()
-    squares = products.diagonal()
-    a, b = products.coords
-    off = a != b
-    a, b = a[off], b[off]
-    share = 2 * products.data[off] / (squares[a] + squares[b])
-    return csr_array((share, (chosen[a], chosen[b])), shape=(len(sets), len(sets)))
+    # a copy, because duplicates are summed in place
+    shape = (len(sets), len(distinct))
+    weights = csr_array((w, column, sets.offsets), shape=shape, copy=True)
+    weights.sum_duplicates()  # the weights of a row that a set reads twice add up
+    squares = np.asarray(weights.power(2).sum(1)).ravel()
+    several = np.bincount(weights.indices, minlength=len(distinct)) > 1
+    return SharedNoise(weights[:, several], squares)
 
 
 def sharing_blocks(sets: Collection) -> NDArray[np.int64]:
@@ -110,10 +231,5 @@ def sharing_blocks(sets: Collection) -> NDArray[np.int64]:
         >>> sharing_blocks(sets).tolist()
         [0, 0, 1]
     """
-    from scipy.sparse.csgraph import connected_components
-
     shared = shared_noise(sets)
-    if shared is None:
-        return np.arange(len(sets))
-    block: NDArray[np.int64] = connected_components(shared, directed=False)[1].astype(np.int64)
-    return block
+    return np.arange(len(sets)) if shared is None else shared.blocks()
