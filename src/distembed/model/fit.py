@@ -59,8 +59,8 @@ _MASKED = (
 
 _SHARED = (
     "sets share atoms: the sets that are held out during the training share them with others, so "
-    "that the validation and the error of the calibration flatter. Hold out regions for a test, "
-    "by split_by_region"
+    "that the validation and the error of the calibration flatter. For a test divide the atoms "
+    "before sets are made of them, or hold out regions by split_by_region"
 )
 
 
