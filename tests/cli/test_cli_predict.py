@@ -93,8 +93,11 @@ def test_times_are_predicted_by_their_hazards(run, fitted, tmp_path):
     assert outcome.code == 0, outcome.err
     assert list(rows(out)[0]) == ["id", "time", "event", "prediction", "fold"]
     assert re.search(r"^concordance +0\.\d+ ", outcome.out, re.MULTILINE)
-    assert "45 sets had the event" in outcome.out
-    assert "Kaplan-Meier" in (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "45 of 60 sets had the event" in outcome.out
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "Kaplan-Meier" in page
+    prose = re.sub(r"<style>.*?</style>|<svg.*?</svg>", "", page, flags=re.DOTALL)
+    assert re.findall(r"[a-z]\.[A-Z]", prose) == []  # sentences are apart
     new = tmp_path / "n.csv"
     outcome = run("predict", fitted / "model", "--head", head, "-o", new)
     assert outcome.code == 0, outcome.err
