@@ -71,8 +71,8 @@ def report_text(
         )
     if result.target.dtype.names is not None:
         lines.append(
-            f"{result.target['event'].sum()} of {counted(count, 'set')} had the event. Predictions "
-            "are log hazard ratios; a larger one means an earlier event"
+            f"{result.target['event'].sum()} of {counted(count, 'set')} had the event. "
+            "Predictions are log hazard ratios; a larger one means an earlier event"
         )
     if result.classes is not None:
         lines.append(_calibration_line(result))
