@@ -9,9 +9,8 @@ import distembed as de
 from distembed.data.observations import Observations
 from distembed.heads.cross_validation import cross_validated
 from distembed.inference.tests.pairwise import pairwise_tests
-from distembed.model.embeddings import left_noise
 from distembed.sets.collection import Sets
-from distembed.sets.sharing import shared_noise, sharing_blocks, sharing_sets
+from distembed.sets.sharing import left_noise, shared_noise, sharing_blocks, sharing_sets
 from distembed.sets.window import by_window
 
 

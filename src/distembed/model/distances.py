@@ -16,13 +16,14 @@ from distembed.inference.calibrated import W2Interval, w2_interval
 from distembed.inference.intervals import LimitInterval, limit_interval
 from distembed.inference.prior import GaussianPrior, PriorSettings, expected_distances
 from distembed.inference.remainders import with_remainders
-from distembed.model.embeddings import Embeddings, left_noise, noise_of
+from distembed.model.embeddings import Embeddings, noise_of
 from distembed.model.engine import InferenceSettings
 from distembed.model.fitted import FittedModel
 from distembed.model.inputs import as_table
 from distembed.model.neighbours import decoded_w2
 from distembed.model.sampling import draw
 from distembed.rng import as_generator
+from distembed.sets.sharing import left_noise
 
 __all__ = ["Denoise", "decoded_distances", "distance_intervals", "distances"]
 

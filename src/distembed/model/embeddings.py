@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from distembed.sets.sharing import SharedNoise
 
-__all__ = ["Embeddings", "Fingerprints", "left_noise", "noise_of"]
+__all__ = ["Embeddings", "Fingerprints", "noise_of"]
 
 
 @dataclass(frozen=True)
@@ -136,28 +136,6 @@ class Fingerprints:
 
     salt: str
     hashes: frozenset[str]
-
-
-def left_noise(
-    shared: SharedNoise | None,
-    first: slice | NDArray[np.int64],
-    second: slice | NDArray[np.int64],
-) -> Any:
-    """Return the share of the variance of differences that shared atoms leave.
-
-    Args:
-        shared: That of `Embeddings`, or None.
-        first: Numbers of the first sets, `(P,)`; or a slice, for a block of all pairs.
-        second: Those of the second sets, likewise.
-
-    Returns:
-        `(P,)`, or the block; 1 where no atoms are shared.
-    """
-    if shared is None:
-        return 1.0
-    if isinstance(first, slice) and isinstance(second, slice):
-        return 1 - shared.block(first, second)
-    return 1 - shared.between(np.asarray(first), np.asarray(second))
 
 
 def noise_of(table: Embeddings | ArrayLike) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from distembed.protocols import Collection
 from distembed.sets.collection import Sets
 from distembed.sets.ranges import Ranges
 
-__all__ = ["SharedNoise", "shared_noise", "sharing_blocks", "sharing_sets"]
+__all__ = ["SharedNoise", "left_noise", "shared_noise", "sharing_blocks", "sharing_sets"]
 
 
 def sharing_sets(sets: Collection) -> NDArray[np.bool_]:
@@ -219,6 +219,28 @@ def shared_noise(sets: Collection) -> SharedNoise | None:
     squares = np.asarray(weights.power(2).sum(1)).ravel()
     several = np.bincount(weights.indices, minlength=len(distinct)) > 1
     return SharedNoise(weights[:, several], squares)
+
+
+def left_noise(
+    shared: SharedNoise | None,
+    first: slice | NDArray[np.int64],
+    second: slice | NDArray[np.int64],
+) -> Any:
+    """Return the share of the variance of differences that shared atoms leave.
+
+    Args:
+        shared: What the sets share, such as that of `Embeddings`; or None.
+        first: Numbers of the first sets, `(P,)`; or a slice, for a block of all pairs.
+        second: Those of the second sets, likewise.
+
+    Returns:
+        `(P,)`, or the block; 1 where no atoms are shared.
+    """
+    if shared is None:
+        return 1.0
+    if isinstance(first, slice) and isinstance(second, slice):
+        return 1 - shared.block(first, second)
+    return 1 - shared.between(np.asarray(first), np.asarray(second))
 
 
 def sharing_blocks(sets: Collection) -> NDArray[np.int64]:

@@ -54,7 +54,7 @@ def pairwise_tests(
         cov: Their covariances, `(S, L, L)`.
         pairs: The two sets of each pair, `(P, 2)`.
         left: Share of the variance of the difference that is left where the sets of a pair share
-            atoms, `(P,)` (`distembed.model.embeddings.left_noise`); 1 where they share none. Where
+            atoms, `(P,)` (`distembed.sets.sharing.left_noise`); 1 where they share none. Where
             none is left, both sets are the same atoms, and p is one.
         numbers: Size of the covariances of pairs that are in memory at once.
 
