@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distembed.report.colour import choose_column, colouring, hex_rgb, kind_of, skill
+from distembed.report.colour import colouring, hex_rgb
+from distembed.report.column import choose_column, skill
+from distembed.report.levels import kind_of
 from distembed.report.mosaic import as_images, data_uri, mosaic, tone_of
 from distembed.report.plane import pca_plane, principal_frame, spread_along, umap_plane
 from distembed.report.style import OKABE_ITO, PETROFF, SEQUENTIAL

@@ -5,10 +5,12 @@ import pytest
 
 import distembed as de
 from distembed.model.embeddings import Embeddings
-from distembed.report.colour import colouring, kind_of, labels_of, quantities, skill
+from distembed.report.colour import colouring
+from distembed.report.column import skill
 from distembed.report.content import read_map
 from distembed.report.groups import compare_groups
 from distembed.report.interactive import map_data
+from distembed.report.levels import kind_of, labels_of, quantities
 
 DAYS = np.datetime64("2024-02-20", "ns") + np.arange(16) * np.timedelta64(1, "D")
 

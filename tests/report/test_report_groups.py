@@ -11,12 +11,13 @@ from scipy.sparse import csr_array
 from distembed.data.observations import Observations
 from distembed.data.spaces import Tokens, Vectors
 from distembed.report import compare_groups
-from distembed.report.colour import Column, kind_of, quantities
+from distembed.report.column import Column
 from distembed.report.contributions import change_between_groups
 from distembed.report.dependence import independent
 from distembed.report.groups import two_sides
 from distembed.report.heat_map import cluster_order
 from distembed.report.labels import moved_apart
+from distembed.report.levels import kind_of, quantities
 from distembed.report.moments import set_moments
 from distembed.sets.collection import Sets
 from distembed.sets.sharing import SharedNoise, sharing_sets

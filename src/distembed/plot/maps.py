@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from distembed.model.embeddings import Embeddings
 from distembed.plot.axes import one_axes
 from distembed.report import plots
-from distembed.report.colour import Colouring, choose_column, colouring
+from distembed.report.colour import Colouring, colouring
+from distembed.report.column import choose_column
 from distembed.report.figures import ellipse_covariances
 from distembed.report.plane import pca_plane
 from distembed.report.style import SEQUENTIAL, literal

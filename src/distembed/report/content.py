@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from distembed.report.colour import Colouring, Column, choose_column, colouring
+from distembed.report.colour import Colouring, colouring
+from distembed.report.column import Column, choose_column
 from distembed.report.plane import Plane, pca_plane, spread_along
 from distembed.report.samples import Between, Pair, Path, interpolate, large_sets, read_pairs
 from distembed.report.views import View, view_of

@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distembed.inference.tests.explained import Explained, explained, ranks
-from distembed.report.colour import choose_column, labels_of, quantities
+from distembed.report.column import choose_column
 from distembed.report.dependence import independent
+from distembed.report.levels import labels_of, quantities
 from distembed.report.moments import Moments, set_moments
 from distembed.sets.sharing import shared_noise
 
 if TYPE_CHECKING:
     from distembed.model.embeddings import Embeddings
     from distembed.protocols import Collection
-    from distembed.report.colour import Column, Kind
+    from distembed.report.column import Column
+    from distembed.report.levels import Kind
 
 __all__ = ["Difference", "GroupComparison", "compare_groups", "two_sides"]
 

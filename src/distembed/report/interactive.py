@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distembed.report.colour import Column, Kind, colouring, quantities, texts_of
+from distembed.report.colour import colouring
+from distembed.report.column import Column
 from distembed.report.figures import ellipse_covariances
+from distembed.report.levels import Kind, quantities, texts_of
 from distembed.report.plane import Plane, ellipses
 from distembed.report.style import REAL, SEQUENTIAL
 
