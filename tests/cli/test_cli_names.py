@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from distembed.cli.console import counted
-from distembed.cli.predict import Training, _folds
+from distembed.cli.labelled import Training, default_folds
 from distembed.cli.report import _data_name
+from distembed.heads import event_times
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
 
@@ -59,28 +60,34 @@ def table(sets, trained, clinic=None):
 )
 def test_a_fold_has_four_scored_sets_where_possible(held_out, folds, capsys):
     sets = table(held_out + 40, 40)
-    assert _folds(sets, np.arange(len(sets)), Training.fit, None) == folds
+    assert default_folds(sets, np.arange(len(sets)), Training.fit, None) == folds
     assert ("split.test=0.5" in capsys.readouterr().err) == (held_out < 20)
 
 
 def test_who_held_out_half_is_not_told_to_do_so(capsys):
-    assert _folds(table(24, 12), np.arange(24.0), Training.fit, None) == 3
+    assert default_folds(table(24, 12), np.arange(24.0), Training.fit, None) == 3
     assert capsys.readouterr().err == ""
 
 
 def test_folds_are_of_groups_and_of_all_sets_that_are_scored():
     clinic, y = np.arange(60) % 6, np.arange(60.0)
-    assert _folds(table(60, 0, clinic), y, Training.fit, "clinic") == 2
-    assert _folds(table(60, 50), y, Training.score, None) == 5
+    assert default_folds(table(60, 0, clinic), y, Training.fit, "clinic") == 2
+    assert default_folds(table(60, 50), y, Training.score, None) == 5
     pairs = np.arange(60) // 2
-    assert _folds(table(60, 29, pairs), y, Training.fit, "clinic") == 3  # 15 pairs are left
+    assert default_folds(table(60, 29, pairs), y, Training.fit, "clinic") == 3  # 15 pairs are left
 
 
 def test_every_fold_has_sets_of_the_rarest_class_that_is_scored():
     y = np.array(["ill"] * 3 + ["well"] * 57)
-    assert _folds(table(60, 0), y, Training.fit, None) == 3
-    assert _folds(table(60, 0), y[::-1], Training.fit, None) == 3
-    assert _folds(table(60, 0, np.arange(60) // 2), y, Training.fit, "clinic") == 2
+    assert default_folds(table(60, 0), y, Training.fit, None) == 3
+    assert default_folds(table(60, 0), y[::-1], Training.fit, None) == 3
+    assert default_folds(table(60, 0, np.arange(60) // 2), y, Training.fit, "clinic") == 2
+
+
+@pytest.mark.parametrize(("events", "folds"), [(1, 2), (3, 3), (20, 4), (24, 5)])
+def test_every_fold_has_events_and_sets_without_one(events, folds):
+    y = event_times(np.ones(24), np.arange(24) < events)
+    assert default_folds(table(24, 0), y, Training.fit, None) == folds
 
 
 def test_counts_have_their_nouns():

@@ -10,9 +10,6 @@ from cli_table import QUICK, run_verb, write_csv
 
 pytest.importorskip("sklearn")
 
-from distembed.cli.predict import Training, _folds
-from distembed.heads import event_times
-from distembed.model.embeddings import Embeddings
 
 COUNT = 60
 FAST = ("--permutations", 0, "--repeats", 1)
@@ -102,14 +99,6 @@ def test_times_are_predicted_by_their_hazards(run, fitted, tmp_path):
     outcome = run("predict", fitted / "model", "--head", head, "-o", new)
     assert outcome.code == 0, outcome.err
     assert list(rows(new)[0]) == ["id", "prediction"]
-
-
-def test_folds_by_default_hold_events_and_sets_without_one():
-    sizes = np.full(24, 20)
-    table = Embeddings(np.zeros((24, 2)), np.arange(24).astype(str), sizes, sizes.astype(float))
-    for count, expected in ((1, 2), (3, 3), (20, 4), (24, 5)):
-        y = event_times(np.ones(24), np.arange(24) < count)
-        assert _folds(table, y, Training.fit, None) == expected
 
 
 def test_classes_are_predicted_with_probabilities(run, fitted, tmp_path):
