@@ -176,6 +176,15 @@ def test_features_in_another_order_are_matched_by_id(tmp_path):
     assert de.read(f"{tmp_path}/*.h5", genes=["ENSG3"]).features == ("ENSG3",)
 
 
+def test_a_feature_that_a_later_file_has_twice_is_refused(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        write_h5(tmp_path / name, counts(6))
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        file["matrix/features/id"][3] = b"ENSG1"
+    with pytest.raises(ValueError, match=r"b.h5 has the feature 'ENSG1' twice"):
+        de.read(f"{tmp_path}/*.h5", genes=["ENSG1", "ENSG2"])
+
+
 def test_cells_are_joined_with_a_table(tmp_path, caplog):
     x = counts(6)
     path, names = write_h5(tmp_path / "a.h5", x), barcodes(6)

@@ -120,6 +120,7 @@ def test_embeddings_can_be_selected(model, named):
     for part in (
         embeddings.select(embeddings.meta["group"] == 1),
         embeddings.select(np.arange(1, 24, 3)),
+        embeddings.select(slice(1, None, 3)),
     ):
         assert (part.z == embeddings.z[1::3]).all()
         assert (part.ids == embeddings.ids[1::3]).all()

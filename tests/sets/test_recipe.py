@@ -38,6 +38,13 @@ def test_every_verb_writes_its_arguments(atoms):
             atoms, "donor", confusion, settings=InversionSettings(8, (0.1,))
         ),
     }
+    share = np.random.default_rng(0).uniform(size=120)
+    graded = de.read_atoms({"a": share, "b": 1 - share, "m": share}, columns="m", keep=["a", "b"])
+    sets |= {
+        "by_noisy_label(by=['a', 'b'], prior=a table of 2 rows, min_size=2)": de.by_noisy_label(
+            graded, ["a", "b"], prior={"a": 0.5, "b": 0.5}
+        )
+    }
     for recipe, made in sets.items():
         assert made.recipe == recipe
         assert made.select([0]).recipe == recipe

@@ -61,9 +61,9 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.z)
 
-    def select(self, rows: ArrayLike) -> Self:
-        """Return a table of some rows, by a mask or by numbers."""
-        index = np.asarray(rows)
+    def select(self, rows: ArrayLike | slice) -> Self:
+        """Return a table of some rows, by a mask, by numbers or by a slice."""
+        index = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
         columns: dict[str, Any] = {
             name: value[index]
             for name, value in vars(self).items()

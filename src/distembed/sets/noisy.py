@@ -140,7 +140,8 @@ def by_noisy_label(
         {"expected_atoms": q.sum(0)[large]},
         space,
         recipe=recipe_of(
-            "by_noisy_label", {"by": by, "confusion": confusion, "min_size": min_size}
+            "by_noisy_label",
+            {"by": by, "confusion": confusion, "prior": prior, "min_size": min_size},
         ),
     ).checked()
 

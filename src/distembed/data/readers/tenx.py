@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distembed.data.observations import Observations, refuse_unknown
-from distembed.data.readers.annotation import labelled
+from distembed.data.readers.annotation import labelled, repeated
 from distembed.data.readers.base import Request
 from distembed.data.readers.cell_annotation import BARCODE, annotated_cells
 from distembed.data.readers.dialect import suffix
@@ -131,6 +131,11 @@ class TenXReader:
 
     def _like(self, first: CountMatrix, counts: CountMatrix) -> CountMatrix:
         """Choose the features of another file, in its order, by their ids."""
+        if twice := repeated(counts.ids):
+            raise ValueError(
+                f"{counts.name} has the feature {twice!r} twice, so that it is not clear which one "
+                f"is that of {first.name}. Write the file again from its source."
+            )
         place = {own: j for j, own in enumerate(counts.ids)}
         if missing := [own for own in first.ids if own not in place]:
             raise ValueError(
