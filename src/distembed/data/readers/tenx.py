@@ -133,8 +133,8 @@ class TenXReader:
         """Choose the features of another file, in its order, by their ids."""
         if twice := repeated(counts.ids):
             raise ValueError(
-                f"{counts.name} has the feature {twice!r} twice, so that it is not clear which one "
-                f"is that of {first.name}. Write the file again from its source."
+                f"{counts.name} has the feature {twice!r} twice, so that it is not clear which is "
+                f"that of {first.name}. Write the file again from its source."
             )
         place = {own: j for j, own in enumerate(counts.ids)}
         if missing := [own for own in first.ids if own not in place]:
