@@ -146,6 +146,12 @@ def test_identifiers_of_two_figures_do_not_clash_and_every_reference_is_met():
         assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg)) == identifiers
 
 
+def test_characters_that_the_measured_font_lacks_are_the_browsers():
+    """matplotlib warns of them, which is an error in these tests."""
+    text = draw(lambda figure: figure.suptitle("患者 😀"), (200, 100), name="cjk", alt="a title")
+    assert "患者 😀" in text
+
+
 def test_the_same_drawing_is_the_same_text_whatever_the_users_style():
     plain = draw(paint, (300, 200), name="one", alt="")
     theirs = {"font.size": 30, "axes.grid": True, "svg.fonttype": "path", "lines.marker": "o"}
