@@ -211,6 +211,8 @@ def test_what_is_compared_shares_nothing(seed, given_blocks):
         assert (shared.toarray()[np.ix_(left, kept.rows)] > 0).any(1).all()
     elif dense.any():
         assert all(len(set(codes[kept.rows][own == b])) == 1 for b in np.unique(own))
+        if given_blocks:  # sets of a block of the user stay together too
+            assert all(len(set(own[blocks == b])) == 1 for b in np.unique(blocks))
 
 
 def test_ranges_that_overlap_share_atoms():
