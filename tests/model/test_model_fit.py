@@ -81,7 +81,6 @@ def test_without_steps_the_model_is_its_start(caplog):
     assert fitted.calibration.error < 0.2
     assert "nothing is trained" in caplog.text
     assert "never fell" not in caplog.text
-    assert "W2 is learned" not in caplog.text
 
 
 def test_settings_go_over_a_config(unnamed):
