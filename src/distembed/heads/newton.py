@@ -74,9 +74,9 @@ def conjugate_gradients(
 
     Example:
         >>> h = np.array([[2.0, 1.0], [1.0, 3.0]])
-        >>> conjugate_gradients(lambda s: h @ s, np.array([[3.0], [4.0]]), np.eye(2)).round(6)
-        array([[1.],
-               [1.]])
+        >>> g = 1e-3 * np.array([[3.0], [4.0]])
+        >>> (1e3 * conjugate_gradients(lambda s: h @ s, g, np.eye(2))).round(6).tolist()
+        [[1.0], [1.0]]
     """
     step, residual = np.zeros_like(gradient), gradient
     scaled = preconditioner @ residual
