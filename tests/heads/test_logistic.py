@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import approx_fprime, check_grad
 from scipy.special import expit
 
 pytest.importorskip("sklearn")
 
 from sklearn.linear_model import LogisticRegression
 
-from distembed.heads.logistic import BinaryLogistic, MultinomialLogistic
+from distembed.heads.logistic import BinaryLogistic, MultinomialLogistic, _Classes
 
 
 def cohort(n, k, scale, seed):
@@ -131,6 +132,29 @@ def test_heavy_tails_of_many_classes_need_shorter_steps(direct):
         left = w[:, None] * (model.predict_proba(x) - np.eye(3)[y])
         bound = 1e-6 * (w @ np.abs(x)).max()
         np.testing.assert_allclose(x.T @ left + model.coef_.T, 0, atol=bound)
+
+
+@pytest.mark.parametrize("weight", [0.01, 1.0])
+def test_a_step_of_many_classes_is_that_of_newton(weight):
+    x, y, w = classes(30, 4, 3, 1.0, 0)
+    problem = _Classes.of(np.column_stack([x, np.ones(30)]), y, weight * w)
+    v = 0.1 * np.random.default_rng(1).normal(size=(5, 2))
+    gradient, step = problem.newton(v)
+
+    def value(flat):
+        return problem.loss(flat.reshape(5, 2))
+
+    def slope(flat):
+        return problem.newton(flat.reshape(5, 2))[0].ravel()
+
+    assert check_grad(value, slope, v.ravel()) < 1e-4 * np.linalg.norm(gradient)
+    hessian = approx_fprime(v.ravel(), slope, 1e-6)
+    np.testing.assert_allclose(hessian @ step.ravel(), gradient.ravel(), rtol=1e-4, atol=1e-5)
+    # conjugate gradients stop at a hundredth of the decrease, or earlier near the minimum
+    other, near = problem.newton_by_gradients(v)
+    np.testing.assert_allclose(other, gradient)
+    gap = (near - step).ravel()
+    assert gap @ hessian @ gap <= 0.02 * gradient.ravel() @ step.ravel()
 
 
 def test_classes_without_inputs_have_their_shares():
