@@ -100,11 +100,11 @@ class HalvedSets:
         large = candidates[self.collection.sizes[candidates] >= settings.fewest_atoms]
         if len(large) < settings.fewest_sets:
             atoms = f"{settings.fewest_atoms} atoms or more"
-            needed = f"and W2 is learned with at least {settings.fewest_sets}"
+            needed = f"to learn W2 takes {settings.fewest_sets} or more"
             if not len(candidates):
-                raise TooFewPairsError(f"There are no {role} sets, {needed} of {atoms}.")
+                raise TooFewPairsError(f"There are no {role} sets; {needed} of {atoms}.")
             raise TooFewPairsError(
-                f"{len(large)} of {len(candidates)} {role} sets have {atoms}, {needed} of them."
+                f"{len(large)} of {len(candidates)} {role} sets have {atoms}; {needed} of them."
             )
         fit = settings.numbers // (2 * settings.measured * self.width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
