@@ -1,5 +1,7 @@
 """Predictions by neighbours, and divergences by distances to neighbours."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_a_resample_draws_whole_groups():
     """Of two groups, one right and one wrong, resamples have one of three scores."""
     y = np.array([0.0, 1.0, 0.0, 1.0] * 2)
     groups = np.repeat([0, 1], 4)
-    judge = _Judge(y, True, groups, SETTINGS, 0)
+    judge = _Judge(y, True, groups, replace(SETTINGS, neighbours=2), 0)
     right = np.abs(np.subtract.outer(y, y))
     distances = np.where(np.arange(8)[:, None] < 4, right, 1 - right)
     values = judge.values(distances)

@@ -132,9 +132,8 @@ class _Judge:
     def values(self, distances: Array) -> Array:
         """Return the score of a method, and then those of all resamples, `(1 + R,)`."""
         score = auc if self.classes else _r2
-        prediction = neighbour_predictions(
-            distances, self.y, self.groups, min(self.settings.neighbours, len(self.y) // 4)
-        )
+        k = self.settings.neighbours
+        prediction = neighbour_predictions(distances, self.y, self.groups, k)
         rng, number = np.random.default_rng(self.seed), int(self.groups.max()) + 1
         members = [np.flatnonzero(self.groups == g) for g in range(number)]
         scores = [score(self.y, prediction)]
