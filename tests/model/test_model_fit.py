@@ -375,7 +375,7 @@ def test_constant_features_are_named_at_fit_and_drawn_as_they_are(caplog):
     with caplog.at_level(logging.INFO, "distembed"):
         model = de.GDE(latent=4).fit(constant, steps=1, warmup=0, progress=False)
     assert "1 of 3 features have one value" in caplog.text
-    assert caplog.text.count("atoms are drawn") == 1
+    assert caplog.text.count("features are modelled on") == 1
     assert caplog.text.count("drawn as this value: z") == 1
     drawn = model.sample(model.embed(constant), 5, 0)
     assert (drawn[..., 2] == 7).all()
