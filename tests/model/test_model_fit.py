@@ -72,6 +72,17 @@ def test_a_fit_of_one_step_is_quick():
     assert time.process_time() - start < 4
 
 
+def test_without_steps_the_model_is_its_start(caplog):
+    data = sets(24)
+    with caplog.at_level(logging.INFO, logger="distembed"):
+        fitted = de.GDE(latent=8).fit(data, steps=0, validation=0.5)
+    assert_same(state(fitted), state(fitted.untrained()))
+    assert [r["step"] for r in fitted.history] == [0]
+    assert fitted.calibration.error < 0.2
+    assert "never fell" not in caplog.text
+    assert "learn" not in caplog.text
+
+
 def test_settings_go_over_a_config(unnamed):
     config = TrainConfig(steps=3, context=(2, 4), target=2, seed=5)
     fitted = de.GDE(**SMALL).fit(unnamed, config, steps=2, progress=False)

@@ -212,10 +212,10 @@ def learn_metric(
     gain. As the preparation, this happens on the CPU.
     """
     corrected = isinstance(network.encoder, CorrectedEncoder)
-    if not (config.metric_steps and corrected) or collection.atoms.masked:
+    steps = min(config.metric_steps, config.steps)
+    if not (steps and corrected) or collection.atoms.masked:
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
-    steps = min(config.metric_steps, config.steps)
     distance = ground_distance(collection.atoms)
     sets = HalvedSets(network.to_ground, collection, distance=distance)
     metric = MetricTraining(network.encoder, sets, config.seed)

@@ -247,7 +247,8 @@ class Trainer:
 
     def _finish(self) -> None:
         history = self.progress.history
-        if self.validation and min(history, key=lambda r: r["validation"])["step"] == 0:
+        asked = bool(self.validation) and self.config.steps > 0
+        if asked and min(history, key=lambda r: r["validation"])["step"] == 0:
             self.log.message(
                 "the validation loss never fell below its initial value; the weights are those "
                 "before training"
