@@ -138,7 +138,9 @@ def test_samples_as_anndata(prepared):
 
 
 def test_what_cannot_be_done_is_refused():
-    with pytest.raises(RuntimeError, match="call prepare_anndata"):
+    with pytest.raises(
+        RuntimeError, match="of 'donor' were not embedded yet; call prepare_anndata"
+    ):
         method().calculate_distance_matrix()
     with pytest.raises(ValueError, match="'who' is no column of obs.*donor, group, arm"):
         SampleMethod("who").prepare_anndata(cells(4))

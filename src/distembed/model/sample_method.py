@@ -163,7 +163,8 @@ class SampleMethod:
     def _state(self) -> tuple[GDE, Embeddings]:
         if self._prepared is None:
             raise RuntimeError(
-                "The samples were not embedded yet; call prepare_anndata(adata) first."
+                f"The samples of {self.sample_key!r} were not embedded yet; call "
+                "prepare_anndata(adata) first."
             )
         return self._prepared
 
