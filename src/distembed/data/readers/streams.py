@@ -74,14 +74,14 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class MemoryStream:
-    """Observations in memory, or a memory map.
+    """Observations whose annotation is in memory, and their atoms there or in a file.
 
     Attributes:
         observations: The rows.
         by: Columns of labels.
         meta: Columns that become metadata; all others where None.
         weights: Column of sampling weights.
-        files: The file that is mapped, if any.
+        files: The files that atoms stay in, and those of their annotation.
     """
 
     observations: Observations
@@ -114,9 +114,9 @@ class MemoryStream:
         labels = [self.observations.labels(name, check=True) for name in self.by]
         total = self.observations.rows
         for low in range(0, total, rows):
-            part = slice(low, low + rows)
+            part = slice(low, min(low + rows, total))
             yield Part(
-                min(rows, total - low),
+                part.stop - low,
                 [text[part] for text in labels],
                 {name: columns[name][part] for name in names},
                 None if self.weights is None else columns[self.weights][part],
