@@ -72,6 +72,7 @@ OPTIONS = {
     "pattern": {"by": "donor", "columns": "PC*", "meta": ["age"]},
     "several": {"by": ["donor", "site"], "columns": "PC*", "min_size": 5},
     "weights": {"by": "donor", "columns": "PC*", "weights": "w"},
+    "asked": {"by": "donor", "columns": "PC1", "weights": "w", "meta": ["donor", "age"]},
     "counts": {"by": "donor", "columns": ["n"]},
     "mixed": {"by": "donor", "columns": ["n", "PC1"], "atoms": "vectors"},
     "tokens": {"by": "donor", "columns": "seq", "atoms": DNA},

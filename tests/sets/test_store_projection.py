@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
+from distembed.data.readers import open_stream
 from distembed.sets.projection import Recipe, fit_projection, read_projection
 
 GENES = tuple(f"g{j}" for j in range(9))

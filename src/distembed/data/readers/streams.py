@@ -109,8 +109,7 @@ class MemoryStream:
         """Slice the rows."""
         columns = self.observations.columns
         refuse_unknown([*self.by, *(self.meta or ())], columns, "column")
-        names = list(columns) if self.meta is None else list(self.meta)
-        names = meta_names(self.by, names, {self.weights})
+        names = meta_names(self.by, self.meta, columns, {self.weights})
         labels = [self.observations.labels(name, check=True) for name in self.by]
         total = self.observations.rows
         for low in range(0, total, rows):
@@ -170,9 +169,8 @@ class TableStream:
             raise ValueError(
                 f"Column {request.weights!r} of weights holds text; weights are numbers."
             )
-        unasked = {*self._columns, request.weights} if request.meta is None else set()
-        others = self._table.names if request.meta is None else request.meta
-        self._meta = meta_names(self.by, others, unasked)
+        apart = {*self._columns, request.weights}
+        self._meta = meta_names(self.by, request.meta, self._table.names, apart)
         self.width = 256 if self._strings else len(self._columns)
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
@@ -212,10 +210,20 @@ class TableStream:
         return np.stack(columns, axis=1)
 
 
-def meta_names(by: Sequence[str], names: Iterable[str], apart: Set[str | None]) -> list[str]:
-    """Return the columns that may become metadata; those of labels, if there are several."""
+def meta_names(
+    by: Sequence[str], asked: Sequence[str] | None, names: Iterable[str], apart: Set[str | None]
+) -> list[str]:
+    """Return the columns that may become metadata, and those of labels if there are several.
+
+    Args:
+        by: Columns of labels.
+        asked: The columns that are asked for; None for all.
+        names: Names of all columns.
+        apart: Columns that have another use, and become metadata only if they are asked for.
+    """
     own = list(by) if len(by) > 1 else []
-    return [*own, *(n for n in names if n not in {*by, *apart})]
+    others = [n for n in names if n not in {*by, *apart}] if asked is None else asked
+    return list(dict.fromkeys([*own, *others]))
 
 
 def _together(reads: Sequence[Iterator[list[np.ndarray]] | None]) -> Iterator[list[Any]]:
