@@ -55,6 +55,11 @@ class FileRows(ABC):
         self.shape, self.dtype = shape, np.dtype(dtype)
         self.files, self._gap = list(files), gap
 
+    @property
+    def one_type(self) -> bool:
+        """Whether all parts that are read have numbers of one type."""
+        return True
+
     @abstractmethod
     def between(self, low: int, high: int) -> Any:
         """Read the rows `low, ..., high - 1`, at least one.
@@ -124,6 +129,11 @@ class ChosenRows(FileRows):
         super().__init__((count, *event), base.dtype, base.files)
         self._base, self._rows, self._columns = base, rows, columns
 
+    @property
+    def one_type(self) -> bool:
+        """Whether those that are chosen from are."""
+        return self._base.one_type
+
     def between(self, low: int, high: int) -> Any:
         """Read rows."""
         x = self._base[slice(low, high) if self._rows is None else self._rows[low:high]]
@@ -139,6 +149,11 @@ class StackedRows(FileRows):
         files = [file for part in parts for file in part.files]
         super().__init__((int(self._ends[-1]), *parts[0].shape[1:]), dtype, files)
         self._parts = list(parts)
+
+    @property
+    def one_type(self) -> bool:
+        """Whether those of all files are."""
+        return len({part.dtype for part in self._parts}) == 1
 
     def between(self, low: int, high: int) -> Any:
         """Read rows of the files that have them."""
@@ -160,6 +175,11 @@ class BesideRows(FileRows):
         files = list(dict.fromkeys(file for part in parts for file in part.files))
         super().__init__((len(parts[0]), width), dtype, files)
         self._parts = list(parts)
+
+    @property
+    def one_type(self) -> bool:
+        """Whether each part is."""
+        return all(part.one_type for part in self._parts)
 
     def between(self, low: int, high: int) -> Any:
         """Read the same rows of each."""

@@ -246,9 +246,8 @@ class Passes:
         if isinstance(self.space, Tokens):
             return np.min_scalar_type(self.space.facts["vocab"])
         small = dtype.kind in "biu" and dtype.itemsize <= 2 or dtype.char == "e"
-        # atoms may have other types in other files, and columns of tables in other parts
-        one_type = self.stream.features is None and len(self.stream.files) < 2
-        return dtype if small and one_type else np.dtype(np.float32)
+        kept = small and self.stream.one_type and self.stream.features is None
+        return dtype if kept else np.dtype(np.float32)
 
 
 def _changed(stream: Stream) -> ValueError:

@@ -25,6 +25,8 @@ class ManyStreams:
         ValueError: If their features differ, or two files have one name.
     """
 
+    one_type = False  # another file may have another one
+
     def __init__(
         self, streams: Sequence[Stream], paths: Sequence[Path], by_file: bool = False
     ) -> None:

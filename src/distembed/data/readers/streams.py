@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows
 from distembed.data.labels import as_text, check_labels
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request
@@ -65,6 +66,10 @@ class Stream(Protocol):
     def required(self) -> bool:
         """Whether the columns of its parts were asked for by name, and must be metadata."""
 
+    @property
+    def one_type(self) -> bool:
+        """Whether the numbers of all parts have one type."""
+
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Read all rows, at most `rows` at a time, with or without their atoms."""
 
@@ -99,6 +104,11 @@ class MemoryStream:
     def required(self) -> bool:
         """Whether the columns of its parts were asked for by name."""
         return self.meta is not None
+
+    @property
+    def one_type(self) -> bool:
+        """Whether the numbers of all parts have one type."""
+        return not isinstance(self.observations.x, FileRows) or self.observations.x.one_type
 
     @property
     def width(self) -> int:
@@ -141,6 +151,8 @@ class TableStream:
     Raises:
         ValueError: If no features are named, or a column is unknown or of another type.
     """
+
+    one_type = False  # of columns with whole numbers and fractions
 
     def __init__(
         self,
