@@ -18,6 +18,7 @@ from distembed.benchmarks.two_sample import BENCH, TASKS, discoveries
 FULL = BENCH.scales["full"]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     pytest.importorskip("matplotlib")
     values = cells("tests")

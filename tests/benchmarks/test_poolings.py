@@ -22,6 +22,7 @@ from distembed.registry import split_member
 FULL = BENCH.scales["full"]
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     pytest.importorskip("matplotlib")
     values = {(m, k): v for (_, m, k), v in cells("pooling").items()}

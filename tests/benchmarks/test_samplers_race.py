@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
@@ -49,6 +50,7 @@ def test_the_ring_is_standardised():
     assert off.abs().max() < 5 * math.sqrt(2 / len(x))
 
 
+@pytest.mark.slow
 def test_the_rows(cells):
     values = cells("samplers")
     exact = {(m, k): v for (t, m, k), v in values.items() if t == "exact velocity"}

@@ -45,6 +45,7 @@ def test_the_rows(cells):
     }
 
 
+@pytest.mark.slow
 def test_threads_are_given_back(measured):
     before = torch.get_num_threads()
     assert measured("speed")[0]["environment"]["threads"] == 1

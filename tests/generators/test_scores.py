@@ -115,7 +115,7 @@ def test_the_scale_is_the_one_that_draws_better(kind, chosen):
     assert not base.remark
     base.prepare(batch, z)
     assert bool(base.scores.fitted) == chosen
-    assert f"drawn {'through normal scores' if chosen else 'plain'}" in base.remark
+    assert f"on {'normal scores' if chosen else 'the plain scale'}" in base.remark
 
 
 @pytest.mark.parametrize("d", [3, 40])

@@ -111,7 +111,7 @@ def test_noise_of_an_embedding_is_not_a_distance():
 
 
 def test_too_few_sets_or_no_distance_are_named():
-    with pytest.raises(TooFewPairsError, match="8 or more|at least 8"):
+    with pytest.raises(TooFewPairsError, match="takes 8 or more"):
         training(Mean(1.0), points()).fit(TRAINING[:4], HELD_OUT, 5, 1e-2)
     with pytest.raises(TooFewPairsError, match="0 of 40 training sets have 16 atoms or more"):
         training(Mean(1.0), points(copies=4)).fit(TRAINING, HELD_OUT, 5, 1e-2)

@@ -164,11 +164,10 @@ class ScoreGaussian(nn.Module):
         wins = int((gain > 0).sum())
         # by more than one standard deviation of the wins of equals
         better = wins - len(gain) / 2 > math.sqrt(len(gain)) / 2
-        how = "through normal scores, within the range of training atoms" if better else "plain"
+        scale = "normal scores, within the training range," if better else "the plain scale"
         self.remark = (
-            f"atoms are drawn {how}: before training, draws are nearer to {wins} of {len(gain)} "
-            "sets with normal scores of each feature than on the plain scale; `scale` of the "
-            "generator changes it"
+            f"features are modelled on {scale} (`scale` of the generator): normal scores gave "
+            f"nearer draws for {wins} of {len(gain)} sets before training"
         )
         return better
 

@@ -222,7 +222,7 @@ def learn_metric(
     try:
         gain = metric.fit(training, held_out, steps, config.lr)
     except (TooFewPairsError, ImportError) as error:  # a distance of atoms may need an extra
-        log.message(f"distances are those of the closed form: {error}")
+        log.message(f"distances stay those of the closed form: {error}")
         return
     log.message(str(gain))
     if gain:

@@ -101,7 +101,7 @@ class HalvedSets:
         if len(large) < settings.fewest_sets:
             raise TooFewPairsError(
                 f"{len(large)} of {len(candidates)} {role} sets have {settings.fewest_atoms} "
-                f"atoms or more, and W2 is learned with at least {settings.fewest_sets} of them."
+                f"atoms or more; to learn W2 takes {settings.fewest_sets} or more of them."
             )
         fit = settings.numbers // (2 * settings.measured * self.width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
