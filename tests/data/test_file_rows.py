@@ -63,6 +63,7 @@ def test_rows_are_those_of_the_array(matrices, which, seed, count):
     wide = beside([rows, choose(rows, columns=columns)])
     np.testing.assert_array_equal(dense(wide[numbers]), np.hstack([x, x[:, columns]])[numbers])
     assert [len(np.asarray(dense(p))) for p in rows.pieces(7 * D)] == [7] * 8 + [4]
+    assert (chosen.width, two.width, wide.width) == (D, D, 2 * D)  # what is read, not kept
     assert rows.files
     assert all(file.is_file() for file in rows.files)
 

@@ -56,6 +56,11 @@ class FileRows(ABC):
         self.files, self._gap = list(files), gap
 
     @property
+    def width(self) -> int:
+        """Numbers that are read for a row, whether they are kept or not."""
+        return int(np.prod(self.shape[1:]))
+
+    @property
     def one_type(self) -> bool:
         """Whether all parts that are read have numbers of one type."""
         return True
@@ -102,7 +107,7 @@ class FileRows(ABC):
 
     def pieces(self, numbers: int = 2**22) -> Iterator[Any]:
         """Read all rows in their order, at most so many numbers at a time."""
-        step = max(1, numbers // max(1, int(np.prod(self.shape[1:]))))
+        step = max(1, numbers // max(1, self.width))
         for low in range(0, len(self), step):
             yield self.between(low, min(low + step, len(self)))
 
@@ -130,6 +135,11 @@ class ChosenRows(FileRows):
         self._base, self._rows, self._columns = base, rows, columns
 
     @property
+    def width(self) -> int:
+        """Numbers of a row of those that are chosen from."""
+        return self._base.width
+
+    @property
     def one_type(self) -> bool:
         """Whether those that are chosen from are."""
         return self._base.one_type
@@ -149,6 +159,11 @@ class StackedRows(FileRows):
         files = [file for part in parts for file in part.files]
         super().__init__((int(self._ends[-1]), *parts[0].shape[1:]), dtype, files)
         self._parts = list(parts)
+
+    @property
+    def width(self) -> int:
+        """Most numbers of a row of a file."""
+        return max(part.width for part in self._parts)
 
     @property
     def one_type(self) -> bool:
@@ -175,6 +190,11 @@ class BesideRows(FileRows):
         files = list(dict.fromkeys(file for part in parts for file in part.files))
         super().__init__((len(parts[0]), width), dtype, files)
         self._parts = list(parts)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row of all parts."""
+        return sum(part.width for part in self._parts)
 
     @property
     def one_type(self) -> bool:

@@ -34,6 +34,7 @@ class ManyStreams:
         self._streams, self._names, self._by_file = list(streams), names, by_file
         first = self._streams[0]
         self.features, self.required = first.features, first.required
+        self.of_cells = first.of_cells
         self.by = ["file"] if by_file else first.by
         self.width = first.width
         self.files = [file for stream in self._streams for file in stream.files]

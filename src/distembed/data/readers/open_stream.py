@@ -16,6 +16,7 @@ from distembed.data.readers.cells import CellReader, read_cells
 from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
 from distembed.data.readers.many_streams import ManyStreams
+from distembed.data.readers.multimodal import MuDataReader
 from distembed.data.readers.store import StoreReader
 from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
@@ -132,7 +133,7 @@ def _of_cells(path: Path, reader: CellReader, request: Request) -> Stream:
 
     cells = _in_file_or_memory(read)
     files = cells.x.files if isinstance(cells.x, FileRows) else [path]
-    return MemoryStream(cells, request.labels, request.meta, request.weights, files)
+    return MemoryStream(cells, request.labels, request.meta, request.weights, files, True)
 
 
 def _in_memory(source: Any, request: Request, options: Mapping[str, Any]) -> MemoryStream:
@@ -148,7 +149,8 @@ def _in_memory(source: Any, request: Request, options: Mapping[str, Any]) -> Mem
         files = [*observations.x.files, *(Path(t) for t in tables if isinstance(t, str | Path))]
     elif location is not None:
         files = [Path(location[0])]
-    return MemoryStream(observations, by, request.meta, request.weights, files)
+    of_cells = isinstance(reader, CellReader | MuDataReader)
+    return MemoryStream(observations, by, request.meta, request.weights, files, of_cells)
 
 
 def _in_file_or_memory(read: Callable[[bool], T], share: float = 0.5) -> T:

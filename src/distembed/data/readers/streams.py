@@ -56,7 +56,7 @@ class Stream(Protocol):
 
     @property
     def width(self) -> int:
-        """Numbers of an atom, as far as they are known before it is read."""
+        """Numbers that are read for an atom, as far as they are known before."""
 
     @property
     def files(self) -> list[Path]:
@@ -69,6 +69,10 @@ class Stream(Protocol):
     @property
     def one_type(self) -> bool:
         """Whether the numbers of all parts have one type."""
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether its columns are the annotation of AnnData or MuData."""
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Read all rows, at most `rows` at a time, with or without their atoms."""
@@ -87,6 +91,7 @@ class MemoryStream:
         meta: Columns that become metadata; all others where None.
         weights: Column of sampling weights.
         files: The files that atoms stay in, and those of their annotation.
+        of_cells: Whether the columns are the annotation of AnnData or MuData.
     """
 
     observations: Observations
@@ -94,6 +99,7 @@ class MemoryStream:
     meta: Sequence[str] | None = None
     weights: str | None = None
     files: list[Path] = field(default_factory=list)
+    of_cells: bool = False
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -112,8 +118,9 @@ class MemoryStream:
 
     @property
     def width(self) -> int:
-        """Numbers of an atom."""
-        return int(np.prod(self.observations.event_shape))
+        """Numbers that are read for an atom."""
+        x = self.observations.x
+        return x.width if isinstance(x, FileRows) else int(np.prod(x.shape[1:]))
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Slice the rows."""
@@ -153,6 +160,7 @@ class TableStream:
     """
 
     one_type = False  # of columns with whole numbers and fractions
+    of_cells = False
 
     def __init__(
         self,
