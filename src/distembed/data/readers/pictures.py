@@ -177,6 +177,7 @@ def _names(file: NamedFile) -> set[str]:
     """Return the names of a file in a table: the last parts of its path, or all, and its label.
 
     Example:
+        >>> from pathlib import Path
         >>> sorted(_names(NamedFile(Path("a/b.png"), {"file": "b"})))
         ['a/b', 'a/b.png', 'b', 'b.png']
     """
