@@ -12,6 +12,7 @@ import distembed as de
 from distembed.batch import SetBatch
 from distembed.model.export import ExportSettings, PaddedEncoder
 
+exports = pytest.mark.skipif(torch.__version__ < (2, 13), reason="exports need a newer torch")
 SHAPES = [(1, 1), (1, 5), (4, 2), (3, 60)]
 PLAIN = {"latent": 3, "encoder": {"name": "moments", "kind": "mean"}}
 
@@ -52,6 +53,7 @@ def plain(named):
     return de.GDE(**SMALL | PLAIN).fit(named, **FAST)
 
 
+@exports
 def test_a_program_of_torch_agrees_with_the_model(plain, tmp_path):
     result = plain.export(tmp_path / "encoder.pt2")
     assert result.error < 1e-5
@@ -76,6 +78,7 @@ def test_an_onnx_file_agrees_with_the_model_and_describes_itself(plain, tmp_path
     assert about["event_shape"] == [3]
 
 
+@exports
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_the_default_encoder_can_be_exported(model, tmp_path, suffix):
@@ -121,6 +124,7 @@ def test_an_encoder_that_chooses_by_values_is_refused_by_name(named, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@exports
 def test_a_file_that_differs_is_not_written(plain, tmp_path):
     with pytest.raises(ValueError, match="differs from the model"):
         plain.export(tmp_path / "encoder.pt2", ExportSettings(tolerance=-1.0))

@@ -72,6 +72,17 @@ def test_a_fit_of_one_step_is_quick():
     assert time.process_time() - start < 4
 
 
+def test_without_steps_the_model_is_its_start(caplog):
+    data = sets(24)
+    with caplog.at_level(logging.INFO, logger="distembed"):
+        fitted = de.GDE(latent=8).fit(data, steps=0, validation=0.5)
+    assert_same(state(fitted), state(fitted.untrained()))
+    assert [r["step"] for r in fitted.history] == [0]
+    assert fitted.calibration.error < 0.2
+    assert "nothing is trained" in caplog.text
+    assert "never fell" not in caplog.text
+
+
 def test_settings_go_over_a_config(unnamed):
     config = TrainConfig(steps=3, context=(2, 4), target=2, seed=5)
     fitted = de.GDE(**SMALL).fit(unnamed, config, steps=2, progress=False)
@@ -281,7 +292,7 @@ def test_sets_of_constants():
     ("settings", "message"),
     [
         ({"stepz": 3}, "stepz"),
-        ({"steps": 0}, "steps"),
+        ({"steps": -1}, "steps"),
         ({"context": (9, 4)}, "smallest"),
         ({"device": "gpu"}, "device"),
         ({"precision": "float16"}, "precision"),
@@ -358,7 +369,7 @@ def test_counts_are_taken_and_drawn_as_they_are(generator, likelihood):
     [
         ({"step": 2}, "^step is not a setting of training; did you mean 'steps'?"),
         ({"colour": 2}, "^colour is not a setting of training; there are: steps, batch,"),
-        ({"steps": 0}, "^steps should be greater than or equal to 1, but is 0$"),
+        ({"steps": -1}, "^steps should be greater than or equal to 0, but is -1$"),
         ({"context": (9, 3)}, r"^context is 9 to 3, but needs 1 <= smallest <= largest$"),
     ],
 )
@@ -375,7 +386,7 @@ def test_constant_features_are_named_at_fit_and_drawn_as_they_are(caplog):
     with caplog.at_level(logging.INFO, "distembed"):
         model = de.GDE(latent=4).fit(constant, steps=1, warmup=0, progress=False)
     assert "1 of 3 features have one value" in caplog.text
-    assert caplog.text.count("atoms are drawn") == 1
+    assert caplog.text.count("features are modelled on") == 1
     assert caplog.text.count("drawn as this value: z") == 1
     drawn = model.sample(model.embed(constant), 5, 0)
     assert (drawn[..., 2] == 7).all()

@@ -192,9 +192,10 @@ def test_a_model_that_is_not_calibrated_has_a_report_with_latent_distances(tmp_p
     assert "latent distance" in page.read_text()
 
 
-def test_a_page_without_evaluation_history_or_metadata(tmp_path):
+@pytest.mark.parametrize("history", [[], [{"step": 0, "validation": 1.0, "seconds": 0.1}]])
+def test_a_page_without_evaluation_training_or_metadata(history, tmp_path):
     model, sets = GaussianModel(), gaussian_sets(3)
-    model.history, sets.meta = [], {}
+    model.history, sets.meta = history, {}
     page = Page(write_report(tmp_path / "new" / "a.html", model=model, test=sets).read_text())
     ids = {value for key, value in page.attributes if key == "id"}
     assert {"map", "samples", "path", "card"} <= ids

@@ -182,7 +182,8 @@ def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) 
         names = np.unique(groups)
         tests = (np.isin(groups, names[part]) for _, part in splitter.split(names))
         return [(np.flatnonzero(~test), np.flatnonzero(test)) for test in tests]
-    for label in np.unique(y):
+    labels = np.unique(y)
+    for label in labels:
         own = len(np.unique(groups[y == label]))
         if own < count:
             many = (
@@ -196,5 +197,11 @@ def folds(y: NDArray[Any], groups: Index, count: int, classes: bool, seed: int) 
                 "the class out, or hold more sets out of the training of the encoder "
                 f"(split.test=0.5 and split.stratify=COLUMN of `distembed fit`).{many}"
             )
-    splitter = selection.StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    return [(a, b) for a, b in splitter.split(y, y, groups)]
+    parts: Folds = []
+    for attempt in range(20):  # scikit-learn before 1.8 often leaves a class out of a fold
+        start = (seed + attempt) % 2**32
+        splitter = selection.StratifiedGroupKFold(count, shuffle=True, random_state=start)
+        parts = list(splitter.split(y, y, groups))
+        if all(len(np.unique(y[test])) == len(labels) for _, test in parts):
+            break
+    return parts

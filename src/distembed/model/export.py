@@ -125,7 +125,9 @@ def exported_program(embedder: Embedder, event_shape: tuple[int, ...], spare: bo
                 module, example, dynamic_shapes={"atoms": dims, "weights": dims}
             )
     except Exception as error:  # torch has many errors for what it cannot follow
-        raise _refusal(embedder, "torch.export cannot follow it", error) from error
+        raise _refusal(
+            embedder, f"torch.export of torch {torch.__version__} cannot follow it", error
+        ) from error
 
 
 def export_encoder(
@@ -246,6 +248,6 @@ def _refusal(embedder: Embedder, reason: str, error: Exception) -> ValueError:
     return ValueError(
         f"The encoder {name} cannot be exported: {reason} "
         f"({(lines or [type(error).__name__])[0][:200]}). It may sort atoms, branch on values, or "
-        "call `len` of a batch in the place of `count`. Embed with the package, or fit a model "
-        "with encoder='deepsets'."
+        "call `len` of a batch in the place of `count`; or torch is old, and exports are tested "
+        "with 2.13. Embed with the package, or fit a model with encoder='deepsets'."
     )

@@ -104,6 +104,7 @@ def write_report(
         table = replace(table, trained=np.isin(table.ids, training_sets(model, cohort)))
     held_out = table.select(_rows_of(table.ids, test.ids))
     content, card = read_map(table, color), model.card()
+    trained = bool(model.history) and model.history[-1]["step"] > 0
     training_ids = held_out.ids[held_out.trained].tolist()
     comparison, change = _groups(model, cohort, table, content, color, group, rng)
     page = template("report.html.j2").render(
@@ -114,7 +115,7 @@ def write_report(
         model_facts=model_facts(model, card),
         features=model.features or (),
         findings=findings(held_out, model.population, training_ids),
-        training=figures.training_figure(model.history) if model.history else None,
+        training=figures.training_figure(model.history) if trained else None,
         card=card,
         judged=len(held_out),
         p_text=p_text,

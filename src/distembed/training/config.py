@@ -92,7 +92,11 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: Whole = Field(default=4000, ge=1, description="Largest number of optimiser steps.")
+    steps: Whole = Field(
+        default=4000,
+        ge=0,
+        description="Largest number of optimiser steps; 0 keeps the closed forms of the start.",
+    )
     batch: Whole = Field(default=32, ge=1, description="Number of sets in a step.")
     context: tuple[Whole, Whole] = Field(
         default=(8, 512),
