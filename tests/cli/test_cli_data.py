@@ -57,3 +57,29 @@ def test_kinds_of_atoms_are_stated(run, tmp_path):
     built = run(*words, "--columns", "seq", "--atoms", alphabet)
     assert built.code == 0, built.err
     assert read(tmp_path / "t").batch([0]).x.tolist() == [[1, 2, 3], [4, 0, 0]]
+
+
+def test_a_second_table_is_joined_as_the_store_is_built(run, work, tmp_path):
+    sets = read(work / "cells.csv", by="patient", columns=["height"])
+    lines = ["patient,dose", *(f"{name},{k}" for k, name in enumerate(sets.ids))]
+    (tmp_path / "meta.csv").write_text("\n".join(lines) + "\n")
+    built = build(run, work, tmp_path / "store", "--metadata", tmp_path / "meta.csv")
+    assert built.code == 0, built.err
+    assert read(tmp_path / "store").meta["dose"].tolist() == list(range(len(sets)))
+    refused = build(run, work, tmp_path / "other", "--metadata", tmp_path / "absent.csv")
+    assert (refused.code, "There is no file" in refused.err) == (1, True)
+    assert "absent.csv" in refused.err
+
+
+def test_what_is_not_there_is_said_first(run, work, tmp_path):
+    for words, text in (
+        (("data", "check", tmp_path / "absent"), "There is no store"),
+        (("data", "build", tmp_path / "absent", "-o", tmp_path / "s"), "There is no file"),
+        (("embed", tmp_path / "absent"), "There is no"),
+        (("embed", work / "model", tmp_path / "absent.csv"), "There is no file"),
+        (("embed", work / "model", tmp_path / "absent"), "There is no file"),
+    ):
+        refused = run(*words)
+        assert refused.code == 1
+        assert text in refused.err
+        assert "absent" in refused.err

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+import distembed as de
 from distembed.data.readers.cells import read_cells
+from distembed.data.store import check_store
 
 anndata = pytest.importorskip("anndata")
 pandas = pytest.importorskip("pandas")
@@ -139,10 +141,24 @@ def test_shapes_that_a_folder_cannot_hold_are_refused(adata, tmp_path, monkeypat
         read_cells(path)
 
 
-def test_a_store_is_built_of_a_folder_of_zarr(adata, tmp_path):
-    import distembed as de
-
+@pytest.mark.parametrize("options", [{}, {"genes": ["y", "w"]}, {"obsm": "X_pca"}], ids=str)
+def test_a_store_is_built_of_folders_of_zarr(adata, options, tmp_path, largest_part):
     path = write_zarr(adata[:5].copy(), tmp_path / "cells.zarr")
-    sets = de.build_store(path, tmp_path / "store", by="guide")
-    assert sets.ids.tolist() == ["a", "b"]
-    assert np.array_equal(sets.batch([0]).x, adata.X[:2].toarray())
+    sets = de.build_store(path, tmp_path / "store", by="guide", memory=40, **options)
+    whole = de.read(path, by="guide", **options)
+    assert (sets.ids.tolist(), sets.features) == (["a", "b"], whole.features)
+    assert np.array_equal(sets.batch([0, 1]).x, whole.batch([0, 1]).x)
+    assert 0 < largest_part() < 4
+    check_store(tmp_path / "store")
+    file = max(path.rglob("*"), key=lambda f: f.stat().st_size if f.is_file() else 0)
+    file.write_bytes(file.read_bytes() + b"0")
+    with pytest.raises(ValueError, match="has changed since the store"):
+        check_store(tmp_path / "store")
+
+
+def test_folders_of_zarr_are_sets_by_their_name(adata, tmp_path):
+    for name, part in (("s1", adata[:3]), ("s2", adata[3:5])):
+        write_zarr(part.copy(), tmp_path / f"{name}.zarr")
+    for k, source in enumerate((tmp_path, f"{tmp_path}/*.zarr", sorted(tmp_path.glob("*.zarr")))):
+        sets = de.build_store(source, tmp_path.with_name(f"store{k}"), force=True)
+        assert (sets.ids.tolist(), sets.sizes.tolist()) == (["s1", "s2"], [3, 2])

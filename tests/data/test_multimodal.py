@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
+from distembed.data.store import check_store
 
 anndata = pytest.importorskip("anndata")
 h5py = pytest.importorskip("h5py")
@@ -175,12 +176,25 @@ def test_damage_anywhere_ends_in_a_message(whole_file, where, what, cut):
         assert len(sets.features) == 5
 
 
-def test_a_store_and_a_fit_read_a_modality(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"modality": "rna"},
+        {"modality": ["rna", "protein"]},
+        {"modality": ["protein", "rna"], "genes": "hvg", "meta": "donor"},
+        {"modality": "rna", "layer": "scaled", "genes": ["TBCE"]},
+    ],
+    ids=str,
+)
+def test_a_store_reads_modalities_in_parts(tmp_path, options, largest_part):
     path = write_by_hand(tmp_path / "a.h5mu")
-    sets = de.build_store(path, tmp_path / "store", by="donor", modality="rna")
-    np.testing.assert_array_equal(
-        sets.batch([0]).x, de.read(path, by="donor", modality="rna").batch([0]).x
-    )
+    sets = de.build_store(path, tmp_path / "store", by="donor", memory=9, **options)
+    whole = de.read(path, by="donor", **options)
+    assert (sets.ids.tolist(), sets.features) == (whole.ids.tolist(), whole.features)
+    assert (sets.atoms, list(sets.meta)) == (whole.atoms, list(whole.meta))
+    np.testing.assert_array_equal(sets.batch([0, 1]).x, whole.batch([0, 1]).x)
+    assert largest_part() == 1
+    check_store(tmp_path / "store")
 
 
 def test_a_model_reads_its_features_again(tmp_path):

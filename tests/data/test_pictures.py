@@ -1,17 +1,24 @@
 """Image files by a pattern: pixels, channels, crops, names of sets, and what is refused."""
 
 import contextlib
+import pickle
 import struct
 import warnings
+import weakref
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
-from distembed.data.readers.pictures import read_picture
+from distembed.data.readers import picture_rows
+from distembed.data.readers.picture_files import mapped_picture, read_picture
+from distembed.data.readers.picture_rows import PictureRows
+from distembed.data.store import check_store
 
 image = pytest.importorskip("PIL.Image")
 
@@ -106,13 +113,167 @@ def test_boxes_are_crops_with_the_columns_of_their_table(tmp_path):
         ("t1,0.5,0,3,2,1", "no whole number"),
         ("t1,,0,3,2,1", "missing or no whole number"),
         ("t1,a,0,3,2,1", "is no number of pixels"),
-        ("t1,0,0,4,2,1", "row 1 is 1 x 2 x 3 .* and row 2 is 1 x 2 x 4"),
+        ("t1,0,0,4,2,1", "Row 1 of .* is 1 x 2 x 3 .* and Row 2 of .* is 1 x 2 x 4"),
     ],
 )
 def test_boxes_that_are_refused(tmp_path, row, text):
     save(tmp_path / "t1.png", pixels(0, (8, 9)))
     with pytest.raises(ValueError, match=text):
         de.read(f"{tmp_path}/*.png", boxes=boxes(tmp_path / "b.csv", ["t1,0,0,3,2,1", row]))
+
+
+def strips(path, x, order="<", height=2, gap=0, **tags):
+    """Write a grey TIFF in uncompressed strips, perhaps with a gap between them."""
+    bits = 8 * x.dtype.itemsize
+    parts = [x[i : i + height].astype(x.dtype.newbyteorder(order)).tobytes()
+             for i in range(0, len(x), height)]  # fmt: skip
+    entries = {256: x.shape[1], 257: len(x), 258: bits, 259: 1, 262: 1, 277: 1, 278: height,
+               339: 3 if x.dtype.kind == "f" else 1}  # fmt: skip
+    entries |= {int(name[1:]): value for name, value in tags.items()}
+    table = 8 + 2 + 12 * (len(entries) + 2) + 4
+    starts, at = [], table + 8 * len(parts)
+    for part in parts:
+        starts.append(at)
+        at += len(part) + gap
+    lines = [(t, 3, 1, struct.pack(f"{order}HH", v, 0)) for t, v in entries.items()]
+    lines += [(273, 4, len(parts), struct.pack(f"{order}I", table)),
+              (279, 4, len(parts), struct.pack(f"{order}I", table + 4 * len(parts)))]  # fmt: skip
+    content = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(lines))
+    content += b"".join(struct.pack(f"{order}HHI", *line[:3]) + line[3] for line in sorted(lines))
+    content += bytes(4) + struct.pack(f"{order}{len(parts)}I", *starts)
+    content += struct.pack(f"{order}{len(parts)}I", *map(len, parts))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content + b"".join(part + bytes(gap) for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_file_without_compression_is_mapped(tmp_path, order, kind):
+    x = pixels(0, (7, 5), np.uint16).astype(kind)
+    path = strips(tmp_path / "a.tif", x, order)
+    (mapped,) = mapped_picture(path)
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped[0], x)
+    np.testing.assert_array_equal(read_picture(path), mapped)
+
+
+def test_pages_and_colours_are_mapped(tmp_path):
+    pages = [pixels(i, kind=np.uint16) for i in range(3)]
+    mapped = mapped_picture(save(tmp_path / "a.tif", *pages))
+    np.testing.assert_array_equal(np.concatenate(mapped), pages)
+    colour = pixels(0, (6, 5, 3))
+    (mapped,) = mapped_picture(save(tmp_path / "b.tif", colour))
+    np.testing.assert_array_equal(mapped, colour.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags"),
+    [
+        (np.uint8, {"t262": 0}),  # white is zero
+        (np.uint8, {"t274": 3}),  # turned by 180 degrees
+        (np.uint8, {"t266": 2}),  # bits from the other end
+        (np.uint8, {"gap": 3}),
+        (np.int16, {"t339": 2}),
+    ],
+    ids=str,
+)
+def test_what_is_not_stored_as_it_is_read_is_not_mapped(tmp_path, kind, tags):
+    path = strips(tmp_path / "w" / "a.tif", pixels(0, (7, 5)).astype(kind), **tags)
+    assert mapped_picture(path) is None
+    with contextlib.suppress(ValueError):  # pillow may not read it
+        x = de.read(f"{tmp_path}/{{well}}/*.tif", min_size=1).batch([0]).x
+        np.testing.assert_array_equal(x[0], read_picture(path))
+
+
+def test_a_compressed_or_a_cut_file_is_not_mapped(tmp_path):
+    path = tmp_path / "a.tif"
+    image.fromarray(pixels(0)).save(path, compression="tiff_deflate")
+    assert mapped_picture(path) is None
+    path = strips(tmp_path / "b.tif", pixels(0))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert mapped_picture(path) is None
+    assert mapped_picture(save(tmp_path / "a.png", pixels(0))) is None
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """Return a pattern, a table of boxes and the crops of each tile; two tiles are compressed."""
+    rng, lines, crops = np.random.default_rng(0), [], {}
+    for i in range(4):
+        x, options = pixels(i, (20, 30)), {"compression": "tiff_deflate"} if i % 2 else {}
+        image.fromarray(x).save(tmp_path / f"t{i}.tif", **options)
+        corners = np.stack([rng.integers(0, 26, 9), rng.integers(0, 17, 9)], 1)
+        lines += [f"t{i},{a},{b},{a + 4},{b + 3},c{a % 3}" for a, b in corners]
+        crops[f"t{i}"] = np.stack([x[b : b + 3, a : a + 4] for a, b in corners])[:, None]
+    order = rng.permutation(len(lines))
+    crops = {k: v[order[order // 9 == i] % 9] for i, (k, v) in enumerate(crops.items())}
+    return f"{tmp_path}/t*.tif", boxes(tmp_path / "b.csv", [lines[i] for i in order]), crops
+
+
+def test_crops_that_are_not_held_are_those_that_are(tiles):
+    source, table, crops = tiles
+    for by in ("file", "cell"):
+        held = de.read(source, boxes=table, by=by, min_size=1)
+        lazy = de.read(source, boxes=table, by=by, min_size=1, hold=0)
+        assert isinstance(held.observations.x, np.ndarray)
+        assert isinstance(lazy.observations.x, PictureRows)
+        assert (lazy.ids.tolist(), lazy.atoms, lazy.event_shape) == (
+            held.ids.tolist(), held.atoms, held.event_shape,
+        )  # fmt: skip
+        names = [len(lazy) - 1, 0, 1]
+        assert torch.equal(lazy.batch(names).x, held.batch(names).x)
+        one, other = (s.batch([1, 0], 4, torch.Generator().manual_seed(0)) for s in (lazy, held))
+        assert torch.equal(one.x, other.x)
+        again = pickle.loads(pickle.dumps(lazy))
+        assert torch.equal(again.batch([0]).x, held.batch([0]).x)
+    lazy = de.read(source, boxes=table, min_size=1, hold=0)
+    for name, x in crops.items():
+        np.testing.assert_array_equal(atoms(lazy, name), x)
+    train, test = lazy.split(2)
+    assert len(train) == len(test) == 2
+
+
+def test_one_image_is_in_memory_at_a_time(tiles, monkeypatch):
+    source, table, _ = tiles
+    alive, most = [], [0]
+
+    def watched(path):
+        x = read_picture(path)
+        alive.append(weakref.ref(x))
+        most[0] = max(most[0], sum(one() is not None for one in alive))
+        return x
+
+    monkeypatch.setattr(picture_rows, "read_picture", watched)
+    sets = de.read(source, boxes=table, min_size=1, hold=0)
+    rows = sets.observations.x
+    small = PictureRows(rows._images, rows._number, rows._boxes, rows.shape[1:], rows.dtype, 0)
+    assert np.array_equal(np.asarray(small), np.asarray(rows))
+    assert most[0] == 2  # the one that is read, and the one before it
+
+
+def test_a_store_of_crops_reads_an_image_at_a_time(tiles, tmp_path):
+    source, table, crops = tiles
+    store = de.build_store(source, tmp_path / "store", boxes=table, min_size=1, memory=300)
+    assert (store.atoms.describe()["high"], store.observations.x.dtype) == (255, np.uint8)
+    for name, x in crops.items():
+        np.testing.assert_array_equal(atoms(store, name), x)
+    check_store(tmp_path / "store")
+    with Path(table).open("a") as file:
+        file.write("t0,0,0,4,3,c9\n")
+    with pytest.raises(ValueError, match=r"b.csv has changed since the store"):
+        check_store(tmp_path / "store")
+
+
+def test_an_image_that_changes_is_refused(tmp_path):
+    for i in range(3):
+        save(tmp_path / "w" / f"{i}.png", pixels(i))
+    sets = de.read(f"{tmp_path}/{{well}}/*.png", hold=10)
+    np.testing.assert_array_equal(sets.batch([0]).x[:, 0], [pixels(i) for i in range(3)])
+    again = pickle.loads(pickle.dumps(sets))
+    save(tmp_path / "w" / "1.png", pixels(1, (6, 7)))
+    with pytest.raises(ValueError, match=r"1.png has another size or type of pixels than when"):
+        again.batch([0])
 
 
 @pytest.mark.parametrize(

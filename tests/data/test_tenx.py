@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import logging
+import pickle
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
+from distembed.data.readers.exchange import ExchangeRows
+from distembed.data.store import check_store
 
 h5py = pytest.importorskip("h5py")
 
@@ -243,13 +246,89 @@ def test_barcodes_without_counts_are_named(tmp_path, caplog):
     assert "1 of 6 barcodes of raw.h5 have no count" in caplog.text
 
 
-def test_a_store_is_built_of_a_folder(tmp_path):
-    x = counts()
-    folder = write_folder(tmp_path / "cells" / "s1", x)
-    for source in (folder, f"{tmp_path}/cells/*"):
-        sets = de.build_store(source, tmp_path / "store", force=True)
-        assert (sets.ids.tolist(), sets.atoms.name) == (["s1"], "counts")
-        np.testing.assert_array_equal(sets.batch([0]).x, x[:, :4])
+@pytest.mark.parametrize("layout", ["h5", "packed", "plain"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"genes": ["ENSG4", "CD3E"]},
+        {"modality": ["Gene Expression", "Antibody Capture"], "by": "gem_well"},
+        {"annotation": "cells.csv", "by": "donor", "weights": "w"},
+    ],
+    ids=str,
+)
+def test_a_store_reads_counts_in_parts(tmp_path, monkeypatch, layout, options, largest_part):
+    monkeypatch.chdir(tmp_path)
+    names = barcodes(7, 1) + barcodes(4, 2)
+    if layout == "plain":
+        options = {n: v for n, v in options.items() if n != "modality"}
+    for name, seed in (("s1", 0), ("s2", 1)):
+        x = counts(11, seed)
+        x[[0, 5, 10]] = 0  # cells without an entry at the start, within and at the end
+        x[[0, 10], 1] = seed
+        if layout == "h5":
+            write_h5(tmp_path / f"{name}.h5", x, names)
+        else:
+            write_folder(tmp_path / name, x, names, packed=layout == "packed")
+    source = "{sample}.h5" if layout == "h5" else "s?"
+    column = "sample" if layout == "h5" else "file"
+    rows = [f"{n},{s},{'ab'[k % 2]},{k + 1}" for s in ("s1", "s2") for k, n in enumerate(names)]
+    lines = [f"barcode,{column},donor,w", *rows[:8], *rows[11:20]]  # cells 8 to 10 have no row
+    (tmp_path / "cells.csv").write_text("\n".join(lines) + "\n")
+    whole = de.read(source, **options)
+    sets = de.build_store(source, tmp_path / "store", memory=2 * 8 * 4, **options)
+    assert (sets.ids.tolist(), sets.features) == (whole.ids.tolist(), whole.features)
+    assert (sets.atoms, list(sets.meta)) == (whole.atoms, list(whole.meta))
+    one, other = (s.batch(range(len(s))) for s in (sets, whole))
+    np.testing.assert_array_equal(one.x, other.x)
+    np.testing.assert_allclose(one.w, other.w, rtol=1e-6)
+    check_store(tmp_path / "store")
+    changed = max(tmp_path.glob("s1*" if layout == "h5" else "s1/barcodes*"))
+    changed.write_bytes(changed.read_bytes() + b"\n")
+    with pytest.raises(ValueError, match="has changed since the store"):
+        check_store(tmp_path / "store")
+    assert 0 < largest_part()
+
+
+@pytest.mark.parametrize("block", [1, 20, 10**6])
+def test_cells_of_a_text_file_are_those_of_the_whole(tmp_path, block):
+    x = counts(9, 3)
+    x[4] = 0
+    path = write_folder(tmp_path / "s", x) / "matrix.mtx.gz"
+    rows = ExchangeRows(path, [path], block)
+    for low, high in ((0, 2), (2, 5), (4, 9), (0, 9), (7, 8), (8, 9), (1, 3)):
+        np.testing.assert_array_equal(rows.between(low, high).toarray(), x[low:high])
+    assert rows.dtype == np.int64
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(rows))[6:].toarray(), x[6:])
+
+
+def test_entries_in_another_order_are_read_whole(tmp_path, caplog):
+    x = counts(9, 3)
+    folder = write_folder(tmp_path / "s", x, packed=False)
+    head, lines = (text := (folder / "matrix.mtx").read_text().split("\n"))[:3], text[3:-1]
+    (folder / "matrix.mtx").write_text("\n".join([*head, *sorted(lines), ""]))
+    sets = de.build_store(folder, tmp_path / "store")
+    np.testing.assert_array_equal(sets.batch([0]).x, x)
+    assert "The entries of matrix.mtx are not in the order of barcodes" in caplog.text
+    assert "sort its lines by their second number" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("edit", "text"),
+    [
+        (lambda t: t + "1 6 3\n", r"it states \d+ entries, and has \d+"),
+        (lambda t: t[: t.rindex("\n", 0, -2) + 1], r"it states \d+ entries, and has \d+"),
+        (lambda t: t + "9 6 3\n", "is damaged or cut off"),
+        (lambda t: t + "5 6\n", "is damaged or cut off"),
+        (lambda t: t + "5 6 x\n", "is damaged or cut off"),
+    ],
+)
+def test_a_store_refuses_damaged_folders(tmp_path, edit, text):
+    folder = write_folder(tmp_path / "s", counts(), packed=False)
+    file = folder / "matrix.mtx"
+    file.write_text(edit(file.read_text()))
+    with pytest.raises(ValueError, match=text):
+        de.build_store(folder, tmp_path / "store")
 
 
 def test_the_command_line_reads_a_pattern(tmp_path):

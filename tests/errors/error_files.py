@@ -7,7 +7,13 @@ import distembed as de
 
 
 def model_not_there():
+    """A model that is not there."""
+    de.load("models")
+
+
+def folder_without_a_model():
     """A folder that is no model."""
+    Path("models").mkdir()
     de.load("models")
 
 

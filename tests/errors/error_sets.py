@@ -127,3 +127,9 @@ def id_twice():
 
     sets = de.read([np.zeros((5, 2)), np.ones((5, 2))])
     replace(sets, ids=np.array(["a", "a"]))
+
+
+def anchor_without_atoms():
+    """An anchor without any atom within reach."""
+    atoms = de.read_atoms({"day": np.arange(9.0), "score": np.arange(9.0) % 4}, columns="score")
+    de.by_kernel(atoms, ["day"], [[4.0], [40.0]], de.Kernel("box", 2.0))

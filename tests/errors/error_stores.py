@@ -34,6 +34,18 @@ def store_of_another_version():
     de.read("cells.store")
 
 
+def store_that_is_not_there():
+    """A store that is not there."""
+    check_store("cell.store")
+
+
+def store_of_a_second_table_without_a_set():
+    """A second table without a row for a set, as a store is built."""
+    Path("doses.csv").write_text("patient,dose\np00,1\n")
+    options = {"by": "patient", "columns": "height", "metadata": "doses.csv"}
+    de.build_store("cells.csv", "cells.store", **options)
+
+
 def store_that_is_cut():
     """A store of which a file is cut."""
     de.build_store("cells.csv", "cells.store", by="patient", columns="height")

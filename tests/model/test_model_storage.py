@@ -338,9 +338,10 @@ def test_a_member_that_is_not_known(folder):
 
 
 def test_a_folder_that_is_no_model(tmp_path):
-    for path in (tmp_path, tmp_path / "nothing"):
-        with pytest.raises(FileNotFoundError, match=r"is not a model: it has no config\.json"):
-            de.load(path)
+    with pytest.raises(FileNotFoundError, match=r"is not a model: it has no config\.json"):
+        de.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"There is no model .*nothing \(from "):
+        de.load(tmp_path / "nothing")
     (tmp_path / CONFIG).write_text("{}")
     with pytest.raises(FileNotFoundError, match=r"has no model\.safetensors"):
         de.load(tmp_path)

@@ -8,6 +8,7 @@ import torch
 
 import distembed as de
 from distembed.data.readers.streams import MemoryStream, TableStream
+from distembed.data.store import check_store
 from distembed.sets.ranges import Ranges
 
 DNA = {"name": "tokens", "alphabet": "ACGT"}
@@ -72,6 +73,7 @@ OPTIONS = {
     "pattern": {"by": "donor", "columns": "PC*", "meta": ["age"]},
     "several": {"by": ["donor", "site"], "columns": "PC*", "min_size": 5},
     "weights": {"by": "donor", "columns": "PC*", "weights": "w"},
+    "asked": {"by": "donor", "columns": "PC1", "weights": "w", "meta": ["donor", "age"]},
     "counts": {"by": "donor", "columns": ["n"]},
     "mixed": {"by": "donor", "columns": ["n", "PC1"], "atoms": "vectors"},
     "tokens": {"by": "donor", "columns": "seq", "atoms": DNA},
@@ -212,6 +214,39 @@ def test_metadata_of_a_store_is_joined_and_chosen(table, tmp_path):
     joined = de.read(tmp_path / "t", metadata={k: np.array(list(v)) for k, v in names.items()})
     assert sorted(joined.meta["k"]) == list(range(12))
     assert (joined.ids == pair.ids).all()
+
+
+@pytest.mark.parametrize("by", ["donor", ["donor", "site"]])
+@pytest.mark.parametrize("meta", [None, ["age", "dose"]], ids=str)
+def test_a_second_table_is_stored(table, by, meta, files, tmp_path):
+    donors = sorted(set(table["donor"].tolist()))
+    lines = ["donor,dose,name", *(f"{d},{k + 0.5},0{k}" for k, d in enumerate(donors))]
+    (tmp_path / "meta.csv").write_text("\n".join(lines) + "\n")
+    options = {"by": by, "columns": "PC*", "meta": meta, "metadata": tmp_path / "meta.csv"}
+    store = de.build_store(files / "a.csv", tmp_path / "store", memory=SMALL, **options)
+    same(store, de.read(files / "a.csv", **options))
+    (tmp_path / "meta.csv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(ValueError, match=r"meta.csv has changed since the store"):
+        check_store(tmp_path / "store")
+    with pytest.raises(ValueError, match="The metadata have no row for"):
+        de.build_store(files / "a.csv", tmp_path / "other", **options)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("source", ["object", "file"])
+def test_columns_of_obs_that_vary_are_named_once(cells, source, tmp_path, caplog):
+    given = cells
+    if source == "file":
+        given = tmp_path / "c.h5ad"
+        cells.write_h5ad(given)
+    said = "the columns site, w of obs vary within sets, and are left out"
+    de.read(given, by="donor")
+    assert caplog.text.count(said) == 1
+    de.build_store(given, tmp_path / "s", by="donor")
+    assert caplog.text.count(said) == 2
+    de.read(given, by="donor", meta=["age"], weights="w")
+    de.build_store(given, tmp_path / "t", by="donor", meta=["age"], weights="w")
+    assert caplog.text.count("vary within sets") == 2
 
 
 def test_a_part_without_atoms_of_sets(tmp_path):

@@ -222,3 +222,13 @@ def test_anchors_are_a_frame_of_any_library():
 
     sets = by_kernel(tissue(), ["x", "y"], Frame(), Kernel("box", 4.0))
     assert sets.ids.tolist() == ["middle"]
+
+
+def test_an_anchor_without_an_atom_in_reach_is_refused_by_name():
+    atoms = Observations(np.arange(6.0)[:, None], {"t": np.arange(6.0)})
+    table = {"t": [1.0, 90.0, 2.0, 95.0], "id": ["a", "far", "b", "further"]}
+    with pytest.raises(
+        ValueError, match=r"2 of 4 anchors have no atom within reach: far, fur.*'n"
+    ):
+        by_kernel(atoms, ["t"], table, Kernel("box", 1.5))
+    assert len(by_kernel(atoms, ["t"], table, Kernel("nearest", 2))) == 4

@@ -61,3 +61,16 @@ def test_columns_of_numbers_are_compared_as_text(files, tmp_path):
         (tmp_path / f"{old}.csv").rename(tmp_path / f"{new}.csv")
     with pytest.raises(ValueError, match="Their column 'number' has these names"):
         de.read("?.csv", metadata=table("number", np.array([1, 2])))
+
+
+def test_durations_are_numbers_of_days(tmp_path):
+    ages = np.repeat(np.array([36, "NaT", 12], "timedelta64[h]"), 4)
+    table = {"who": np.repeat(["a", "b", "c"], 4), "age": ages, "x": np.arange(12) + 0.5}
+    for sets in (
+        de.read(table, by="who", columns="x"),
+        de.build_store(table, tmp_path / "s", by="who", columns="x"),
+    ):
+        assert sets.meta["age"].dtype == np.float64
+        assert str(sets.meta["age"].tolist()) == "[1.5, nan, 0.5]"
+    labels = de.read({**table, "age": np.repeat(np.array([36, 1, 12], "m8[h]"), 4)}, by="age")
+    assert labels.ids.tolist() == ["36 hours", "1 hours", "12 hours"]

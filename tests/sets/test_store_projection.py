@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distembed as de
+from distembed.data.readers import open_stream
 from distembed.sets.projection import Recipe, fit_projection, read_projection
 
 GENES = tuple(f"g{j}" for j in range(9))
@@ -112,12 +114,17 @@ def test_genes_without_names_are_refused(tmp_path):
         de.build_store(counts(), tmp_path / "s", by=np.arange(80) % 4, pca=2)
 
 
-def test_a_matrix_by_columns_and_a_damaged_one_are_refused(cells):
+def test_a_matrix_by_columns_and_a_damaged_one(cells, monkeypatch, caplog):
     h5py, anndata = pytest.importorskip("h5py"), pytest.importorskip("anndata")
     adata = anndata.read_h5ad(cells / "c.h5ad")
     adata.X = adata.X.tocsc()
     adata.write_h5ad(cells / "csc.h5ad")
-    with pytest.raises(ValueError, match="stored as csc_matrix, of which rows cannot be read"):
+    sets = de.build_store(cells / "csc.h5ad", cells / "csc", by="donor")
+    assert torch.equal(sets.batch([0]).x, de.read(adata, by="donor").batch([0]).x)
+    assert "X of csc.h5ad is stored as csc_matrix, of which rows cannot be" in caplog.text
+    assert "It is read whole now." in caplog.text
+    monkeypatch.setattr(open_stream, "memory_of_machine", lambda: 2.0 * adata.X.nnz)
+    with pytest.raises(ValueError, match="stored as csc_matrix, .* convert it and write the file"):
         de.build_store(cells / "csc.h5ad", cells / "s", by="donor")
     with h5py.File(cells / "c.h5ad", "r+") as file:
         file["X/indices"][5] = 99

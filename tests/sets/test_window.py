@@ -179,3 +179,14 @@ def test_atoms_on_a_boundary_are_in_one_window_whatever_the_unit(
         series(t / unit + origin), "t", width=width / unit, stride=stride / unit, min_size=1
     )
     assert members(part) == members(whole)
+
+
+def test_a_part_that_is_not_as_wide_as_a_window_is_named(caplog):
+    columns = {"day": np.array([0, 5, 10, 0, 3]), "donor": np.array(list("aaabb"))}
+    atoms = Observations(np.arange(5.0)[:, None], columns)
+    sets = by_window(atoms, "day", width=4, stride=4, within="donor", min_size=1)
+    assert "1 of 3 windows of width = 4 hold all atoms of their part" in caplog.text
+    assert sets.sizes[-1] == 2
+    caplog.clear()
+    by_window(atoms, "day", width=3, stride=3, within="donor", min_size=1)
+    assert "of their part" not in caplog.text

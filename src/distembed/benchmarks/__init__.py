@@ -98,6 +98,10 @@ BENCHES = {
         f"{_HOME}.store:BENCH",
         "time and memory of a store larger than memory, by the number of cells",
     ),
+    "layouts": Member(
+        f"{_HOME}.layouts:BENCH",
+        "memory of a store that is built of 10x, MuData and Zarr",
+    ),
     "ablation": Member(
         f"{_HOME}.ablation:BENCH",
         "the default model without one of its parts: geometry and samples",

@@ -33,7 +33,7 @@ from distembed.sets.read import read
 from distembed.training.config import TrainConfig
 from distembed.training.estimate import peak_bytes
 
-__all__ = ["BENCH", "TASKS", "Settings", "run_stage"]
+__all__ = ["BENCH", "TASKS", "Settings", "lacks_anndata", "measured", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,19 @@ def _build(source: str, store: str, components: int) -> dict[str, float]:
     began = time.perf_counter()
     build_store(source, store, by="sample", pca=components, target_sum=1e4, log1p=True)
     seconds = time.perf_counter() - began
-    size = sum(record["bytes"] for record in open_store(store).header["files"].values())
-    return {"build_seconds": seconds, "build_peak_mb": _peak_mb(), "store_mb": size / 1e6}
+    return {"build_seconds": seconds, "build_peak_mb": _peak_mb(), "store_mb": _megabytes(store)}
+
+
+def _copy(source: str, store: str, options: dict[str, Any]) -> dict[str, float]:
+    began = time.perf_counter()
+    build_store(source, store, by="sample", **options)
+    seconds = time.perf_counter() - began
+    return {"build_seconds": seconds, "build_peak_mb": _peak_mb(), "store_mb": _megabytes(store)}
+
+
+def _megabytes(store: str) -> float:
+    files: dict[str, dict[str, int]] = open_store(store).header["files"]
+    return sum(record["bytes"] for record in files.values()) / 1e6
 
 
 def _fit(store: str, training: dict[str, Any]) -> dict[str, float]:
@@ -80,8 +91,8 @@ def _fit(store: str, training: dict[str, Any]) -> dict[str, float]:
     return {"open_ms": opened, "fit_peak_mb": _peak_mb()}
 
 
-def _read(source: str) -> dict[str, float]:
-    read(source, by="sample")
+def _read(source: str, options: dict[str, Any]) -> dict[str, float]:
+    read(source, by="sample", **options)
     return {"build_peak_mb": _peak_mb()}
 
 
@@ -91,7 +102,13 @@ def _import() -> dict[str, float]:
     return {"build_peak_mb": _peak_mb()}
 
 
-STAGES: dict[str, Stage] = {"build": _build, "fit": _fit, "read": _read, "import": _import}
+STAGES: dict[str, Stage] = {
+    "build": _build,
+    "copy": _copy,
+    "fit": _fit,
+    "read": _read,
+    "import": _import,
+}
 
 
 def _peak_mb() -> float:
@@ -111,8 +128,17 @@ def run_stage(text: str) -> None:
     sys.stdout.write(json.dumps(STAGES[stage](*arguments)))
 
 
-def _measured(apart: bool, stage: str, *arguments: Any) -> dict[str, float]:
-    """Run a stage, in a process of its own if `apart`."""
+def measured(apart: bool, stage: str, *arguments: Any) -> dict[str, float]:
+    """Run a stage, in a process of its own if `apart`.
+
+    Args:
+        apart: Whether to start a process.
+        stage: Its name.
+        arguments: Its arguments, which JSON can hold.
+
+    Raises:
+        RuntimeError: If the process fails.
+    """
     if not apart:
         return STAGES[stage](*arguments)
     code = "import sys; from distembed.benchmarks.store import run_stage; run_stage(sys.argv[1])"
@@ -125,13 +151,13 @@ def _measured(apart: bool, stage: str, *arguments: Any) -> dict[str, float]:
     )
     if done.returncode:
         raise RuntimeError(f"The stage {stage} failed: {done.stderr[-2000:]}")
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+    values: dict[str, float] = json.loads(done.stdout)
+    return values
 
 
 def _measure(trial: Trial[Settings]) -> Iterator[Score]:
     settings = trial.settings
-    run = partial(_measured, settings.apart)
+    run = partial(measured, settings.apart)
     training = trial.training.model_dump(mode="json")
     with tempfile.TemporaryDirectory() as folder:
         source, store = f"{folder}/cells.h5ad", f"{folder}/cells.store"
@@ -143,7 +169,7 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
             "gde": lambda: (
                 run("build", source, store, settings.components) | run("fit", store, training)
             ),
-            "read": lambda: run("read", source),
+            "read": lambda: run("read", source, {}),
             "libraries": lambda: run("import"),
         }
         for method, stage in stages.items():
@@ -151,7 +177,8 @@ def _measure(trial: Trial[Settings]) -> Iterator[Score]:
             yield from trial.report(method, scores)
 
 
-def _missing() -> str | None:
+def lacks_anndata() -> str | None:
+    """Return why files of cells cannot be written; None if they can."""
     try:
         import anndata  # noqa: F401
     except ImportError:
@@ -159,7 +186,7 @@ def _missing() -> str | None:
     return None
 
 
-TASKS = {name: Task(_measure, missing=_missing) for name in ("small", "medium", "large")}
+TASKS = {name: Task(_measure, missing=lacks_anndata) for name in ("small", "medium", "large")}
 BENCH = Bench(
     "store",
     TASKS,

@@ -62,10 +62,17 @@ def build(
 
     Example: distembed data build cells.h5ad -o cells.store --by patient --pca 50 --log1p
     """
+    from distembed.cli.loading import expand_path
     from distembed.data.store import open_store
     from distembed.sets.build import build_store
 
-    source: Any = sources[0] if len(sources) == 1 else sources
+    paths = [str(expand_path(path)) for path in sources]
+    source: Any = paths[0] if len(paths) == 1 else paths
+    beside = {
+        name: str(expand_path(path))
+        for name in ("metadata", "annotation", "boxes")
+        if (path := data_options.get(name))
+    }
     with stage(f"building {output}"):
         sets = build_store(
             source,
@@ -76,7 +83,7 @@ def build(
             log1p=log1p,
             like=like,
             force=force,
-            **data_options,
+            **{**data_options, **beside},
         )
     size = sum(record["bytes"] for record in open_store(output).header["files"].values())
     say(f"{output}: {sets}, {size / 1e6:.1f} MB")

@@ -57,8 +57,9 @@ def read_sets(config: DataConfig) -> Sets:
     from distembed.sets.read import read
 
     options = config.model_dump(exclude={"path", "metadata", "atoms"})
-    if options["annotation"]:
-        options["annotation"] = str(expand_path(options["annotation"]))
+    for name in ("annotation", "boxes"):
+        if options[name]:
+            options[name] = str(expand_path(options[name]))
     atoms = None if config.atoms.name == "auto" else config.atoms.member
     metadata = expand_path(config.metadata) if config.metadata else None
     with stage(f"reading {path}"):
@@ -80,7 +81,13 @@ def open_sets(model: GDE, source: str | None, data_options: Mapping[str, Any]) -
         raise ValueError("The model does not name the data that it was fitted on; name DATA.")
     if source is not None and source != own_path:
         other = reader_options().keys() - vars(choose_reader(source)).keys()
-        bound = {"meta", "metadata", "annotation", "key"}  # these belong to the model's own file
+        bound = {
+            "meta",
+            "metadata",
+            "annotation",
+            "key",
+            "boxes",
+        }  # these belong to the model's own file
         fitted = {k: v for k, v in fitted.items() if k not in {*bound, *other}}
         fitted["path"] = source
         fitted["by"] = fitted.get("by") or labels_by_file(own_path)
@@ -281,13 +288,18 @@ def expand_path(path: str) -> Path:
     """
     expanded = Path(os.path.expandvars(path)).expanduser()
     if is_pattern(expanded):
-        files_of(expanded, lambda path: os.path.isfile(path) or matrix_in(path))
+        files_of(expanded, _is_source)
         return expanded
     if "$" in str(expanded) and not expanded.exists():
         raise FileNotFoundError(f"{path} names a variable that is not set in the environment.")
     if not expanded.exists():
         raise FileNotFoundError(f"There is no file {expanded} (from {Path.cwd()}).")
     return expanded
+
+
+def _is_source(path: str | Path) -> bool:
+    """Return whether a path is one that readers take: a file, or a folder of 10x or of Zarr."""
+    return Path(path).is_file() or bool(matrix_in(path)) or Path(path).suffix == ".zarr"
 
 
 def say_unusual(model: GDE, table: Embeddings) -> None:

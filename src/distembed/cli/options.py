@@ -73,7 +73,7 @@ def takes_source(verb: Callable[..., None]) -> Callable[..., None]:
 
     The verb receives those that are given as its keyword argument `data_options`.
     """
-    return _with_options(verb, ("path", "atoms", "metadata", "max_size"), "Data")
+    return _with_options(verb, ("path", "atoms", "max_size"), "Data")
 
 
 def _with_options(

@@ -66,7 +66,14 @@ def plain_column(values: np.ndarray) -> np.ndarray:
     """Convert a column of objects to numbers, if all are numbers or missing, or else to strings.
 
     A missing number is NaN, where float64 holds the others exactly; missing text is blank.
+    Durations are numbers of days.
+
+    Example:
+        >>> plain_column(np.array([36, "NaT"], "timedelta64[h]")).tolist()
+        [1.5, nan]
     """
+    if values.dtype.kind == "m" and np.datetime_data(values.dtype)[0] not in ("Y", "M"):
+        return np.asarray(values / np.timedelta64(1, "D"))
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8")
     if values.dtype.kind != "O":
@@ -95,7 +102,11 @@ def as_text(column: np.ndarray) -> np.ndarray:
         return np.array([_text(v) for v in column.tolist()], str)
     if kind == "S":
         return np.char.decode(column, "utf-8")
-    if kind in "mM":
+    if kind == "m":
+        # a string type of NumPy would cut the unit off
+        units = np.array([str(v) for v in column], str)
+        return np.where(np.isnat(column), "", units)
+    if kind == "M":
         return np.where(np.isnat(column), "", column.astype(str))
     if kind != "f":
         return column.astype(str)

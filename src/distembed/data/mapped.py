@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows
+
 __all__ = ["memory_of_machine", "prefetch", "take"]
 
 
-def take(x: np.ndarray, rows: np.ndarray, share: float = 0.5) -> np.ndarray:
-    """Return rows of an array `(R, *event)` or of a memory map.
+def take(x: np.ndarray | FileRows, rows: np.ndarray, share: float = 0.5) -> np.ndarray:
+    """Return rows of an array `(R, *event)`, of a memory map, or of dense rows in files.
 
     Args:
         x: The array.
@@ -29,6 +31,8 @@ def take(x: np.ndarray, rows: np.ndarray, share: float = 0.5) -> np.ndarray:
         >>> take(np.array([[1.0], [2.0], [3.0]]), np.array([2, 0])).tolist()
         [[3.0], [1.0]]
     """
+    if isinstance(x, FileRows):
+        return np.asarray(x.take(rows))
     if isinstance(x, np.memmap) and x.nbytes > share * memory_of_machine():
         prefetch(x, rows)
     # take is four times as fast as indexing here, and reads no more of a map

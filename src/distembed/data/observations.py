@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows
 from distembed.data.labels import as_text, check_labels
 
 __all__ = ["Observations", "map_location", "open_map", "portable_type", "refuse_unknown"]
@@ -20,7 +21,8 @@ class Observations:
     """R observations of one kind.
 
     Attributes:
-        x: Atoms, a NumPy array or memory map `(R, *event)`, or a SciPy CSR matrix `(R, D)`.
+        x: Atoms, a NumPy array or memory map `(R, *event)`, rows that stay in their file
+            (`distembed.data.file_rows`), or a SciPy CSR matrix `(R, D)`.
         columns: Annotation of the rows, such as the label of their set, each `(R,)`.
         features: Names of the D features, where atoms are vectors with names.
         exact: Labels as they stand in the source, for columns that are numbers in `columns`.
@@ -40,7 +42,7 @@ class Observations:
     exact: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.x, np.ndarray) and not self.sparse:
+        if not isinstance(self.x, np.ndarray | FileRows) and not self.sparse:
             raise TypeError(
                 f"x is a {type(self.x).__name__}; observations are a NumPy array or a SciPy CSR "
                 "matrix. Convert with np.asarray(x) or x.tocsr()."

@@ -23,6 +23,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows
 from distembed.data.observations import Observations
 from distembed.data.spaces import Counts, Images, Vectors, describe
 from distembed.protocols import AtomSpace
@@ -101,6 +102,8 @@ def channels_first(observations: Observations) -> Observations:
     shape = observations.event_shape
     if len(shape) != 3 or shape[-1] not in _CHANNELS or shape[0] <= max(_CHANNELS):
         return observations
+    if isinstance(observations.x, FileRows):
+        return observations  # which readers of images make with channels first
     if isinstance(observations.x, np.memmap):
         raise ValueError(
             f"Images of shape {shape} have their channels last, and are mapped from disk; they "
@@ -115,7 +118,7 @@ def channels_first(observations: Observations) -> Observations:
 def _whole(observations: Observations) -> bool:
     """Return whether all numbers are whole and none is negative."""
     x = observations.x
-    if isinstance(x, np.memmap) or x.dtype.kind not in "iuf":
+    if isinstance(x, np.memmap | FileRows) or x.dtype.kind not in "iuf":
         return False
     values = x.data if observations.sparse else x
     if x.dtype.kind != "f":

@@ -191,6 +191,8 @@ def write_header(folder: Path, header: Mapping[str, Any]) -> None:
 
 def _header(path: Path) -> dict[str, Any]:
     file = path / HEADER
+    if not path.exists():
+        raise FileNotFoundError(f"There is no store {path} (from {Path.cwd()}).")
     if not file.is_file():
         raise FileNotFoundError(
             f"{path} is no store: it has no {HEADER}. Build one: distembed data build SOURCE -o "

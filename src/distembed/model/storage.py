@@ -125,6 +125,11 @@ def read_folder(path: str | Path) -> Stored:
         ValueError: If it is of another format, damaged or edited.
     """
     folder = Path(path)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"There is no model {folder} (from {Path.cwd()}). A model is the folder that "
+            "GDE.save or `distembed fit` wrote."
+        )
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from distembed.data.readers.base import Request
+from distembed.data.readers.columns import column_names, read_columns
 from distembed.data.readers.measured import MeasuredStream
 from distembed.data.readers.open_stream import open_stream
 from distembed.data.sequence_encoder import SequenceEncoder
@@ -38,6 +39,7 @@ def build_store(
     *,
     atoms: str | Mapping[str, Any] | AtomSpace | None = None,
     meta: str | Sequence[str] | None = None,
+    metadata: Any = None,
     weights: str | None = None,
     min_size: int = 2,
     pca: int | None = None,
@@ -62,6 +64,7 @@ def build_store(
         columns: Feature columns of a table, by name or pattern; needed for files of tables.
         atoms: The kind of atoms; recognised where left out.
         meta: Columns of metadata; all that are constant within sets where left out.
+        metadata: A second table, one row a set, joined on `by`; for arrays on a column "set".
         weights: Column of sampling weights.
         min_size: Fewest atoms of a set.
         pca: Principal components to store in place of the features (`distembed.sets.projection`).
@@ -92,7 +95,10 @@ def build_store(
     space = None if atoms is None else as_space(atoms)
     encoder = SequenceEncoder(space)
     encode = encoder if space is not None and not space.dtype.is_floating_point else None
-    request = Request(by, [meta] if isinstance(meta, str) else meta, weights, encode, encoder)
+    joined = [] if metadata is None else column_names(metadata)
+    names = [meta] if isinstance(meta, str) else meta
+    own = names if names is None else [n for n in names if n not in joined]
+    request = Request(by, own, weights, encode, encoder)
     stream = open_stream(source, request, {"columns": columns, **options})
     space = encoder.space  # what is not read in parts was recognised
     projection = _projection(pca, target_sum, log1p, like)
@@ -103,16 +109,20 @@ def build_store(
             "pca and like out, or drop atoms that are not complete."
         )
     stream = MeasuredStream(stream) if masked else stream
-    passes = Passes(stream, space, projection, weights, min_size, memory, masked)
-    before = _stamps(stream.files)
+    second = None if metadata is None else read_columns(metadata, stream.by)
+    if second is not None and names is not None:
+        second = {n: v for n, v in second.items() if n in names or n in stream.by}
+    beside = [Path(metadata)] if isinstance(metadata, str | Path) else []
+    passes = Passes(stream, space, projection, weights, min_size, memory, masked, second, beside)
+    before = _stamps(passes.files)
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
     partial.mkdir(parents=True)
     try:
         passes.write(partial)
-        if _stamps(stream.files) != before:
+        if _stamps(passes.files) != before:
             raise ValueError(
-                f"The source {stream.files[0]}{' or another' if len(stream.files) > 1 else ''} "
+                f"The source {passes.files[0]}{' or another' if len(passes.files) > 1 else ''} "
                 "changed while it was read. Build the store again when nothing writes to it."
             )
         _replace(partial, target)

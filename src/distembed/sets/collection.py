@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from distembed.batch import SetBatch
+from distembed.data.file_rows import FileRows
 from distembed.data.mapped import take
 from distembed.data.observations import Observations, portable_type, refuse_unknown
 from distembed.data.recognise import recognise
@@ -228,15 +229,15 @@ class Sets:
     def checked(self) -> Sets:
         """Return these sets after checking the values of all atoms that are in memory.
 
-        Atoms that are mapped from disk are checked for missing values in every batch, and not for
-        their kind.
+        Atoms that stay in files are checked for missing values in every batch, and not for their
+        kind.
 
         Raises:
             ValueError: If an atom is NaN or infinite, is not of the kind, or a feature is lost in
                 float32 (`distembed.sets.precision`).
         """
         x = self.observations.x
-        if isinstance(x, np.memmap):
+        if isinstance(x, np.memmap | FileRows):
             check_rounding(self.observations, self.rows, self.offsets)
             return self
         # the stored values of a sparse matrix are all that is not zero

@@ -134,7 +134,7 @@ def by_kernel(
     Raises:
         ValueError: If a column is unknown or does not hold numbers, anchors have another
             dimension or lack `within`, the scale is below the spacing of atoms or beyond their
-            range, or no anchor has enough atoms.
+            range, an anchor has no atom within reach, or none has enough.
 
     Example:
         >>> table = {"t": np.arange(6.0)}
@@ -170,6 +170,7 @@ def by_kernel(
     anchor, row, w = anchor[order], row[order], w[order]
     sizes = np.bincount(anchor, minlength=len(table.ids))
     large = _enough(sizes, min_size, kernel)
+    _refuse_empty(sizes, table.ids, kernel)
     kept = large[anchor]
     if kernel.name != "nearest" and (sizes[large] == observations.rows).all():
         logger.warning(
@@ -262,6 +263,18 @@ def _refuse_constant(kernel: Kernel, places: Array) -> None:
     if kernel.name == "nearest" and kernel.scale > len(places):
         raise ValueError(
             f"scale = {kernel.scale:g} nearest atoms of {len(places)}; there are not as many."
+        )
+
+
+def _refuse_empty(sizes: NDArray[np.int64], ids: np.ndarray, kernel: Kernel) -> None:
+    """Refuse anchors without any atom within reach, of which there is no set."""
+    empty = ids[sizes == 0]
+    if len(empty):
+        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+        raise ValueError(
+            f"{len(empty)} of {len(ids)} anchors have no atom within reach: {shown}. Leave them "
+            f"out, give a larger scale than {kernel.scale:g}, or take Kernel('nearest', k), which "
+            "has atoms everywhere."
         )
 
 

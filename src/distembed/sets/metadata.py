@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from distembed.data.observations import refuse_unknown
 from distembed.data.readers.files import FILE
 from distembed.sets.collection import Sets
 
-__all__ = ["join_metadata"]
+__all__ = ["join_metadata", "joined_columns", "say_left_out"]
+
+logger = logging.getLogger(__name__)
 
 
 def join_metadata(
@@ -23,6 +27,22 @@ def join_metadata(
         sets: The sets.
         by: Columns of labels as text, each `(S,)`.
         second: The table, with its columns of labels as text.
+
+    Raises:
+        ValueError: As `joined_columns`.
+    """
+    return sets.with_meta(joined_columns(by, second, sets.meta))
+
+
+def joined_columns(
+    by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray], meta: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the columns of a second table for sets, `(S,)` each.
+
+    Args:
+        by: Columns of labels of the sets as text, each `(S,)`.
+        second: The table, with its columns of labels as text.
+        meta: Metadata that the sets have.
 
     Raises:
         ValueError: If no column of labels is in the table, a set has no row or several, or a
@@ -40,18 +60,29 @@ def join_metadata(
     missing = [key for key in sought if key not in row]
     if missing:
         raise ValueError(
-            f"The metadata have no row for {len(missing)} of {len(sets)} sets, the first being "
+            f"The metadata have no row for {len(missing)} of {len(sought)} sets, the first being "
             f"{'|'.join(missing[0])!r}; they have rows for names such as {'|'.join(keyed[0])!r}, "
             f"and names are compared as text. {_advice(keys, missing, keyed)}"
         )
     index = np.array([row[key] for key in sought])
     joined = {name: column[index] for name, column in second.items() if name not in keys}
-    for name in joined.keys() & sets.meta.keys():
-        if (as_text(joined[name]) != as_text(sets.meta[name])).any():
+    for name in joined.keys() & meta.keys():
+        if (as_text(joined[name]) != as_text(meta[name])).any():
             raise ValueError(
                 f"Column {name!r} is in the data and in the metadata, and they differ; keep one."
             )
-    return sets.with_meta(joined)
+    return joined
+
+
+def say_left_out(source: Any, names: Sequence[str]) -> None:
+    """Name the columns of cells that are no metadata, because they vary within sets."""
+    if names:
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        logger.warning(
+            "%s: the columns %s of obs vary within sets, and are left out; those that do not are "
+            "metadata of the sets",
+            source, shown,
+        )  # fmt: skip
 
 
 def _refuse_other_key(by: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> None:

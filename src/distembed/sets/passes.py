@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from distembed.protocols import AtomSpace
 from distembed.sets.checks import all_finite, missing_value
 from distembed.sets.construct import large_enough
 from distembed.sets.draw import ranks
+from distembed.sets.metadata import joined_columns, say_left_out
 from distembed.sets.placement import AtomFiles
 from distembed.sets.projection import Projection, Recipe, fit_projection
 from distembed.sets.tally import Tally
@@ -76,6 +77,8 @@ class Passes:
         min_size: Fewest atoms of a set.
         memory: Bytes of a part, as float64.
         masked: Whether NaN is a value that is missing, and stored as such.
+        metadata: A second table, one row a set, with its columns of labels as text.
+        beside: Files that are read besides those of the stream.
     """
 
     stream: Stream
@@ -85,6 +88,13 @@ class Passes:
     min_size: int
     memory: int
     masked: bool = False
+    metadata: Mapping[str, np.ndarray] | None = None
+    beside: Sequence[Path] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.stream.files, *self.beside]
 
     def __post_init__(self) -> None:
         if self.projection is None:
@@ -123,7 +133,7 @@ class Passes:
             "meta": list(meta),
             "atoms": space.describe(),
             "features": None if features is None else list(features),
-            "source": file_records(self.stream.files),
+            "source": file_records(self.files),
         }
         write_header(folder, header)
 
@@ -150,7 +160,7 @@ class Passes:
 
     def _metadata(self, plan: _Plan) -> dict[str, np.ndarray]:
         """Return the columns with one value a set."""
-        large, meta = plan.slot >= 0, {}
+        large, meta, left = plan.slot >= 0, dict[str, np.ndarray](), list[str]()
         for name in plan.tally.names:
             varies = plan.tally.varies(name)[large]
             if not varies.any():
@@ -160,7 +170,15 @@ class Passes:
                     f"Column {name!r} has several values in set '{plan.ids[np.argmax(varies)]}'; "
                     "metadata have one value a set. Leave the column out, or add it to `by`."
                 )
-        return meta
+            else:
+                left.append(name)
+        if self.stream.of_cells:
+            say_left_out(self.stream.files[0].name if self.stream.files else "AnnData", left)
+        if self.metadata is None:
+            return meta
+        labels = [text[large] for text in plan.tally.labels()]
+        keys = dict(zip(self.stream.by, labels, strict=True))
+        return meta | joined_columns(keys, self.metadata, meta)
 
     def _projection(self, plan: _Plan) -> Projection | None:
         """Return the projection, which a pass over the atoms fits where it is not given."""
@@ -246,9 +264,8 @@ class Passes:
         if isinstance(self.space, Tokens):
             return np.min_scalar_type(self.space.facts["vocab"])
         small = dtype.kind in "biu" and dtype.itemsize <= 2 or dtype.char == "e"
-        # atoms may have other types in other files, and columns of tables in other parts
-        one_type = self.stream.features is None and len(self.stream.files) < 2
-        return dtype if small and one_type else np.dtype(np.float32)
+        kept = small and self.stream.one_type and self.stream.features is None
+        return dtype if kept else np.dtype(np.float32)
 
 
 def _changed(stream: Stream) -> ValueError:

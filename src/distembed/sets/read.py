@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from distembed.data.observations import Observations
-from distembed.data.readers.base import Request, choose_reader
-from distembed.data.readers.cells import read_cells
+from distembed.data.readers.base import Request, choose_reader, type_of
+from distembed.data.readers.cells import CellReader, read_cells
 from distembed.data.readers.columns import TABLES, column_names, read_columns
 from distembed.data.readers.dialect import suffix
 from distembed.data.readers.fcs import FcsReader
@@ -27,7 +27,7 @@ from distembed.protocols import AtomSpace
 from distembed.rng import Rng
 from distembed.sets.collection import Sets
 from distembed.sets.construct import by_label
-from distembed.sets.metadata import join_metadata
+from distembed.sets.metadata import join_metadata, say_left_out
 from distembed.sets.stored import read_store
 
 __all__ = ["read", "read_atoms"]
@@ -104,7 +104,7 @@ def read(
                 "it out, or build the store with it."
             )
     else:
-        observations, labels, space = _observations(
+        observations, labels, space, of_cells = _observations(
             source, Request(by, own, weights), atoms, {"columns": columns, **options}
         )
         space = with_missing(space, missing)
@@ -112,6 +112,9 @@ def read(
             observations = _with_values(observations)
         sizes: Any = {"min_size": min_size, "max_size": max_size, "rng": rng}
         sets = by_label(observations, labels, meta=own, weights=weights, atoms=space, **sizes)
+        if of_cells and own is None:
+            apart = {*labels, *sets.meta, weights}
+            say_left_out(type_of(source), [n for n in observations.columns if n not in apart])
         first = sets.rows[sets.offsets[:-1]]
         keys = {name: observations.labels(name)[first] for name in labels}
     if metadata is None:
@@ -191,17 +194,22 @@ def _observations(
     request: Request,
     atoms: str | Mapping[str, Any] | AtomSpace | None,
     options: Mapping[str, Any],
-) -> tuple[Observations, list[str], AtomSpace]:
-    """Read observations and recognise their kind; return them, the columns of labels, the kind."""
+) -> tuple[Observations, list[str], AtomSpace, bool]:
+    """Read observations and recognise their kind.
+
+    Returns:
+        The observations, the columns of labels, the kind, and whether they are annotated cells.
+    """
     space = None if atoms is None else as_space(atoms)
     encoder = SequenceEncoder(space)
     tokens = space is not None and not space.dtype.is_floating_point
     request = replace(request, sequences=encoder, encode=encoder if tokens else None)
-    observations, labels = choose_reader(source, request.by, options).read(source, request)
+    reader = choose_reader(source, request.by, options)
+    observations, labels = reader.read(source, request)
     space = encoder.space or recognise(observations)
     if space.name == "images":
         observations = channels_first(observations)
-    return observations, labels, space
+    return observations, labels, space, isinstance(reader, CellReader | MuDataReader)
 
 
 def _with_values(observations: Observations) -> Observations:

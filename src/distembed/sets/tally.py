@@ -48,6 +48,10 @@ class Tally:
         """Name of each set, in the order in which they appear."""
         return ["|".join(label) for label in self._number]
 
+    def labels(self) -> list[np.ndarray]:
+        """Return the text of each column of labels, `(S,)`."""
+        return [np.array(column, str) for column in zip(*self._number, strict=True)]
+
     @property
     def names(self) -> list[str]:
         """Names of the columns of metadata."""

@@ -94,7 +94,7 @@ def by_window(
     order = np.lexsort((t, group))
     order = order[v[order] > 0]
     bounds = np.searchsorted(group[order], np.arange(len(names) + 1))
-    spans, owner = list[Span](), list[int]()
+    spans, owner, short = list[Span](), list[int](), 0
     for g in range(len(names)):
         part = t[order[bounds[g] : bounds[g + 1]]]
         if len(part):
@@ -102,11 +102,17 @@ def by_window(
                 windows = _of_count(part, count, stride, expanding)
             else:
                 windows = _of_width(part, width, stride, expanding)
+                short += bool(part[-1] - part[0] < _positive("width", width, t))
             new = [(int(bounds[g]) + a, int(bounds[g]) + b, *ends) for a, b, *ends in windows]
             spans, owner = [*spans, *new], [*owner, *[g] * len(new)]
     first, last = np.array([s[:2] for s in spans]).T
     sizes = last - first
     _log_uncovered(first, last, len(order))
+    if short:
+        logger.warning(
+            "%d of %d windows of width = %s hold all atoms of their part, which is not as wide",
+            short, len(spans), width,
+        )  # fmt: skip
     if count is not None and (sizes < count).any():
         logger.warning(
             "%d of %d windows have fewer than count = %d atoms: there are no more where they are",

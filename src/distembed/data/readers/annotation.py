@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distembed.data.file_rows import choose
 from distembed.data.labels import as_text
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request, type_of
@@ -124,7 +125,8 @@ def labelled(
         raise ValueError(f"No {noun} of {name} has a label in {', '.join(map(repr, labels))}.")
     both = observations.columns, observations.exact
     columns, exact = ({n: v[kept] for n, v in part.items()} for part in both)
-    return Observations(observations.x[kept], columns, observations.features, exact)
+    x = choose(observations.x, kept)
+    return Observations(x, columns, observations.features, exact)
 
 
 def key_column(

@@ -37,6 +37,8 @@ class Request:
             tokens.
         sequences: The same for readers whose atoms are sequences in any case: it recognises the
             alphabet where none is stated.
+        in_file: Whether atoms may stay in their file until they are asked for
+            (`distembed.data.file_rows`), where the reader can.
     """
 
     by: Any = None
@@ -44,6 +46,7 @@ class Request:
     weights: str | None = None
     encode: Encode | None = None
     sequences: SequenceEncoder = field(default_factory=SequenceEncoder)
+    in_file: bool = False
 
     @property
     def labels(self) -> list[str]:

@@ -16,12 +16,14 @@ from distembed.data.labels import as_column, plain_column
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.atoms import as_atoms
 from distembed.data.readers.base import Request
+from distembed.data.readers.cells_in_file import cells_in_file
 from distembed.data.readers.dialect import suffix
-from distembed.data.readers.hdf5 import open_h5ad
+from distembed.data.readers.genes import chosen_genes, refuse_both
+from distembed.data.readers.hdf5 import check_h5ad, open_h5ad
 from distembed.data.readers.table import TableReader
-from distembed.data.readers.zarr_cells import open_zarr
+from distembed.data.readers.zarr_cells import check_zarr, open_zarr
 
-__all__ = ["CellReader", "chosen_genes", "read_cells", "refuse_both"]
+__all__ = ["CellReader", "read_cells"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class CellReader:
             obsm=self.obsm,
             genes=self.genes,
             keep=None if request.meta is None else request.keep,
+            in_file=request.in_file,
         )
         columns = observations.columns if request.meta is None else ()
         return observations, request.require_labels(source, columns)
@@ -91,6 +94,7 @@ def read_cells(
     obsm: str | None = None,
     genes: str | Sequence[str] | np.ndarray | None = None,
     keep: Sequence[str] | None = None,
+    in_file: bool = False,
 ) -> Observations:
     """Read cells and their annotation.
 
@@ -101,14 +105,20 @@ def read_cells(
             a data frame, or are named "X_pca0" and so on.
         genes: A boolean column of `var`, a boolean mask `(G,)`, or names of genes.
         keep: Columns of `obs` to keep; all where left out.
+        in_file: Whether the atoms of a path stay in the file until they are asked for.
 
     Raises:
         FileNotFoundError: If there is no such file.
+        NotByRows: If they are to stay in the file, and it does not store them by cells.
         ValueError: If a layer, an embedding, a gene or a column is unknown, or `obsm` is
             combined with a layer or genes.
         ImportError: If anndata is not installed.
     """
     refuse_both(layer, obsm, genes)
+    if in_file and isinstance(source, str | Path):
+        path = Path(source)
+        (check_zarr if suffix(path) == ".zarr" else check_h5ad)(path)
+        return cells_in_file(path, layer=layer, obsm=obsm, genes=genes, keep=keep)[0]
     adata = _open(source, backed=obsm is not None)
     kept = list(adata.obs.columns) if keep is None else list(keep)
     refuse_unknown(kept, adata.obs.columns, "column of obs")
@@ -141,62 +151,3 @@ def _open(source: Any, backed: bool) -> Any:
     if not all(hasattr(source, name) for name in ("obs", "var_names", "obsm", "layers")):
         raise TypeError(f"A {type(source).__name__} is no AnnData; give one, or a path.")
     return source
-
-
-def refuse_both(layer: object, obsm: str | None, genes: object) -> None:
-    """Raise a ValueError if an embedding is combined with a layer or genes."""
-    if obsm is not None and (layer is not None or genes is not None):
-        raise ValueError(
-            f"obsm={obsm!r} holds features of its own; layer and genes do not go with it, because "
-            "they choose those of X."
-        )
-
-
-def chosen_genes(
-    genes: str | Sequence[str] | np.ndarray, var: Any, names: np.ndarray
-) -> np.ndarray:
-    """Return the positions of the chosen genes, in the order in which they are named.
-
-    Raises:
-        ValueError: If there is no such gene, or the mask has another type or shape.
-    """
-    if isinstance(genes, str):
-        refuse_unknown([genes], var.columns, "column of var")
-        column = np.asarray(var[genes])
-        if column.dtype != bool:
-            raise ValueError(
-                f"Column {genes!r} of var has dtype {column.dtype}; a mask is boolean, as that of "
-                "highly_variable. Compare the values with a threshold first."
-            )
-        genes = column
-    mask = np.asarray(genes)
-    if mask.dtype == bool:
-        if mask.shape != names.shape:
-            raise ValueError(
-                f"The mask of genes has shape {mask.shape}, and there are {len(names)} genes; "
-                "give one boolean a gene."
-            )
-        positions = np.flatnonzero(mask)
-    else:
-        refuse_unknown(mask.tolist(), names.tolist(), "gene")
-        position = {name: i for i, name in enumerate(names.tolist())}
-        if len(position) < len(names):
-            _refuse_twice(mask.tolist(), names)
-        positions = np.array([position[name] for name in mask.tolist()], np.int64)
-    if not len(positions):
-        raise ValueError(
-            "`genes` chooses no gene; name at least one, or leave it out to read all."
-        )
-    return positions
-
-
-def _refuse_twice(chosen: Sequence[str], names: np.ndarray) -> None:
-    """Refuse a gene whose name several columns have."""
-    several, counts = np.unique(names, return_counts=True)
-    twice = set(several[counts > 1].tolist()) & set(chosen)
-    if twice:
-        name = min(twice)
-        raise ValueError(
-            f"{int((names == name).sum())} genes are named {name!r}, and it is not clear which is "
-            "meant. Choose them by a boolean mask, or call adata.var_names_make_unique() first."
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,30 +18,36 @@ class ManyStreams:
 
     Args:
         streams: Those of the files.
+        paths: The file, or the folder, of each.
         by_file: Whether each file is a set, whose label is the name of the file.
 
     Raises:
         ValueError: If their features differ, or two files have one name.
     """
 
-    def __init__(self, streams: Sequence[Stream], by_file: bool = False) -> None:
-        self._streams, self._by_file = list(streams), by_file
+    one_type = False  # another file may have another one
+
+    def __init__(
+        self, streams: Sequence[Stream], paths: Sequence[Path], by_file: bool = False
+    ) -> None:
+        names = [path.stem for path in paths]
+        self._streams, self._names, self._by_file = list(streams), names, by_file
         first = self._streams[0]
         self.features, self.required = first.features, first.required
+        self.of_cells = first.of_cells
         self.by = ["file"] if by_file else first.by
         self.width = first.width
         self.files = [file for stream in self._streams for file in stream.files]
-        for stream in self._streams[1:]:
+        for stream, path in zip(self._streams[1:], paths[1:], strict=True):
             if stream.features != self.features:
                 differing = sorted(set(stream.features or ()) ^ set(self.features or ()))
                 raise ValueError(
-                    f"{stream.files[0]} and {first.files[0]} have other features, or in another "
+                    f"{path} and {paths[0]} have other features, or in another "
                     f"order; they differ in: {', '.join(differing[:8]) or 'their order'}. Name "
                     "the features that all files have in `columns`."
                 )
-        stems = [file.stem for file in self.files]
-        if by_file and len(set(stems)) < len(stems):
-            twice = next(stem for stem in stems if stems.count(stem) > 1)
+        if by_file and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(
                 f"Two files are named {twice!r}, and files name the sets where `by` is left out. "
                 "Rename one, or name a column of labels."
@@ -48,12 +55,12 @@ class ManyStreams:
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Read the files in turn."""
-        for stream in self._streams:
+        for stream, name in zip(self._streams, self._names, strict=True):
             for part in stream.parts(rows, atoms):
                 if not self._by_file:
                     yield part
                     continue
-                yield replace(part, labels=[np.full(part.rows, stream.files[0].stem)])
+                yield replace(part, labels=[np.full(part.rows, name)])
 
     def settled(self, name: str, values: np.ndarray) -> np.ndarray:
         """Return values as the first file would be read."""

@@ -29,7 +29,8 @@ class MeasuredStream:
         self._stream, self._logged = stream, False
         self.by, self.features, self.width = stream.by, stream.features, stream.width
         self.files: list[Path] = stream.files
-        self.required = stream.required
+        self.required, self.one_type = stream.required, stream.one_type
+        self.of_cells = stream.of_cells
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Read the rows with a value, from at most `rows` rows at a time.

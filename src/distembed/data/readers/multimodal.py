@@ -16,10 +16,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distembed.data.file_rows import beside, choose
 from distembed.data.labels import as_column, as_text, plain_column
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request, type_of
-from distembed.data.readers.cells import read_cells, refuse_both
+from distembed.data.readers.cells import read_cells
+from distembed.data.readers.cells_in_file import cells_in_file
+from distembed.data.readers.genes import refuse_both
 from distembed.data.readers.hdf5 import check_hdf5
 from distembed.registry import need
 
@@ -28,6 +31,8 @@ __all__ = ["MuDataReader"]
 logger = logging.getLogger(__name__)
 
 Columns = dict[str, np.ndarray]
+_Part = tuple[Observations, np.ndarray]
+"""The cells of a modality, and the name of each."""
 
 
 @dataclass(frozen=True)
@@ -70,28 +75,35 @@ class MuDataReader:
         """
         if request.encode is not None:
             raise ValueError("Features of MuData are numbers, and tokens are requested.")
-        observations = self.cells(source, None if request.meta is None else request.keep)
+        keep = None if request.meta is None else request.keep
+        observations = self.cells(source, keep, request.in_file)
         columns = observations.columns if request.meta is None else ()
         return observations, request.require_labels(source, columns)
 
-    def cells(self, source: Any, keep: Sequence[str] | None = None) -> Observations:
+    def cells(
+        self, source: Any, keep: Sequence[str] | None = None, in_file: bool = False
+    ) -> Observations:
         """Read the cells of a modality, or of several, with their annotation.
 
         Args:
             source: A MuData object, or the path of an `.h5mu` file.
             keep: Columns of annotation; all where None.
+            in_file: Whether the atoms of a file stay in it until they are asked for.
 
         Raises:
             FileNotFoundError: If there is no such file.
+            NotByRows: If they are to stay in the file, and it does not store them by cells.
             ImportError: If anndata is not installed.
             ValueError: If the file is damaged or is no MuData, the modality is not named and
                 there are several, a name is unknown, or no cell has all modalities.
         """
         refuse_both(self.layer, self.obsm, self.genes)
         if isinstance(source, str | Path):
-            cells = self._of_file(Path(source))
+            cells = self._of_file(Path(source), in_file)
         else:
-            cells = self._of(source.obs, source.mod, type_of(source))
+            where = type_of(source)
+            chosen = {name: source.mod[name] for name in self._chosen(list(source.mod), where)}
+            cells = self._joined(source.obs, self._read(chosen), where)
         if keep is None:
             return cells
         refuse_unknown(keep, cells.columns, "column of obs")
@@ -99,7 +111,7 @@ class MuDataReader:
         columns, exact = ({n: part[n] for n in dict.fromkeys(keep)} for part in both)
         return Observations(cells.x, columns, cells.features, exact)
 
-    def _of_file(self, path: Path) -> Observations:
+    def _of_file(self, path: Path, in_file: bool) -> Observations:
         """Read what is needed of a file."""
         parts = check_hdf5(path)
         if not {"mod", "obs"} <= parts:
@@ -122,10 +134,26 @@ class MuDataReader:
                     refuse_unknown([value] if value else [], _keys(group, key), f"{kind} {where}")
             try:
                 obs = read(file["obs"])
-                cells = {name: self._cells(group, read) for name, group in parts_of.items()}
+                held = () if in_file else parts_of.items()
+                cells = {name: self._cells(group, read) for name, group in held}
             except Exception as error:  # each of the readers in anndata has errors of its own
                 raise ValueError(f"{path.name} cannot be read as MuData: {error}") from error
-        return self._of(obs, cells, path.name)
+        if not in_file:
+            return self._joined(obs, self._read(cells), path.name)
+        in_parts = {n: cells_in_file(path, group=f"mod/{n}/", **self._options) for n in chosen}
+        return self._joined(obs, in_parts, path.name)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """The options that choose the atoms of a modality."""
+        return {"layer": self.layer, "obsm": self.obsm, "genes": self.genes}
+
+    def _read(self, modalities: Mapping[str, Any]) -> dict[str, _Part]:
+        """Read AnnData in memory."""
+        return {
+            name: (read_cells(cells, **self._options), np.asarray(cells.obs_names).astype(str))
+            for name, cells in modalities.items()
+        }
 
     def _cells(self, group: Any, read: Callable[[Any], Any]) -> Any:
         """Read the part of a modality that is needed, as AnnData."""
@@ -151,22 +179,21 @@ class MuDataReader:
                 "several to join, by `modality`: --modality NAME on the command line, "
                 "data.modality=NAME to `distembed fit`, or modality=NAME in Python."
             )
-        chosen = [self.modality] if isinstance(self.modality, str) else list(self.modality)
-        refuse_unknown(chosen, names, f"modality in {where}")
-        return list(dict.fromkeys(chosen))
-
-    def _of(self, obs: Any, modalities: Mapping[str, Any], where: str) -> Observations:
-        """Join the modalities that are read by the names of cells."""
-        chosen = self._chosen(list(modalities), where)
-        several = len(chosen) > 1
-        if several and self.genes is not None and not isinstance(self.genes, str):
+        wanted = [self.modality] if isinstance(self.modality, str) else list(self.modality)
+        refuse_unknown(wanted, names, f"modality in {where}")
+        chosen = list(dict.fromkeys(wanted))
+        if len(chosen) > 1 and self.genes is not None and not isinstance(self.genes, str):
             raise ValueError(
                 f"`genes` names features of one modality, and {len(chosen)} are joined. Name a "
                 "boolean column of var that each of them has, or read one modality."
             )
-        options: dict[str, Any] = {"layer": self.layer, "obsm": self.obsm, "genes": self.genes}
-        parts = {name: read_cells(modalities[name], **options) for name in chosen}
-        names = {name: _names(modalities[name].obs_names, name, where) for name in chosen}
+        return chosen
+
+    def _joined(self, obs: Any, modalities: Mapping[str, _Part], where: str) -> Observations:
+        """Join the modalities that are read by the names of cells."""
+        chosen, several = list(modalities), len(modalities) > 1
+        parts = {name: part for name, (part, _) in modalities.items()}
+        names = {name: _names(own, name, where) for name, (_, own) in modalities.items()}
         rows = {name: dict(zip(own, range(len(own)), strict=True)) for name, own in names.items()}
         shared = [c for c in names[chosen[0]] if all(c in rows[other] for other in chosen[1:])]
         if not shared:
@@ -184,7 +211,7 @@ class MuDataReader:
                 own = f"{name}:{column}" if several or column in columns else column
                 _say_other(own, columns.get(own), values[at[name]], where)
                 columns[own] = values[at[name]]
-        x = _beside([parts[name].x[at[name]] for name in chosen])
+        x = beside([choose(parts[name].x, at[name]) for name in chosen])
         features = tuple(
             f"{name}:{f}" if several else f for name in chosen for f in parts[name].features or ()
         )
@@ -198,8 +225,8 @@ def _keys(group: Any, key: str) -> list[str]:
     return list(part) if hasattr(part, "keys") else []
 
 
-def _names(names: Any, modality: str, where: str) -> list[str]:
-    own: list[str] = np.asarray(names).astype(str).tolist()
+def _names(names: np.ndarray, modality: str, where: str) -> list[str]:
+    own: list[str] = names.tolist()
     if len(set(own)) < len(own):
         raise ValueError(
             f"Two cells of the modality {modality!r} of {where} have one name, so that it is not "
@@ -224,14 +251,3 @@ def _say_other(name: str, whole: np.ndarray | None, own: np.ndarray, where: str)
             "%s: the column %r of obs differs from that of the modality, which is read",
             where, name,
         )  # fmt: skip
-
-
-def _beside(parts: Sequence[Any]) -> Any:
-    """Join features: CSR if all are, else an array."""
-    if len(parts) == 1:
-        return parts[0]
-    if all(hasattr(part, "tocsr") for part in parts):
-        from scipy.sparse import hstack
-
-        return hstack(parts, format="csr")
-    return np.concatenate([p.toarray() if hasattr(p, "tocsr") else p for p in parts], axis=1)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from distembed.data.observations import map_location
+from distembed.data.file_rows import FileRows, NotByRows
+from distembed.data.mapped import memory_of_machine
+from distembed.data.observations import Observations, map_location
 from distembed.data.readers.base import Request, choose_reader, suffix_of
-from distembed.data.readers.cell_stream import CellStream
-from distembed.data.readers.cells import CellReader
+from distembed.data.readers.cells import CellReader, read_cells
 from distembed.data.readers.columns import TABLES, open_table
 from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
 from distembed.data.readers.many_streams import ManyStreams
+from distembed.data.readers.multimodal import MuDataReader
 from distembed.data.readers.store import StoreReader
 from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
@@ -20,6 +24,10 @@ from distembed.data.readers.tenx import TenXReader
 from distembed.data.store import is_store
 
 __all__ = ["open_stream"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def open_stream(source: Any, request: Request, options: Mapping[str, Any]) -> Stream:
@@ -62,10 +70,12 @@ def open_stream(source: Any, request: Request, options: Mapping[str, Any]) -> St
         if isinstance(reader, TableReader):
             streams.append(TableStream(file, _columns(file, reader, request), request))
         elif isinstance(reader, CellReader):
-            streams.append(CellStream(file, reader, request))
+            streams.append(_of_cells(file, reader, request))
         else:
             raise ValueError(f"{file} is a store already; read it, or name the source of it.")
-    return streams[0] if len(streams) == 1 else ManyStreams(streams, by_file)
+    if len(streams) == 1:
+        return streams[0]
+    return ManyStreams(streams, files, by_file)
 
 
 def _columns(file: Path, reader: TableReader, request: Request) -> str | Sequence[str] | None:
@@ -84,18 +94,18 @@ def _files(source: Any) -> list[Path] | None:
     """Return the files that a source names; None for what is read whole."""
     if isinstance(source, str | Path):
         path = Path(source)
-        if TenXReader.accepts(path, None) or suffix_of(path) == ".zarr":
+        if TenXReader.accepts(path, None):
             return None
-        if path.is_dir() and not is_store(path):
+        if path.is_dir() and not is_store(path) and suffix_of(path) != ".zarr":
             files = sorted(f for f in path.iterdir() if _readable(f))
             if not files:
                 raise ValueError(
                     f"The folder {path} holds no file that can be read; expected "
-                    f"{', '.join(TABLES)} or .h5ad."
+                    f"{', '.join(TABLES)}, .h5ad or .zarr."
                 )
             return files
         if is_pattern(source):
-            return [file.path for file in files_of(source)]
+            return [file.path for file in files_of(source, _is_source)]
         return [path]
     paths = isinstance(source, list | tuple) and len(source) > 0
     if paths and all(isinstance(f, str | Path) and _readable(Path(f)) for f in source):
@@ -103,12 +113,56 @@ def _files(source: Any) -> list[Path] | None:
     return None
 
 
+def _is_source(path: str | Path) -> bool:
+    return Path(path).is_file() or suffix_of(path) == ".zarr"
+
+
 def _readable(path: Path) -> bool:
-    return path.is_file() and suffix_of(path) in (*TABLES, ".h5ad")
+    return _is_source(path) and suffix_of(path) in (*TABLES, ".h5ad", ".zarr")
+
+
+def _of_cells(path: Path, reader: CellReader, request: Request) -> Stream:
+    """Open cells whose atoms stay in the file."""
+    if reader.sequence is not None:
+        return _in_memory(path, request, {"sequence": reader.sequence})
+    keep = None if request.meta is None else request.keep
+
+    def read(in_file: bool) -> Observations:
+        options: dict[str, Any] = {"obsm": reader.obsm, "genes": reader.genes, "keep": keep}
+        return read_cells(path, layer=reader.layer, in_file=in_file, **options)
+
+    cells = _in_file_or_memory(read)
+    files = cells.x.files if isinstance(cells.x, FileRows) else [path]
+    return MemoryStream(cells, request.labels, request.meta, request.weights, files, True)
 
 
 def _in_memory(source: Any, request: Request, options: Mapping[str, Any]) -> MemoryStream:
-    observations, by = choose_reader(source, request.by, options).read(source, request)
-    location = map_location(observations.x)
-    files = [] if location is None else [Path(location[0])]
-    return MemoryStream(observations, by, request.meta, request.weights, files)
+    """Open a source whose annotation is held in memory, and its atoms where they have to be."""
+    reader = choose_reader(source, request.by, options)
+    observations, by = _in_file_or_memory(
+        lambda in_file: reader.read(source, replace(request, in_file=in_file))
+    )
+    location, files = map_location(observations.x), list[Path]()
+    if isinstance(observations.x, FileRows):
+        # the tables that are read beside it, too
+        tables = [getattr(reader, name, None) for name in ("annotation", "boxes")]
+        files = [*observations.x.files, *(Path(t) for t in tables if isinstance(t, str | Path))]
+    elif location is not None:
+        files = [Path(location[0])]
+    of_cells = isinstance(reader, CellReader | MuDataReader)
+    return MemoryStream(observations, by, request.meta, request.weights, files, of_cells)
+
+
+def _in_file_or_memory(read: Callable[[bool], T], share: float = 0.5) -> T:
+    """Read with atoms in their file; in memory, with a warning, if the file does not allow that.
+
+    Raises:
+        NotByRows: If it does not, and they take more than that share of the memory.
+    """
+    try:
+        return read(True)
+    except NotByRows as error:
+        if error.size > share * memory_of_machine():
+            raise
+        logger.warning("%s It is read whole now.", error)
+        return read(False)

@@ -11,88 +11,25 @@ distances of pixels would then be those of the padding.
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request
-from distembed.data.readers.bounds import refuse_inflated
 from distembed.data.readers.columns import read_columns
 from distembed.data.readers.files import FILE, NamedFile, files_of, labels_of
-from distembed.registry import need
+from distembed.data.readers.picture_rows import Box, open_pictures
 
-__all__ = ["PictureReader", "read_picture"]
+__all__ = ["PictureReader"]
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "channel"
 """Field of a pattern by which files are the channels of one image."""
 _BOX = ("left", "top", "right", "bottom")
-_EIGHT_BITS = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB")
-"""Modes of pillow with 8 bits a channel."""
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """Read an image as `(C, H, W)`, with the type of its pixels.
-
-    Raises:
-        ImportError: If pillow, the extra `images`, is not installed.
-        ValueError: If the file is damaged, has a palette, would lose bits, or grows too large.
-    """
-    image = need("PIL.Image", "images")
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            warnings.simplefilter("error", image.DecompressionBombWarning)
-            with image.open(path) as file:
-                pages, claimed = [], 0
-                for page in range(getattr(file, "n_frames", 1)):
-                    file.seek(page)
-                    claimed += file.width * file.height * len(file.getbands())
-                    refuse_inflated(path, claimed, "its pages", "Save it again, or leave it out.")
-                    pages.append(_page(path, file))
-    except (image.DecompressionBombError, image.DecompressionBombWarning) as error:
-        raise ValueError(f"{path.name} claims to be too large: {error}.") from error
-    except Exception as error:  # pillow raises type, key and struct errors of damaged files
-        raise ValueError(f"{path.name} cannot be read as an image: {error}.") from error
-    for text in dict.fromkeys(str(w.message) for w in said):
-        logger.warning("%s: %s", path.name, text)
-    channels = [np.moveaxis(p, 2, 0) if p.ndim == 3 else p[None] for p in pages]
-    if len({c.shape for c in channels}) > 1:
-        raise ValueError(
-            f"The {len(pages)} pages of {path.name} have different sizes; pages are channels. "
-            "Save one page, such as the largest of a pyramid."
-        )
-    x = np.concatenate(channels)
-    return x.astype(np.uint8) if x.dtype == bool else x
-
-
-def _page(path: Path, file: Any) -> np.ndarray:
-    """Read the page that an opened file is at, `(H, W)` or `(H, W, C)`."""
-    if file.mode in ("P", "PA"):
-        raise ValueError("it has a palette; save it in colour or in grey")
-    if file.mode in _EIGHT_BITS and (bits := _stored_bits(path, file)) > 8:
-        raise ValueError(
-            f"it has {bits} bits a channel, of which pillow would keep 8; save each channel as a "
-            "file, or a page of TIFF, in grey"
-        )
-    return np.asarray(file)
-
-
-def _stored_bits(path: Path, file: Any) -> int:
-    """Return the bits of a channel in the file; 8 for formats that have no others."""
-    if file.format == "TIFF":
-        return int(max(file.tag_v2.get(258, (1,))))
-    if file.format == "PNG":
-        with path.open("rb") as header:
-            header.seek(24)  # after the signature, and length, name, width and height of IHDR
-            return header.read(1)[0]
-    return 8
 
 
 @dataclass(frozen=True)
@@ -104,9 +41,13 @@ class PictureReader:
             its suffix), `left`, `top`, `right`, `bottom` in pixels, and any labels. Fields of
             the pattern that are columns, too, tell files of one name apart. Crops are
             `[top:bottom, left:right]`.
+        hold: Most bytes of all images, or of all crops, that are held in memory; 2^30 where left
+            out. Of more, each is read from its file as it is asked for: TIFF files without
+            compression are mapped, and others are read an image at a time.
     """
 
     boxes: str | None = None
+    hold: int | None = None
 
     suffixes: ClassVar[tuple[str, ...]] = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
     selection: ClassVar[str | None] = None
@@ -134,10 +75,13 @@ class PictureReader:
         labels = labels or [FILE]
         images = _grouped(files_of(source))
         if self.boxes is None:
-            x = _stacked([(label[FILE], _channels(files)) for label, files in images])
+            number, boxes = np.arange(len(images)), None
             columns = {n: np.array([label[n] for label, _ in images]) for n in images[0][0]}
         else:
-            x, columns = _crops(images, self.boxes, request.labels)
+            number, boxes, columns = _boxes(images, self.boxes, request.labels)
+        paths = {label[FILE]: [one.path for one in files] for label, files in images}
+        hold = 2**30 if self.hold is None else self.hold
+        x = open_pictures(paths, number, boxes, 0 if request.in_file else hold)
         refuse_unknown([*labels, *request.keep], columns, "column")
         kept = columns if request.meta is None else [*labels, *request.keep]
         return Observations(x, {name: columns[name] for name in kept}), labels
@@ -167,76 +111,31 @@ def _grouped(
     return images
 
 
-def _channels(files: Sequence[NamedFile]) -> np.ndarray:
-    """Read the files of one image, `(C, H, W)`."""
-    return _joined([read_picture(file.path) for file in files], files[0].path.name)
-
-
-def _joined(parts: Sequence[np.ndarray], name: str) -> np.ndarray:
-    if len({part.shape[1:] for part in parts}) > 1:
-        sizes = " and ".join(sorted({f"{p.shape[1]} x {p.shape[2]}" for p in parts}))
-        raise ValueError(f"The channels of {name} are {sizes} pixels; they have one size.")
-    return np.concatenate(parts)
-
-
-def _stacked(images: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Stack images of one shape, `(N, C, H, W)`."""
-    first, x = images[0]
-    for name, other in images:
-        if other.shape != x.shape:
-            raise ValueError(
-                f"{first} is {_size(x)}, and {name} is {_size(other)}. Images have one size; crop "
-                "them, or name crops of one size in boxes=TABLE."
-            )
-        if other.dtype != x.dtype:
-            raise ValueError(
-                f"{first} has pixels of type {x.dtype}, and {name} of {other.dtype}, so that "
-                "their values have different scales. Save all images with the same bits."
-            )
-    return np.stack([image for _, image in images])
-
-
-def _size(x: np.ndarray) -> str:
-    return f"{x.shape[0]} x {x.shape[1]} x {x.shape[2]} (channels x height x width)"
-
-
-def _crops(
+def _boxes(
     images: Sequence[tuple[Mapping[str, str], Sequence[NamedFile]]],
-    boxes: str,
+    table: str,
     labels: Sequence[str],
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Read the boxes of a table, image after image; return crops and columns, `(R,)` each."""
+) -> tuple[np.ndarray, list[Box], dict[str, np.ndarray]]:
+    """Read a table of boxes; return the image, the box and the columns of each row, by image."""
     shared = [n for n in images[0][0] if n != FILE]
-    columns = read_columns(boxes, {FILE, *labels, *shared})
+    columns = read_columns(table, {FILE, *labels, *shared})
     refuse_unknown([FILE, *_BOX], columns, "column of the table of boxes")
     try:
         edges = np.stack([columns[name].astype(np.float64) for name in _BOX], axis=1)
     except ValueError as error:
-        raise ValueError(f"A box of {boxes} is no number of pixels: {error}.") from error
+        raise ValueError(f"A box of {table} is no number of pixels: {error}.") from error
     if not np.isfinite(edges).all() or (edges % 1 != 0).any():
-        raise ValueError(f"A box of {boxes} is missing or no whole number of pixels.")
-    edges = edges.astype(np.int64)
-    number = _images_of(columns, images, boxes)
+        raise ValueError(f"A box of {table} is missing or no whole number of pixels.")
+    number = _images_of(columns, images, table)
     unused = len(images) - len(np.unique(number))
     if unused:
-        logger.warning("%d of %d images have no box in %s", unused, len(images), boxes)
+        logger.warning("%d of %d images have no box in %s", unused, len(images), table)
     order = np.argsort(number, kind="stable")
-    crops: list[tuple[str, np.ndarray]] = []
-    for i in np.unique(number):
-        label, files = images[i]
-        x = _channels(files)
-        for row in order[number[order] == i]:
-            left, top, right, bottom = edges[row].tolist()
-            if not (0 <= left < right <= x.shape[2] and 0 <= top < bottom <= x.shape[1]):
-                raise ValueError(
-                    f"Row {row + 1} of {boxes} is the box {tuple(edges[row].tolist())} of "
-                    f"{label[FILE]}, which has {x.shape[2]} x {x.shape[1]} pixels. Leave out "
-                    "boxes that leave their image; padding would tell where they were."
-                )
-            crops.append((f"row {row + 1}", x[:, top:bottom, left:right].copy()))
     own = {n: np.array([images[i][0][n] for i in number])[order] for n in images[0][0]}
     rest = {n: v[order] for n, v in columns.items() if n not in (*_BOX, *own)}
-    return _stacked(crops), {**own, **rest}
+    rows = zip(order.tolist(), edges[order].astype(np.int64).tolist(), strict=True)
+    boxes = [Box(f"Row {row + 1} of {table}", *edge) for row, edge in rows]
+    return number[order], boxes, {**own, **rest}
 
 
 def _images_of(
@@ -278,6 +177,7 @@ def _names(file: NamedFile) -> set[str]:
     """Return the names of a file in a table: the last parts of its path, or all, and its label.
 
     Example:
+        >>> from pathlib import Path
         >>> sorted(_names(NamedFile(Path("a/b.png"), {"file": "b"})))
         ['a/b', 'a/b.png', 'b', 'b.png']
     """

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows
 from distembed.data.labels import as_text, check_labels
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.base import Request
@@ -55,7 +56,7 @@ class Stream(Protocol):
 
     @property
     def width(self) -> int:
-        """Numbers of an atom, as far as they are known before it is read."""
+        """Numbers that are read for an atom, as far as they are known before."""
 
     @property
     def files(self) -> list[Path]:
@@ -64,6 +65,14 @@ class Stream(Protocol):
     @property
     def required(self) -> bool:
         """Whether the columns of its parts were asked for by name, and must be metadata."""
+
+    @property
+    def one_type(self) -> bool:
+        """Whether the numbers of all parts have one type."""
+
+    @property
+    def of_cells(self) -> bool:
+        """Whether its columns are the annotation of AnnData or MuData."""
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Read all rows, at most `rows` at a time, with or without their atoms."""
@@ -74,14 +83,15 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class MemoryStream:
-    """Observations in memory, or a memory map.
+    """Observations whose annotation is in memory, and their atoms there or in a file.
 
     Attributes:
         observations: The rows.
         by: Columns of labels.
         meta: Columns that become metadata; all others where None.
         weights: Column of sampling weights.
-        files: The file that is mapped, if any.
+        files: The files that atoms stay in, and those of their annotation.
+        of_cells: Whether the columns are the annotation of AnnData or MuData.
     """
 
     observations: Observations
@@ -89,6 +99,7 @@ class MemoryStream:
     meta: Sequence[str] | None = None
     weights: str | None = None
     files: list[Path] = field(default_factory=list)
+    of_cells: bool = False
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -101,22 +112,27 @@ class MemoryStream:
         return self.meta is not None
 
     @property
+    def one_type(self) -> bool:
+        """Whether the numbers of all parts have one type."""
+        return not isinstance(self.observations.x, FileRows) or self.observations.x.one_type
+
+    @property
     def width(self) -> int:
-        """Numbers of an atom."""
-        return int(np.prod(self.observations.event_shape))
+        """Numbers that are read for an atom."""
+        x = self.observations.x
+        return x.width if isinstance(x, FileRows) else int(np.prod(x.shape[1:]))
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
         """Slice the rows."""
         columns = self.observations.columns
         refuse_unknown([*self.by, *(self.meta or ())], columns, "column")
-        names = list(columns) if self.meta is None else list(self.meta)
-        names = meta_names(self.by, names, {self.weights})
+        names = meta_names(self.by, self.meta, columns, {self.weights})
         labels = [self.observations.labels(name, check=True) for name in self.by]
         total = self.observations.rows
         for low in range(0, total, rows):
-            part = slice(low, low + rows)
+            part = slice(low, min(low + rows, total))
             yield Part(
-                min(rows, total - low),
+                part.stop - low,
                 [text[part] for text in labels],
                 {name: columns[name][part] for name in names},
                 None if self.weights is None else columns[self.weights][part],
@@ -142,6 +158,9 @@ class TableStream:
     Raises:
         ValueError: If no features are named, or a column is unknown or of another type.
     """
+
+    one_type = False  # of columns with whole numbers and fractions
+    of_cells = False
 
     def __init__(
         self,
@@ -170,9 +189,8 @@ class TableStream:
             raise ValueError(
                 f"Column {request.weights!r} of weights holds text; weights are numbers."
             )
-        unasked = {*self._columns, request.weights} if request.meta is None else set()
-        others = self._table.names if request.meta is None else request.meta
-        self._meta = meta_names(self.by, others, unasked)
+        apart = {*self._columns, request.weights}
+        self._meta = meta_names(self.by, request.meta, self._table.names, apart)
         self.width = 256 if self._strings else len(self._columns)
 
     def parts(self, rows: int, atoms: bool) -> Iterator[Part]:
@@ -212,10 +230,20 @@ class TableStream:
         return np.stack(columns, axis=1)
 
 
-def meta_names(by: Sequence[str], names: Iterable[str], apart: Set[str | None]) -> list[str]:
-    """Return the columns that may become metadata; those of labels, if there are several."""
+def meta_names(
+    by: Sequence[str], asked: Sequence[str] | None, names: Iterable[str], apart: Set[str | None]
+) -> list[str]:
+    """Return the columns that may become metadata, and those of labels if there are several.
+
+    Args:
+        by: Columns of labels.
+        asked: The columns that are asked for; None for all.
+        names: Names of all columns.
+        apart: Columns that have another use, and become metadata only if they are asked for.
+    """
     own = list(by) if len(by) > 1 else []
-    return [*own, *(n for n in names if n not in {*by, *apart})]
+    others = [n for n in names if n not in {*by, *apart}] if asked is None else asked
+    return list(dict.fromkeys([*own, *others]))
 
 
 def _together(reads: Sequence[Iterator[list[np.ndarray]] | None]) -> Iterator[list[Any]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from distembed.data.file_rows import FileRows, choose, stacked
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.annotation import labelled, repeated
 from distembed.data.readers.base import Request
@@ -70,6 +72,7 @@ class TenXReader:
         Raises:
             FileNotFoundError: If a file is not there.
             ImportError: If h5py, which comes with the extra `anndata`, is not installed.
+            NotByRows: If counts are to stay in a file, and it does not store them by cells.
             ValueError: If a file is damaged or has other features than the first, a feature is
                 unknown, or the annotation does not fit.
         """
@@ -77,10 +80,11 @@ class TenXReader:
             raise ValueError("Counts of cells are numbers, and tokens are requested.")
         folders = Path(source).is_dir() or is_pattern(source) and _of_folders(source)
         named = files_of(source, matrix_in) if folders else files_of(source)
-        first = self._chosen(read_counts(named[0].path))
-        parts = [first, *(self._like(first, read_counts(one.path)) for one in named[1:])]
+        read = partial(read_counts, in_file=request.in_file)
+        first = self._chosen(read(named[0].path))
+        parts = [first, *(self._like(first, read(one.path)) for one in named[1:])]
         columns = _columns(named, parts)
-        x = _stacked(parts)
+        x = stacked([part.x for part in parts])
         name = named[0].path.name if len(named) == 1 else str(source)
         exact: dict[str, np.ndarray] = {}
         if self.annotation is not None:
@@ -88,7 +92,7 @@ class TenXReader:
             columns, exact, kept = annotated_cells(
                 name, columns, tied, self.annotation, self.key, request
             )
-            x = x[kept]
+            x = choose(x, kept)
         _say_empty(name, x)
         labels = request.labels or labels_of(source) or [FILE]
         refuse_unknown([*labels, *request.keep], columns, f"column of {name}")
@@ -187,15 +191,10 @@ def _of_file(one: NamedFile) -> Mapping[str, str]:
     return one.labels
 
 
-def _stacked(parts: Sequence[CountMatrix]) -> Any:
-    from scipy.sparse import vstack
-
-    return parts[0].x if len(parts) == 1 else vstack([part.x for part in parts], format="csr")
-
-
 def _say_empty(name: str, x: Any) -> None:
     """Log cells without any count, which a matrix of called cells has not."""
-    empty = int((np.asarray(abs(x).sum(1)).ravel() == 0).sum())
+    pieces = x.pieces() if isinstance(x, FileRows) else [x]
+    empty = sum(int((np.asarray(abs(piece).sum(1)).ravel() == 0).sum()) for piece in pieces)
     if empty:
         logger.warning(
             "%d of %d barcodes of %s have no count of the features that are read; read the matrix "

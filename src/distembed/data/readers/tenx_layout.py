@@ -14,8 +14,6 @@ The matrix is stored by barcodes, so that the columns of the layout are the rows
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from distembed.data.file_rows import choose
 from distembed.data.readers.annotation import repeated
 from distembed.data.readers.atoms import as_atoms
-from distembed.data.readers.bounds import refuse_inflated
+from distembed.data.readers.exchange import ExchangeRows, read_exchange
 from distembed.data.readers.hdf5 import check_hdf5
 from distembed.data.readers.packed import lines_of
+from distembed.data.readers.stored_matrix import DAMAGED, SparseRows
 from distembed.registry import need
 
 __all__ = ["MATRICES", "CountMatrix", "matrix_in", "read_counts"]
@@ -36,7 +36,6 @@ __all__ = ["MATRICES", "CountMatrix", "matrix_in", "read_counts"]
 MATRICES = ("matrix.mtx.gz", "matrix.mtx")
 """Names of the matrix in a folder."""
 _TYPE = "Gene Expression"
-_DAMAGED = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class CountMatrix:
 
     Attributes:
         name: Name of the file, for messages.
-        x: Counts, CSR `(R, D)`, a row a barcode.
+        x: Counts, CSR `(R, D)`, a row a barcode; or such rows that stay in the file.
         barcodes: Barcode of each row, `(R,)`; no two are equal.
         ids: Stable id of each feature, such as that of Ensembl.
         names: Name of each feature, such as the symbol of a gene.
@@ -84,11 +83,16 @@ class CountMatrix:
         """Return the same cells with some features, by their positions."""
         chosen = np.asarray(positions, np.int64)
         parts = ([part[j] for j in chosen] for part in (self.ids, self.names, self.types))
-        return CountMatrix(self.name, self.x[:, chosen], self.barcodes, *map(tuple, parts))
+        x = choose(self.x, columns=chosen)
+        return CountMatrix(self.name, x, self.barcodes, *map(tuple, parts))
 
 
-def read_counts(path: Path) -> CountMatrix:
+def read_counts(path: Path, in_file: bool = False) -> CountMatrix:
     """Read the counts of an `.h5` file, a folder, or the matrix in it.
+
+    Args:
+        path: The file or the folder.
+        in_file: Whether the counts stay in the file until they are asked for.
 
     Raises:
         FileNotFoundError: If the file, or one that belongs to it, is not there.
@@ -100,7 +104,7 @@ def read_counts(path: Path) -> CountMatrix:
         if inside is None:
             raise FileNotFoundError(f"The folder {path} has no matrix.mtx or matrix.mtx.gz.")
         path = inside
-    return _hdf5(path) if path.suffix.lower() == ".h5" else _exchange(path)
+    return (_hdf5 if path.suffix.lower() == ".h5" else _exchange)(path, in_file)
 
 
 def matrix_in(folder: str | Path) -> Path | None:
@@ -109,7 +113,7 @@ def matrix_in(folder: str | Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _hdf5(path: Path) -> CountMatrix:
+def _hdf5(path: Path, in_file: bool) -> CountMatrix:
     groups = sorted(check_hdf5(path))
     with need("h5py", "anndata").File(path) as file:
         if "matrix" not in groups:
@@ -132,10 +136,14 @@ def _hdf5(path: Path) -> CountMatrix:
             names = _texts(group["gene_names"] if old else group["features"]["name"])
             kinds = [_TYPE] * len(ids) if old else _texts(group["features"]["feature_type"])
             barcodes = np.array(_texts(group["barcodes"]), str)
-            parts = [group[name][()] for name in ("data", "indices", "indptr")]
             rows, columns = (int(n) for n in group["shape"][()][::-1])
-            x = _csr(parts, (rows, columns))
-        except _DAMAGED as error:
+            x: Any
+            if in_file:
+                x = SparseRows(path, str(group.name), (rows, columns), "the matrix")
+            else:
+                parts = [group[name][()] for name in ("data", "indices", "indptr")]
+                x = _csr(parts, (rows, columns))
+        except DAMAGED as error:
             raise ValueError(
                 f"{path.name} is damaged, or has not the layout of 10x: {error}. Copy it again."
             ) from error
@@ -167,7 +175,7 @@ def _texts(item: Any) -> list[str]:
     return texts
 
 
-def _exchange(path: Path) -> CountMatrix:
+def _exchange(path: Path, in_file: bool) -> CountMatrix:
     """Read a matrix in the format of Matrix Market, and the lists beside it."""
     end = next((name for name in MATRICES if path.name.lower().endswith(name)), None)
     if end is None:
@@ -179,7 +187,8 @@ def _exchange(path: Path) -> CountMatrix:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     prefix = path.name[: -len(end)]
-    barcodes = [row[0] for row in _rows(_beside(path, prefix, ["barcodes.tsv"]))]
+    cells = _beside(path, prefix, ["barcodes.tsv"])
+    barcodes = [row[0] for row in _rows(cells)]
     listed = _beside(path, prefix, ["features.tsv", "genes.tsv"])
     rows = _rows(listed)
     if len({len(row) for row in rows}) > 1:
@@ -190,7 +199,8 @@ def _exchange(path: Path) -> CountMatrix:
     ids = tuple(row[0] for row in rows)
     names = tuple(row[1] if len(row) > 1 else row[0] for row in rows)
     kinds = tuple(row[2] if len(row) > 2 else _TYPE for row in rows)
-    return CountMatrix(path.name, _matrix(path), np.array(barcodes, str), ids, names, kinds)
+    x = ExchangeRows(path, [path, cells, listed]) if in_file else read_exchange(path)
+    return CountMatrix(path.name, x, np.array(barcodes, str), ids, names, kinds)
 
 
 def _beside(path: Path, prefix: str, names: Sequence[str]) -> Path:
@@ -208,31 +218,3 @@ def _beside(path: Path, prefix: str, names: Sequence[str]) -> Path:
 def _rows(path: Path) -> list[list[str]]:
     with lines_of(path) as lines:
         return [line.split("\t") for _, line in lines if line]
-
-
-def _matrix(path: Path) -> Any:
-    """Read a matrix of features by barcodes as barcodes by features."""
-    from scipy.io import mmread
-
-    with lines_of(path) as lines:
-        banner = next(lines, (1, ""))[1].lower().split()
-        size = next((line for _, line in lines if not line.startswith("%")), "").split()
-    fields = ("integer", "real")
-    if banner[:3] != ["%%matrixmarket", "matrix", "coordinate"] or (
-        len(banner) != 5 or banner[3] not in fields or banner[4] != "general"
-    ):
-        raise ValueError(
-            f"{path.name} starts with {' '.join(banner)[:60]!r}, and a matrix of counts with "
-            "'%%MatrixMarket matrix coordinate integer general'."
-        )
-    if len(size) != 3 or not all(n.isascii() and n.isdigit() for n in size):
-        raise ValueError(f"{path.name} is damaged: it does not state its size in three numbers.")
-    claimed = 24 * int(size[2]) + 8 * int(size[1])
-    refuse_inflated(path, claimed, "the matrix that it states", "Copy it again.")
-    try:
-        opened: Any = gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-        with opened as file:
-            x = mmread(file)
-    except (*_DAMAGED, EOFError, zlib.error, OverflowError) as error:
-        raise ValueError(f"{path.name} is damaged or cut off: {error}. Copy it again.") from error
-    return as_atoms(f"The matrix of {path.name}", x.T.tocsr()).x

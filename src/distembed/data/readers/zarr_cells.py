@@ -9,7 +9,7 @@ from typing import Any
 from distembed.data.readers.bounds import refuse_inflated
 from distembed.registry import need
 
-__all__ = ["open_zarr"]
+__all__ = ["check_zarr", "open_zarr"]
 
 
 def open_zarr(path: Path) -> Any:
@@ -20,9 +20,24 @@ def open_zarr(path: Path) -> Any:
         ImportError: If anndata, which brings zarr, is not installed.
         ValueError: If the folder is damaged, is no AnnData, or states shapes that it cannot hold.
     """
+    check_zarr(path)
+    try:
+        return need("anndata", "anndata").read_zarr(path)
+    except Exception as error:  # each of the readers in anndata has errors of its own
+        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
+
+
+def check_zarr(path: Path) -> None:
+    """Check that a folder is AnnData, and states no shapes that it cannot hold.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ImportError: If anndata, which brings zarr, is not installed.
+        ValueError: If it is not.
+    """
     if not path.is_dir():
         raise FileNotFoundError(f"There is no folder {path}.")
-    anndata, zarr = need("anndata", "anndata"), need("zarr", "anndata")
+    zarr = need("zarr", "anndata")
     try:
         group = zarr.open_group(path, mode="r")
         parts = set(group.keys())
@@ -38,10 +53,6 @@ def open_zarr(path: Path) -> Any:
     for name, size in sizes.items():
         what, advice = f"{name!r}, by the shape that it states,", "Write it again from its source."
         refuse_inflated(path, size, what, advice, held)
-    try:
-        return anndata.read_zarr(path)
-    except Exception as error:  # each of the readers in anndata has errors of its own
-        raise ValueError(f"{path.name} cannot be read as AnnData: {error}") from error
 
 
 def _sizes(group: Any, above: str) -> Iterator[tuple[str, int]]:
