@@ -63,3 +63,5 @@ def test_unknown_names_come_with_close_ones():
         refuse_unknown(["patiant"], ["patient", "age"], "column")
     with pytest.raises(ValueError, match="there are 1, such as: 'zz'"):
         refuse_unknown(["a"], ["zz"], "column")
+    with pytest.raises(ValueError, match="There is no column 'a', and no other either"):
+        refuse_unknown(["a"], [], "column")

@@ -109,9 +109,10 @@ def test_boxes_are_crops_with_the_columns_of_their_table(tmp_path):
         ("t9,0,0,3,2,1", "names 1 images that the pattern does not have, such as 't9'"),
         ("t1,-1,0,2,2,1", r"Row 2 of .* is the box \(-1, 0, 2, 2\) of t1, which has 9 x 8 pixels"),
         ("t1,7,0,10,2,1", "Leave out boxes that leave their image"),
-        ("t1,3,0,3,2,1", "Row 2 of"),
-        ("t1,0.5,0,3,2,1", "no whole number"),
-        ("t1,,0,3,2,1", "missing or no whole number"),
+        ("t1,3,0,3,2,1", "Row 2 of .* which has no area"),
+        ("t1,3,2,2,4,1", "with left < right"),
+        ("t1,0.5,0,3,2,1", "Row 2 of .* has left = 0.5; .* whole numbers of pixels"),
+        ("t1,,0,3,2,1", "Row 2 of .* has left = nan; .* 1 rows are missing or no whole"),
         ("t1,a,0,3,2,1", "is no number of pixels"),
         ("t1,0,0,4,2,1", "Row 1 of .* is 1 x 2 x 3 .* and Row 2 of .* is 1 x 2 x 4"),
     ],
@@ -120,6 +121,12 @@ def test_boxes_that_are_refused(tmp_path, row, text):
     save(tmp_path / "t1.png", pixels(0, (8, 9)))
     with pytest.raises(ValueError, match=text):
         de.read(f"{tmp_path}/*.png", boxes=boxes(tmp_path / "b.csv", ["t1,0,0,3,2,1", row]))
+
+
+def test_a_store_of_a_folder_of_images_is_refused_with_their_pattern(tmp_path):
+    save(tmp_path / "tiles" / "t1.png", pixels(0))
+    with pytest.raises(ValueError, match=r"by a pattern, in quotes: '.*tiles/\*\.png'"):
+        de.build_store(tmp_path / "tiles", tmp_path / "store", by="well")
 
 
 def strips(path, x, order="<", height=2, gap=0, **tags):

@@ -309,7 +309,7 @@ def test_entries_in_another_order_are_read_whole(tmp_path, caplog):
     (folder / "matrix.mtx").write_text("\n".join([*head, *sorted(lines), ""]))
     sets = de.build_store(folder, tmp_path / "store")
     np.testing.assert_array_equal(sets.batch([0]).x, x)
-    assert "The entries of matrix.mtx are not in the order of barcodes" in caplog.text
+    assert "matrix.mtx are not in the order of barcodes" in caplog.text
     assert "sort its lines by their second number" in caplog.text
 
 
@@ -352,6 +352,19 @@ def test_verbs_take_a_pattern_of_folders(tmp_path):
     assert expand_path(f"{tmp_path}/{{donor}}/outs") == tmp_path / "{donor}" / "outs"
     with pytest.raises(FileNotFoundError, match="No file has a name of the form"):
         expand_path(f"{tmp_path}/{{donor}}")  # folders without a matrix
+
+
+@pytest.mark.parametrize("inner", ["", "outs/", "outs/filtered/"])
+@pytest.mark.parametrize("verb", ["read", "build_store"])
+def test_a_folder_of_samples_is_refused_with_its_pattern(tmp_path, verb, inner):
+    for name in ("s1", "s2"):
+        write_folder(tmp_path / "runs" / name / inner, counts())
+    runs = tmp_path / "runs"
+    with pytest.raises(ValueError, match="is a folder of folders") as error:
+        de.read(runs) if verb == "read" else de.build_store(runs, tmp_path / "store")
+    pattern = str(error.value).split("'")[1]
+    assert pattern == f"{runs}/*/{inner}".rstrip("/")
+    assert len(de.read(pattern)) == 2
 
 
 def test_a_store_that_is_not_there_is_named(tmp_path):

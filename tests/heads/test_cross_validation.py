@@ -90,6 +90,14 @@ def test_order_of_coordinates_and_sign_do_not_matter(seed):
     np.testing.assert_allclose(one.prediction, two.prediction, atol=1e-9)
 
 
+def test_a_result_is_printed_as_its_scores():
+    z = np.random.default_rng(0).normal(size=(20, 2))
+    result = cross_validated(z, z[:, 0], estimator=FAST, folds=2, repeats=1, permutations=1)
+    text = str(result)
+    assert all(f"{score.name} {score.value:.3f} [" in text for score in result.scores)
+    assert text.endswith(f"on 20 of 20 sets, p = {result.p_value:.2g}")
+
+
 def test_a_difference_to_itself_is_zero():
     rng = np.random.default_rng(0)
     z, y = rng.normal(size=(30, 2)), rng.normal(size=30)

@@ -107,3 +107,13 @@ def test_the_estimator_keeps_the_order_that_is_stated():
 def test_an_order_that_does_not_fit_is_refused(order, message):
     with pytest.raises(ValueError, match=message):
         SetOrdinal(order=order).fit(np.zeros((4, 1)), ["a", "a", "b", "b"])
+
+
+@pytest.mark.parametrize("order", [None, ["low", "mid", "high"]])
+def test_an_alphabetical_order_is_said(caplog, order):
+    z, stage = np.linspace(-1, 1, 30)[:, None], np.repeat(["low", "mid", "high"], 10)
+    SetOrdinal(order=order, correction="none", penalties=(1.0,), scale="common").fit(z, stage)
+    assert ("alphabetical: high < low < mid" in caplog.text) == (order is None)
+    number = np.repeat([3, 1, 2], 10)
+    SetOrdinal(correction="none", penalties=(1.0,), scale="common").fit(z, number)
+    assert caplog.text.count("alphabetical") == (order is None)  # numbers have an order

@@ -146,8 +146,17 @@ def test_what_cannot_be_done_is_refused():
         SampleMethod("who").prepare_anndata(cells(4))
     with pytest.raises(ValueError, match="'type' is no column of obs"):
         SampleMethod("donor", "type").prepare_anndata(cells(4))
-    with pytest.raises(ValueError, match="X_umap"):
+    with pytest.raises(ValueError, match="no layer or obsm 'X_umap'; .*'X_pca'"):
         SampleMethod("donor", layer="X_umap").prepare_anndata(cells(4))
+    with pytest.raises(TypeError, match=r"adata is of type str.*anndata.read_h5ad\(path\)"):
+        SampleMethod("donor").prepare_anndata("cells.h5ad")
+    with pytest.raises(TypeError, match=r"model is of type str; expected a GDE.*de.load"):
+        SampleMethod("donor", model="run")
+
+
+def test_a_training_of_a_fitted_model_is_refused(prepared):
+    with pytest.raises(ValueError, match="config states a training, and a fitted model"):
+        SampleMethod("donor", model=prepared.model, config=CONFIG)
 
 
 # -- with patpy ---------------------------------------------------------------------------------

@@ -150,6 +150,8 @@ def refuse_unknown(names: Iterable[str], available: Iterable[str], kind: str) ->
     for name in names:
         if name not in index:
             close = difflib.get_close_matches(str(name), listed, n=3, cutoff=0.5)
-            examples = ", ".join(map(repr, close or listed[:8])) or "none"
+            if not listed:
+                raise ValueError(f"There is no {kind} {name!r}, and no other either.")
+            examples = ", ".join(map(repr, close or listed[:8]))
             lead = "close names are" if close else f"there are {len(listed)}, such as"
             raise ValueError(f"There is no {kind} {name!r}; {lead}: {examples}.")

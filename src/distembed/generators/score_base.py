@@ -164,7 +164,7 @@ class ScoreGaussian(nn.Module):
         wins = int((gain > 0).sum())
         # by more than one standard deviation of the wins of equals
         better = wins - len(gain) / 2 > math.sqrt(len(gain)) / 2
-        scale = "normal scores, within the training range," if better else "the plain scale"
+        scale = "normal scores, within the training range" if better else "the plain scale"
         self.remark = (
             f"features are modelled on {scale} (`scale` of the generator): normal scores gave "
             f"nearer draws for {wins} of {len(gain)} sets before training"

@@ -86,6 +86,12 @@ class CrossValidation:
         refuse_unknown([name], [score.name for score in self.scores], "score")
         return next(score for score in self.scores if score.name == name)
 
+    def __str__(self) -> str:
+        """Return the scores with their intervals, and of how many sets they are."""
+        p = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+        scores = ", ".join(f"{score.name} {score}" for score in self.scores)
+        return f"{scores} on {self.scored.sum()} of {len(self.ids)} sets{p}"
+
     @property
     def covered(self) -> float:
         """Share of scored sets whose target is in its prediction interval.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ from distembed.heads.take import number_of
 
 __all__ = ["SetOrdinal"]
 
+logger = logging.getLogger(__name__)
+
 Array = NDArray[np.float64]
 
 
@@ -23,7 +26,8 @@ class SetOrdinal(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         embedder: As of `SetClassifier`.
-        order: The classes from the lowest to the highest; sorted if left out.
+        order: The classes from the lowest to the highest; sorted if left out,
+            with a warning where they are text.
         correction: As of `SetClassifier`.
         penalties: Candidate penalties.
         scale: As of `SetClassifier`.
@@ -72,6 +76,12 @@ class SetOrdinal(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         if len(place) < len(names):
             raise ValueError(f"order = {names.tolist()} names a class twice.")
+        if self.order is None and names.dtype.kind in "OUS":
+            logger.warning(
+                "the order of the classes is not stated, and that of text is alphabetical: %s; "
+                "state order=[...], from the lowest to the highest",
+                " < ".join(map(str, names.tolist())),
+            )
         code = np.array([place[label] for label in target.tolist()])
         fit_estimator(self, sets, code, as_groups(groups, len(target)), "order")
         self.classes_ = names[self.head_.model.classes_]

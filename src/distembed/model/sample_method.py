@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from distembed.data.observations import refuse_unknown
 from distembed.model.embeddings import Embeddings
 from distembed.model.gde import GDE
 from distembed.registry import need
@@ -77,6 +78,15 @@ class SampleMethod:
         self.embeddings: dict[str, NDArray[Any]] = {}
         self.test_sample_labels: list[Any] | None = None
         self._fitted = False
+        if not isinstance(model, GDE | None):
+            raise TypeError(
+                f"model is of type {type(model).__name__}; expected a GDE, such as de.load(path)."
+            )
+        if model is not None and model.fitted and config is not None:
+            raise ValueError(
+                "config states a training, and a fitted model embeds the samples as it is. "
+                "Leave config out, or give a GDE that is not fitted."
+            )
         self._given = GDE() if model is None else model
         self._config = config or TrainConfig()
         self._prepared: tuple[GDE, Embeddings] | None = None
@@ -98,6 +108,7 @@ class SampleMethod:
             adata: AnnData, one observation a cell.
 
         Raises:
+            TypeError: If it is no AnnData.
             ValueError: If a column or the features are unknown, a cell has no sample, or a sample
                 has too few cells to train on.
         """
@@ -180,6 +191,11 @@ class SampleMethod:
 
     def _read(self, adata: Any) -> Sets:
         """Read a set a sample, of the features that patpy would take."""
+        if not all(hasattr(adata, name) for name in ("obs", "obsm", "layers")):
+            raise TypeError(
+                f"adata is of type {type(adata).__name__}, and samples are read from AnnData: "
+                "anndata.read_h5ad(path) opens a file."
+            )
         missing = [
             key for key in (self.sample_key, self.cell_group_key)
             if key is not None and key not in adata.obs
@@ -191,5 +207,6 @@ class SampleMethod:
             )
         source: dict[str, Any] = {}
         if self.layer not in (None, "X"):
+            refuse_unknown([self.layer], ["X", *adata.obsm, *adata.layers], "layer or obsm")
             source = {"obsm" if self.layer in adata.obsm else "layer": str(self.layer)}
         return read(adata, self.sample_key, meta=[], min_size=1, **source)

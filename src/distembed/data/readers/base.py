@@ -151,23 +151,38 @@ def choose_reader(source: Any, by: Any = None, values: Mapping[str, Any] | None 
     return chosen
 
 
+def _pattern_within(folder: Path, readers: Mapping[str, Any]) -> Path | None:
+    """Return a pattern of folders one to three levels below that a reader takes, as of 10x."""
+    for levels in ("*/", "*/*/", "*/*/*/"):
+        for inner in sorted(folder.glob(levels)):
+            pattern = Path(folder, "*", *inner.relative_to(folder).parts[1:])
+            if any(r.accepts(inner, None) and r.accepts(pattern, None) for r in readers.values()):
+                return pattern
+    return None
+
+
 def _of_folder(folder: Path, readers: Mapping[str, Any]) -> str:
     """Write how the files of a folder are read: by a pattern, or as a store."""
     count = Counter(suffix(path) for path in folder.iterdir() if path.is_file())
     owner = {ending: name for name, reader in readers.items() for ending in reader.suffixes}
     endings = [ending for ending, _ in count.most_common() if ending in owner]
     if not endings:
+        if pattern := _pattern_within(folder, readers):
+            return (
+                f"{folder} is a folder of folders, each of which is read as one set or more. Name "
+                f"them by a pattern, in quotes: '{pattern}'."
+            )
         return (
             f"{folder} is a folder without a store or a file of a known format. Name a file, or "
             f"a pattern of files such as '{folder}/*/*.csv'."
         )
-    pattern = f"{folder}/*{endings[0]}"
-    build_one = f"distembed data build '{pattern}' -o store"
+    of_files = f"{folder}/*{endings[0]}"
+    build_one = f"distembed data build '{of_files}' -o store"
     lead = f"{folder} is a folder, and holds no store."
     if owner[endings[0]] not in _BY_PATTERN:
         return f"{lead} Name one of its files, or build a store of all: {build_one} --by COLUMN."
     return (
-        f"{lead} Name its files by a pattern, in quotes: '{pattern}', each a set with the name of "
+        f"{lead} Name its files by a pattern, in quotes: '{of_files}', each a set with the name of "
         f"the file, or '{folder}/{{patient}}_{{day}}{endings[0]}' where names have such parts. "
         f"If they are larger than memory, build a store: {build_one}."
     )

@@ -132,7 +132,7 @@ class ExchangeRows(FileRows):
             entries += len(cell)
             if cell[0] < before or (np.diff(cell) < 0).any():
                 raise NotByRows(
-                    f"The entries of {self._path.name} are not in the order of barcodes, so that "
+                    f"The entries of {self._path} are not in the order of barcodes, so that "
                     "cells cannot be read alone. To read it in parts, sort its lines by their "
                     "second number, below the line of sizes.",
                     24 * head.entries,

@@ -97,13 +97,8 @@ def _files(source: Any) -> list[Path] | None:
         if TenXReader.accepts(path, None):
             return None
         if path.is_dir() and not is_store(path) and suffix_of(path) != ".zarr":
-            files = sorted(f for f in path.iterdir() if _readable(f))
-            if not files:
-                raise ValueError(
-                    f"The folder {path} holds no file that can be read; expected "
-                    f"{', '.join(TABLES)}, .h5ad or .zarr."
-                )
-            return files
+            # without such files the refusal of the folder names the pattern of what it holds
+            return sorted(f for f in path.iterdir() if _readable(f)) or None
         if is_pattern(source):
             return [file.path for file in files_of(source, _is_source)]
         return [path]

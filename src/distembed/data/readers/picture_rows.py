@@ -164,12 +164,18 @@ def _cropped(channels: Sequence[np.ndarray], box: Box | None, name: str) -> list
     """Return a part of each channel, which is not copied.
 
     Raises:
-        ValueError: If the box leaves the image.
+        ValueError: If the box has no area, or leaves the image.
     """
     if box is None:
         return list(channels)
     height, width = channels[0].shape[1:]
-    if not (0 <= box.left < box.right <= width and 0 <= box.top < box.bottom <= height):
+    if box.left >= box.right or box.top >= box.bottom:
+        raise ValueError(
+            f"{box.name} is the box {(box.left, box.top, box.right, box.bottom)}, which has no "
+            "area. A box is (left, top, right, bottom), with left < right and top < bottom; rows "
+            "of an image count from its top."
+        )
+    if not (0 <= box.left and box.right <= width and 0 <= box.top and box.bottom <= height):
         raise ValueError(
             f"{box.name} is the box {(box.left, box.top, box.right, box.bottom)} of {name}, which "
             f"has {width} x {height} pixels. Leave out boxes that leave their image; padding "

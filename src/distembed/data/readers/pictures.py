@@ -124,8 +124,15 @@ def _boxes(
         edges = np.stack([columns[name].astype(np.float64) for name in _BOX], axis=1)
     except ValueError as error:
         raise ValueError(f"A box of {table} is no number of pixels: {error}.") from error
-    if not np.isfinite(edges).all() or (edges % 1 != 0).any():
-        raise ValueError(f"A box of {table} is missing or no whole number of pixels.")
+    whole = np.isfinite(edges)
+    whole[whole] = edges[whole] % 1 == 0
+    if not whole.all():
+        row, edge = np.argwhere(~whole)[0]
+        raise ValueError(
+            f"Row {row + 1} of {table} has {_BOX[edge]} = {edges[row, edge]}; the edges of a box "
+            f"are whole numbers of pixels, and those of {(~whole).any(1).sum()} rows are missing "
+            "or no whole numbers. Round them, or leave these rows out."
+        )
     number = _images_of(columns, images, table)
     unused = len(images) - len(np.unique(number))
     if unused:
