@@ -227,12 +227,37 @@ def test_the_axes_of_images_do_not_depend_on_the_global_seed():
 def test_the_ratio_of_a_condition_is_the_geometric_mean_over_its_cells():
     images = np.stack([cell(inside, 10.0) for inside in (10.0, 43.0, 175.0, 43.0)])
     condition = SimpleNamespace(
-        name="drug 3", real=images, cells={"gde": images[:1], "none": np.zeros((3, 2, 32, 32))}
-    )
+        name="drug 3", real=images, wells={"real": np.arange(4)},
+        cells={"gde": images[:2], "none": np.zeros((3, 2, 32, 32))},
+    )  # fmt: skip
     real, own = _ratio_scores(condition, 0)
     assert (real.method, real.task) == ("real", "ratio_drug_3")
     # ratios of 1, 4, 16 and 4
     assert real.value == pytest.approx(4)
     assert real.low < real.value < real.high
-    assert own.value == pytest.approx(1)
-    assert own.interval is None
+    assert own.value == pytest.approx(2)
+    assert own.interval is None  # one forecast, however many cells are drawn of it
+
+
+def test_cells_of_a_well_are_resampled_together():
+    images = np.stack([cell(inside, 10.0) for inside in (10.0, 43.0, 175.0, 43.0)])
+    copies = SimpleNamespace(
+        name="drug 3", real=np.repeat(images, 5, 0), wells={"real": np.repeat(np.arange(4), 5)},
+        cells={},
+    )  # fmt: skip
+    single = SimpleNamespace(name="drug 3", real=images, wells={"real": np.arange(4)}, cells={})
+    assert next(_ratio_scores(copies, 0)).interval == pytest.approx(
+        next(_ratio_scores(single, 0)).interval
+    )
+
+
+def test_the_well_of_a_cell_is_the_one_that_it_came_from():
+    train, test = plate()
+    case = Case(None, replace(SETTINGS, draws=11), train, test, Recorder(), print)
+    (condition,) = _conditions(case, np.zeros((len(train), 2)))
+    wells = [set(test.batch([s]).x[:, 0, 0, 0].tolist()) for s in range(2)]
+    for method, images in (("real", condition.real), ("floor", condition.cells["floor"])):
+        owner = condition.wells[method]
+        assert len(owner) == len(images)
+        for image, well in zip(images, owner, strict=True):
+            assert image[0, 0, 0] in wells[well]

@@ -94,7 +94,7 @@ def test_all_errors_at_once_with_close_names(tmp_path):
     text = """
     data: {path: cells.csv, colums: [a]}
     model: {encoder: deepset, transform: [{name: pcca}, log1p]}
-    train: {steps: 0, weightdecay: 1}
+    train: {steps: -1, weightdecay: 1}
     steps: 5
     nonsense: 1
     """
@@ -103,7 +103,7 @@ def test_all_errors_at_once_with_close_names(tmp_path):
         "data.colums": "did you mean 'columns'",
         "model.encoder": "did you mean 'deepsets'",
         "model.transform": "did you mean 'pca'",
-        "train.steps": "greater than or equal to 1, but is 0",
+        "train.steps": "greater than or equal to 0, but is -1",
         "train.weightdecay": "did you mean 'weight_decay'",
         "steps": "did you mean 'train.steps'",
         "nonsense": "there are: data, split, model, train, out",

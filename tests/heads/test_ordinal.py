@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("sklearn")
 
-from scipy.optimize import check_grad
+from scipy.optimize import approx_fprime, check_grad
 from sklearn.linear_model import LogisticRegression
 
 from distembed.heads import SetOrdinal, cross_validated
-from distembed.heads.ordinal import ProportionalOdds, _objective
+from distembed.heads.ordinal import ProportionalOdds, _loss, _newton
 
 SEEDS = st.integers(0, 2**31 - 1)
 
@@ -38,12 +38,28 @@ def test_two_classes_are_a_logistic_regression(seed):
 def test_the_gradient_is_that_of_the_objective(seed, classes):
     rng = np.random.default_rng(seed)
     x, y, w = draw(rng, 25, 2, classes)
-    point = rng.normal(size=2 + classes - 1)
-    arguments = (x, y, w, classes - 2)
-    error = check_grad(
-        lambda p: _objective(p, *arguments)[0], lambda p: _objective(p, *arguments)[1], point
-    )
-    assert error < 1e-4 * (1 + np.linalg.norm(_objective(point, *arguments)[1]))
+    point = np.concatenate([rng.normal(size=2), np.sort(rng.normal(size=classes - 1))])
+    gradient, step = _newton(point, x, y, w)
+    error = check_grad(_loss, lambda *rest: _newton(*rest)[0], point, x, y, w)
+    assert error < 1e-4 * (1 + np.linalg.norm(gradient))
+    near = 1e-7 * np.diff(point[2:]).min(initial=1.0)
+    hessian = approx_fprime(point, lambda p: _newton(p, x, y, w)[0], near)
+    np.testing.assert_allclose(hessian @ step, gradient, rtol=1e-2, atol=1e-2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(2, 5), st.sampled_from([0.05, 1.0, 20.0]))
+def test_the_gradient_vanishes_at_the_fit(seed, classes, scale):
+    x, y, w = draw(np.random.default_rng(seed), 30, 3, classes)
+    model = ProportionalOdds().fit(scale * x, y, w)
+    point = np.concatenate([model.coef_, model.thresholds_])
+    np.testing.assert_allclose(_newton(point, scale * x, y, w)[0], 0, atol=1e-5 * scale * w.sum())
+
+
+def test_thresholds_out_of_order_have_no_likelihood():
+    x, y, w = draw(np.random.default_rng(0), 25, 2, 3)
+    assert _loss(np.array([0.0, 0.0, 1.0, 0.5]), x, y, w) == np.inf
+    assert np.isfinite(_loss(np.array([0.0, 0.0, 0.5, 1.0]), x, y, w))
 
 
 @settings(max_examples=20, deadline=None)

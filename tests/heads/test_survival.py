@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 pytest.importorskip("sklearn")
 
-from scipy.optimize import check_grad
+from scipy.optimize import approx_fprime, check_grad, minimize
 from sklearn.base import clone
 
 from distembed.heads import SetSurvival, cross_validated, event_times
-from distembed.heads.hazards import ProportionalHazards, _objective, hazard_loss
+from distembed.heads.hazards import ProportionalHazards, _TimeOrder, hazard_loss
 from distembed.heads.scores import concordance
 from distembed.model.embeddings import Embeddings
 
@@ -42,14 +42,38 @@ def partial_likelihood(b, x, y, w):
 def test_the_objective_is_the_partial_likelihood_and_has_its_gradient(seed, ties):
     rng = np.random.default_rng(seed)
     x, y, w = draw(rng, ties=ties)
-    order = np.argsort(y["time"], kind="stable")
-    arguments, b = (x[order], y[order], w[order]), rng.normal(size=2)
-    value, gradient = _objective(b, *arguments)
-    assert value == pytest.approx(partial_likelihood(b, x, y, w), rel=1e-12)
-    error = check_grad(
-        lambda p: _objective(p, *arguments)[0], lambda p: _objective(p, *arguments)[1], b
-    )
+    rows, b = np.argsort(y["time"], kind="stable"), rng.normal(size=2)
+    x, y, w = x[rows], y[rows], w[rows]
+    order = _TimeOrder.of(y, w)
+    assert order.loss(b, x) == pytest.approx(partial_likelihood(b, x, y, w), rel=1e-12)
+    gradient, step = order.newton(b, x)
+    error = check_grad(order.loss, lambda p, x: order.newton(p, x)[0], b, x)
     assert error < 1e-5 * (1 + np.linalg.norm(gradient))
+    hessian = approx_fprime(b, lambda p: order.newton(p, x)[0], 1e-6)
+    np.testing.assert_allclose(hessian @ step, gradient, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("scale", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("latent", [1, 6])
+def test_slopes_are_those_of_a_general_solver(latent, scale, ties):
+    x, y, w = draw(np.random.default_rng(latent), latent=latent, ties=ties)
+    x = scale * x
+    own = ProportionalHazards().fit(x, y, w).coef_
+    other = minimize(
+        partial_likelihood, np.zeros(latent), (x, y, w), options={"gtol": 1e-6, "maxiter": 2000}
+    )
+    assert partial_likelihood(own, x, y, w) <= other.fun + 1e-9 * abs(other.fun)
+    # both minimise a function that is convex by |b|^2 / 2 at least
+    gap = partial_likelihood(other.x, x, y, w) - partial_likelihood(own, x, y, w)
+    assert np.linalg.norm(own - other.x) <= np.sqrt(2 * max(gap, 0)) + 1e-6
+
+
+def test_risks_out_of_all_proportion_are_finite():
+    x, y, _ = draw(np.random.default_rng(0))
+    model = ProportionalHazards().fit(1e4 * x, y)
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.log_hazard_[-1])
 
 
 @settings(max_examples=20, deadline=None)

@@ -109,6 +109,24 @@ def test_a_row_of_weight_zero_changes_nothing():
     torch.testing.assert_close(complete.error, part.error)
 
 
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_rows_of_weight_zero_are_predicted_by_the_others(grouped, intercept):
+    x, y, sample_weight = problem()
+    sample_weight[[3, 7, 8]] = 0
+    w = (sample_weight / sample_weight.mean()).numpy()
+    groups = np.array([0, 3, 1, 1, 3, 2] * 5) if grouped else np.arange(len(x))
+    fit = ridge(
+        x, y, sample_weight, intercept, only(0.3), torch.from_numpy(groups) if grouped else None
+    )
+    for group in np.unique(groups[[3, 7, 8]]):
+        rest = groups != group
+        part = (t.numpy()[rest] for t in (x, y))
+        weight, bias = normal_equations(*part, w[rest], 0.3 * len(x), intercept)
+        left_out = x.numpy()[~rest] @ weight + bias
+        np.testing.assert_allclose(fit.left_out[torch.from_numpy(~rest)], left_out, atol=1e-10)
+
+
 def test_the_scale_of_the_weights_cancels():
     x, y, sample_weight = problem()
     torch.testing.assert_close(

@@ -12,6 +12,7 @@ other held-out sets, the samples of a model without an embedding, and `floor` is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -58,21 +59,21 @@ def _outcome(app: Application[Any], name: str, atoms: int, seed: int) -> Cohort:
 
 
 def _fewer(cohort: Cohort, atoms: int, seed: int) -> Cohort:
-    """Thin sets to at most so many atoms."""
+    """Thin sets to at most so many atoms, which keep the proportions of their weights."""
     sets, rng = cohort.sets, np.random.default_rng(seed)
     if (sets.sizes <= atoms).all():
         return cohort
-    rows, offsets = np.asarray(sets.rows[:]), sets.offsets
     kept = [
-        np.sort(rng.permutation(rows[a:b])[:atoms])
-        for a, b in zip(offsets[:-1], offsets[1:], strict=True)
+        np.sort(a + rng.permutation(int(b - a))[:atoms])
+        for a, b in itertools.pairwise(sets.offsets)
     ]
-    fewer = Sets(
-        sets.observations, np.concatenate(kept),
-        np.concatenate([[0], np.cumsum([len(k) for k in kept])]), sets.ids, meta=sets.meta,
-        atoms=sets.atoms,
-    )  # fmt: skip
-    return Cohort(fewer, cohort.target, cohort.groups, cohort.folds)
+    offsets = np.concatenate([[0], np.cumsum([len(k) for k in kept])])
+    where, w = np.concatenate(kept), None
+    if sets.w is not None:
+        w = np.asarray(sets.w[:], np.float64)[where]
+        w /= np.repeat(np.add.reduceat(w, offsets[:-1]), np.diff(offsets))
+    rows = np.asarray(sets.rows[:])[where]
+    return replace(cohort, sets=replace(sets, rows=rows, offsets=offsets, w=w))
 
 
 def _samples(model: GDE, test: Sets, seed: int) -> Iterator[Score]:

@@ -21,6 +21,7 @@ from distembed.encoders.moments import Moments
 from distembed.evaluation import BASELINES
 from distembed.nn.per_set import moments_per_set
 from distembed.nn.sqrtm import sqrtm
+from distembed.nn.subspace import leading_subspace
 from distembed.registry import NamedMember, applicable, build, split_member
 from distembed.rng import stream
 
@@ -246,19 +247,9 @@ def _mean_and_root(batch: SetBatch, axes: int) -> tuple[Tensor, Tensor]:
     mean = batch.mean(x)
     if x.shape[1] > axes:
         centred = x - mean.mean(0)
-        x = centred @ _principal_axes(centred * batch.w[:, None].double().sqrt(), axes)
+        root = centred * batch.w[:, None].double().sqrt()
+        x = centred @ leading_subspace(root, min(axes, *root.shape))[0]
     return mean, sqrtm(moments_per_set(batch, x)[1])
-
-
-def _principal_axes(x: Tensor, axes: int) -> Tensor:
-    """Leading right singular vectors of `x (N, D)`, `(D, A)`, by subspace iteration."""
-    start = torch.randn(x.shape[1], 2 * axes, generator=stream(0, "axes"), dtype=x.dtype)
-    basis = torch.linalg.qr(start).Q
-    for _ in range(3):
-        basis = torch.linalg.qr(x.mT @ (x @ basis)).Q
-    _, _, turn = torch.linalg.svd(x @ basis, full_matrices=False)
-    leading: Tensor = basis @ turn[:axes].mT
-    return leading
 
 
 def _in_parts(function: Callable[[SetBatch], Tensor], batch: SetBatch) -> Tensor:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from distembed.model.embeddings import Embeddings
 from distembed.sets.collection import Sets
+from distembed.sets.repeated import merge_repeated
 
 __all__ = ["mean_table"]
 
@@ -36,8 +37,9 @@ def mean_table(
             f"The atoms are {sets.atoms.name}, which have no mean. Leave the baseline out."
         )
     means, covs, effective = [], [], []
+    distinct = merge_repeated(sets)
     for number in range(len(sets)):
-        batch = sets.batch([number])
+        batch = distinct.batch([number])
         x, w = batch.x.flatten(1).double().numpy(), batch.w.double().numpy()
         w = w / w.sum()
         m, mean = 1 / np.square(w).sum(), w @ x

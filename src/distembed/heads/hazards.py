@@ -13,13 +13,14 @@ which adds up over sets (Therneau, Grambsch and Fleming, 1990, "Martingale-based
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 
 from distembed.heads.folds import missing_labels
+from distembed.heads.newton import minimise
 
 __all__ = ["ProportionalHazards", "as_times", "event_times", "hazard_loss"]
 
@@ -116,16 +117,15 @@ class ProportionalHazards:
     def fit(self, x: Array, y: NDArray[Any], sample_weight: Array | None = None) -> Self:
         """Fit to inputs `(n, K)` and a survival target `(n,)`, with weights `(n,)`."""
         w = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)
-        order = np.argsort(y["time"], kind="stable")
+        rows = np.argsort(y["time"], kind="stable")
         # a set of weight zero is none, and log 0 would make the risk after it undefined
-        order = order[w[order] > 0]
-        x, y, w = x[order], y[order], w[order]
-        result = minimize(
-            _objective, np.zeros(x.shape[1]), (x, y, w), jac=True, method="L-BFGS-B",
-            options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-8},
-        )  # fmt: skip
-        self.coef_ = result.x
-        self.times_, self.log_hazard_ = y["time"], _log_hazard(x @ self.coef_, y, w)[1]
+        rows = rows[w[rows] > 0]
+        x, y, w = x[rows], y[rows], w[rows]
+        order = _TimeOrder.of(y, w)
+        self.coef_ = minimise(
+            lambda b: order.loss(b, x), lambda b: order.newton(b, x), np.zeros(x.shape[1])
+        )
+        self.times_, self.log_hazard_ = y["time"], order.log_hazard(x @ self.coef_)[1]
         return self
 
     def predict(self, x: Array) -> Array:
@@ -154,27 +154,62 @@ def hazard_loss(model: ProportionalHazards, x: Array, y: NDArray[Any]) -> Array:
     return loss
 
 
-def _log_hazard(f: Array, y: NDArray[Any], w: Array) -> tuple[Array, Array]:
-    """Return logarithms of the risk and of the baseline hazard at the time of each set, `(n,)`.
+@dataclass(frozen=True)
+class _TimeOrder:
+    """What the likelihood of sets in the order of their times needs, whatever the slopes.
 
-    The risk is the sum of w exp(f) over all sets of at least this time. Sets are in the order of
-    their times; those of equal times share both.
+    Attributes:
+        event: Weight of each set that had its event, else 0, `(n,)`.
+        w: Weights, `(n,)`.
+        first: Number of the first set of the same time, `(n,)`.
+        last: Number of the last one, `(n,)`.
     """
-    with np.errstate(divide="ignore"):
-        risk = np.logaddexp.accumulate((f + np.log(w))[::-1])[::-1]
-        first = np.searchsorted(y["time"], y["time"], side="left")
-        last = np.searchsorted(y["time"], y["time"], side="right") - 1
-        risk = risk[first]
-        steps = np.log(y["event"] * w) - risk
-    return risk, np.logaddexp.accumulate(steps)[last]
 
+    event: Array
+    w: Array
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
 
-def _objective(b: Array, x: Array, y: NDArray[Any], w: Array) -> tuple[float, Array]:
-    """Return the penalised negative partial log-likelihood and its gradient.
+    @classmethod
+    def of(cls, y: NDArray[Any], w: Array) -> _TimeOrder:
+        time = y["time"]
+        first = np.searchsorted(time, time, side="left")
+        last = np.searchsorted(time, time, side="right") - 1
+        return cls(w * y["event"], w, first, last)
 
-    The derivative by f = x b is minus the weighted martingale residual, events less expected ones.
-    """
-    f, event = x @ b, w * y["event"]
-    risk, log_hazard = _log_hazard(f, y, w)
-    residual = event - w * np.exp(log_hazard + f)
-    return float(b @ b / 2 - event @ (f - risk)), b - x.T @ residual
+    def log_hazard(self, f: Array) -> tuple[Array, Array]:
+        """Return logarithms of the risk and of the baseline hazard at the time of each set.
+
+        The risk is the sum of w exp(f) over all sets of at least this time; `(n,)` each. Sets of
+        equal times share both.
+        """
+        with np.errstate(divide="ignore"):
+            risk = np.logaddexp.accumulate((f + np.log(self.w))[::-1])[::-1][self.first]
+            steps = np.log(self.event) - risk
+        return risk, np.logaddexp.accumulate(steps)[self.last]
+
+    def loss(self, b: Array, x: Array) -> float:
+        """Return the penalised negative partial log-likelihood."""
+        f = x @ b
+        return float(b @ b / 2 - self.event @ (f - self.log_hazard(f)[0]))
+
+    def newton(self, b: Array, x: Array) -> tuple[Array, Array]:
+        r"""Return the gradient and the step of Newton, `(K,)` each.
+
+        The derivative by f = x b is minus the weighted martingale residual, events less expected
+        ones $e_i$. With $m_j$ the mean of x over the sets at risk at event j, of weight $d_j$, the
+        Hessian is $I + \sum_i e_i x_i x_i^\top - \sum_j d_j m_j m_j^\top$.
+        """
+        f = x @ b
+        risk, log_hazard = self.log_hazard(f)
+        expected = self.w * np.exp(log_hazard + f)
+        gradient: Array = b - x.T @ (self.event - expected)
+        # centred, so that the two sums do not cancel
+        centred = x - x.mean(0)
+        powers = self.w * np.exp(f - f.max())
+        at_risk = np.cumsum((powers[:, None] * centred)[::-1], 0)[::-1][self.first]
+        total = np.cumsum(powers[::-1])[::-1][self.first]
+        means = at_risk / np.maximum(total, np.finfo(float).tiny)[:, None]
+        curvature = (centred.T * expected) @ centred - (means.T * self.event) @ means
+        curvature.flat[:: len(b) + 1] += 1
+        return gradient, np.linalg.solve(curvature, gradient)

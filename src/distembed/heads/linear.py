@@ -13,11 +13,10 @@ from distembed.heads.corrections import CORRECTIONS, Correction
 from distembed.heads.folds import Folds
 from distembed.heads.hazards import ProportionalHazards, hazard_loss
 from distembed.heads.joined import SHARES
-from distembed.heads.logistic import BinaryLogistic
+from distembed.heads.logistic import BinaryLogistic, MultinomialLogistic
 from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
 from distembed.heads.rows import Rows
-from distembed.registry import need
 
 __all__ = [
     "Choice",
@@ -64,8 +63,8 @@ class LinearHead:
         slopes: Slopes in z and joined features, before the correction `calibrated`,
             `(L + F,)` or `(C, L + F)`.
         whitening: Map of inputs, `(L, K)`, with K the smaller of L and the number of sets.
-        model: A fitted `WeightedRidge`, `BinaryLogistic`, `LogisticRegression` of scikit-learn for
-            more classes, `ProportionalOdds` or `ProportionalHazards`.
+        model: A fitted `WeightedRidge`, `BinaryLogistic`, `MultinomialLogistic` for more classes,
+            `ProportionalOdds` or `ProportionalHazards`.
     """
 
     correction: Correction
@@ -114,7 +113,7 @@ def _solved(
     elif len(np.unique(y)) == 2:
         model = BinaryLogistic()
     else:
-        model = need("sklearn.linear_model", "sklearn").LogisticRegression(max_iter=1000)
+        model = MultinomialLogistic()
     model.fit(x, y, sample_weight=correction.weights)
     slopes = model.coef_ @ whitening.T / correction.scale
     return LinearHead(correction, slopes, whitening, model)

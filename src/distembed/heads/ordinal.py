@@ -8,7 +8,8 @@ u and l the upper and lower threshold of y less x' b,
 
     sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - exp(l - u)),
 
-which does not cancel. Thresholds are written as the first one and logarithms of the gaps.
+which does not cancel. The loss is convex in b and theta together, and infinite where thresholds
+are not in their order, so that steps of Newton keep it (`distembed.heads.newton`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, log_expit
+
+from distembed.heads.newton import minimise
 
 __all__ = ["ProportionalOdds"]
 
@@ -54,16 +56,14 @@ class ProportionalOdds:
         """
         self.classes_, code = np.unique(y, return_inverse=True)
         weight = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight)
-        gaps = len(self.classes_) - 2
         below = np.cumsum(np.bincount(code, weight))[:-1] / weight.sum()
         theta = np.log(below / (1 - below))  # the thresholds of b = 0
-        start = np.concatenate([np.zeros(x.shape[1]), theta[:1], np.log(np.diff(theta))])
-        result = minimize(
-            _objective, start, (x, code, weight, gaps), jac=True, method="L-BFGS-B",
-            options={"maxiter": 1000, "ftol": 1e-13, "gtol": 1e-8},
-        )  # fmt: skip
-        self.coef_ = result.x[: x.shape[1]]
-        self.thresholds_ = _thresholds(result.x[x.shape[1] :])
+        fitted = minimise(
+            lambda point: _loss(point, x, code, weight),
+            lambda point: _newton(point, x, code, weight),
+            np.concatenate([np.zeros(x.shape[1]), theta]),
+        )
+        self.coef_, self.thresholds_ = np.split(fitted, [x.shape[1]])
         return self
 
     def predict_proba(self, x: Any) -> Array:
@@ -74,31 +74,45 @@ class ProportionalOdds:
         return np.diff(np.concatenate([0 * ones, inner, ones], axis=1), axis=1)
 
 
-def _thresholds(parameters: Array) -> Array:
-    first, gaps = parameters[:1], np.exp(parameters[1:])
-    return np.cumsum(np.concatenate([first, gaps]))
+def _ends(point: Array, x: Array, code: NDArray[np.int64]) -> tuple[Array, Array]:
+    """Return the upper and the lower threshold of each set less its score, `(n,)` each."""
+    b, theta = np.split(point, [x.shape[1]])
+    ends, score = np.concatenate([[-np.inf], theta, [np.inf]]), x @ b
+    return ends[code + 1] - score, ends[code] - score
 
 
-def _objective(
-    parameters: Array, x: Array, code: NDArray[np.int64], weight: Array, gaps: int
-) -> tuple[float, Array]:
-    """Return the penalised negative log-likelihood and its gradient."""
-    latent = x.shape[1]
-    b, theta = parameters[:latent], _thresholds(parameters[latent:])
-    ends = np.concatenate([[-np.inf], theta, [np.inf]])
-    score = x @ b
-    upper, lower = ends[code + 1] - score, ends[code] - score
-    width = upper - lower
-    likelihood = log_expit(upper) + log_expit(-lower) + np.log(-np.expm1(-width))
+def _loss(point: Array, x: Array, code: NDArray[np.int64], weight: Array) -> float:
+    """Return the penalised negative log-likelihood at slopes and thresholds."""
+    b, theta = np.split(point, [x.shape[1]])
+    if (np.diff(theta) <= 0).any():
+        return np.inf
+    upper, lower = _ends(point, x, code)
+    likelihood = log_expit(upper) + log_expit(-lower) + np.log(-np.expm1(lower - upper))
+    return float(b @ b / 2 - weight @ likelihood)
+
+
+def _newton(point: Array, x: Array, code: NDArray[np.int64], weight: Array) -> tuple[Array, Array]:
+    """Return the gradient and the step of Newton by slopes and thresholds."""
+    latent, number = x.shape[1], len(point) - x.shape[1]
+    upper, lower = _ends(point, x, code)
     with np.errstate(over="ignore"):
-        inverse = 1 / np.expm1(width)
-    by_upper = weight * (expit(-upper) + inverse)
-    by_lower = -weight * (expit(lower) + inverse)
-    by_theta = (
-        np.bincount(code, by_upper, gaps + 2)[:-1] + np.bincount(code, by_lower, gaps + 2)[1:]
+        inverse = 1 / np.expm1(upper - lower)
+    by_upper = -weight * (expit(-upper) + inverse)
+    by_lower = weight * (expit(lower) + inverse)
+    mixed = weight * inverse * (1 + inverse)
+    own_upper = weight * expit(upper) * expit(-upper)
+    own_lower = weight * expit(lower) * expit(-lower)
+    # 1 where a threshold is the upper, or the lower, end of a set; those at infinity are none
+    above = np.eye(number + 2)[code + 1][:, 1:-1]
+    under = np.eye(number + 2)[code][:, 1:-1]
+    gradient = np.concatenate(
+        [point[:latent] - x.T @ (by_upper + by_lower), above.T @ by_upper + under.T @ by_lower]
     )
-    # theta_k holds all gaps up to k
-    tail = np.cumsum(by_theta[::-1])[::-1]
-    by_parameters = tail * np.concatenate([[1.0], np.exp(parameters[latent + 1 :])])
-    gradient = np.concatenate([b + x.T @ (by_upper + by_lower), -by_parameters])
-    return float(b @ b / 2 - weight @ likelihood), gradient
+    design_upper, design_lower = np.hstack([-x, above]), np.hstack([-x, under])
+    gap = above - under
+    curvature = (design_upper.T * own_upper) @ design_upper
+    curvature += (design_lower.T * own_lower) @ design_lower
+    curvature[latent:, latent:] += (gap.T * mixed) @ gap
+    # of a threshold nothing is left where all sets are far from it
+    curvature.flat[:: len(point) + 1] += np.repeat([1.0, 1e-12], [latent, number])
+    return gradient, np.linalg.solve(curvature, gradient)

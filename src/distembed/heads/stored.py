@@ -26,14 +26,13 @@ from distembed.heads.corrections import Correction
 from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.hazards import ProportionalHazards
 from distembed.heads.linear import Choice, LinearHead
-from distembed.heads.logistic import BinaryLogistic
+from distembed.heads.logistic import BinaryLogistic, MultinomialLogistic
 from distembed.heads.ordered import SetOrdinal
 from distembed.heads.ordinal import ProportionalOdds
 from distembed.heads.ridge import WeightedRidge
 from distembed.heads.survival import SetSurvival
 from distembed.inference.prior import GaussianPrior
 from distembed.model.gde import GDE
-from distembed.registry import need
 
 __all__ = ["StoredHead", "read_head"]
 
@@ -195,10 +194,8 @@ def _estimator(note: dict[str, Any], arrays: dict[str, Any]) -> Any:
 
 def _empty_model(kind: str, classes: int) -> Any:
     """Return a model of the kind that a head has, not fitted."""
-    if kind == "SetClassifier" and classes > 2:
-        return need("sklearn.linear_model", "sklearn").LogisticRegression()
     models: dict[str, Any] = {
-        "SetClassifier": BinaryLogistic,
+        "SetClassifier": MultinomialLogistic if classes > 2 else BinaryLogistic,
         "SetOrdinal": ProportionalOdds,
         "SetRegressor": WeightedRidge,
         "SetSurvival": ProportionalHazards,

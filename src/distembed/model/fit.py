@@ -37,6 +37,7 @@ from distembed.model.tables import shared_fingerprints
 from distembed.protocols import Collection, Objective, Remarking
 from distembed.rng import stream
 from distembed.sets.collection import Sets
+from distembed.sets.repeated import merge_repeated
 from distembed.sets.sampler import refuse_single_atoms
 from distembed.sets.sharing import sharing_sets
 from distembed.training.config import TrainConfig
@@ -240,9 +241,10 @@ def training_table(
     """Embed all sets of a fit, the held-out ones included, and measure W2 on pairs of them."""
     mask = np.zeros(len(collection), dtype=bool)
     mask[held_out] = True
-    z, effective_sizes = engine.embed(collection)
+    distinct = merge_repeated(collection)
+    z, effective_sizes = engine.embed(distinct)
     pairs = measure_pairs(engine, collection, mask, config.seed)
-    noise = atom_noise(engine, collection, config.seed)
+    noise = atom_noise(engine, distinct, config.seed)
     hashes = tuple(shared_fingerprints(collection, salt, None, engine.settings.ranks))
     return TrainingTable(z, effective_sizes, mask, hashes, noise, pairs, config.seed)
 

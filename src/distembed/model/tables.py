@@ -15,6 +15,7 @@ from distembed.model.engine import FEW_ATOMS, InferenceEngine
 from distembed.model.support import Support, sentences
 from distembed.protocols import Collection
 from distembed.sets.fingerprint import fingerprints
+from distembed.sets.repeated import merge_repeated
 from distembed.sets.sharing import shared_noise
 from distembed.training.distributed import Ranks
 
@@ -43,7 +44,7 @@ def embedding_table(
         outside = comparison.outside
         for sentence in sentences(support, comparison, collection, features):
             logger.warning("%s", sentence)
-    z, effective_sizes = engine.embed(collection)
+    z, effective_sizes = engine.embed(merge_repeated(collection))
     ids, sizes = np.asarray(collection.ids), np.asarray(collection.sizes)
     meta = {name: np.asarray(column) for name, column in collection.meta.items()}
     shared = shared_noise(collection)
@@ -74,7 +75,7 @@ def with_uncertainty(
         population: The population of training sets; None if it could not be fitted.
         training: Fingerprints of the training sets.
     """
-    cov, df = engine.covariance(collection, table.effective_sizes)
+    cov, df = engine.covariance(merge_repeated(collection), table.effective_sizes)
     finite = np.asarray(np.isfinite(cov).all((1, 2)))
     _warn_of_small_sets(table, finite)
     p_unusual = trained = None

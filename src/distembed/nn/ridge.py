@@ -59,7 +59,7 @@ class Ridge:
         weight: `(K, O)`.
         bias: `(O,)`, not penalised.
         error: Root mean squared error of each output at left-out rows, `(O,)`.
-        left_out: Prediction of each row by the other rows, `(n, O)`.
+        left_out: Prediction of each row by the other rows, `(n, O)`; of those of weight zero too.
     """
 
     weight: Tensor
@@ -102,6 +102,7 @@ def ridge(
     y_mean = (w * y).mean(0) if intercept else torch.zeros_like(y[0])
     root = w.sqrt()
     u, d, vt = torch.linalg.svd(root * (x - x_mean), full_matrices=False)
+    weightless = torch.nonzero(w[:, 0] == 0)[:, 0]
     target = root * (y - y_mean)
     projected = u.T @ target
     best = y.new_zeros(y.shape[1])
@@ -120,7 +121,16 @@ def ridge(
             columns = [u * shrinkage.sqrt(), *([root / len(x) ** 0.5] if intercept else [])]
             gap = _left_out_gap(residual, torch.cat(columns, 1), blocks)
         loss = gap.square().mean(0)
-        left_out = torch.where(loss < lowest, y - gap / root.clamp_min(1e-12), left_out)
+        others = y - gap / root.clamp_min(1e-12)
+        if len(weightless):
+            # the fit to all rows, less what rows of the same group contribute to it
+            turned = (x[weightless] - x_mean) @ vt.T / (d.square() + penalty)
+            fitted = y_mean + turned @ (d[:, None] * projected)
+            hat = turned @ (u * d).T + (root.T / len(x) if intercept else 0)
+            together = torch.arange(len(x)) if groups is None else groups
+            own = together[weightless][:, None] == together
+            others[weightless] = fitted - (hat * own.to(hat)) @ gap
+        left_out = torch.where(loss < lowest, others, left_out)
         best, lowest = torch.where(loss < lowest, penalty, best), torch.minimum(loss, lowest)
     weight = vt.T @ ((d[:, None] / (d.square()[:, None] + best)) * projected)
     bias = y_mean - x_mean @ weight if intercept else torch.zeros_like(best)

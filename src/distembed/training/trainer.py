@@ -247,8 +247,9 @@ class Trainer:
 
     def _finish(self) -> None:
         history = self.progress.history
-        asked = bool(self.validation) and self.config.steps > 0
-        if asked and min(history, key=lambda r: r["validation"])["step"] == 0:
+        if not self.config.steps:
+            self.log.message("steps is 0: nothing is trained, the weights are those of the start")
+        elif self.validation and min(history, key=lambda r: r["validation"])["step"] == 0:
             self.log.message(
                 "the validation loss never fell below its initial value; the weights are those "
                 "before training"

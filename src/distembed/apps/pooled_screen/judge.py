@@ -8,6 +8,8 @@
   `mixture` are real cells of the conditions beside it. All have equal numbers of cells.
 - `change`: the change of the nuclear ratio from the controls, over held-out conditions.
 - `ratio_DRUG_DOSE`: the nuclear ratio itself, of the half that judges (`real`) and of each method.
+  Intervals resample wells, whose cells are not independent. They are those of `real` and `floor`,
+  which have wells; the other methods are one forecast each.
 """
 
 from __future__ import annotations
@@ -50,11 +52,13 @@ class _Condition:
         name: Its name.
         real: Images of its cells, `(n, C, H, W)`.
         cells: Images by method.
+        wells: Number of the well of each cell, of `real` and of methods whose cells have wells.
     """
 
     name: str
     real: NDArray[np.float32]
     cells: dict[str, NDArray[np.float32]]
+    wells: dict[str, NDArray[np.int64]]
 
     def equal(self, method: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the cells of a method and real ones, as many of both for all methods."""
@@ -145,7 +149,9 @@ def _conditions(case: Case[ScreenSettings], z_train: Array) -> Iterator[_Conditi
         most = int(wells.sizes.max())
         encoded, real = wells.split(most, most, stream(seed, "halves", name))
         z_half = case.model.embed(encoded, covariance=False).z.astype(np.float64).mean(0)
-        half = rng.permutation(encoded.x.numpy())
+        order = rng.permutation(len(encoded.x))
+        half = encoded.x.numpy()[order]
+        owner = {"floor": np.repeat(np.arange(len(encoded)), encoded.sizes)[order]}
         beside = [rng.permutation(_images(train, rows)) for rows in sides[k].wells]
         counts = [round(share * n) for share in sides[k].shares]
         nearest = rng.permutation(_images(train, sides[k].nearest))
@@ -160,7 +166,9 @@ def _conditions(case: Case[ScreenSettings], z_train: Array) -> Iterator[_Conditi
             "mean_image": np.repeat(nearest.mean(0)[None], n, axis=0),
             "floor": half,
         }
-        yield _Condition(name, rng.permutation(real.x.numpy()), cells)
+        order = rng.permutation(len(real.x))
+        owner["real"] = np.repeat(np.arange(len(real)), real.sizes)[order]
+        yield _Condition(name, real.x.numpy()[order], cells, owner)
 
 
 def _interleaved(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -176,27 +184,32 @@ def _images(sets: Sets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def _log_ratios(images: NDArray[np.float32]) -> Array:
-    """Return the log nuclear ratios of the images that have a nucleus, `(n,)`."""
+    """Return the log nuclear ratio of each image, NaN of one without a nucleus, `(n,)`."""
     ratio = nuclear_ratio(images)
-    logs: Array = np.log(ratio[np.isfinite(ratio) & (ratio > 0)])
+    logs: Array = np.log(np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan))
     return logs
 
 
 def _mean_ratio(images: NDArray[np.float32]) -> float:
     """Return the mean log nuclear ratio; zero if no image has a nucleus."""
     logs = _log_ratios(images)
-    return float(logs.mean()) if len(logs) else 0.0
+    return float(np.nanmean(logs)) if np.isfinite(logs).any() else 0.0
 
 
 def _ratio_scores(condition: _Condition, seed: int) -> Iterator[Score]:
-    """Return the geometric mean of the nuclear ratio with its interval over cells, by method."""
+    """Return the geometric mean of the nuclear ratio, with its interval over wells, by method."""
     task = f"ratio_{condition.name.replace(' ', '_')}"
     for method, images in {"real": condition.real, **condition.cells}.items():
         logs = _log_ratios(images)
-        if len(logs):
-            score = mean_score("nuclear_ratio", method, logs, task, seed)
-            value, low, high = np.exp([score.value, score.low, score.high]).tolist()
-            yield replace(score, value=value, low=low, high=high)
+        whole = np.isfinite(logs)
+        if not whole.any():
+            continue
+        score = Score("nuclear_ratio", method, float(logs[whole].mean()), task=task)
+        if method in condition.wells:
+            wells = condition.wells[method][whole]
+            score = mean_score("nuclear_ratio", method, logs[whole], task, seed, units=wells)
+        value, low, high = np.exp([score.value, score.low, score.high]).tolist()
+        yield replace(score, value=value, low=low, high=high)
 
 
 def _ratios(sets: Sets) -> Array:
