@@ -19,7 +19,8 @@ PACKAGE = ROOT / "src" / "distembed"
 MODULES = ("sets", "data", "encoders", "generators", "divergences", "geometry", "inference",
            "heads", "plot", "evaluation", "training", "testing")  # fmt: skip
 """Parts of the package whose public names are listed beside those of `distembed` itself."""
-RELATIVE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#]+)(#[^)]*)?\)")
+RELATIVE = re.compile(r"\[([^\]]+)\]\(((?:\.\./|results)[^)#]*)(#[^)]*)?\)")
+"""Links that may lead out of the pages: to a folder above, or to the files of results."""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -38,7 +39,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
 
     def link(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(folder, match[2]))
-        if target.startswith("docs/"):
+        if target.startswith("docs/") and not f"{target}/".startswith("docs/results/"):
             return match[0]
         place = f"{config.repo_url.rstrip('/')}/blob/main/" if config.repo_url else None
         return f"[{match[1]}]({place}{target})" if place else match[1]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distembed.heads.forecasts import forecast
     from distembed.model.embeddings import Embeddings
     from distembed.model.gde import GDE
+    from distembed.model.sample_method import SampleMethod
     from distembed.report import overview, write_report
     from distembed.sets.build import build_store
     from distembed.sets.collection import Sets
@@ -48,6 +49,7 @@ __all__ = [
     "GDE",
     "Embeddings",
     "Kernel",
+    "SampleMethod",
     "SetBatch",
     "Sets",
     "TrainConfig",
@@ -79,6 +81,7 @@ _HOMES = {
     "GDE": "distembed.model.gde:GDE",
     "Embeddings": "distembed.model.embeddings:Embeddings",
     "Kernel": "distembed.sets.kernel:Kernel",
+    "SampleMethod": "distembed.model.sample_method:SampleMethod",
     "SetBatch": "distembed.batch:SetBatch",
     "Sets": "distembed.sets.collection:Sets",
     "TrainConfig": "distembed.training.config:TrainConfig",

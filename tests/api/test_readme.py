@@ -26,7 +26,7 @@ PAGES = (
                 "paper",
                 "choose",
             ),
-            *("plots", "report", "sharing"),
+            *("plots", "report", "representations", "sharing"),
             *("uncertainty", "tests", "prediction"),
         )
     ),

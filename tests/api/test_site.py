@@ -35,6 +35,11 @@ def test_every_page_is_in_the_navigation():
     }
 
 
+def test_every_hook_exists():
+    hooks = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["hooks"]
+    assert all((ROOT / path).is_file() for path in hooks)
+
+
 def page_at(path):
     return types.SimpleNamespace(file=types.SimpleNamespace(src_uri=path))
 
@@ -45,7 +50,12 @@ def hooks(monkeypatch):
     for name in ("mkdocs", "mkdocs.structure", "mkdocs.structure.files"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setattr(sys.modules["mkdocs.structure.files"], "File", None, raising=False)
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "site" / "hooks.py")
+    return module_of("hooks")
+
+
+def module_of(name):
+    path = ROOT / "docs" / "site" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -78,6 +88,29 @@ def test_links_from_a_folder_of_pages_to_pages_stay(hooks):
     config = types.SimpleNamespace(repo_url=None)
     changed = hooks.on_page_markdown(text, page_at("tutorials/clinic.md"), config)
     assert changed == "see [data](../data.md#x) and `a.py`"
+
+
+def test_links_to_files_of_results_become_text(hooks):
+    text = "see [results](results), [a](results/a.json) and [resulting](results_of.md)"
+    config = types.SimpleNamespace(repo_url=None)
+    changed = hooks.on_page_markdown(text, page_at("benchmarks.md"), config)
+    assert changed == "see results, a and [resulting](results_of.md)"
+
+
+def test_marked_formulas_become_mathml(monkeypatch):
+    converter = types.ModuleType("latex2mathml.converter")
+    converter.convert = lambda tex, display: f"<math {display}>{tex}</math>"
+    monkeypatch.setitem(sys.modules, "latex2mathml", types.ModuleType("latex2mathml"))
+    monkeypatch.setitem(sys.modules, "latex2mathml.converter", converter)
+    formulas = module_of("formulas")
+    page = (
+        'a <span class="arithmatex">\\(w_i &lt; 1\\)</span>, '
+        '<div class="arithmatex">\\[\\sum_i w_i\\]</div> <span class="other">\\(x\\)</span>'
+    )
+    assert formulas.on_page_content(page, page=None, config=None, files=None) == (
+        "a <math inline>w_i < 1</math>, <math block>\\sum_i w_i</math> "
+        '<span class="other">\\(x\\)</span>'
+    )
 
 
 def test_the_readme_fits_on_a_screen_and_a_bit():

@@ -11,6 +11,7 @@ from distembed.benchmarks.runner import load, run
 TASKS = {
     "ablation": ["mixture_2d"],
     "cohorts": ["third_moment"],
+    "representations": ["third_moment"],
     "defaults": ["counts"],
     "gaussian": ["gaussian_2d", "gaussian_5d_scale01"],
     "geometry": ["mixture_2d"],

@@ -83,3 +83,16 @@ def rows_that_are_not_of_the_atoms():
     """Rows that are not those of the atoms that two sets share."""
     x = np.arange(6.0)[:, None]
     two_sample_test(lambda sets: sets.mean(sets.x), x[:3], x[3:], rows=[[0, 1, 2], [2, 4, 5]])
+
+
+def samples_before_they_are_embedded():
+    """Distances of samples that were not embedded yet."""
+    de.SampleMethod("donor").calculate_distance_matrix()
+
+
+def samples_of_no_column():
+    """Samples in a column that there is not."""
+    import anndata
+
+    adata = anndata.AnnData(np.zeros((4, 2), "float32"), obs={"donor": ["a", "a", "b", "b"]})
+    de.SampleMethod("patient", layer=None).prepare_anndata(adata)

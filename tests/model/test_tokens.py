@@ -131,7 +131,7 @@ def test_what_needs_embeddings_alone_is_defined(model, sets):
     assert {row.method for row in rows if row.metric == "bits"} == {"gde", "untrained", *counted}
     distances = {"gde", "untrained", "ot", "kmers", "positions"}
     assert {row.method for row in rows if row.metric in geometry} == distances
-    assert repr(sets) == "Sets(24 sets of 40 to 40 atoms (median 40) of shape (6,), tokens)"
+    assert repr(sets) == "Sets(24 sets of 40 atoms of shape (6,), tokens)"
 
 
 def test_w2_of_sequences_is_transport_under_the_distance_of_their_kind(model, sets):

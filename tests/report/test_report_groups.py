@@ -136,7 +136,11 @@ def test_nothing_to_compare_is_said():
     assert result.embeddings is None
     assert np.isnan(result.p)
     assert result.notes[0] == "Groups of a single set are left out: a."
-    assert "There is nothing to compare: 7 sets" in result.notes[1]
+    assert result.notes[1] == "There is nothing to compare: the 7 sets have one value of site."
+    few = cohort(5, site=["a", "a", "b", "b", "b"])
+    (reason,) = compare_groups(embedded(few), few, "site").notes
+    assert "5 sets have a value of site" in reason
+    assert "a comparison needs six sets" in reason
     with pytest.raises(ValueError, match="other sets"):
         compare_groups(embedded(sets).select(np.arange(7, -1, -1)), sets, "site")
 

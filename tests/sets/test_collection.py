@@ -153,6 +153,8 @@ def test_selecting_and_metadata():
     assert sets.select(sets.meta["age"] > 25).ids.tolist() == ["2", "3"]
     assert "4 sets of 1 to 500 atoms (median 4)" in repr(sets)
     assert "weighted, metadata age" in repr(sets)
+    small = sets.select(np.flatnonzero(sets.sizes == 1)[:1])
+    assert "Sets(1 set of 1 atom of shape" in repr(small)
 
 
 def test_selecting_by_id_number_or_mask():

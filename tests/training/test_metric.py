@@ -117,6 +117,8 @@ def test_too_few_sets_or_no_distance_are_named():
         training(Mean(1.0), points(copies=4)).fit(TRAINING, HELD_OUT, 5, 1e-2)
     with pytest.raises(TooFewPairsError, match="4 of 4 validation sets have 16 atoms or more"):
         training(Mean(1.0), points()).fit(TRAINING, HELD_OUT[:4], 5, 1e-2)
+    with pytest.raises(TooFewPairsError, match="no validation sets; .* 8 or more of 16 atoms"):
+        training(Mean(1.0), points()).fit(TRAINING, HELD_OUT[:0], 5, 1e-2)
     same = Sets.from_batch(SetBatch.from_dense(torch.ones(60, 20, 3)))
     with pytest.raises(TooFewPairsError, match="no further apart"):
         training(Mean(1.0), same).fit(TRAINING, HELD_OUT, 5, 1e-2)

@@ -50,6 +50,10 @@ BENCHES = {
         f"{_HOME}.cohorts:BENCH",
         "prediction from embeddings on cohorts, beside simple features under the same heads",
     ),
+    "representations": Member(
+        f"{_HOME}.representations:BENCH",
+        "distances of samples beside pseudobulk, composition and divergences, by their labels",
+    ),
     "applications": Member(
         f"{_HOME}.applications:BENCH",
         "outcomes of the applications, beside simple features; and what samples add",

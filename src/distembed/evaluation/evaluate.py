@@ -87,7 +87,8 @@ def evaluate(
     distances = build_baselines(members, kind, ground_distance(test.atoms))
     seed = rng if isinstance(rng, int) else int(torch.randint(2**62, (), generator=rng))
     refuse_training_sets(model, test)
-    say(f"reading {len(test)} sets, one half to embed and the other to compare with")
+    noun = "set" if len(test) == 1 else "sets"
+    say(f"reading {len(test)} {noun}, one half to embed and the other to compare with")
     sets = halves(subject, test, settings, seed)
     say("embedding")
     table = subject.embed(sets.raw, covariance=True)

@@ -105,6 +105,11 @@ class GDE:
         state = f"fitted to atoms of shape {self.event_shape}" if self._fitted else "not fitted"
         return f"GDE({members}, latent={self.latent}; {state})"
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the model was fitted or loaded."""
+        return self._fitted is not None
+
     # -- training -------------------------------------------------------------------------------
 
     def fit(

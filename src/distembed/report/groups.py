@@ -140,7 +140,13 @@ def compare_groups(
         tuple((level, count) for level, count in counts if count),
         len(rows), None, np.nan, max(column.among, 1), (), tuple(notes),
     )  # fmt: skip
-    if len(rows) < 6 or len(np.unique(codes[rows])) < 2 or kept.units < 6 and kept.notes:
+    values = np.unique(codes[rows])
+    if len(values) == 1:
+        reason = (
+            f"There is nothing to compare: the {len(rows)} sets have one value of {column.name}."
+        )
+        return replace(comparison, notes=(*notes, reason))
+    if len(rows) < 6 or kept.units < 6 and kept.notes:
         reason = (
             f"There is nothing to compare: {len(rows)} sets have a value of {column.name} that "
             f"occurs twice or more{f', in {kept.units} independent units' * bool(kept.notes)}; a "

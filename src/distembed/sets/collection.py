@@ -128,9 +128,11 @@ class Sets:
         low, middle, high = np.percentile(self.sizes, [0, 50, 100]).astype(int)
         kind = "" if self.atoms.name == "vectors" else f", {self.atoms.name}"
         meta = f", metadata {', '.join(self.meta)}" if self.meta else ""
+        some = f"{low} to {high} atoms (median {middle})"
+        same = f"{low} {'atom' if low == 1 else 'atoms'}"
         return (
-            f"Sets({len(self)} {'set' if len(self) == 1 else 'sets'} of {low} to {high} atoms "
-            f"(median {middle}) of shape "
+            f"Sets({len(self)} {'set' if len(self) == 1 else 'sets'} of "
+            f"{same if low == high else some} of shape "
             f"{self.event_shape}{kind}{', weighted' if self.weighted else ''}{meta})"
         )
 

@@ -55,7 +55,7 @@ def niches(
         >>> cells = anndata.AnnData(np.random.default_rng(0).normal(size=(40, 3)))
         >>> cells.obsm["spatial"] = np.random.default_rng(1).uniform(size=(40, 2))
         >>> niches(cells, Kernel("nearest", 5))
-        Sets(40 sets of 5 to 5 atoms (median 5) of shape (3,), metadata spatial0, spatial1)
+        Sets(40 sets of 5 atoms of shape (3,), metadata spatial0, spatial1)
     """
     if spatial not in adata.obsm:
         raise ValueError(

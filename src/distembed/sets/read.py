@@ -88,7 +88,7 @@ def read(
         >>> sets.ids.tolist(), sets.meta["age"].tolist(), sets.features
         (['a', 'b'], [50, 61], ('PC1',))
         >>> read([["ACG", "T"], ["CC", "G"]], atoms={"name": "tokens", "alphabet": "ACGT"})
-        Sets(2 sets of 2 to 2 atoms (median 2) of shape (3,), tokens)
+        Sets(2 sets of 2 atoms of shape (3,), tokens)
     """
     joined = [] if metadata is None else column_names(metadata)
     names = [meta] if isinstance(meta, str) else meta

@@ -19,6 +19,8 @@ class Estimate:
     Example:
         >>> str(Estimate(seconds=600.0, megabytes=512.0))
         'about 10 min, 512 MB'
+        >>> str(Estimate(seconds=0.2, megabytes=512.0))
+        'less than 1 s, 512 MB'
     """
 
     seconds: float
@@ -26,11 +28,14 @@ class Estimate:
 
     def __str__(self) -> str:
         minutes = self.seconds / 60
-        if minutes < 1.5:
-            duration = f"{self.seconds:.0f} s"
+        if self.seconds < 1:
+            duration = "less than 1 s"
+        elif minutes < 1.5:
+            duration = f"about {self.seconds:.0f} s"
         else:
-            duration = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-        return f"about {duration}, {self.megabytes:.0f} MB"
+            long = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+            duration = f"about {long}"
+        return f"{duration}, {self.megabytes:.0f} MB"
 
 
 def peak_bytes() -> int:

@@ -295,7 +295,8 @@ class Trainer:
             remaining = self.config.steps - (k + 1)
             if len(self._durations) == _TIMED_STEPS and remaining:
                 forecast = estimate(self._durations, remaining)
-                self.log.message(f"{remaining} steps remain: {forecast}")
+                steps = "1 step remains" if remaining == 1 else f"{remaining} steps remain"
+                self.log.message(f"{steps}: {forecast}")
 
 
 def _learning_rate(config: TrainConfig, k: int) -> float:

@@ -99,9 +99,12 @@ class HalvedSets:
         settings = self.settings
         large = candidates[self.collection.sizes[candidates] >= settings.fewest_atoms]
         if len(large) < settings.fewest_sets:
+            atoms = f"{settings.fewest_atoms} atoms or more"
+            needed = f"to learn W2 takes {settings.fewest_sets} or more"
+            if not len(candidates):
+                raise TooFewPairsError(f"There are no {role} sets; {needed} of {atoms}.")
             raise TooFewPairsError(
-                f"{len(large)} of {len(candidates)} {role} sets have {settings.fewest_atoms} "
-                f"atoms or more; to learn W2 takes {settings.fewest_sets} or more of them."
+                f"{len(large)} of {len(candidates)} {role} sets have {atoms}; {needed} of them."
             )
         fit = settings.numbers // (2 * settings.measured * self.width(large))
         limit = max(settings.fewest_sets, min(settings.sets, fit, 2 * count))
