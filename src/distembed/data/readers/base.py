@@ -167,22 +167,22 @@ def _of_folder(folder: Path, readers: Mapping[str, Any]) -> str:
     owner = {ending: name for name, reader in readers.items() for ending in reader.suffixes}
     endings = [ending for ending, _ in count.most_common() if ending in owner]
     if not endings:
-        if pattern := _pattern_within(folder, readers):
+        if inner := _pattern_within(folder, readers):
             return (
                 f"{folder} is a folder of folders, each of which is read as one set or more. Name "
-                f"them by a pattern, in quotes: '{pattern}'."
+                f"them by a pattern, in quotes: '{inner}'."
             )
         return (
             f"{folder} is a folder without a store or a file of a known format. Name a file, or "
             f"a pattern of files such as '{folder}/*/*.csv'."
         )
-    of_files = f"{folder}/*{endings[0]}"
-    build_one = f"distembed data build '{of_files}' -o store"
+    pattern = f"{folder}/*{endings[0]}"
+    build_one = f"distembed data build '{pattern}' -o store"
     lead = f"{folder} is a folder, and holds no store."
     if owner[endings[0]] not in _BY_PATTERN:
         return f"{lead} Name one of its files, or build a store of all: {build_one} --by COLUMN."
     return (
-        f"{lead} Name its files by a pattern, in quotes: '{of_files}', each a set with the name of "
+        f"{lead} Name its files by a pattern, in quotes: '{pattern}', each a set with the name of "
         f"the file, or '{folder}/{{patient}}_{{day}}{endings[0]}' where names have such parts. "
         f"If they are larger than memory, build a store: {build_one}."
     )
