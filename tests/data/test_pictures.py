@@ -111,6 +111,7 @@ def test_boxes_are_crops_with_the_columns_of_their_table(tmp_path):
         ("t1,7,0,10,2,1", "Leave out boxes that leave their image"),
         ("t1,3,0,3,2,1", "Row 2 of .* which has no area"),
         ("t1,3,2,2,4,1", "with left < right"),
+        ("t1,0,2,3,2,1", "which has no area"),
         ("t1,0.5,0,3,2,1", "Row 2 of .* has left = 0.5; .* whole numbers of pixels"),
         ("t1,,0,3,2,1", "Row 2 of .* has left = nan; .* 1 rows are missing or no whole"),
         ("t1,a,0,3,2,1", "is no number of pixels"),
