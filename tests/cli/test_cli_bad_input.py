@@ -316,7 +316,7 @@ def test_damaged_model(refused, work, tmp_path, act, text):
 
 
 def test_no_model(refused, tmp_path):
-    assert "not a model" in refused("embed", tmp_path / "none", "-o", tmp_path / "z.csv")
+    assert "There is no model" in refused("embed", tmp_path / "none", "-o", tmp_path / "z.csv")
 
 
 def test_dates_are_metadata_of_an_anndata_as_text(run, tmp_path):

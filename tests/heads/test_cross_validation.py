@@ -6,9 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from distembed.heads import SetClassifier, SetRegressor, cross_validated
+from distembed.heads.cross_validation import _reads_tables
 from distembed.heads.folds import as_groups, as_target, folds, is_classes
 from distembed.heads.plan import permuted_target
 from distembed.heads.scores import corrected_interval
@@ -67,6 +73,35 @@ def test_predictions_are_those_of_heads_fitted_to_the_other_folds():
         base = np.square(y[test] - y[~test].mean()).sum()
         r2 = 1 - np.square(y[test] - expected).sum() / base
         np.testing.assert_allclose(result["r2"].folds[k], r2)
+
+
+PLAIN = {
+    "neighbours": KNeighborsRegressor(3),
+    "pipeline": make_pipeline(StandardScaler(), Ridge()),
+    "boosting": HistGradientBoostingClassifier(max_iter=5),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_estimator_of_scikit_learn_is_given_z_of_a_table(name):
+    rng = np.random.default_rng(1)
+    z, groups = rng.normal(size=(60, 3)).astype(np.float32), np.repeat(np.arange(20), 3)
+    y = z[:, 0] > 0 if name == "boosting" else z[:, 0]
+    options = {"estimator": PLAIN[name], "folds": 3, "repeats": 1}
+    inputs = (table_of(z), z.astype(np.float64))
+    on_table, on_array = (cross_validated(x, y, groups, **options) for x in inputs)
+    assert (on_table.prediction == on_array.prediction).all()
+    assert on_table.ids[0] == "p0"
+
+
+def test_a_search_over_a_head_of_this_package_keeps_the_table():
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(30, 2))
+    head = SetRegressor(penalties=(0.1,), folds=2, correction="calibrated")
+    result = cross_validated(table_of(z), z[:, 0], estimator=head, folds=3, repeats=1)
+    assert result.choices[0].correction == "calibrated"  # which takes the covariances
+    assert _reads_tables(GridSearchCV(head, {"folds": [2, 3]}))
+    assert not _reads_tables(GridSearchCV(Ridge(), {"alpha": [1.0]}))
 
 
 def test_chance_scores_chance_exactly():

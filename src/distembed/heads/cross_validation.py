@@ -27,7 +27,9 @@ from distembed.heads.estimators import SetClassifier, SetRegressor
 from distembed.heads.folds import Index, as_groups, as_target, is_classes
 from distembed.heads.hazards import as_times
 from distembed.heads.linear import Choice, Kind
+from distembed.heads.ordered import SetOrdinal
 from distembed.heads.plan import Plan, permutation_p
+from distembed.heads.rows import as_rows
 from distembed.heads.scores import Score, corrected_interval, corrected_p
 from distembed.heads.survival import SetSurvival
 from distembed.heads.take import names_of, number_of
@@ -152,9 +154,10 @@ def cross_validated(
         y: The target, `(S,)`, or the name of a column of the metadata; times with events are
             those of `event_times`.
         groups: Group of each set, `(S,)`, or the name of a column.
-        estimator: An estimator of scikit-learn. By default a `SetClassifier` for text and for two
-            values, a `SetRegressor` for numbers and a `SetSurvival` for times with events; with
-            a `DistributionEmbedder` inside for sets.
+        estimator: An estimator of scikit-learn; unless it is of this package, it is given z of a
+            table as an array. By default a `SetClassifier` for text and for two values, a
+            `SetRegressor` for numbers and a `SetSurvival` for times with events; with a
+            `DistributionEmbedder` inside for sets.
         folds: Number of folds.
         repeats: Number of divisions into folds.
         permutations: Permutations for the p-value. Each is a cross-validation of one repeat.
@@ -185,6 +188,8 @@ def cross_validated(
         table = replace(sets, trained=None) if trained == "score" else sets
     scored = _scored(sets, number, trained)
     head = estimator if estimator is not None else _default(sets, kind)
+    if isinstance(sets, Embeddings) and not _reads_tables(head):
+        table = as_rows(sets).z
     plan = Plan(table, number, scored, folds, kind, level, head)
     seeds = np.random.default_rng(rng).integers(2**31, size=repeats + 1)
     runs = [plan.run(target, int(seed)) for seed in seeds[:repeats]]
@@ -273,6 +278,12 @@ def _column(sets: Any, column: Any) -> Any:
     meta = getattr(sets, "meta", {})
     refuse_unknown([column], meta, "column of the metadata")
     return np.asarray(meta[column])
+
+
+def _reads_tables(estimator: Any) -> bool:
+    """Return whether an estimator is one of this package, or holds one, as a search does."""
+    own = (SetClassifier, SetOrdinal, SetRegressor, SetSurvival)
+    return any(isinstance(e, own) for e in (estimator, *estimator.get_params().values()))
 
 
 def _kind(estimator: Any, column: Any) -> Kind:
