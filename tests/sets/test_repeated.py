@@ -82,7 +82,7 @@ def test_an_embedding_has_the_error_bars_of_the_distinct_rows():
 
 def test_w2_is_measured_on_the_distinct_rows(monkeypatch):
     # halves that share rows are too near to each other, and what sampling adds to W2 too small:
-    # with 60 rows read three times, measured squares of 0.2 to 0.4 were up to twice too large
+    # with 60 rows read three times, measured squares of 0.2 to 0.4 were up to 2.3 times too large
     read = {}
     for name in ("HalvedSets", "measure_pairs"):
         whole = getattr(fit, name)
