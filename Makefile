@@ -42,7 +42,7 @@ test-docs: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/api
 
 test-slow: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --timeout 1200 -m slow
 
 test-gpu: $(STAMP)
 	DISTEMBED_GPU=1 $(BIN)/pytest -q tests/model/test_cuda.py

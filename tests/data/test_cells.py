@@ -162,3 +162,30 @@ def test_folders_of_zarr_are_sets_by_their_name(adata, tmp_path):
     for k, source in enumerate((tmp_path, f"{tmp_path}/*.zarr", sorted(tmp_path.glob("*.zarr")))):
         sets = de.build_store(source, tmp_path.with_name(f"store{k}"), force=True)
         assert (sets.ids.tolist(), sets.sizes.tolist()) == (["s1", "s2"], [3, 2])
+
+
+@pytest.mark.parametrize("options", [{"layer": "csc"}, {"obsm": "frame"}], ids=str)
+@pytest.mark.parametrize("ending", ["h5ad", "zarr"])
+def test_a_store_of_what_is_not_stored_by_cells_is_read_whole(
+    adata, ending, options, tmp_path, caplog
+):
+    cells, path = adata[:5].copy(), tmp_path / f"cells.{ending}"
+    # a column of whole numbers with gaps is a group of its own in the file
+    frame = pandas.DataFrame({"a": pandas.array(range(5), "Int64"), "b": 0.5}, cells.obs_names)
+    cells.obsm["frame"] = frame
+    write_zarr(cells, path) if ending == "zarr" else cells.write_h5ad(path)
+    sets = de.build_store(path, tmp_path / "store", by="guide", **options)
+    check_store(tmp_path / "store")
+    assert f"of cells.{ending} is stored as " in caplog.text
+    assert np.array_equal(
+        sets.batch([0, 1]).x, de.read(path, by="guide", **options).batch([0, 1]).x
+    )
+
+
+@pytest.mark.parametrize("ending", ["h5ad", "zarr"])
+def test_cells_without_a_gene_are_refused(ending, tmp_path):
+    cells, path = anndata.AnnData(np.zeros((4, 0), "f4")), tmp_path / f"cells.{ending}"
+    cells.obs["guide"] = list("aabb")
+    write_zarr(cells, path) if ending == "zarr" else cells.write_h5ad(path)
+    with pytest.raises(ValueError, match=r"shape \(4, 0\); an atom needs at least one number"):
+        de.build_store(path, tmp_path / "store", by="guide")

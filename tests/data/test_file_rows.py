@@ -84,6 +84,13 @@ def test_only_what_is_near_is_read(matrices, monkeypatch):
     assert asked == [(58, 60), (0, 2)]
 
 
+@pytest.mark.parametrize("numbers", [[-1], [3, R], [], np.zeros(R, bool)], ids=str)
+def test_rows_that_there_are_not_are_refused(matrices, numbers):
+    for rows in matrices[0]:
+        with pytest.raises(IndexError, match="There are rows 0 to 59 in the file, and"):
+            rows[np.array(numbers, None if len(numbers) else int)]
+
+
 def test_rows_are_handed_to_another_process(matrices):
     for rows in matrices[0]:
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(rows)), matrices[1])

@@ -12,6 +12,7 @@ pytest.importorskip("sklearn")
 from sklearn.linear_model import LogisticRegression
 
 from distembed.heads.logistic import BinaryLogistic, MultinomialLogistic, _Classes
+from distembed.heads.ordinal import ProportionalOdds
 
 
 def cohort(n, k, scale, seed):
@@ -54,6 +55,15 @@ def test_heavy_tails_need_shorter_steps(seed):
     np.testing.assert_allclose(
         x.T @ left + model.coef_[0], 0, atol=1e-6 * (w @ np.abs(x)).max(), err_msg="gradient"
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "classes"), [(BinaryLogistic, 2), (MultinomialLogistic, 3), (ProportionalOdds, 3)]
+)
+def test_a_class_without_weight_is_refused(model, classes):
+    y = np.arange(12) % classes
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="a set of positive weight"):
+        model().fit(np.arange(12.0)[:, None], y, (y > 0).astype(float))
 
 
 def test_separated_classes_and_far_points_are_finite():

@@ -95,7 +95,16 @@ class FileRows(ABC):
         return self.take(np.flatnonzero(rows) if rows.dtype == bool else rows)
 
     def take(self, rows: np.ndarray) -> Any:
-        """Read rows by their numbers `(n,)`, those that are near each other at once."""
+        """Read rows by their numbers `(n,)`, those that are near each other at once.
+
+        Raises:
+            IndexError: If there is no such row, or none is asked for.
+        """
+        if not len(rows) or rows.min() < 0 or rows.max() >= len(self):
+            which = f"rows {rows.min()} to {rows.max()}" if len(rows) else "no row"
+            raise IndexError(
+                f"There are rows 0 to {len(self) - 1} in the file, and {which} is asked for."
+            )
         order = np.argsort(rows, kind="stable")
         breaks = np.flatnonzero(np.diff(rows[order]) > self._gap) + 1
         parts = []

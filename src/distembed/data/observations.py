@@ -29,7 +29,7 @@ class Observations:
 
     Raises:
         TypeError: If `x` is none of these.
-        ValueError: If `x` does not hold numbers or has no row, or lengths do not agree.
+        ValueError: If `x` does not hold numbers, has no row or no column, or lengths do not agree.
 
     Example:
         >>> Observations(np.zeros((3, 2)), {"patient": np.array(["a", "a", "b"])}).rows
@@ -54,6 +54,8 @@ class Observations:
             )
         if not self.x.ndim or not self.rows:
             raise ValueError(f"x has shape {self.x.shape}; there is no observation in it.")
+        if not all(self.event_shape):
+            raise ValueError(f"x has shape {self.x.shape}; an atom needs at least one number.")
         for name, column in (*self.columns.items(), *self.exact.items()):
             if column.shape != (self.rows,):
                 raise ValueError(

@@ -18,6 +18,7 @@ from distembed.divergences.exact import Distance
 from distembed.evaluation.subject import Subject, columns_of
 from distembed.protocols import Collection
 from distembed.rng import stream
+from distembed.sets.repeated import merge_repeated
 
 __all__ = ["EvaluationConfig", "HeldOutHalves", "halves"]
 
@@ -96,9 +97,10 @@ def halves(
 ) -> HeldOutHalves:
     """Read the test sets, and split each at random into a context and a target.
 
-    Of many sets or long atoms fewer atoms are kept, so that memory stays bounded.
+    Of many sets or long atoms fewer atoms are kept, so that memory stays bounded. A row that a set
+    reads twice is one atom.
     """
-    rng = stream(seed, "halves")
+    test, rng = merge_repeated(test), stream(seed, "halves")
     columns = columns_of(subject.model, test)
     width = max(1, int(np.prod(test.event_shape)))
     largest = max(2, config.numbers // (len(test) * width))

@@ -35,6 +35,10 @@ def minimise(
     Returns:
         The minimum: one more step would lower the value by less than 1e-14 of it.
 
+    Raises:
+        ValueError: If the function is infinite or NaN at the start, as the loss of a class is
+            whose weights are all zero.
+
     Example:
         >>> value = lambda t: float(np.logaddexp(0, t).sum() - 0.25 * t.sum())
         >>> p = lambda t: 1 / (1 + np.exp(-t))
@@ -43,6 +47,11 @@ def minimise(
         [0.25]
     """
     theta, lowest = start, value(start)
+    if not np.isfinite(lowest):
+        raise ValueError(
+            f"The loss is {lowest} before the first step. Each class needs a set of positive "
+            "weight, and inputs are finite; leave other classes and sets out."
+        )
     for _ in range(steps):
         gradient, step = newton(theta)
         decrease = float((gradient * step).sum())

@@ -218,7 +218,8 @@ def learn_metric(
         return
     training = np.setdiff1d(np.arange(len(collection)), held_out)
     distance = ground_distance(collection.atoms)
-    sets = HalvedSets(network.to_ground, collection, distance=distance)
+    # halves that share a row are too near to each other, and what sampling adds is too small
+    sets = HalvedSets(network.to_ground, merge_repeated(collection), distance=distance)
     metric = MetricTraining(network.encoder, sets, config.seed)
     try:
         gain = metric.fit(training, held_out, steps, config.lr)
@@ -243,7 +244,7 @@ def training_table(
     mask[held_out] = True
     distinct = merge_repeated(collection)
     z, effective_sizes = engine.embed(distinct)
-    pairs = measure_pairs(engine, collection, mask, config.seed)
+    pairs = measure_pairs(engine, distinct, mask, config.seed)
     noise = atom_noise(engine, distinct, config.seed)
     hashes = tuple(shared_fingerprints(collection, salt, None, engine.settings.ranks))
     return TrainingTable(z, effective_sizes, mask, hashes, noise, pairs, config.seed)

@@ -17,6 +17,7 @@ from distembed.data.labels import as_column, plain_column
 from distembed.data.observations import Observations, refuse_unknown
 from distembed.data.readers.genes import chosen_genes, refuse_both
 from distembed.data.readers.stored_matrix import DenseRows, SparseRows, opened
+from distembed.data.readers.zarr_cells import stated_bytes
 from distembed.registry import need
 
 __all__ = ["cells_in_file"]
@@ -124,14 +125,10 @@ def _refuse_other(path: Path, item: Any, encoding: str, subject: str, obsm: str 
         raise NotByRows(
             f"{subject} of {path.name} is stored as {encoding}, of which rows cannot be read "
             f"alone. To read it in parts, convert it and write the file again: {fix}.",
-            _bytes(item),
+            sum(size for _, size in stated_bytes(item)),
         )
     if not hasattr(item, "dtype") or item.ndim < 2:
         raise ValueError(
             f"{subject} of {path.name} is stored as {encoding}; atoms are an array or a CSR "
             "matrix."
         )
-
-
-def _bytes(group: Any) -> int:
-    return sum(int(part.size) * int(part.dtype.itemsize) for part in group.values())

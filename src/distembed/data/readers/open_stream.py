@@ -18,6 +18,7 @@ from distembed.data.readers.files import FILE, files_of, is_pattern, labels_of
 from distembed.data.readers.many_streams import ManyStreams
 from distembed.data.readers.multimodal import MuDataReader
 from distembed.data.readers.store import StoreReader
+from distembed.data.readers.stored_matrix import files_at
 from distembed.data.readers.streams import MemoryStream, Stream, TableStream
 from distembed.data.readers.table import TableReader
 from distembed.data.readers.tenx import TenXReader
@@ -127,7 +128,7 @@ def _of_cells(path: Path, reader: CellReader, request: Request) -> Stream:
         return read_cells(path, layer=reader.layer, in_file=in_file, **options)
 
     cells = _in_file_or_memory(read)
-    files = cells.x.files if isinstance(cells.x, FileRows) else [path]
+    files = cells.x.files if isinstance(cells.x, FileRows) else files_at(path)
     return MemoryStream(cells, request.labels, request.meta, request.weights, files, True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from distembed.data.readers.bounds import refuse_inflated
 from distembed.registry import need
 
-__all__ = ["check_zarr", "open_zarr"]
+__all__ = ["check_zarr", "open_zarr", "stated_bytes"]
 
 
 def open_zarr(path: Path) -> Any:
@@ -41,7 +41,7 @@ def check_zarr(path: Path) -> None:
     try:
         group = zarr.open_group(path, mode="r")
         parts = set(group.keys())
-        sizes = dict(_sizes(group, ""))
+        sizes = dict(stated_bytes(group))
     except Exception as error:  # zarr has errors of its own for each part of a damaged folder
         raise ValueError(f"{path.name} is damaged or is not Zarr: {error}") from error
     if not {"obs", "var"} <= parts:
@@ -55,11 +55,16 @@ def check_zarr(path: Path) -> None:
         refuse_inflated(path, size, what, advice, held)
 
 
-def _sizes(group: Any, above: str) -> Iterator[tuple[str, int]]:
-    """Yield the name and the bytes of each array in a group, by the shape that it states."""
+def stated_bytes(group: Any, above: str = "") -> Iterator[tuple[str, int]]:
+    """Yield the name and the bytes of each array in a group, by the shape that it states.
+
+    Args:
+        group: A group of Zarr or HDF5, whose groups are entered too.
+        above: What names begin with.
+    """
     for name in group:
         item = group[name]
         if hasattr(item, "dtype"):
             yield above + name, int(item.size) * int(getattr(item.dtype, "itemsize", 8))
         else:
-            yield from _sizes(item, f"{above}{name}/")
+            yield from stated_bytes(item, f"{above}{name}/")
