@@ -60,6 +60,7 @@ def test_intervals_are_not_checked_by_a_measured_w2(pairs):
     assert set(certainty(model, table, ReferenceW2(*pairs, "measured", False))) == {"noise"}
 
 
+@pytest.mark.slow
 def test_an_evaluation_prints_the_coverage():
     sets = Gaussians.prior(60, 2, 40, size=120, seed=1)
     model = de.GDE(latent=6, transform=()).fit(sets, steps=3, progress=False)

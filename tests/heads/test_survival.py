@@ -143,6 +143,7 @@ def cohort(seed=0, n=120):
     return table, event_times(np.minimum(time, 2.0), time < 2.0)
 
 
+@pytest.mark.slow
 def test_a_cohort_is_cross_validated_by_concordance():
     table, y = cohort()
     head = SetSurvival(correction="none", penalties=(1e-3, 1e-1), scale="common")

@@ -62,6 +62,7 @@ def test_fit_returns_the_model_and_its_history(named):
     assert fitted.config == TrainConfig(**{k: v for k, v in FAST.items() if k != "progress"})
 
 
+@pytest.mark.slow
 def test_a_fit_of_one_step_is_quick():
     """CPU seconds, which do not count other processes, and without those of the first import."""
     rng = np.random.default_rng(0)
